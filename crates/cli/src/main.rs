@@ -1,0 +1,2 @@
+//! `flext-ldap`: one command line for LDAP directories.
+fn main() {}

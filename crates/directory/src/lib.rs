@@ -1,0 +1,1 @@
+//! The seam: what answers LDAP operations, and what wraps it

@@ -1,0 +1,1 @@
+//! Real servers, generators and fault injection for the tests of this repository

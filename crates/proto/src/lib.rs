@@ -1,0 +1,1 @@
+//! LDAP's language without I/O: BER, messages, controls, names, filters, schema, LDIF, URLs

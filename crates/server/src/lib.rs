@@ -1,0 +1,1 @@
+//! The listener: LDAP on the wire over any directory

@@ -1,0 +1,1 @@
+//! Singer tap over any directory

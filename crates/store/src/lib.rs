@@ -1,0 +1,1 @@
+//! The embedded directory: persistent entries, indexes, schema checks, a change log

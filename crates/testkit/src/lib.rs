@@ -1,0 +1,1 @@
+//! An LDAP directory inside a test: one line, port 0, milliseconds
