@@ -4,6 +4,8 @@
 //! take no recursion however deep it is.
 
 mod matcher;
+#[cfg(test)]
+mod tests;
 mod text;
 mod wire;
 
