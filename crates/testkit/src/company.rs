@@ -449,7 +449,7 @@ impl SplitMix64 {
     }
 
     fn one_in(&mut self, count: u64) -> bool {
-        self.next() % count.max(1) == 0
+        self.next().is_multiple_of(count)
     }
 }
 

@@ -142,7 +142,7 @@ fn names_are_unique_and_their_number_suits_the_walk() {
     assert_eq!((firsts.len(), lasts.len()), (FIRST_NAMES.len(), LAST_NAMES.len()));
     let mut rest = NAMES;
     for prime in [2, 3, 5] {
-        while rest % prime == 0 {
+        while rest.is_multiple_of(prime) {
             rest /= prime;
         }
     }

@@ -1,0 +1,3 @@
+//! Every test that needs a real server or a foreign client. `./test --quick` leaves this binary out.
+
+mod harness;
