@@ -1,0 +1,1 @@
+//! `AbandonRequest` (RFC 4511 §4.11).

@@ -1,0 +1,1 @@
+//! The definitions every directory starts with.
