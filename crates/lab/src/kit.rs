@@ -32,7 +32,9 @@ impl Kit {
     /// # Errors
     /// The kit is not there, or is not whole; the message says what to run.
     pub fn load() -> Result<Self> {
-        let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab");
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = manifest.ancestors().nth(2).context("the crate has left the repository")?;
+        let lab = root.join("target/lab");
         let env = lab.join("env");
         let text = std::fs::read_to_string(&env).with_context(|| {
             format!(
