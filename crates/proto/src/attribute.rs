@@ -49,14 +49,20 @@ impl FromStr for AttributeDescription {
     /// Parses a description. Underscores and a leading digit are accepted in names, as directories in the field do,
     /// and so is the option `range=0-1499` that Active Directory answers with.
     fn from_str(text: &str) -> Result<Self, InvalidAttributeDescription> {
-        let mut start = 0;
-        for (number, part) in text.split(';').enumerate() {
-            let checked = if number == 0 { check_type(part) } else { check_option(part) };
-            checked.map_err(|offset| InvalidAttributeDescription { offset: start + offset })?;
-            start += part.len() + 1;
-        }
+        check_description(text)?;
         Ok(Self(text.into()))
     }
+}
+
+/// Checks an attribute description without keeping it.
+pub(crate) fn check_description(text: &str) -> Result<(), InvalidAttributeDescription> {
+    let mut start = 0;
+    for (number, part) in text.split(';').enumerate() {
+        let checked = if number == 0 { check_type(part) } else { check_option(part) };
+        checked.map_err(|offset| InvalidAttributeDescription { offset: start + offset })?;
+        start += part.len() + 1;
+    }
+    Ok(())
 }
 
 impl fmt::Display for AttributeDescription {
