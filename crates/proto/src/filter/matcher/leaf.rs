@@ -34,11 +34,25 @@ enum ValuesOf<'s> {
 /// What is asked of one value. Assertions are normalised.
 enum Test {
     Present,
-    Equality { rule: MatchingRule, given: Bytes, normal: Box<[u8]> },
-    Ordering { rule: MatchingRule, normal: Box<[u8]>, order: Order },
-    Substrings { rule: MatchingRule, parts: Substrings },
+    Equality {
+        rule: MatchingRule,
+        given: Bytes,
+        normal: Box<[u8]>,
+    },
+    Ordering {
+        rule: MatchingRule,
+        normal: Box<[u8]>,
+        order: Order,
+    },
+    Substrings {
+        rule: MatchingRule,
+        parts: Substrings,
+    },
     /// What the rule itself says: it may be no equality (bits, words).
-    Rule { rule: MatchingRule, given: Bytes },
+    Rule {
+        rule: MatchingRule,
+        given: Bytes,
+    },
 }
 
 /// Where the value of the entry must stand.
@@ -53,9 +67,7 @@ impl<'s> Leaf<'s> {
     pub(super) fn new(node: &Node, schema: &'s Schema, resolver: &mut Resolver<'s>) -> Self {
         Self(match node {
             Node::And { .. } | Node::Or { .. } | Node::Not => None,
-            Node::Present(attribute) => {
-                Assertion::of(resolver, attribute, |_| Some(Test::Present))
-            }
+            Node::Present(attribute) => Assertion::of(resolver, attribute, |_| Some(Test::Present)),
             // An approximate match is one for equality: RFC 4511 §4.5.1.7.6 leaves to the server what is near.
             Node::Equality(attribute, value) | Node::Approximate(attribute, value) => {
                 Assertion::of(resolver, attribute, |attribute| Test::equality(schema, attribute, value))
@@ -66,9 +78,9 @@ impl<'s> Leaf<'s> {
             Node::LessOrEqual(attribute, value) => Assertion::of(resolver, attribute, |attribute| {
                 Test::ordering(schema, attribute.ordering?, value, Order::AtOrBefore)
             }),
-            Node::Substrings(attribute, parts) => Assertion::of(resolver, attribute, |attribute| {
-                Test::substrings(attribute.substrings?, parts)
-            }),
+            Node::Substrings(attribute, parts) => {
+                Assertion::of(resolver, attribute, |attribute| Test::substrings(attribute.substrings?, parts))
+            }
             Node::Extensible(extensible) => Assertion::extensible(resolver, schema, extensible),
         })
     }

@@ -55,7 +55,11 @@ impl<'s> Subject<'s> {
             let names = attribute.names.iter().chain([&attribute.oid]);
             names.map(|name| (&**name, attribute.name()))
         });
-        Some(Self { attribute, names: names.collect(), options: description.options().map(Box::from).collect() })
+        Some(Self {
+            attribute,
+            names: names.collect(),
+            options: description.options().map(Box::from).collect(),
+        })
     }
 
     /// The preferred name of the type.
