@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 pub use self::matcher::{Matcher, Truth};
 use crate::{
-    attribute::AttributeDescription,
+    attribute::{AttributeDescription, InvalidAttributeDescription},
     ber::{DecodeError, Reader, Writer},
     message::Limits,
 };
@@ -125,55 +125,86 @@ pub enum FilterErrorKind {
 
 impl Filter {
     /// Entries for which all of `filters` are true; with none, every entry (RFC 4526).
+    ///
+    /// Filters deeper than [`Limits::depth`] can be built, but a server refuses them.
     #[must_use]
     pub fn and(filters: impl IntoIterator<Item = Self>) -> Self {
-        let _ = filters.into_iter();
-        todo!()
+        Self::list(Node::And { children: 0 }, filters)
     }
 
     /// Entries for which any of `filters` is true; with none, no entry (RFC 4526).
     #[must_use]
     pub fn or(filters: impl IntoIterator<Item = Self>) -> Self {
-        let _ = filters.into_iter();
-        todo!()
+        Self::list(Node::Or { children: 0 }, filters)
     }
 
     /// Entries for which `filter` is false. Those for which it is undefined match neither it nor its opposite.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "the field's term; it takes no self")]
     pub fn not(filter: Self) -> Self {
-        let _ = filter;
-        todo!()
+        Self::list(Node::Not, [filter])
     }
 
     /// Entries that have this value. Any octets are safe.
     #[must_use]
     pub fn equality(attribute: AttributeDescription, value: impl Into<Vec<u8>>) -> Self {
-        let _ = (attribute, value.into());
-        todo!()
+        Self(vec![Node::Equality(attribute, value.into().into())])
     }
 
     /// Entries that have the attribute.
     #[must_use]
     pub fn present(attribute: AttributeDescription) -> Self {
-        let _ = attribute;
-        todo!()
+        Self(vec![Node::Present(attribute)])
     }
 
     /// `(objectClass=*)`: every entry.
     #[must_use]
     pub fn any() -> Self {
-        todo!()
+        match "objectClass".parse() {
+            Ok(attribute) => Self::present(attribute),
+            Err(InvalidAttributeDescription { .. }) => Self::and([]),
+        }
     }
 
     /// A filter of one node. Nodes with children are made with [`and`](Self::and), [`or`](Self::or) and
     /// [`not`](Self::not).
     ///
-    /// Returns `None` for a node that wants children, for a substring assertion without parts, and for an extensible
-    /// match with neither attribute nor rule.
+    /// Returns `None` for what has no string form that means it: a node that wants children, a substring assertion
+    /// without parts or with an empty one, an extensible match with neither attribute nor rule, and one with a rule
+    /// that is neither a short name other than `dn` nor a dotted-decimal identifier.
     #[must_use]
     pub fn leaf(node: Node) -> Option<Self> {
-        todo!("{node:?}")
+        let valid = match &node {
+            Node::And { .. } | Node::Or { .. } | Node::Not => false,
+            Node::Substrings(_, parts) => {
+                let mut all = parts.initial.iter().chain(&parts.any).chain(&parts.last).peekable();
+                all.peek().is_some() && all.all(|part| !part.is_empty())
+            }
+            Node::Extensible(Extensible { attribute, rule, .. }) => match rule {
+                Some(rule) => is_matching_rule(rule),
+                None => attribute.is_some(),
+            },
+            Node::Equality(..)
+            | Node::GreaterOrEqual(..)
+            | Node::LessOrEqual(..)
+            | Node::Present(..)
+            | Node::Approximate(..) => true,
+        };
+        valid.then(|| Self(vec![node]))
+    }
+
+    fn list(mut parent: Node, filters: impl IntoIterator<Item = Self>) -> Self {
+        let mut nodes = vec![parent.clone()];
+        let mut count = 0;
+        for filter in filters {
+            nodes.extend(filter.0);
+            count += 1;
+        }
+        parent.set_children(count);
+        if let Some(first) = nodes.first_mut() {
+            *first = parent;
+        }
+        Self(nodes)
     }
 
     /// The nodes in prefix order: each is followed by its children.
@@ -195,6 +226,33 @@ impl Filter {
     pub fn encode(&self, writer: &mut Writer) {
         wire::encode(self, writer);
     }
+}
+
+impl Node {
+    /// The number of subtrees that follow this node.
+    #[must_use]
+    pub fn children(&self) -> usize {
+        match self {
+            Self::And { children } | Self::Or { children } => *children,
+            Self::Not => 1,
+            _ => 0,
+        }
+    }
+
+    /// Sets the number of subtrees of a node that counts them.
+    fn set_children(&mut self, count: usize) {
+        if let Self::And { children } | Self::Or { children } = self {
+            *children = count;
+        }
+    }
+}
+
+/// `oid` (RFC 4512 §1.4), but not `dn`, which means something else where a rule is spelt (RFC 4515 §3). An underscore
+/// and a leading digit are accepted in names, as in attribute descriptions.
+fn is_matching_rule(rule: &str) -> bool {
+    rule.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && rule.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.'))
+        && !rule.eq_ignore_ascii_case("dn")
 }
 
 impl FromStr for Filter {
