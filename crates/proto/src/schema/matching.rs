@@ -5,7 +5,7 @@
 
 mod forms;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -138,7 +138,9 @@ impl MatchingRule {
             at_start = at_start && any.is_empty();
         }
         parts.last.as_ref().is_none_or(|last| {
-            last.as_ref() == b" " || rest.ends_with(last) || (at_start && last.strip_prefix(b" ") == Some(rest))
+            last.as_ref() == b" "
+                || rest.ends_with(last)
+                || (at_start && last.strip_prefix(b" ") == Some(rest))
         })
     }
 
@@ -164,7 +166,8 @@ impl MatchingRule {
             Form::AllBits => Ok(bits(value)? & bits(assertion)? == bits(assertion)?),
             Form::AnyBit => Ok(bits(value)? & bits(assertion)? != 0),
             Form::Word => {
-                let (value, word) = (self.normalize_in(schema, value)?, self.normalize_in(schema, assertion)?);
+                let (value, word) =
+                    (self.normalize_in(schema, value)?, self.normalize_in(schema, assertion)?);
                 Ok(forms::words(&value).any(|candidate| candidate == word.as_ref()))
             }
             _ => Ok(self.normalize_in(schema, value)? == self.normalize_in(schema, assertion)?),
@@ -173,6 +176,13 @@ impl MatchingRule {
 
     fn row(self) -> &'static Row {
         ROWS.get(usize::from(self.0)).unwrap_or(&OCTET_STRING_MATCH)
+    }
+}
+
+impl fmt::Display for MatchingRule {
+    /// Prints the description as RFC 4512 §4.1.3 spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "( {} NAME '{}' SYNTAX {} )", self.oid(), self.name(), self.row().syntax)
     }
 }
 
@@ -248,7 +258,12 @@ static ROWS: &[Row] = &[
     equality("2.5.13.31", "directoryStringFirstComponentMatch", DIRECTORY_STRING, Form::FirstText),
     equality("2.5.13.1", "distinguishedNameMatch", "1.3.6.1.4.1.1466.115.121.1.12", Form::Name),
     equality("2.5.13.27", "generalizedTimeMatch", "1.3.6.1.4.1.1466.115.121.1.24", Form::GeneralizedTime),
-    ordering("2.5.13.28", "generalizedTimeOrderingMatch", "1.3.6.1.4.1.1466.115.121.1.24", Form::GeneralizedTime),
+    ordering(
+        "2.5.13.28",
+        "generalizedTimeOrderingMatch",
+        "1.3.6.1.4.1.1466.115.121.1.24",
+        Form::GeneralizedTime,
+    ),
     equality("2.5.13.29", "integerFirstComponentMatch", INTEGER, Form::FirstInteger),
     equality("2.5.13.14", "integerMatch", INTEGER, Form::Integer),
     ordering("2.5.13.15", "integerOrderingMatch", INTEGER, Form::Integer),
@@ -256,7 +271,12 @@ static ROWS: &[Row] = &[
     equality("2.5.13.8", "numericStringMatch", "1.3.6.1.4.1.1466.115.121.1.36", NUMERIC),
     ordering("2.5.13.9", "numericStringOrderingMatch", "1.3.6.1.4.1.1466.115.121.1.36", NUMERIC),
     substrings("2.5.13.10", "numericStringSubstringsMatch", NUMERIC),
-    equality("2.5.13.30", "objectIdentifierFirstComponentMatch", "1.3.6.1.4.1.1466.115.121.1.38", Form::FirstOid),
+    equality(
+        "2.5.13.30",
+        "objectIdentifierFirstComponentMatch",
+        "1.3.6.1.4.1.1466.115.121.1.38",
+        Form::FirstOid,
+    ),
     equality("2.5.13.0", "objectIdentifierMatch", "1.3.6.1.4.1.1466.115.121.1.38", Form::Oid),
     OCTET_STRING_MATCH,
     ordering("2.5.13.18", "octetStringOrderingMatch", OCTET_STRING, Form::Octets),

@@ -4,10 +4,13 @@
 
 mod grammar;
 
-pub(super) use self::grammar::{numeric_oid, split_uid};
+use std::fmt;
 
-/// A syntax, known or not. A small number: copy it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) use self::grammar::{numeric_oid, split_uid};
+use super::MatchingRule;
+
+/// A syntax, known or not. A small number: copy it. The default is the unknown one.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Syntax(u8);
 
 /// A value that does not fit its syntax.
@@ -92,6 +95,32 @@ impl Syntax {
         if (self.row().check)(value) { Ok(()) } else { Err(self.error()) }
     }
 
+    /// The equality rule that most attributes of this syntax have: for those whose definition names none, as with Active
+    /// Directory.
+    pub(super) fn usual_rule(self) -> Option<MatchingRule> {
+        MatchingRule::find(match self.oid() {
+            "1.3.6.1.4.1.1466.115.121.1.12" => "distinguishedNameMatch",
+            "1.3.6.1.4.1.1466.115.121.1.15"
+            | "1.3.6.1.4.1.1466.115.121.1.11"
+            | "1.3.6.1.4.1.1466.115.121.1.44"
+            | "1.2.840.113556.1.4.905"
+            | "1.2.840.113556.1.4.1221" => "caseIgnoreMatch",
+            "1.2.840.113556.1.4.1362" => "caseExactMatch",
+            "1.3.6.1.4.1.1466.115.121.1.26" => "caseIgnoreIA5Match",
+            "1.3.6.1.4.1.1466.115.121.1.27" | "1.2.840.113556.1.4.906" => "integerMatch",
+            "1.3.6.1.4.1.1466.115.121.1.7" => "booleanMatch",
+            "1.3.6.1.4.1.1466.115.121.1.24" => "generalizedTimeMatch",
+            "1.3.6.1.4.1.1466.115.121.1.53" => "uTCTimeMatch",
+            "1.3.6.1.4.1.1466.115.121.1.34" => "uniqueMemberMatch",
+            "1.3.6.1.4.1.1466.115.121.1.36" => "numericStringMatch",
+            "1.3.6.1.4.1.1466.115.121.1.38" => "objectIdentifierMatch",
+            "1.3.6.1.4.1.1466.115.121.1.41" => "caseIgnoreListMatch",
+            "1.3.6.1.4.1.1466.115.121.1.50" => "telephoneNumberMatch",
+            "1.3.6.1.1.16.1" => "uuidMatch",
+            _ => return None,
+        })
+    }
+
     /// The error of a value that does not fit.
     pub(super) fn error(self) -> SyntaxError {
         SyntaxError { syntax: self.description() }
@@ -99,6 +128,13 @@ impl Syntax {
 
     fn row(self) -> &'static Row {
         ROWS.get(usize::from(self.0)).unwrap_or(&UNKNOWN)
+    }
+}
+
+impl fmt::Display for Syntax {
+    /// Prints the description as RFC 4512 §4.1.5 spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "( {} DESC '{}' )", self.oid(), self.description())
     }
 }
 

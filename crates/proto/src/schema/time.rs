@@ -77,7 +77,8 @@ pub(super) fn utc_time_from_str(text: &str) -> Option<GeneralizedTime> {
     let minute = digits.number(2, 0, 59)?;
     let second = if digits.is_digit() { digits.number(2, 0, 59)? } else { 0 };
     let offset = if digits.rest.is_empty() { 0 } else { digits.zone(false)? };
-    let unix_seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    let unix_seconds =
+        days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
     digits.rest.is_empty().then_some(GeneralizedTime { unix_seconds, nanoseconds: 0 })
 }
 
@@ -85,7 +86,13 @@ impl fmt::Display for GeneralizedTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.unix_seconds.div_euclid(86_400));
         let second = self.unix_seconds.rem_euclid(86_400);
-        write!(f, "{year:04}{month:02}{day:02}{:02}{:02}{:02}", second / 3600, second / 60 % 60, second % 60)?;
+        write!(
+            f,
+            "{year:04}{month:02}{day:02}{:02}{:02}{:02}",
+            second / 3600,
+            second / 60 % 60,
+            second % 60
+        )?;
         if self.nanoseconds != 0 {
             let fraction = format!("{:09}", self.nanoseconds);
             write!(f, ".{}", fraction.trim_end_matches('0'))?;

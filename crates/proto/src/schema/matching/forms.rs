@@ -49,7 +49,7 @@ pub(super) enum Form {
 impl Form {
     /// The normal form, or `None` when the value does not fit.
     pub(super) fn normalize<'v>(self, schema: Option<&Schema>, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
-        let schema = || schema.unwrap_or_else(Schema::standard);
+        let schema = || schema.map_or_else(|| Schema::standard(), |schema| schema);
         match self {
             Self::Octets => Some(Cow::Borrowed(value)),
             Self::Text(case, insignificant) => prepare::value(value, case, insignificant),
@@ -153,7 +153,9 @@ fn lower_keeping_zone(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if !value.iter().any(|octet| matches!(octet, b'A'..=b'F')) {
         return value;
     }
-    Cow::Owned(value.iter().map(|octet| if *octet == b'Z' { b'Z' } else { octet.to_ascii_lowercase() }).collect())
+    Cow::Owned(
+        value.iter().map(|octet| if *octet == b'Z' { b'Z' } else { octet.to_ascii_lowercase() }).collect(),
+    )
 }
 
 /// The lines of a postal address, each prepared; escapes stay escapes, in lower case like all else.

@@ -110,9 +110,7 @@ pub(super) fn oid(value: &[u8]) -> bool {
 
 /// `number 1*( DOT number )`, no number with a leading zero.
 pub(in crate::schema) fn numeric_oid(value: &[u8]) -> bool {
-    let number = |arc: &[u8]| {
-        matches!(arc, [b'0'] | [b'1'..=b'9', ..]) && arc.iter().all(u8::is_ascii_digit)
-    };
+    let number = |arc: &[u8]| matches!(arc, [b'0'] | [b'1'..=b'9', ..]) && arc.iter().all(u8::is_ascii_digit);
     value.contains(&b'.') && value.split(|&octet| octet == b'.').all(number)
 }
 
@@ -135,20 +133,30 @@ pub(super) fn delivery_method(value: &[u8]) -> bool {
 
 /// §3.3.28: lines separated by `$`, in which `\24` and `\5C` stand for `$` and `\`.
 pub(super) fn postal_address(value: &[u8]) -> bool {
-    utf8(value) && value.split(|&octet| octet == b'$').all(|line| !line.is_empty() && escapes(line, &[b"24", b"5c"]))
+    utf8(value)
+        && value.split(|&octet| octet == b'$').all(|line| !line.is_empty() && escapes(line, &[b"24", b"5c"]))
 }
 
 /// Whether each `\` is followed by one of these pairs of hexadecimal digits (lower case).
 fn escapes(value: &[u8], allowed: &[&[u8; 2]]) -> bool {
     value.split(|&octet| octet == b'\\').skip(1).all(|after| {
-        after.first_chunk::<2>().is_some_and(|pair| allowed.contains(&&pair.map(|digit| digit.to_ascii_lowercase())))
+        after
+            .first_chunk::<2>()
+            .is_some_and(|pair| allowed.contains(&&pair.map(|digit| digit.to_ascii_lowercase())))
     })
 }
 
 /// §3.3.11.
 pub(super) fn facsimile_number(value: &[u8]) -> bool {
-    const PARAMETERS: [&[u8]; 7] =
-        [b"twoDimensional", b"fineResolution", b"unlimitedLength", b"b4Length", b"a3Width", b"b4Width", b"uncompressed"];
+    const PARAMETERS: [&[u8]; 7] = [
+        b"twoDimensional",
+        b"fineResolution",
+        b"unlimitedLength",
+        b"b4Length",
+        b"a3Width",
+        b"b4Width",
+        b"uncompressed",
+    ];
     let mut fields = value.split(|&octet| octet == b'$');
     fields.next().is_some_and(printable_string)
         && fields.all(|parameter| PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(parameter)))
@@ -194,7 +202,10 @@ pub(super) fn other_mailbox(value: &[u8]) -> bool {
 
 /// §3.3.30: parts around at least one `*`, in which `\2A` and `\5C` stand for `*` and `\`.
 pub(super) fn substring_assertion(value: &[u8]) -> bool {
-    utf8(value) && value.contains(&b'*') && !value.windows(2).any(|pair| pair == b"**") && escapes(value, &[b"2a", b"5c"])
+    utf8(value)
+        && value.contains(&b'*')
+        && !value.windows(2).any(|pair| pair == b"**")
+        && escapes(value, &[b"2a", b"5c"])
 }
 
 /// The outline of every description of RFC 4512 §4.1: an identifier and fields in balanced parentheses.
@@ -225,7 +236,10 @@ pub(super) fn boot_parameter(value: &[u8]) -> bool {
     let mut halves = value.splitn(2, |&octet| octet == b'=');
     let key = halves.next().unwrap_or_default();
     let mut place = halves.next().unwrap_or_default().splitn(2, |&octet| octet == b':');
-    value.is_ascii() && !key.is_empty() && place.next().is_some_and(|server| !server.is_empty()) && place.next().is_some()
+    value.is_ascii()
+        && !key.is_empty()
+        && place.next().is_some_and(|server| !server.is_empty())
+        && place.next().is_some()
 }
 
 /// OpenLDAP's change sequence number: `20260131120000.123456Z#000000#001#000000`. The form of OpenLDAP 2.3, without
@@ -237,7 +251,8 @@ pub(super) fn csn(value: &[u8]) -> bool {
     else {
         return false;
     };
-    let is_hex = |field: &[u8], length: usize| field.len() == length && field.iter().all(u8::is_ascii_hexdigit);
+    let is_hex =
+        |field: &[u8], length: usize| field.len() == length && field.iter().all(u8::is_ascii_hexdigit);
     let (time_length, replica_length) = if time.len() == 15 { (15, 2) } else { (22, 3) };
     time.len() == time_length
         && matches!(time, [.., b'Z'])
