@@ -187,7 +187,7 @@ fn extensible_matches() {
         ("(uidNumber:integerOrderingMatch:=1001)", True),
         ("(uidNumber:integerOrderingMatch:=1000)", False),
         (r"(cn:caseIgnoreSubstringsMatch:=ana\2abr\2a)", True),
-        (r"(cn:caseIgnoreSubstringsMatch:=\2aANA)", False),
+        (r"(cn:caseIgnoreSubstringsMatch:=\2aAN)", False),
         (r"(description:caseExactSubstringsMatch:=a\5c2Ab\2a\5c5Cd)", True),
         (r"(description:caseExactSubstringsMatch:=a\5cb\2a)", Undefined),
         ("(cn:caseIgnoreSubstringsMatch:=ana)", Undefined),
