@@ -71,6 +71,13 @@ impl Batch {
         self.items.iter().map(|place| ItemRef { batch: self, place: *place })
     }
 
+    /// The item at `index`, or `None` past the end.
+    #[must_use]
+    pub fn item(&self, index: usize) -> Option<ItemRef<'_>> {
+        let place = *self.items.get(index)?;
+        Some(ItemRef { batch: self, place })
+    }
+
     /// The entries, in wire order.
     pub fn entries(&self) -> impl Iterator<Item = EntryRef<'_>> {
         self.iter().filter_map(|item| match item.get() {

@@ -1,0 +1,54 @@
+//! Who may do what. The store asks where it evaluates filters and returns values, since a wrapper around it could not
+//! stop a filter, a sort or a compare from telling what it must not.
+
+use flext_ldap_proto::dn::DnKey;
+
+use crate::Actor;
+
+/// Decides about access. Asked for every entry and attribute: answers must be quick.
+pub trait AccessPolicy: Send + Sync + 'static {
+    /// Whether `actor` may do `right` to the entry.
+    fn entry(&self, actor: &Actor, target: Target<'_>, right: EntryRight) -> bool;
+
+    /// Whether `actor` may do `right` to the attribute `attribute` (its preferred name, as the schema spells it) of
+    /// the entry.
+    fn attribute(&self, actor: &Actor, target: Target<'_>, attribute: &str, right: AttributeRight) -> bool;
+}
+
+/// What access is asked to.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it, policies read it")]
+pub struct Target<'a> {
+    /// The entry.
+    pub dn: &'a DnKey,
+    /// Whether it is the actor's own entry.
+    pub is_self: bool,
+}
+
+/// What can be done to an entry.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a policy must decide for each")]
+pub enum EntryRight {
+    /// Learn that it is there.
+    Disclose,
+    /// Add it.
+    Add,
+    /// Delete it.
+    Delete,
+    /// Rename it, move it, or have something moved below it.
+    Rename,
+}
+
+/// What can be done to an attribute.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a policy must decide for each")]
+pub enum AttributeRight {
+    /// Use it in a filter.
+    Search,
+    /// Have its values returned.
+    Read,
+    /// Compare a value with it.
+    Compare,
+    /// Change it.
+    Write,
+}

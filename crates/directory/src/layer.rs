@@ -1,0 +1,50 @@
+//! What wraps a directory, written once and good for every one: a connection, the store, each session of a listener.
+
+use crate::{
+    BindReply, BindStep, BoxFuture, Deadline, Directory, Error, Peer, Reply, Request, Session, Sessions,
+};
+use std::sync::Arc;
+
+/// Improves a directory: sees every request on its way in, and may wrap the reply on its way out.
+///
+/// A layer cannot decide who may see what: the policy does, where filters are evaluated
+/// ([`AccessPolicy`](crate::AccessPolicy)).
+pub trait Layer: Send + Sync + 'static {
+    /// Answers `request`, most often by asking `next`.
+    fn call(&self, request: Request, next: &dyn Directory) -> Reply;
+}
+
+/// A directory, a session, or an opener of sessions, with a layer around it.
+#[derive(Debug)]
+pub struct Layered<D, L> {
+    inner: D,
+    layer: Arc<L>,
+}
+
+impl<D, L> Layered<D, L> {
+    /// Puts `layer` around `inner`.
+    pub fn new(inner: D, layer: Arc<L>) -> Self {
+        Self { inner, layer }
+    }
+}
+
+impl<D: Directory, L: Layer> Directory for Layered<D, L> {
+    fn call(&self, request: Request) -> Reply {
+        self.layer.call(request, &self.inner)
+    }
+}
+
+impl<S: Session, L: Layer> Session for Layered<S, L> {
+    fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
+        self.inner.bind(step, by)
+    }
+}
+
+impl<S: Sessions, L: Layer> Sessions for Layered<S, L> {
+    fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
+        Box::pin(async move {
+            let inner = self.inner.open(peer).await?;
+            Ok(Box::new(Layered { inner, layer: self.layer.clone() }) as Box<dyn Session>)
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! Conversations: all that RFC 4511 ties to one connection.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use flext_ldap_proto::{control::Controls, secret::Secret};
+
+use crate::{Actor, BoxFuture, Deadline, Directory, Error, Outcome};
+
+/// Opens conversations: the store, a connector, a proxy's upstream.
+pub trait Sessions: Send + Sync + 'static {
+    /// Opens one for `peer`. It starts anonymous.
+    fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>>;
+}
+
+/// One conversation. What belongs to a connection (who is bound, paging cookies) lives here and nowhere else.
+///
+/// Dropping it ends the conversation.
+pub trait Session: Directory {
+    /// Takes one step of a bind. Whoever was bound before is not any more, whatever the outcome (RFC 4511 §4.2.1).
+    ///
+    /// A session answers for the actor its own bind made; other actors are refused unless it can carry them.
+    fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>>;
+}
+
+impl<S: Sessions + ?Sized> Sessions for std::sync::Arc<S> {
+    fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
+        (**self).open(peer)
+    }
+}
+
+impl Session for Box<dyn Session> {
+    fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
+        (**self).bind(step, by)
+    }
+}
+
+/// Who is at the other end of a conversation, as far as its transport tells.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "listeners make it, stores read it")]
+pub struct Peer {
+    /// Where from.
+    pub address: PeerAddress,
+    /// How the conversation is protected. StartTLS opens a new conversation, so this never changes.
+    pub protection: Protection,
+    /// Who the transport says it is, for SASL EXTERNAL.
+    pub external: Option<External>,
+}
+
+impl Peer {
+    /// The program itself.
+    #[must_use]
+    pub const fn in_process() -> Self {
+        Self { address: PeerAddress::InProcess, protection: Protection::Local, external: None }
+    }
+}
+
+/// Where a conversation comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum PeerAddress {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// Over a Unix socket.
+    Unix,
+    /// From the same program.
+    InProcess,
+}
+
+/// How a conversation is protected from others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Protection {
+    /// Not at all.
+    Clear,
+    /// By TLS.
+    Tls,
+    /// It does not leave the machine by a network: Unix socket or same program.
+    Local,
+}
+
+/// Who a transport says its peer is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum External {
+    /// A process of this user, by the credentials of its Unix socket.
+    UnixUser {
+        /// The user id.
+        uid: u32,
+        /// The group id.
+        gid: u32,
+    },
+}
+
+/// One step of a bind.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum BindStep {
+    /// A name and a password (RFC 4513 §5.1). Both empty: anonymous.
+    Simple {
+        /// The name as given: a DN, or what the directory takes instead.
+        name: String,
+        /// The password.
+        password: Secret,
+        /// What goes with it.
+        controls: Controls,
+    },
+    /// One step of a SASL exchange (RFC 4513 §5.2).
+    Sasl {
+        /// The mechanism.
+        mechanism: String,
+        /// What the mechanism sends.
+        credentials: Option<Secret>,
+        /// What goes with it.
+        controls: Controls,
+    },
+}
+
+impl BindStep {
+    /// A simple bind.
+    #[must_use]
+    pub fn simple(name: impl Into<String>, password: Secret) -> Self {
+        Self::Simple { name: name.into(), password, controls: Controls::none() }
+    }
+
+    /// An anonymous bind.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::simple("", Secret::default())
+    }
+
+    /// SASL EXTERNAL (RFC 4422 appendix A): who the transport says, acting as themselves.
+    #[must_use]
+    pub fn external() -> Self {
+        Self::Sasl {
+            mechanism: "EXTERNAL".to_owned(),
+            credentials: Some(Secret::default()),
+            controls: Controls::none(),
+        }
+    }
+}
+
+/// The answer to a step of a bind.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "these three are all there are")]
+pub enum BindReply {
+    /// Bound.
+    Done {
+        /// Who the conversation acts for from now on: anonymous or a user.
+        actor: Actor,
+        /// The directory's answer.
+        outcome: Outcome,
+        /// What the mechanism sends with its last step.
+        credentials: Option<Bytes>,
+    },
+    /// The mechanism wants another step.
+    Continue {
+        /// What the mechanism sends.
+        credentials: Option<Bytes>,
+        /// The directory's answer, with `saslBindInProgress`.
+        outcome: Outcome,
+    },
+    /// Refused; nobody is bound.
+    Refused(Outcome),
+}
