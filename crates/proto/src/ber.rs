@@ -8,6 +8,7 @@ mod reader;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
+pub(crate) use reader::{Header, check_text, split_checked};
 pub use reader::{Reader, frame_length};
 pub use writer::Writer;
 
@@ -53,5 +54,11 @@ impl Tag {
     #[must_use]
     pub const fn application_constructed(number: u8) -> Self {
         Self(0x60 | number)
+    }
+
+    /// Whether the class is context-specific.
+    #[must_use]
+    pub const fn is_context(self) -> bool {
+        self.0 & 0xc0 == 0x80
     }
 }
