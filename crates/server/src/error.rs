@@ -12,16 +12,18 @@ pub enum StartError {
     #[error("nothing to listen on; name at least one address, e.g. `ldap://127.0.0.1:389`")]
     NoAddress,
     /// A URL with more in it than an address.
-    #[error("`{0}` is not an address to listen on; give a scheme with a host and port, or `ldapi://` with a path")]
-    NotAnAddress(LdapUrl),
+    #[error(
+        "`{0}` is not an address to listen on; give a scheme with a host and port, or `ldapi://` with a path"
+    )]
+    NotAnAddress(Box<LdapUrl>),
     /// `ldaps` without a certificate.
     #[error("`{0}` needs a certificate and its key")]
-    NoCertificate(LdapUrl),
+    NoCertificate(Box<LdapUrl>),
     /// The operating system refused.
     #[error("cannot listen on `{url}`")]
     Listen {
         /// On what.
-        url: LdapUrl,
+        url: Box<LdapUrl>,
         /// Why not.
         source: io::Error,
     },

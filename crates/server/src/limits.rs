@@ -62,6 +62,10 @@ impl Default for ServerLimits {
 impl ServerLimits {
     /// What the decoder takes from a peer that has bound, or has not.
     pub(crate) fn decoder(&self, bound: bool) -> Limits {
-        if bound { self.message } else { self.message.with_message(self.anonymous_message.min(self.message.message)) }
+        if bound {
+            self.message
+        } else {
+            self.message.with_message(self.anonymous_message.min(self.message.message))
+        }
     }
 }

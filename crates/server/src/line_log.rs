@@ -92,7 +92,10 @@ impl AccessLog for LineLog {
             Some(code) => append(&mut line, format_args!(" result={}", code.0)),
             None => line.push_str(" result=none"),
         }
-        append(&mut line, format_args!(" entries={} elapsed_us={}", event.entries, event.elapsed.as_micros()));
+        append(
+            &mut line,
+            format_args!(" entries={} elapsed_us={}", event.entries, event.elapsed.as_micros()),
+        );
         self.send(line);
     }
 

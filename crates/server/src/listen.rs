@@ -42,14 +42,14 @@ impl Listener {
             || !url.attributes.selectors().is_empty()
             || !url.extensions.is_empty()
         {
-            return Err(StartError::NotAnAddress(url.clone()));
+            return Err(StartError::NotAnAddress(url.clone().into()));
         }
-        let failed = |source| StartError::Listen { url: url.clone(), source };
+        let failed = |source| StartError::Listen { url: url.clone().into(), source };
         let mut actual = url.clone();
         let kind = match url.scheme {
             Scheme::Ldapi => {
                 if url.host.is_empty() {
-                    return Err(StartError::NotAnAddress(url.clone()));
+                    return Err(StartError::NotAnAddress(url.clone().into()));
                 }
                 let path = PathBuf::from(&url.host);
                 remove_stale(&path)?;
@@ -61,7 +61,7 @@ impl Listener {
                 actual.explicit_port = Some(listener.local_addr().map_err(failed)?.port());
                 Kind::Tcp(listener)
             }
-            _ => return Err(StartError::NotAnAddress(url.clone())),
+            _ => return Err(StartError::NotAnAddress(url.clone().into())),
         };
         Ok(Self { kind, tls: url.scheme == Scheme::Ldaps, url: actual })
     }

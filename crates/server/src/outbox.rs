@@ -1,6 +1,7 @@
 //! What waits to be sent on one connection. All that is ready goes out in one write.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -22,9 +23,12 @@ pub(crate) struct Outbox {
     sending: Bytes,
     unflushed: bool,
     stalled: Option<Instant>,
-    /// Operations whose last answer is in here.
-    answered: Vec<MessageId>,
+    /// The latest operations whose last answer is in here.
+    answered: VecDeque<MessageId>,
 }
+
+/// Operations whose answers are known to be in an outbox.
+const REMEMBERED: usize = 64;
 
 impl Outbox {
     /// Octets that wait.
@@ -42,7 +46,7 @@ impl Outbox {
         self.stalled
     }
 
-    /// Whether the last answer of this operation is in here.
+    /// Whether the last answer of this operation is known to be in here.
     pub(crate) fn holds_answer(&self, id: MessageId) -> bool {
         self.answered.contains(&id)
     }
@@ -50,7 +54,10 @@ impl Outbox {
     /// Adds the last answer of an operation.
     pub(crate) fn answer(&mut self, id: MessageId, response: &Response, controls: &Controls) {
         response.encode(id, controls, &mut self.writer);
-        self.answered.push(id);
+        if self.answered.len() == REMEMBERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(id);
     }
 
     /// Adds the items of a search.

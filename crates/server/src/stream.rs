@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -27,11 +28,11 @@ pub(crate) enum Stream {
 }
 
 impl Socket {
-    /// Writes what fits at once, for a peer that nobody will wait for.
-    pub(crate) fn try_write(&self, octets: &[u8]) -> io::Result<usize> {
+    /// Sends what fits into the kernel's buffer at once, for a peer that nobody will wait for.
+    pub(crate) fn send_now(&self, octets: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_write(octets),
-            Self::Unix(stream) => stream.try_write(octets),
+            Self::Tcp(stream) => SockRef::from(stream).send(octets),
+            Self::Unix(stream) => SockRef::from(stream).send(octets),
         }
     }
 }

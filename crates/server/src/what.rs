@@ -174,7 +174,9 @@ fn leaf(leaf: &Node, cut: &mut Cut) -> fmt::Result {
     };
     match attribute {
         None => cut.write_str("(*:=***)"),
-        Some(attribute) if SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(attribute.attribute_type())) => {
+        Some(attribute)
+            if SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(attribute.attribute_type())) =>
+        {
             write!(cut, "({attribute}=***)")
         }
         Some(_) => whole(leaf, cut),
