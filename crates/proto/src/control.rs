@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A control as it stands on the wire.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the control of RFC 4511")]
 pub struct Control {
     /// Which control.
@@ -57,6 +57,16 @@ impl Control {
                 writer.octets(value);
             }
         });
+    }
+}
+
+impl std::fmt::Debug for Control {
+    /// Leaves the value out: it may hold an entry.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("oid", &self.oid)
+            .field("critical", &self.critical)
+            .finish_non_exhaustive()
     }
 }
 
