@@ -229,7 +229,7 @@ impl BatchBuilder {
             if controls.end > bytes.len() {
                 return Err(DecodeError { offset: bytes.len(), kind: DecodeErrorKind::Truncated });
             }
-            Controls::decode(Reader::within_range(bytes, controls.clone()), limits)?;
+            Controls::check(Reader::within_range(bytes, controls.clone()), limits)?;
         }
         self.batch.items.push(Place { op: (op.start, op.end), controls: (controls.start, controls.end) });
         Ok(())

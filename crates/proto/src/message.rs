@@ -303,7 +303,7 @@ impl Request {
     /// After a [`Request::Bind`] the writer holds a password: see [`Writer::wipe`].
     pub fn encode(&self, id: MessageId, controls: &Controls, writer: &mut Writer) {
         if let Self::Bind(bind) = self {
-            writer.reserve(bind.size_bound());
+            writer.reserve(bind.size_bound() + controls.size_bound());
         }
         encode_message(id, controls, writer, |writer| match self {
             Self::Bind(request) => writer.constructed(BIND_REQUEST, |writer| request.encode(writer)),

@@ -132,7 +132,8 @@ fn length_overflow_or_truncation() {
     let sequence = flext_ldap_proto::ber::Tag::SEQUENCE;
     let found = |tag| UnexpectedTag { expected: sequence, found: flext_ldap_proto::ber::Tag(tag) };
     // The frame, the same as a value inside a buffer.
-    let table: &[(&str, &[u8], Result<Option<usize>, DecodeError>, Result<(), DecodeError>)] = &[
+    type Row = (&'static str, &'static [u8], Result<Option<usize>, DecodeError>, Result<(), DecodeError>);
+    let table: &[Row] = &[
         ("nothing yet", b"", Ok(None), err(0, Truncated)),
         ("a tag", b"\x30", Ok(None), err(1, Truncated)),
         ("half a length", b"\x30\x82\x01", Ok(None), err(3, Truncated)),

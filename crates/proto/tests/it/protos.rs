@@ -123,7 +123,7 @@ fn told(item: Item<'_>) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_tag_of_every_message() {
+fn whole_encoding_class_tags() {
     let mut accepted = 0;
     for (_, bytes) in corpus::messages() {
         assert!(settles(&bytes));
@@ -141,7 +141,7 @@ fn every_tag_of_every_message() {
 }
 
 #[test]
-fn every_length_of_every_message() {
+fn whole_encoding_class_lengths() {
     for (_, bytes) in corpus::messages() {
         let contents = hostile::contents(&bytes);
         for (_, length) in headers(&contents) {
@@ -157,7 +157,7 @@ fn every_length_of_every_message() {
 }
 
 #[test]
-fn every_octet_of_every_message() {
+fn whole_encoding_class_octets() {
     for (_, bytes) in corpus::messages() {
         for at in 0..bytes.len() {
             let mut changed = bytes.to_vec();
