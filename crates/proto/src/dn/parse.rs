@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn examples_and_liberties() {
-        let table: &[(&str, &[(&str, &[u8])])] = &[
+        type Row<'a> = (&'a str, &'a [(&'a str, &'a [u8])]);
+        let table: &[Row<'_>] = &[
             // RFC 4514 §4.
             ("UID=jsmith,DC=example,DC=net", &[("UID", b"jsmith"), ("DC", b"example"), ("DC", b"net")]),
             (

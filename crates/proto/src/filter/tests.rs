@@ -412,3 +412,23 @@ proptest! {
         }
     }
 }
+
+/// security: LDAP injection, filter. A pattern is parsed before it is filled in.
+#[test]
+fn a_value_filled_into_a_pattern_cannot_change_its_shape() {
+    let fill = |pattern: &str, value: &str| {
+        let value = value.as_bytes().to_vec();
+        parse(pattern).map_values(|text| if text == b"%s" { value.clone() } else { text.to_vec() }).to_string()
+    };
+    let table = [
+        ("(&(uid=%s)(sn=x))", "ada)(uid=*", r"(&(uid=ada\29\28uid=\2a)(sn=x))"),
+        ("(cn=*%s*)", "a*b", r"(cn=*a\2ab*)"),
+        ("(cn=*%s*)", "", "(cn=*)"),
+        ("(cn=a*%s*z)", "", "(cn=a*z)"),
+        ("(!(cn:caseExactMatch:=%s))", "x", "(!(cn:caseExactMatch:=x))"),
+        ("(cn=*)", "x", "(cn=*)"),
+    ];
+    for (pattern, value, expected) in table {
+        assert_eq!(fill(pattern, value), expected, "{pattern} with {value:?}");
+    }
+}
