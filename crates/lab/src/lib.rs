@@ -1,1 +1,20 @@
-//! Real servers, generators and fault injection for the tests of this repository
+//! Real servers and foreign clients for the tests of this repository. Never published.
+//!
+//! `./test` unpacks OpenLDAP's server, its command-line clients and two Python clients under `target/lab` (the script
+//! `crates/lab/get` does it). [`Slapd`] runs the server, [`Tool`] a client, [`Authority`] makes their certificates.
+//! Everything lives in temporary folders and on loopback ports, and ends with the value that owns it.
+//!
+//! A test that uses these belongs into `tests/it`, the one binary that `./test --quick` leaves out. It never skips:
+//! without `target/lab` it fails and says what to run.
+//!
+//! Not here: an in-process directory (`testkit`), and the company the servers are filled with (`testkit::company`).
+
+mod kit;
+mod pki;
+mod slapd;
+mod tool;
+
+pub use kit::Kit;
+pub use pki::{Authority, Identity, host_names};
+pub use slapd::{Content, DEFAULT_SUFFIX, Slapd, SlapdOptions};
+pub use tool::{Output, Tool};

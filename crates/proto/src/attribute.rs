@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
 
-use crate::ber::{DecodeError, Reader, Writer};
+use crate::{
+    ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer, check_text, split_checked},
+    message::Limits,
+};
 
 /// An attribute description: a type and options, e.g. `cn`, `2.5.4.3`, `userCertificate;binary`, `cn;lang-en`.
 ///
@@ -31,7 +34,7 @@ impl AttributeDescription {
     /// The attribute type: a short name or a dotted-decimal identifier.
     #[must_use]
     pub fn attribute_type(&self) -> &str {
-        todo!()
+        self.0.split(';').next().unwrap_or_default()
     }
 
     /// The options, in the order they are spelt, without the semicolons.
@@ -43,15 +46,56 @@ impl AttributeDescription {
 impl FromStr for AttributeDescription {
     type Err = InvalidAttributeDescription;
 
-    /// Parses a description. Underscores and a leading digit are accepted in names, as directories in the field do.
+    /// Parses a description. Underscores and a leading digit are accepted in names, as directories in the field do,
+    /// and so is the option `range=0-1499` that Active Directory answers with.
     fn from_str(text: &str) -> Result<Self, InvalidAttributeDescription> {
-        todo!("{text}")
+        check_description(text)?;
+        Ok(Self(text.into()))
     }
+}
+
+/// Checks an attribute description without keeping it.
+pub(crate) fn check_description(text: &str) -> Result<(), InvalidAttributeDescription> {
+    let mut start = 0;
+    for (number, part) in text.split(';').enumerate() {
+        let checked = if number == 0 { check_type(part) } else { check_option(part) };
+        checked.map_err(|offset| InvalidAttributeDescription { offset: start + offset })?;
+        start += part.len() + 1;
+    }
+    Ok(())
 }
 
 impl fmt::Display for AttributeDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Checks an attribute type: a name or a dotted-decimal identifier. The error is the offset of what is wrong.
+fn check_type(text: &str) -> Result<(), usize> {
+    if text.contains('.') {
+        return crate::oid::check_numeric_oid(text);
+    }
+    let fits =
+        |at: usize, octet: u8| octet.is_ascii_alphanumeric() || octet == b'_' || at > 0 && octet == b'-';
+    check_octets(text, fits)
+}
+
+/// Checks an option. The error is the offset of what is wrong.
+fn check_option(text: &str) -> Result<(), usize> {
+    let is_range = text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("range="));
+    check_octets(text, |_, octet| {
+        octet.is_ascii_alphanumeric()
+            || matches!(octet, b'-' | b'_')
+            || is_range && matches!(octet, b'=' | b'*')
+    })
+}
+
+fn check_octets(text: &str, fits: impl Fn(usize, u8) -> bool) -> Result<(), usize> {
+    match text.bytes().enumerate().position(|(at, octet)| !fits(at, octet)) {
+        Some(at) => Err(at),
+        None if text.is_empty() => Err(0),
+        None => Ok(()),
     }
 }
 
@@ -103,23 +147,64 @@ impl Selection {
     /// # Errors
     ///
     /// When it is malformed or longer than [`crate::message::Limits::attributes`].
-    pub fn decode(reader: &mut Reader<'_>, limits: &crate::message::Limits) -> Result<Self, DecodeError> {
-        let _ = (reader, limits);
-        todo!()
+    pub fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        let mut elements = reader.sequence()?;
+        let mut selectors = Vec::new();
+        while !elements.is_empty() {
+            if selectors.len() >= limits.attributes {
+                return Err(elements.error(DecodeErrorKind::TooManyAttributes));
+            }
+            selectors.push(Selector::from(elements.text()?));
+        }
+        Ok(Self(selectors))
     }
 
     /// Writes an `AttributeSelection`.
     pub fn encode(&self, writer: &mut Writer) {
-        let _ = writer;
-        todo!()
+        writer.sequence(|writer| {
+            for selector in &self.0 {
+                writer.octets(selector.to_string().as_bytes());
+            }
+        });
+    }
+}
+
+impl From<&str> for Selector {
+    /// Reads an element as it is spelt on the wire.
+    fn from(text: &str) -> Self {
+        match text {
+            "*" => Self::AllUser,
+            "+" => Self::AllOperational,
+            "1.1" => Self::None,
+            _ => match (text.strip_prefix('@'), text.parse()) {
+                (Some(class), _) if class.parse::<AttributeDescription>().is_ok() => {
+                    Self::ObjectClass(class.into())
+                }
+                (None, Ok(description)) => Self::Attribute(description),
+                _ => Self::Unrecognised(text.into()),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    /// Writes the element as it is spelt on the wire.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllUser => f.write_str("*"),
+            Self::AllOperational => f.write_str("+"),
+            Self::None => f.write_str("1.1"),
+            Self::ObjectClass(class) => write!(f, "@{class}"),
+            Self::Attribute(description) => f.write_str(description.as_str()),
+            Self::Unrecognised(text) => f.write_str(text),
+        }
     }
 }
 
 impl<S: AsRef<str>> FromIterator<S> for Selection {
     /// Reads each element as it is spelt on the wire. Nothing is refused: see [`Selector::Unrecognised`].
     fn from_iter<I: IntoIterator<Item = S>>(elements: I) -> Self {
-        let _ = elements.into_iter();
-        todo!()
+        Self(elements.into_iter().map(|element| Selector::from(element.as_ref())).collect())
     }
 }
 
@@ -136,11 +221,22 @@ impl<S: AsRef<str>, const N: usize> From<[S; N]> for Selection {
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct AttributesRef<'a>(&'a [u8]);
 
+/// Octets up to which a whole list is looked at before its parts are.
+const SMALL: usize = 4096;
+
 /// One attribute of an [`AttributesRef`].
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct AttributeRef<'a> {
     description: &'a str,
     values: &'a [u8],
+}
+
+/// One attribute as it is found in a list.
+struct Part<'a> {
+    description: &'a [u8],
+    values: &'a [u8],
+    /// One past the description, counted from the start of the list.
+    end: usize,
 }
 
 /// The values of one attribute, each as the octets sent.
@@ -153,9 +249,14 @@ impl<'a> AttributesRef<'a> {
     /// # Errors
     ///
     /// When they are malformed, a description is not UTF-8, or a limit is passed. Offsets count from `octets`.
-    pub fn check(octets: &'a [u8], limits: &crate::message::Limits) -> Result<Self, DecodeError> {
-        let _ = limits;
-        todo!("{octets:?}")
+    pub fn check(octets: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
+        check_list(octets, 0, octets.len(), limits)?;
+        Ok(Self(octets))
+    }
+
+    /// A list that [`check_list`] has passed, or that this crate wrote.
+    pub(crate) const fn from_checked(octets: &'a [u8]) -> Self {
+        Self(octets)
     }
 
     /// The octets: the contents of the list, without the outer header.
@@ -165,8 +266,36 @@ impl<'a> AttributesRef<'a> {
     }
 
     /// The attributes in the order they have on the wire.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = AttributeRef<'a>> {
-        std::iter::from_fn(|| todo!())
+        let list = self.0;
+        // Without long or binary values the whole list happens to be UTF-8, headers included. To check that once and
+        // cut the names out of it is several times cheaper than to check each name for itself.
+        let text = if list.len() <= SMALL { std::str::from_utf8(list).ok() } else { None };
+        let mut parts = self.parts();
+        std::iter::from_fn(move || {
+            let Part { description, values, end } = parts.next()?;
+            let description = match text {
+                Some(text) => text.get(end.saturating_sub(description.len())..end).unwrap_or_default(),
+                None => std::str::from_utf8(description).unwrap_or_default(),
+            };
+            Some(AttributeRef { description, values })
+        })
+    }
+
+    /// The attributes as they are found, names not looked at as text.
+    #[inline]
+    fn parts(self) -> impl Iterator<Item = Part<'a>> {
+        let list = self.0;
+        let mut octets = list;
+        std::iter::from_fn(move || {
+            let (_, attribute, rest) = split_checked(octets)?;
+            octets = rest;
+            let (_, description, set) = split_checked(attribute)?;
+            let (_, values, _) = split_checked(set)?;
+            let end = list.len().saturating_sub(rest.len()).saturating_sub(set.len());
+            Some(Part { description, values, end })
+        })
     }
 
     /// The first attribute spelt `description`, without regard to ASCII case.
@@ -174,13 +303,22 @@ impl<'a> AttributesRef<'a> {
     /// Spelling only: `cn` finds neither `commonName` nor `cn;lang-en`. Ask the schema for those.
     #[must_use]
     pub fn get(self, description: &str) -> Option<AttributeRef<'a>> {
-        todo!("{description}")
+        let wanted = description.as_bytes();
+        let Part { description, values, .. } =
+            self.parts().find(|part| part.description.eq_ignore_ascii_case(wanted))?;
+        Some(AttributeRef { description: std::str::from_utf8(description).unwrap_or_default(), values })
     }
 
     /// The first value of the attribute spelt `description`, if that value is UTF-8.
     #[must_use]
     pub fn text(self, description: &str) -> Option<&'a str> {
         self.get(description)?.text()
+    }
+
+    /// A copy that shares no buffer.
+    #[must_use]
+    pub fn to_attributes(self) -> Attributes {
+        Attributes(Bytes::copy_from_slice(self.0))
     }
 
     /// Whether there are no attributes.
@@ -193,6 +331,7 @@ impl<'a> AttributesRef<'a> {
 impl<'a> AttributeRef<'a> {
     /// The attribute description, as spelt by the sender.
     #[must_use]
+    #[inline]
     pub const fn description(self) -> &'a str {
         self.description
     }
@@ -219,9 +358,62 @@ impl<'a> AttributeRef<'a> {
 impl<'a> Iterator for Values<'a> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        todo!("{:?}", self.0)
+        let (_, value, rest) = split_checked(self.0)?;
+        self.0 = rest;
+        Some(value)
     }
+}
+
+/// Checks, in one pass, that `source[at..end]` is the contents of an attribute list.
+///
+/// Trailing elements of an attribute's `SEQUENCE` that carry context-specific tags are passed over (RFC 4511 §4).
+#[inline]
+pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) -> Result<(), DecodeError> {
+    // Most lists are ASCII throughout; then the names need no look of their own.
+    let is_ascii = end - at <= SMALL && source.get(at..end).is_some_and(<[u8]>::is_ascii);
+    let mut next = at;
+    let mut attributes = 0_usize;
+    let mut values = 0_usize;
+    while next < end {
+        if attributes == limits.attributes {
+            return Err(DecodeError { offset: next, kind: DecodeErrorKind::TooManyAttributes });
+        }
+        attributes += 1;
+        let attribute = Header::expect(source, next, end, Tag::SEQUENCE)?;
+        next = attribute.end;
+        let description = Header::expect(source, attribute.start, attribute.end, Tag::OCTET_STRING)?;
+        if !is_ascii {
+            check_text(source, description)?;
+        }
+        let set = Header::expect(source, description.end, attribute.end, Tag::SET)?;
+        let mut value = set.start;
+        while value < set.end {
+            if values == limits.values {
+                return Err(DecodeError { offset: value, kind: DecodeErrorKind::TooManyValues });
+            }
+            values += 1;
+            value = Header::expect(source, value, set.end, Tag::OCTET_STRING)?.end;
+        }
+        check_extension(source, set.end, attribute.end)?;
+    }
+    Ok(())
+}
+
+/// Checks that only parts with context-specific tags are at `source[at..end]`: later standards may append them, and
+/// who does not know them passes over them (RFC 4511 §4).
+#[inline]
+pub(crate) fn check_extension(source: &[u8], at: usize, end: usize) -> Result<(), DecodeError> {
+    let mut next = at;
+    while next < end {
+        let header = Header::read(source, next, end)?;
+        if !header.tag.is_context() {
+            return Err(DecodeError { offset: next, kind: DecodeErrorKind::TrailingBytes });
+        }
+        next = header.end;
+    }
+    Ok(())
 }
 
 /// An owned list of attributes in wire form; see [`AttributesRef`].
@@ -230,7 +422,6 @@ pub struct Attributes(Bytes);
 
 impl Attributes {
     /// Starts an empty list to be filled.
-    #[must_use]
     pub fn builder() -> AttributesBuilder {
         AttributesBuilder::default()
     }
@@ -240,9 +431,26 @@ impl Attributes {
     /// # Errors
     ///
     /// As [`AttributesRef::check`].
-    pub fn check(octets: Bytes, limits: &crate::message::Limits) -> Result<Self, DecodeError> {
+    pub fn check(octets: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
         AttributesRef::check(&octets, limits)?;
         Ok(Self(octets))
+    }
+
+    /// Reads an `AttributeList` or `PartialAttributeList`, without copying.
+    ///
+    /// # Errors
+    ///
+    /// As [`AttributesRef::check`].
+    pub fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        let mut list = reader.sequence()?;
+        let (source, start, end) = list.left();
+        check_list(source, start, end, limits)?;
+        Ok(Self(list.rest()))
+    }
+
+    /// A list that [`check_list`] has passed, or that this crate wrote.
+    pub(crate) const fn from_checked(octets: Bytes) -> Self {
+        Self(octets)
     }
 
     /// The list, borrowed.
@@ -279,33 +487,161 @@ impl AttributesBuilder {
     /// As [`attribute`](Self::attribute), in place, with a description that is known to be one (a schema's name, or
     /// one read from an attribute list).
     pub fn push<V: AsRef<[u8]>>(&mut self, description: &str, values: impl IntoIterator<Item = V>) {
-        let _ = (description, values.into_iter(), &self.writer);
-        todo!()
+        self.writer.sequence(|writer| {
+            writer.octets(description.as_bytes());
+            writer.constructed(Tag::SET, |writer| {
+                for value in values {
+                    writer.octets(value.as_ref());
+                }
+            });
+        });
     }
 
     /// The list.
     #[must_use]
-    pub fn build(self) -> Attributes {
-        todo!()
+    pub fn build(mut self) -> Attributes {
+        Attributes(self.writer.take())
     }
 }
 
 impl fmt::Debug for AttributesRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
-            .entries(self.iter().map(|attribute| (attribute.description, attribute.values().count())))
+            .entries(self.iter().map(|attribute| (attribute.description(), attribute.values().count())))
             .finish()
     }
 }
 
 impl fmt::Debug for AttributeRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} values", self.description, self.values().count())
+        write!(f, "{}: {} values", self.description(), self.values().count())
     }
 }
 
 impl fmt::Debug for Attributes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_ref().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(attributes: &[(&str, &[&[u8]])]) -> Attributes {
+        let mut builder = Attributes::builder();
+        for (description, values) in attributes {
+            builder.push(description, *values);
+        }
+        builder.build()
+    }
+
+    #[test]
+    fn descriptions() {
+        let err = |offset| Err(InvalidAttributeDescription { offset });
+        let table: &[(&str, Result<&str, InvalidAttributeDescription>)] = &[
+            ("cn", Ok("cn")),
+            ("2.5.4.3", Ok("2.5.4.3")),
+            ("userCertificate;binary", Ok("userCertificate")),
+            ("cn;lang-en;x-foo", Ok("cn")),
+            ("member;range=0-1499", Ok("member")),
+            ("member;Range=1500-*", Ok("member")),
+            ("my_attribute", Ok("my_attribute")),
+            ("3rdParty", Ok("3rdParty")),
+            ("", err(0)),
+            ("-cn", err(0)),
+            ("c n", err(1)),
+            ("cn;", err(3)),
+            ("cn;;x", err(3)),
+            ("cn;la=ng", err(5)),
+            ("2.5..4", err(4)),
+            ("2.5.", err(4)),
+            ("2.05", err(3)),
+            ("straße", err(4)),
+            ("*", err(0)),
+        ];
+        for (text, want) in table {
+            let got = text.parse::<AttributeDescription>();
+            assert_eq!(
+                got.as_ref().map(AttributeDescription::attribute_type),
+                want.as_ref().copied(),
+                "{text}"
+            );
+        }
+        let description = "cn;lang-en;binary".parse::<AttributeDescription>().unwrap();
+        assert_eq!(description.options().collect::<Vec<_>>(), ["lang-en", "binary"]);
+    }
+
+    #[test]
+    fn selections_keep_their_spelling() {
+        let spelt = ["*", "+", "1.1", "@person", "cn;lang-en", "@", "no such", ""];
+        let selection = Selection::from(spelt);
+        assert_eq!(selection.selectors().first(), Some(&Selector::AllUser));
+        assert_eq!(selection.selectors().get(3), Some(&Selector::ObjectClass("person".into())));
+        assert_eq!(selection.selectors().get(5), Some(&Selector::Unrecognised("@".into())));
+        let mut writer = Writer::new();
+        selection.encode(&mut writer);
+        let bytes = writer.take();
+        assert_eq!(Selection::decode(&mut Reader::new(&bytes), &Limits::DEFAULT), Ok(selection));
+        let limits = Limits { attributes: 7, ..Limits::DEFAULT };
+        let error = DecodeError { offset: bytes.len() - 2, kind: DecodeErrorKind::TooManyAttributes };
+        assert_eq!(Selection::decode(&mut Reader::new(&bytes), &limits), Err(error));
+    }
+
+    #[test]
+    fn lists_are_read_as_they_were_built() {
+        let long = vec![b'x'; 300];
+        let attributes = list(&[("cn", &[b"Ada Byrne", b"Ada"]), ("jpegPhoto", &[&long]), ("mail", &[])]);
+        let checked = Attributes::check(attributes.clone().into_bytes(), &Limits::DEFAULT).unwrap();
+        assert_eq!(checked, attributes);
+        let list = checked.as_ref();
+        let names: Vec<_> = list.iter().map(AttributeRef::description).collect();
+        assert_eq!(names, ["cn", "jpegPhoto", "mail"]);
+        assert_eq!(list.text("CN"), Some("Ada Byrne"));
+        assert_eq!(list.get("cn").unwrap().values().collect::<Vec<_>>(), [b"Ada Byrne".as_slice(), b"Ada"]);
+        assert_eq!(list.get("jpegphoto").unwrap().first(), Some(long.as_slice()));
+        assert_eq!(list.get("mail").unwrap().first(), None);
+        assert_eq!(list.get("sn"), None);
+        assert!(!list.is_empty() && Attributes::default().as_ref().is_empty());
+        assert_eq!(format!("{list:?}"), r#"{"cn": 2, "jpegPhoto": 1, "mail": 0}"#);
+    }
+
+    #[test]
+    fn lists_are_checked_once_with_offsets() {
+        use DecodeErrorKind::{
+            InvalidUtf8, TooManyAttributes, TooManyValues, TrailingBytes, Truncated, UnexpectedTag,
+        };
+        let limits = Limits { attributes: 2, values: 3, ..Limits::DEFAULT };
+        let err = |offset, kind| Err(DecodeError { offset, kind });
+        let unexpected = |expected, found| UnexpectedTag { expected, found: Tag(found) };
+        let table: &[(&str, &[u8], Result<(), DecodeError>)] = &[
+            ("empty", b"", Ok(())),
+            ("one", b"\x30\x09\x04\x02cn\x31\x03\x04\x01A", Ok(())),
+            ("no values", b"\x30\x06\x04\x02cn\x31\x00", Ok(())),
+            ("an extension", b"\x30\x09\x04\x02cn\x31\x00\x80\x01A", Ok(())),
+            ("trailing", b"\x30\x09\x04\x02cn\x31\x00\x04\x01A", err(8, TrailingBytes)),
+            ("no set", b"\x30\x04\x04\x02cn", err(6, Truncated)),
+            ("a sequence of values", b"\x30\x06\x04\x02cn\x30\x00", err(6, unexpected(Tag::SET, 0x30))),
+            (
+                "an integer value",
+                b"\x30\x09\x04\x02cn\x31\x03\x02\x01A",
+                err(8, unexpected(Tag::OCTET_STRING, 2)),
+            ),
+            ("name not UTF-8", b"\x30\x06\x04\x02c\xff\x31\x00", err(5, InvalidUtf8)),
+            ("value past the set", b"\x30\x09\x04\x02cn\x31\x03\x04\x02A", err(9, Truncated)),
+            (
+                "three attributes",
+                b"\x30\x06\x04\x02cn\x31\x00\x30\x06\x04\x02sn\x31\x00\x30\x06\x04\x02ou\x31\x00",
+                err(16, TooManyAttributes),
+            ),
+            (
+                "four values",
+                b"\x30\x12\x04\x02cn\x31\x0c\x04\x01A\x04\x01B\x04\x01C\x04\x01D",
+                err(17, TooManyValues),
+            ),
+        ];
+        for (name, bytes, want) in table {
+            assert_eq!(AttributesRef::check(bytes, &limits).map(|_| ()), *want, "{name}");
+        }
     }
 }

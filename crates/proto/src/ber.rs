@@ -1,5 +1,9 @@
 //! The Basic Encoding Rules as LDAP uses them (RFC 4511 §5.1): definite lengths only.
 //!
+//! Lengths in the long form may have more octets than they need, up to eight, as BER allows (X.690 §8.1.3.5) and some
+//! servers send; the indefinite form, longer lengths and tags of several octets are refused. What is written has the
+//! shortest form.
+//!
 //! [`Reader`] pulls values out of reference-counted bytes; [`Writer`] writes them, patching lengths in afterwards.
 //! Neither knows what an LDAP message is.
 
@@ -8,6 +12,7 @@ mod reader;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
+pub(crate) use reader::{Header, check_text, split_checked};
 pub use reader::{Reader, frame_length};
 pub use writer::Writer;
 
@@ -53,5 +58,11 @@ impl Tag {
     #[must_use]
     pub const fn application_constructed(number: u8) -> Self {
         Self(0x60 | number)
+    }
+
+    /// Whether the class is context-specific.
+    #[must_use]
+    pub const fn is_context(self) -> bool {
+        self.0 & 0xc0 == 0x80
     }
 }

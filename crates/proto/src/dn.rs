@@ -1,23 +1,34 @@
-//! Distinguished names (RFC 4514, with the liberties of RFC 2253 in reading).
+//! Distinguished names (RFC 4514, with the liberties of RFC 2253 §4 in reading).
 //!
 //! A [`Dn`] is one text and a list of places in it; values are unescaped when they are asked for. `Eq` on names
 //! compares spelling. Names mean the same when their keys are equal: see [`DnKey`] and
-//! [`Schema::dn_key`](crate::schema::Schema::dn_key).
+//! [`Schema::dn_key`](crate::schema::Schema::dn_key). Whether one name is below another is asked of keys only.
+//!
+//! Read beside the grammar of RFC 4514: spaces around `,`, `;`, `+` and `=`, `;` in the place of `,`, values in `"`,
+//! and `oid.` before a dotted-decimal type. Names are never joined as text: [`Rdn::new`] escapes, so no value can add
+//! a component or change one.
+
+mod escape;
+mod key;
+mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
+pub use self::key::{DnKey, RdnKey};
 use crate::attribute::AttributeDescription;
 
-/// A distinguished name, parsed once, printed as it was spelt.
+/// A distinguished name, parsed once, printed as it was spelt (without spaces around the whole).
 #[derive(Clone)]
 pub struct Dn {
     text: Box<str>,
-    /// One for each `type=value`, leaf first.
+    /// One for each `type=value`, leaf first. The first starts at 0 and the last ends with the text.
     avas: Box<[AvaPlace]>,
 }
 
 /// A relative distinguished name: one or more `type=value` joined by `+`. Owned, of one [`Dn`] component.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Rdn(Dn);
 
 /// Where one `type=value` stands in the text.
@@ -67,6 +78,9 @@ pub enum DnErrorKind {
     /// No `=` after the attribute type.
     #[error("expected `=`")]
     ExpectedEquals,
+    /// Neither a separator nor the end after a value in `"`.
+    #[error("expected `,`, `;`, `+` or the end")]
+    ExpectedSeparator,
     /// A character that must be escaped.
     #[error("unescaped special character")]
     UnescapedSpecial,
@@ -79,10 +93,10 @@ pub enum DnErrorKind {
     /// A `"` without its partner.
     #[error("unterminated quotation")]
     UnterminatedQuote,
-    /// A value whose octets are not UTF-8.
+    /// A value whose octets are not UTF-8 (RFC 4514 §3). Such a value is written in the `#` form.
     #[error("text that is not UTF-8")]
     InvalidUtf8,
-    /// More than 64 KiB of text or 1,000 components.
+    /// More than 64 KiB of text or 1,000 pairs of type and value.
     #[error("name too long")]
     TooLong,
     /// More, or fewer, than one component where a relative name must be.
@@ -117,39 +131,82 @@ impl Dn {
 
     /// The components, leaf first.
     pub fn rdns(&self) -> impl Iterator<Item = RdnRef<'_>> {
-        std::iter::from_fn(|| todo!())
+        let mut rest = &*self.avas;
+        std::iter::from_fn(move || {
+            let (avas, after) = split_first_rdn(rest)?;
+            rest = after;
+            Some(RdnRef { text: &self.text, avas })
+        })
     }
 
     /// The first component, or `None` for the root.
     #[must_use]
     pub fn rdn(&self) -> Option<Rdn> {
-        todo!()
+        self.rdns().next().map(RdnRef::to_rdn)
     }
 
     /// The name without its first component, or `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        todo!()
+        let (_, rest) = split_first_rdn(&self.avas)?;
+        Some(RdnRef { text: &self.text, avas: rest }.to_dn())
     }
 
-    /// The name of `rdn` below this one.
+    /// The name of `rdn` below this one, both as spelt.
+    ///
+    /// The result may be longer than what [`FromStr`] takes; a server refuses such a name.
     #[must_use]
     pub fn child(&self, rdn: &Rdn) -> Self {
-        todo!("{rdn}")
+        rdn.0.joined_with(self, ",", false)
+    }
+
+    /// This name with `rdn` in the place of its first component, or `None` for the root.
+    #[must_use]
+    pub fn with_rdn(&self, rdn: &Rdn) -> Option<Self> {
+        self.parent().map(|parent| parent.child(rdn))
+    }
+
+    /// This text, `separator` and `other`; `joined` tells whether they make one component.
+    fn joined_with(&self, other: &Self, separator: &str, joined: bool) -> Self {
+        if other.is_root() {
+            return self.clone();
+        }
+        let shift = saturating_u32(self.text.len() + separator.len());
+        let mut avas = Vec::with_capacity(self.avas.len() + other.avas.len());
+        avas.extend_from_slice(&self.avas);
+        if let Some(last) = avas.last_mut() {
+            last.joined = joined;
+        }
+        avas.extend(other.avas.iter().map(|ava| ava.shifted_right(shift)));
+        Self { text: [&self.text, separator, &other.text].concat().into(), avas: avas.into() }
     }
 }
 
 impl Rdn {
-    /// `attribute=value`, with whatever escapes `value` needs.
+    /// `attribute=value`, with whatever escapes `value` needs (RFC 4514 §2.4).
+    ///
+    /// Octets that are not UTF-8 are written in the `#` form, as a BER `OCTET STRING`. Names have no attribute options:
+    /// those of `attribute` are left out.
     #[must_use]
     pub fn new(attribute: &AttributeDescription, value: &[u8]) -> Self {
-        todo!("{attribute} {value:?}")
+        let attribute_type = attribute.as_str().split(';').next().unwrap_or_default();
+        let mut text = String::with_capacity(attribute_type.len() + 1 + value.len());
+        text.push_str(attribute_type);
+        text.push('=');
+        escape::write_value(value, &mut text);
+        let place = AvaPlace {
+            start: 0,
+            equals: saturating_u32(attribute_type.len()),
+            end: saturating_u32(text.len()),
+            joined: false,
+        };
+        Self(Dn { text: text.into(), avas: [place].into() })
     }
 
     /// This name joined with another `attribute=value` by `+`.
     #[must_use]
     pub fn and(&self, attribute: &AttributeDescription, value: &[u8]) -> Self {
-        todo!("{attribute} {value:?}")
+        Self(self.0.joined_with(&Self::new(attribute, value).0, "+", true))
     }
 
     /// The name as spelt.
@@ -174,13 +231,22 @@ impl<'a> RdnRef<'a> {
     /// The component as spelt.
     #[must_use]
     pub fn as_str(self) -> &'a str {
-        todo!()
+        match (self.avas.first(), self.avas.last()) {
+            (Some(first), Some(last)) => span(self.text, first.start, last.end),
+            _ => "",
+        }
     }
 
     /// A copy.
     #[must_use]
     pub fn to_rdn(self) -> Rdn {
-        todo!()
+        Rdn(self.to_dn())
+    }
+
+    /// A copy of these places, and of the text they span.
+    fn to_dn(self) -> Dn {
+        let shift = self.avas.first().map_or(0, |first| first.start);
+        Dn { text: self.as_str().into(), avas: self.avas.iter().map(|ava| ava.shifted_left(shift)).collect() }
     }
 }
 
@@ -188,22 +254,60 @@ impl<'a> Ava<'a> {
     /// The attribute type as spelt; `oid.` prefixes (RFC 2253 §4) are left out.
     #[must_use]
     pub fn attribute_type(self) -> &'a str {
-        let _ = (self.place.start, self.place.equals, self.place.end);
-        todo!("{}", self.text)
+        parse::without_oid_prefix(span(self.text, self.place.start, self.place.equals).trim_end_matches(' '))
     }
 
     /// The value with its escapes undone; for the `#` form the contents of the BER value.
     #[must_use]
     pub fn value(self) -> Cow<'a, [u8]> {
-        todo!()
+        escape::read_value(
+            span(self.text, self.place.equals.saturating_add(1), self.place.end).trim_start_matches(' '),
+        )
     }
+}
+
+impl AvaPlace {
+    fn shifted_left(self, by: u32) -> Self {
+        Self {
+            start: self.start.saturating_sub(by),
+            equals: self.equals.saturating_sub(by),
+            end: self.end.saturating_sub(by),
+            joined: self.joined,
+        }
+    }
+
+    fn shifted_right(self, by: u32) -> Self {
+        Self {
+            start: self.start.saturating_add(by),
+            equals: self.equals.saturating_add(by),
+            end: self.end.saturating_add(by),
+            joined: self.joined,
+        }
+    }
+}
+
+/// The places of the first component, and those after it; `None` if there are none.
+fn split_first_rdn(avas: &[AvaPlace]) -> Option<(&[AvaPlace], &[AvaPlace])> {
+    let last = avas.iter().position(|ava| !ava.joined)?;
+    avas.split_at_checked(last + 1)
+}
+
+/// `text[start..end]`; empty where the text has no such place, which no place kept here is.
+fn span(text: &str, start: u32, end: u32) -> &str {
+    text.get(start as usize..end as usize).unwrap_or_default()
+}
+
+/// Names of 4 GiB are never parsed, only built; their places past that are lost, their text is not.
+fn saturating_u32(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 impl FromStr for Dn {
     type Err = DnError;
 
+    /// Parses a name in one pass, with two allocations. Text without any component, not even a space, is the root.
     fn from_str(text: &str) -> Result<Self, DnError> {
-        todo!("{text}")
+        parse::parse(text)
     }
 }
 
@@ -211,7 +315,38 @@ impl FromStr for Rdn {
     type Err = DnError;
 
     fn from_str(text: &str) -> Result<Self, DnError> {
-        todo!("{text}")
+        let dn: Dn = text.parse()?;
+        match split_first_rdn(&dn.avas) {
+            Some((_, [])) => Ok(Self(dn)),
+            Some((_, [second, ..])) => {
+                let leading = text.bytes().take_while(|octet| *octet == b' ').count();
+                Err(DnError { offset: leading + second.start as usize, kind: DnErrorKind::NotOneComponent })
+            }
+            None => Err(DnError { offset: 0, kind: DnErrorKind::NotOneComponent }),
+        }
+    }
+}
+
+impl From<Rdn> for Dn {
+    /// The name directly below the root.
+    fn from(rdn: Rdn) -> Self {
+        rdn.0
+    }
+}
+
+impl FromIterator<Rdn> for Dn {
+    /// The name of these components, leaf first.
+    fn from_iter<I: IntoIterator<Item = Rdn>>(rdns: I) -> Self {
+        let (mut text, mut avas) = (String::new(), Vec::new());
+        for rdn in rdns {
+            if !avas.is_empty() {
+                text.push(',');
+            }
+            let shift = saturating_u32(text.len());
+            avas.extend(rdn.0.avas.iter().map(|ava| ava.shifted_right(shift)));
+            text.push_str(&rdn.0.text);
+        }
+        Self { text: text.into(), avas: avas.into() }
     }
 }
 
@@ -253,57 +388,20 @@ impl fmt::Display for Rdn {
     }
 }
 
-/// One component, normalised by a schema: types by OID, values by their equality rules, multi-valued ones sorted.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct RdnKey(Box<[u8]>);
-
-/// A name normalised by a schema: the only form that is looked up or compared. Leaf first.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct DnKey(Vec<RdnKey>);
-
-impl RdnKey {
-    /// A key of octets that a schema made.
-    #[must_use]
-    pub fn from_normalized(octets: impl Into<Box<[u8]>>) -> Self {
-        Self(octets.into())
-    }
-
-    /// The octets; they sort and compare as keys of a table.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+impl fmt::Debug for RdnRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RdnRef({:?})", self.as_str())
     }
 }
 
-impl DnKey {
-    /// The key of these components, leaf first.
-    #[must_use]
-    pub fn from_rdns(rdns: Vec<RdnKey>) -> Self {
-        Self(rdns)
+impl fmt::Display for RdnRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
+}
 
-    /// The components, leaf first.
-    #[must_use]
-    pub fn rdns(&self) -> &[RdnKey] {
-        &self.0
-    }
-
-    /// Whether this is the key of the root.
-    #[must_use]
-    pub fn is_root(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether this name is `base` or below it.
-    #[must_use]
-    pub fn is_within(&self, base: &Self) -> bool {
-        self.0.ends_with(&base.0)
-    }
-
-    /// The key of the parent, or `None` for the root.
-    #[must_use]
-    pub fn parent(&self) -> Option<Self> {
-        let (_, rest) = self.0.split_first()?;
-        Some(Self(rest.to_vec()))
+impl fmt::Debug for Ava<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ava({:?})", span(self.text, self.place.start, self.place.end))
     }
 }

@@ -51,7 +51,13 @@ impl<'a> EntryRef<'a> {
     /// A copy that shares no buffer.
     #[must_use]
     pub fn to_entry(self) -> Entry {
-        todo!()
+        let attributes = self.attributes.as_bytes();
+        let mut octets = Vec::with_capacity(self.dn.len() + attributes.len());
+        octets.extend_from_slice(self.dn.as_bytes());
+        octets.extend_from_slice(attributes);
+        let mut dn = Bytes::from(octets);
+        let attributes = dn.split_off(self.dn.len());
+        Entry::from_checked(dn, Attributes::from_checked(attributes))
     }
 }
 
@@ -69,10 +75,15 @@ impl Entry {
         Self { dn: Bytes::copy_from_slice(dn.as_str().as_bytes()), attributes }
     }
 
+    /// An entry whose name is known to be UTF-8.
+    pub(crate) const fn from_checked(dn: Bytes, attributes: Attributes) -> Self {
+        Self { dn, attributes }
+    }
+
     /// The entry, borrowed.
     #[must_use]
     pub fn as_ref(&self) -> EntryRef<'_> {
-        todo!()
+        EntryRef::new(std::str::from_utf8(&self.dn).unwrap_or_default(), self.attributes.as_ref())
     }
 
     /// The name as the server spelt it.
@@ -119,5 +130,26 @@ impl std::fmt::Debug for EntryRef<'_> {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.as_ref().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detached_entry_is_equal_and_shares_nothing() {
+        let mut builder = Attributes::builder();
+        builder.push("cn", ["Ada Byrne"]);
+        let attributes = builder.build();
+        let name = "cn=Ada Byrne,dc=harbourlane,dc=example";
+        let entry = EntryRef::new(name, attributes.as_ref()).to_entry();
+        assert_eq!(entry.dn_str(), name);
+        assert_eq!(entry.text("CN"), Some("Ada Byrne"));
+        assert_eq!(entry.attributes(), attributes.as_ref());
+        let detached = entry.detach();
+        assert_eq!(detached, entry);
+        assert_ne!(detached.dn_str().as_ptr(), entry.dn_str().as_ptr());
+        assert_eq!(format!("{entry:?}"), format!("Entry {{ dn: {name:?}, attributes: {{\"cn\": 1}} }}"));
     }
 }

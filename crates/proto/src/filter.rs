@@ -4,6 +4,8 @@
 //! take no recursion however deep it is.
 
 mod matcher;
+#[cfg(test)]
+mod tests;
 mod text;
 mod wire;
 
@@ -13,10 +15,14 @@ use bytes::Bytes;
 
 pub use self::matcher::{Matcher, Truth};
 use crate::{
-    attribute::AttributeDescription,
+    attribute::{AttributeDescription, InvalidAttributeDescription},
     ber::{DecodeError, Reader, Writer},
     message::Limits,
+    oid::check_numeric_oid,
 };
+
+/// A node is some hundred octets, and a peer can spell one in two.
+const MAX_NODES: usize = 100_000;
 
 /// A search filter.
 #[derive(Clone, PartialEq)]
@@ -118,62 +124,96 @@ pub enum FilterErrorKind {
     /// Text after the end of the filter.
     #[error("text after the end of the filter")]
     TrailingText,
-    /// Deeper than the limit.
+    /// Deeper than 1,000 levels.
     #[error("nested deeper than the limit")]
     TooDeep,
+    /// More than 100,000 nodes.
+    #[error("more parts than the limit")]
+    TooLarge,
 }
 
 impl Filter {
     /// Entries for which all of `filters` are true; with none, every entry (RFC 4526).
+    ///
+    /// Filters deeper or larger than [`decode`](Self::decode) takes can be built, but a server refuses them.
     #[must_use]
     pub fn and(filters: impl IntoIterator<Item = Self>) -> Self {
-        let _ = filters.into_iter();
-        todo!()
+        Self::list(Node::And { children: 0 }, filters)
     }
 
     /// Entries for which any of `filters` is true; with none, no entry (RFC 4526).
     #[must_use]
     pub fn or(filters: impl IntoIterator<Item = Self>) -> Self {
-        let _ = filters.into_iter();
-        todo!()
+        Self::list(Node::Or { children: 0 }, filters)
     }
 
     /// Entries for which `filter` is false. Those for which it is undefined match neither it nor its opposite.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "the field's term; it takes no self")]
     pub fn not(filter: Self) -> Self {
-        let _ = filter;
-        todo!()
+        Self::list(Node::Not, [filter])
     }
 
     /// Entries that have this value. Any octets are safe.
     #[must_use]
     pub fn equality(attribute: AttributeDescription, value: impl Into<Vec<u8>>) -> Self {
-        let _ = (attribute, value.into());
-        todo!()
+        Self(vec![Node::Equality(asserted(attribute), value.into().into())])
     }
 
     /// Entries that have the attribute.
     #[must_use]
     pub fn present(attribute: AttributeDescription) -> Self {
-        let _ = attribute;
-        todo!()
+        Self(vec![Node::Present(asserted(attribute))])
     }
 
     /// `(objectClass=*)`: every entry.
     #[must_use]
     pub fn any() -> Self {
-        todo!()
+        match "objectClass".parse() {
+            Ok(attribute) => Self::present(attribute),
+            Err(InvalidAttributeDescription { .. }) => Self::and([]),
+        }
     }
 
     /// A filter of one node. Nodes with children are made with [`and`](Self::and), [`or`](Self::or) and
     /// [`not`](Self::not).
     ///
-    /// Returns `None` for a node that wants children, for a substring assertion without parts, and for an extensible
-    /// match with neither attribute nor rule.
+    /// Returns `None` for what has no string form that means it: a node that wants children, a substring assertion
+    /// without parts or with an empty one, an extensible match with neither attribute nor rule, and one with a rule
+    /// that is neither a short name other than `dn` nor a dotted-decimal identifier.
     #[must_use]
     pub fn leaf(node: Node) -> Option<Self> {
-        todo!("{node:?}")
+        let valid = match &node {
+            Node::And { .. } | Node::Or { .. } | Node::Not => false,
+            Node::Substrings(_, parts) => {
+                let mut all = parts.initial.iter().chain(&parts.any).chain(&parts.last).peekable();
+                all.peek().is_some() && all.all(|part| !part.is_empty())
+            }
+            Node::Extensible(Extensible { attribute, rule, .. }) => match rule {
+                Some(rule) => is_matching_rule(rule),
+                None => attribute.is_some(),
+            },
+            Node::Equality(..)
+            | Node::GreaterOrEqual(..)
+            | Node::LessOrEqual(..)
+            | Node::Present(..)
+            | Node::Approximate(..) => true,
+        };
+        valid.then(|| Self(vec![node.asserted()]))
+    }
+
+    fn list(mut parent: Node, filters: impl IntoIterator<Item = Self>) -> Self {
+        let mut nodes = vec![parent.clone()];
+        let mut count = 0;
+        for filter in filters {
+            nodes.extend(filter.0);
+            count += 1;
+        }
+        parent.set_children(count);
+        if let Some(first) = nodes.first_mut() {
+            *first = parent;
+        }
+        Self(nodes)
     }
 
     /// The nodes in prefix order: each is followed by its children.
@@ -182,7 +222,40 @@ impl Filter {
         &self.0
     }
 
-    /// Reads a filter, up to [`Limits::depth`] levels.
+    /// The same filter with `map` done to every asserted value: how a pattern is filled in. Whatever `map` returns is a
+    /// value or a part of one, so the filter keeps its shape; a part of a substring assertion that becomes empty is
+    /// left out, and the assertion asks for presence when none is left.
+    #[must_use]
+    pub fn map_values(&self, mut map: impl FnMut(&[u8]) -> Vec<u8>) -> Self {
+        let mut map = |value: &Bytes| Bytes::from(map(value));
+        let mut nodes = self.0.clone();
+        for node in &mut nodes {
+            match node {
+                Node::Equality(_, value)
+                | Node::GreaterOrEqual(_, value)
+                | Node::LessOrEqual(_, value)
+                | Node::Approximate(_, value)
+                | Node::Extensible(Extensible { value, .. }) => *value = map(value),
+                Node::Substrings(attribute, parts) => {
+                    let mut part = |part: &Bytes| Some(map(part)).filter(|part| !part.is_empty());
+                    let filled = Substrings {
+                        initial: parts.initial.as_ref().and_then(&mut part),
+                        any: parts.any.iter().filter_map(&mut part).collect(),
+                        last: parts.last.as_ref().and_then(&mut part),
+                    };
+                    *node = if filled == Substrings::default() {
+                        Node::Present(attribute.clone())
+                    } else {
+                        Node::Substrings(attribute.clone(), filled)
+                    };
+                }
+                Node::And { .. } | Node::Or { .. } | Node::Not | Node::Present(_) => {}
+            }
+        }
+        Self(nodes)
+    }
+
+    /// Reads a filter, up to [`Limits::depth`] levels and 100,000 nodes.
     ///
     /// # Errors
     ///
@@ -197,10 +270,71 @@ impl Filter {
     }
 }
 
+impl Node {
+    /// The number of subtrees that follow this node.
+    #[must_use]
+    pub fn children(&self) -> usize {
+        match self {
+            Self::And { children } | Self::Or { children } => *children,
+            Self::Not => 1,
+            _ => 0,
+        }
+    }
+
+    /// This node with an attribute as filters have it.
+    fn asserted(self) -> Self {
+        match self {
+            Self::Equality(attribute, value) => Self::Equality(asserted(attribute), value),
+            Self::Substrings(attribute, parts) => Self::Substrings(asserted(attribute), parts),
+            Self::GreaterOrEqual(attribute, value) => Self::GreaterOrEqual(asserted(attribute), value),
+            Self::LessOrEqual(attribute, value) => Self::LessOrEqual(asserted(attribute), value),
+            Self::Present(attribute) => Self::Present(asserted(attribute)),
+            Self::Approximate(attribute, value) => Self::Approximate(asserted(attribute), value),
+            Self::Extensible(Extensible { attribute, dn_attributes, rule, value }) => {
+                Self::Extensible(Extensible {
+                    attribute: attribute.map(asserted),
+                    dn_attributes,
+                    rule,
+                    value,
+                })
+            }
+            list @ (Self::And { .. } | Self::Or { .. } | Self::Not) => list,
+        }
+    }
+
+    /// Sets the number of subtrees of a node that counts them.
+    fn set_children(&mut self, count: usize) {
+        if let Self::And { children } | Self::Or { children } = self {
+            *children = count;
+        }
+    }
+}
+
+/// `oid` (RFC 4512 §1.4), but not `dn`, which means something else where a rule is spelt (RFC 4515 §3). An underscore
+/// and a leading digit are accepted in names, as in attribute descriptions.
+fn is_matching_rule(rule: &str) -> bool {
+    if rule.contains('.') {
+        return check_numeric_oid(rule).is_ok();
+    }
+    let is_name_octet =
+        |(at, octet): (usize, u8)| octet.is_ascii_alphanumeric() || octet == b'_' || at > 0 && octet == b'-';
+    !rule.is_empty() && rule.bytes().enumerate().all(is_name_octet) && !rule.eq_ignore_ascii_case("dn")
+}
+
+/// A description as filters have it: without Active Directory's `range=0-1499`, which says how many values to return,
+/// not which attribute is meant, and whose `=` would be read as the comparison.
+fn asserted(attribute: AttributeDescription) -> AttributeDescription {
+    if !attribute.as_str().contains('=') {
+        return attribute;
+    }
+    let parts: Vec<&str> = attribute.as_str().split(';').filter(|part| !part.contains('=')).collect();
+    parts.join(";").parse().unwrap_or(attribute)
+}
+
 impl FromStr for Filter {
     type Err = FilterError;
 
-    /// Parses the string form, up to 1,000 levels. The outermost parentheses may be left out, as in OpenLDAP's tools.
+    /// Parses the string form, up to 1,000 levels and 100,000 nodes. The outermost parentheses may be left out, as in OpenLDAP's tools.
     fn from_str(text: &str) -> Result<Self, FilterError> {
         text::parse(text)
     }

@@ -39,3 +39,16 @@ impl From<&str> for Secret {
         Self::new(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let secret = Secret::from("korrekt Pferd");
+        assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "Secret(..) Some(\n    Secret(..),\n)");
+        assert_eq!(secret.expose(), b"korrekt Pferd");
+        assert!(Secret::default().is_empty() && !secret.is_empty());
+    }
+}

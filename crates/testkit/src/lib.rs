@@ -1,1 +1,3 @@
 //! An LDAP directory inside a test: one line, port 0, milliseconds
+
+pub mod company;

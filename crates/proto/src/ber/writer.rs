@@ -1,11 +1,12 @@
 //! The writer. It cannot fail: lengths are patched in when a value ends.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
+use zeroize::Zeroize;
 
 use super::Tag;
 
 /// Writes values one after another into a buffer that can be reused.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Writer {
     buffer: BytesMut,
 }
@@ -43,8 +44,10 @@ impl Writer {
 
     /// Writes a value with `tag` whose contents `body` writes.
     pub fn constructed(&mut self, tag: Tag, body: impl FnOnce(&mut Self)) {
-        let _ = body;
-        todo!("{tag:?}")
+        self.buffer.put_slice(&[tag.0, 0]);
+        let start = self.buffer.len();
+        body(self);
+        self.patch_length(start);
     }
 
     /// Writes a `SEQUENCE` whose contents `body` writes.
@@ -54,7 +57,8 @@ impl Writer {
 
     /// Writes a primitive value.
     pub fn primitive(&mut self, tag: Tag, contents: &[u8]) {
-        todo!("{tag:?} {contents:?}")
+        self.header(tag, contents.len());
+        self.buffer.extend_from_slice(contents);
     }
 
     /// Writes an `OCTET STRING`.
@@ -69,7 +73,16 @@ impl Writer {
 
     /// Writes an integer with `tag`, in the fewest octets.
     pub fn integer_tagged(&mut self, tag: Tag, value: i64) {
-        todo!("{tag:?} {value}")
+        let octets = value.to_be_bytes();
+        // An octet can go while it only repeats the sign of the next one (X.690 §8.3.2).
+        let spare = octets
+            .windows(2)
+            .take_while(|pair| {
+                matches!(pair, [0, next] if next & 0x80 == 0)
+                    || matches!(pair, [0xff, next] if next & 0x80 != 0)
+            })
+            .count();
+        self.primitive(tag, octets.get(spare..).unwrap_or(&octets));
     }
 
     /// Writes an `ENUMERATED`.
@@ -91,4 +104,80 @@ impl Writer {
     pub fn raw(&mut self, encoded: &[u8]) {
         self.buffer.extend_from_slice(encoded);
     }
+
+    /// Forgets what has been written and keeps the memory. After a password, [`wipe`](Self::wipe) instead.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+    }
+
+    /// Overwrites all the memory this writer holds with zeros and leaves the writer empty: to be called once a message
+    /// with a password has been sent.
+    ///
+    /// What [`take`](Self::take) handed out, and memory given back when the buffer had to grow, is out of reach: send
+    /// a bind from [`as_slice`](Self::as_slice), and [`reserve`](Self::reserve) before writing it.
+    pub fn wipe(&mut self) {
+        self.buffer.resize(self.buffer.capacity(), 0);
+        self.buffer.as_mut().zeroize();
+        self.buffer.clear();
+    }
+
+    /// Makes room for `octets` more octets.
+    pub fn reserve(&mut self, octets: usize) {
+        self.buffer.reserve(octets);
+    }
+
+    /// Writes identifier and length octets of a value whose contents, `length` octets, are written next.
+    pub(crate) fn header(&mut self, tag: Tag, length: usize) {
+        match u8::try_from(length) {
+            Ok(short) if short < 0x80 => self.buffer.put_slice(&[tag.0, short]),
+            _ => {
+                let (octets, spare) = long_length(length);
+                self.buffer.put_u8(tag.0);
+                self.buffer.put_slice(octets.get(spare..).unwrap_or(&octets));
+            }
+        }
+    }
+
+    /// Puts the length of all that follows `start` into the octet before it, making room for more octets if needed.
+    fn patch_length(&mut self, start: usize) {
+        // `body` may have taken what was written, with the place to patch in it; then there is nothing left to do.
+        let Some(length) = self.buffer.len().checked_sub(start) else { return };
+        let place = start.saturating_sub(1);
+        match u8::try_from(length) {
+            Ok(short) if short < 0x80 => {
+                if let Some(octet) = self.buffer.get_mut(place) {
+                    *octet = short;
+                }
+            }
+            _ => {
+                let (octets, spare) = long_length(length);
+                let octets = octets.get(spare..).unwrap_or(&octets);
+                let moved = place.saturating_add(octets.len());
+                let end = self.buffer.len();
+                self.buffer.resize(moved.saturating_add(length), 0);
+                self.buffer.copy_within(start..end, moved);
+                if let Some(target) = self.buffer.get_mut(place..moved) {
+                    target.copy_from_slice(octets);
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    /// Prints how much there is, never what: it may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("len", &self.len()).finish()
+    }
+}
+
+/// The long form of a length, at the end of nine octets, and how many at their front to leave out.
+fn long_length(length: usize) -> ([u8; 9], usize) {
+    let [a, b, c, d, e, f, g, h] = (length as u64).to_be_bytes();
+    let mut octets = [0, a, b, c, d, e, f, g, h];
+    let spare = octets.iter().skip(1).take(7).take_while(|octet| **octet == 0).count();
+    if let Some(first) = octets.get_mut(spare) {
+        *first = 0x88 - spare as u8;
+    }
+    (octets, spare)
 }

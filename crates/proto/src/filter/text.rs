@@ -1,14 +1,349 @@
 //! The string form (RFC 4515).
+//!
+//! Read beside the grammar, as OpenLDAP's tools do: the outermost parentheses left out, and white space around a
+//! filter and around the filters of a list. White space in a value is part of the value.
 
 use std::fmt;
 
-use super::{Filter, FilterError};
+use bytes::Bytes;
 
+use super::{
+    Extensible, Filter, FilterError, FilterErrorKind, MAX_NODES, Node, Substrings, is_matching_rule,
+};
+use crate::attribute::{AttributeDescription, InvalidAttributeDescription};
+
+/// Levels of parentheses.
+const MAX_DEPTH: usize = 1000;
+
+/// Parses a filter in one pass. What is open is kept in a list, so depth costs no stack.
 pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
-    todo!("{text}")
+    let mut parser = Parser { text, octets: text.as_bytes(), position: 0 };
+    let mut nodes = Vec::new();
+    let mut open: Vec<Open> = Vec::new();
+    parser.skip_space();
+    // Without outer parentheses the end of the text is what closes the first filter.
+    let bare = parser.peek() != Some(b'(');
+    'filter: loop {
+        if open.len() >= MAX_DEPTH {
+            return Err(parser.error(FilterErrorKind::TooDeep));
+        }
+        if nodes.len() >= MAX_NODES {
+            return Err(parser.error(FilterErrorKind::TooLarge));
+        }
+        if !(bare && nodes.is_empty()) {
+            parser.expect(b'(', FilterErrorKind::ExpectedOpen)?;
+        }
+        parser.skip_space();
+        if let Some(list) = parser.list() {
+            open.push(Open {
+                node: nodes.len(),
+                wanted: if list == Node::Not { 1 } else { usize::MAX },
+                children: 0,
+            });
+            nodes.push(list);
+        } else {
+            nodes.push(parser.item()?);
+            if !(bare && open.is_empty()) {
+                parser.expect(b')', FilterErrorKind::ExpectedClose)?;
+            }
+            if let Some(parent) = open.last_mut() {
+                parent.children += 1;
+            }
+        }
+        // Close the lists that end here.
+        parser.skip_space();
+        while let Some(&Open { node, wanted, children }) = open.last() {
+            let outermost = bare && open.len() == 1;
+            match parser.peek() {
+                Some(b')') | None if wanted == 1 && children == 0 => {
+                    return Err(parser.error(FilterErrorKind::ExpectedOpen));
+                }
+                Some(b')') if !outermost => parser.position += 1,
+                None if outermost => {}
+                Some(_) if children < wanted => continue 'filter,
+                Some(_) if outermost => return Err(parser.error(FilterErrorKind::TrailingText)),
+                _ => return Err(parser.error(FilterErrorKind::ExpectedClose)),
+            }
+            if let Some(list) = nodes.get_mut(node) {
+                list.set_children(children);
+            }
+            open.pop();
+            if let Some(parent) = open.last_mut() {
+                parent.children += 1;
+            }
+            parser.skip_space();
+        }
+        return match parser.peek() {
+            None => Ok(Filter(nodes)),
+            Some(_) => Err(parser.error(FilterErrorKind::TrailingText)),
+        };
+    }
 }
 
+/// A list whose end has not been seen.
+struct Open {
+    /// Its index among the nodes.
+    node: usize,
+    /// The most filters it can have.
+    wanted: usize,
+    /// Filters of it that are complete.
+    children: usize,
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    octets: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Parser<'a> {
+    /// `and`, `or` or `not` (RFC 4515 §3), up to the first filter of the list.
+    fn list(&mut self) -> Option<Node> {
+        let list = match self.peek()? {
+            b'&' => Node::And { children: 0 },
+            b'|' => Node::Or { children: 0 },
+            b'!' => Node::Not,
+            _ => return None,
+        };
+        self.position += 1;
+        Some(list)
+    }
+
+    /// `item` (RFC 4515 §3), up to the `)`.
+    fn item(&mut self) -> Result<Node, FilterError> {
+        let start = self.position;
+        let spelt = self.name(true);
+        match (self.peek(), self.peek_second()) {
+            (Some(b'='), _) => {
+                let attribute = attribute(start, spelt)?;
+                self.position += 1;
+                self.equality(attribute)
+            }
+            (Some(comparison @ (b'>' | b'<' | b'~')), Some(b'=')) => {
+                let attribute = attribute(start, spelt)?;
+                self.position += 2;
+                let value = self.value()?;
+                Ok(match comparison {
+                    b'>' => Node::GreaterOrEqual(attribute, value),
+                    b'<' => Node::LessOrEqual(attribute, value),
+                    _ => Node::Approximate(attribute, value),
+                })
+            }
+            (Some(b':'), _) if spelt.is_empty() => self.extensible(None),
+            (Some(b':'), _) => {
+                let attribute = attribute(start, spelt)?;
+                self.extensible(Some(attribute))
+            }
+            _ => {
+                attribute(start, spelt)?;
+                Err(self.error(FilterErrorKind::ExpectedComparison))
+            }
+        }
+    }
+
+    /// What follows `attribute=`: a value, `*`, or parts between `*`.
+    fn equality(&mut self, attribute: AttributeDescription) -> Result<Node, FilterError> {
+        let first = self.piece()?;
+        if self.peek() != Some(b'*') {
+            return Ok(Node::Equality(attribute, first));
+        }
+        let (mut any, mut last) = (Vec::new(), Bytes::new());
+        // An empty part is in every value, so it says nothing: `**` means `*`.
+        while self.peek() == Some(b'*') {
+            self.position += 1;
+            let part = self.piece()?;
+            let before = std::mem::replace(&mut last, part);
+            if !before.is_empty() {
+                any.push(before);
+            }
+        }
+        let some = |part: Bytes| (!part.is_empty()).then_some(part);
+        let parts = Substrings { initial: some(first), any, last: some(last) };
+        Ok(if parts == Substrings::default() {
+            Node::Present(attribute)
+        } else {
+            Node::Substrings(attribute, parts)
+        })
+    }
+
+    /// What follows the attribute, if there is one, in the four forms of `extensible` (RFC 4515 §3).
+    fn extensible(&mut self, attribute: Option<AttributeDescription>) -> Result<Node, FilterError> {
+        let (mut dn_attributes, mut rule) = (false, None);
+        loop {
+            self.expect(b':', FilterErrorKind::ExpectedComparison)?;
+            if self.peek() == Some(b'=') {
+                break;
+            }
+            let start = self.position;
+            let spelt = self.name(false);
+            if spelt.eq_ignore_ascii_case("dn") && !dn_attributes && rule.is_none() {
+                dn_attributes = true;
+            } else if rule.is_none() && is_matching_rule(spelt) {
+                rule = Some(spelt.into());
+            } else {
+                return Err(FilterError { offset: start, kind: FilterErrorKind::ExpectedRule });
+            }
+        }
+        if attribute.is_none() && rule.is_none() {
+            return Err(self.error(FilterErrorKind::ExpectedRule));
+        }
+        self.position += 1;
+        let value = self.value()?;
+        Ok(Node::Extensible(Extensible { attribute, dn_attributes, rule, value }))
+    }
+
+    /// The longest run of characters that attribute descriptions have, or of those that identifiers have.
+    fn name(&mut self, options: bool) -> &'a str {
+        let start = self.position;
+        while let Some(octet) = self.peek() {
+            let belongs = octet.is_ascii_alphanumeric()
+                || matches!(octet, b'-' | b'_' | b'.')
+                || (options && octet == b';');
+            if !belongs {
+                break;
+            }
+            self.position += 1;
+        }
+        self.text.get(start..self.position).unwrap_or_default()
+    }
+
+    /// A value in which `*` must be escaped.
+    fn value(&mut self) -> Result<Bytes, FilterError> {
+        let value = self.piece()?;
+        match self.peek() {
+            Some(b'*') => Err(self.error(FilterErrorKind::UnescapedSpecial)),
+            _ => Ok(value),
+        }
+    }
+
+    /// Octets up to `*`, `)` or the end, unescaped.
+    fn piece(&mut self) -> Result<Bytes, FilterError> {
+        let mut value = Vec::new();
+        loop {
+            let rest = self.octets.get(self.position..).unwrap_or_default();
+            let special = |octet: &u8| matches!(octet, b'*' | b'(' | b')' | b'\\' | 0);
+            let run = rest.iter().position(special).unwrap_or(rest.len());
+            let (plain, rest) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+            value.extend_from_slice(plain);
+            self.position += run;
+            match rest {
+                [] | [b'*' | b')', ..] => return Ok(value.into()),
+                [b'\\', high, low, ..] if let Some(octet) = hex_octet(*high, *low) => {
+                    value.push(octet);
+                    self.position += 3;
+                }
+                [b'\\', ..] => return Err(self.error(FilterErrorKind::InvalidEscape)),
+                _ => return Err(self.error(FilterErrorKind::UnescapedSpecial)),
+            }
+        }
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.position += 1;
+        }
+    }
+
+    fn expect(&mut self, octet: u8, kind: FilterErrorKind) -> Result<(), FilterError> {
+        if self.peek() != Some(octet) {
+            return Err(self.error(kind));
+        }
+        self.position += 1;
+        Ok(())
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.octets.get(self.position).copied()
+    }
+
+    fn peek_second(&self) -> Option<u8> {
+        self.octets.get(self.position + 1).copied()
+    }
+
+    fn error(&self, kind: FilterErrorKind) -> FilterError {
+        FilterError { offset: self.position, kind }
+    }
+}
+
+fn attribute(start: usize, spelt: &str) -> Result<AttributeDescription, FilterError> {
+    spelt.parse().map_err(|error: InvalidAttributeDescription| FilterError {
+        offset: start + error.offset,
+        kind: FilterErrorKind::ExpectedAttribute,
+    })
+}
+
+fn hex_octet(high: u8, low: u8) -> Option<u8> {
+    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// Prints a filter so that parsing it gives the filter back.
 pub(super) fn print(filter: &Filter, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let _ = (filter, f);
-    todo!()
+    // How many filters each open list still wants.
+    let mut open: Vec<usize> = Vec::new();
+    for node in &filter.0 {
+        f.write_str("(")?;
+        print_node(node, f)?;
+        if node.children() > 0 {
+            open.push(node.children());
+            continue;
+        }
+        f.write_str(")")?;
+        while let Some(wanted) = open.last_mut() {
+            *wanted -= 1;
+            if *wanted > 0 {
+                break;
+            }
+            open.pop();
+            f.write_str(")")?;
+        }
+    }
+    Ok(())
+}
+
+fn print_node(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match node {
+        Node::And { .. } => f.write_str("&"),
+        Node::Or { .. } => f.write_str("|"),
+        Node::Not => f.write_str("!"),
+        Node::Equality(attribute, value) => write!(f, "{attribute}={}", Escaped(value)),
+        Node::GreaterOrEqual(attribute, value) => write!(f, "{attribute}>={}", Escaped(value)),
+        Node::LessOrEqual(attribute, value) => write!(f, "{attribute}<={}", Escaped(value)),
+        Node::Approximate(attribute, value) => write!(f, "{attribute}~={}", Escaped(value)),
+        Node::Present(attribute) => write!(f, "{attribute}=*"),
+        Node::Substrings(attribute, Substrings { initial, any, last }) => {
+            write!(f, "{attribute}={}*", Escaped(initial.as_deref().unwrap_or_default()))?;
+            any.iter().try_for_each(|part| write!(f, "{}*", Escaped(part)))?;
+            write!(f, "{}", Escaped(last.as_deref().unwrap_or_default()))
+        }
+        Node::Extensible(Extensible { attribute, dn_attributes, rule, value }) => {
+            attribute.iter().try_for_each(|attribute| write!(f, "{attribute}"))?;
+            f.write_str(if *dn_attributes { ":dn" } else { "" })?;
+            rule.iter().try_for_each(|rule| write!(f, ":{rule}"))?;
+            write!(f, ":={}", Escaped(value))
+        }
+    }
+}
+
+/// Octets as they stand in the string form. Escaped are what RFC 4515 §3 wants, octets that are not UTF-8, and control
+/// characters, so that a filter is one line wherever it is printed.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+
+        for chunk in self.0.utf8_chunks() {
+            for char in chunk.valid().chars() {
+                match char {
+                    '*' | '(' | ')' | '\\' | '\0'..='\x1f' | '\x7f' => write!(f, "\\{:02x}", char as u32)?,
+                    _ => f.write_char(char)?,
+                }
+            }
+            for octet in chunk.invalid() {
+                write!(f, "\\{octet:02x}")?;
+            }
+        }
+        Ok(())
+    }
 }

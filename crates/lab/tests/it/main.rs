@@ -1,0 +1,4 @@
+//! Every test that needs a real server or a foreign client. `./test --quick` leaves this binary out.
+
+#[cfg(test)]
+mod harness;
