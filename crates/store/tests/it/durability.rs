@@ -170,7 +170,7 @@ async fn what_was_acknowledged_is_there_after_the_power_failed() {
             }
         }
         drop(store);
-        let after = disk.after_power_failure(|| random() % 2 == 0);
+        let after = disk.after_power_failure(|| random().is_multiple_of(2));
         let store = Store::open_on(after, options()).unwrap();
         for uid in &acknowledged {
             let name = format!("uid={uid},ou=people,{SUFFIX}");

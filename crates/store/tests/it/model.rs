@@ -153,7 +153,8 @@ async fn agrees(store: &Store, model: &Model) {
             one.values().map(|value| String::from_utf8(value.to_vec()).unwrap()).collect()
         });
         let mut want: Vec<String> = values.iter().map(|value| format!("d{value}")).collect();
-        (found.sort(), want.sort());
+        found.sort();
+        want.sort();
         assert_eq!(found, want);
         let children = model.keys().any(|one| one.len() == path.len() + 1 && one.starts_with(path));
         assert_eq!(entry.text("hasSubordinates"), Some(if children { "TRUE" } else { "FALSE" }));
