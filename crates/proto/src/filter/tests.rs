@@ -418,7 +418,9 @@ proptest! {
 fn a_value_filled_into_a_pattern_cannot_change_its_shape() {
     let fill = |pattern: &str, value: &str| {
         let value = value.as_bytes().to_vec();
-        parse(pattern).map_values(|text| if text == b"%s" { value.clone() } else { text.to_vec() }).to_string()
+        parse(pattern)
+            .map_values(|text| if text == b"%s" { value.clone() } else { text.to_vec() })
+            .to_string()
     };
     let table = [
         ("(&(uid=%s)(sn=x))", "ada)(uid=*", r"(&(uid=ada\29\28uid=\2a)(sn=x))"),
