@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use bytes::Bytes;
 
 use crate::{
-    ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer, check_utf8, split_checked},
+    ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer, check_text, split_checked},
     message::Limits,
 };
 
@@ -282,6 +282,12 @@ impl<'a> AttributesRef<'a> {
         self.get(description)?.text()
     }
 
+    /// A copy that shares no buffer.
+    #[must_use]
+    pub fn to_attributes(self) -> Attributes {
+        Attributes(Bytes::copy_from_slice(self.0))
+    }
+
     /// Whether there are no attributes.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -346,9 +352,7 @@ pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) 
         let attribute = Header::expect(source, next, end, Tag::SEQUENCE)?;
         next = attribute.end;
         let description = Header::expect(source, attribute.start, attribute.end, Tag::OCTET_STRING)?;
-        check_utf8(source.get(description.start..description.end).unwrap_or_default()).map_err(|valid| {
-            DecodeError { offset: description.start + valid, kind: DecodeErrorKind::InvalidUtf8 }
-        })?;
+        check_text(source, description)?;
         let set = Header::expect(source, description.end, attribute.end, Tag::SET)?;
         let mut value = set.start;
         while value < set.end {
@@ -358,15 +362,15 @@ pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) 
             values += 1;
             value = Header::expect(source, value, set.end, Tag::OCTET_STRING)?.end;
         }
-        if set.end != attribute.end {
-            check_extension(source, set.end, attribute.end)?;
-        }
+        check_extension(source, set.end, attribute.end)?;
     }
     Ok(())
 }
 
-#[cold]
-fn check_extension(source: &[u8], at: usize, end: usize) -> Result<(), DecodeError> {
+/// Checks that only parts with context-specific tags are at `source[at..end]`: later standards may append them, and
+/// who does not know them passes over them (RFC 4511 §4).
+#[inline]
+pub(crate) fn check_extension(source: &[u8], at: usize, end: usize) -> Result<(), DecodeError> {
     let mut next = at;
     while next < end {
         let header = Header::read(source, next, end)?;
@@ -397,6 +401,18 @@ impl Attributes {
     pub fn check(octets: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
         AttributesRef::check(&octets, limits)?;
         Ok(Self(octets))
+    }
+
+    /// Reads an `AttributeList` or `PartialAttributeList`, without copying.
+    ///
+    /// # Errors
+    ///
+    /// As [`AttributesRef::check`].
+    pub fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        let mut list = reader.sequence()?;
+        let (source, start, end) = list.left();
+        check_list(source, start, end, limits)?;
+        Ok(Self(list.rest()))
     }
 
     /// A list that [`check_list`] has passed, or that this crate wrote.

@@ -8,7 +8,7 @@ mod reader;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
-pub(crate) use reader::{Header, check_utf8, split_checked};
+pub(crate) use reader::{Header, check_text, split_checked};
 pub use reader::{Reader, frame_length};
 pub use writer::Writer;
 

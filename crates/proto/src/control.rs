@@ -15,7 +15,7 @@ pub use self::{
     read_entry::{PostRead, PreRead, ReadEntry},
 };
 use crate::{
-    ber::{DecodeError, Reader, Writer},
+    ber::{DecodeError, DecodeErrorKind, Reader, Tag, Writer},
     message::Limits,
     oid::Oid,
 };
@@ -30,6 +30,40 @@ pub struct Control {
     pub critical: bool,
     /// Its value, encoded.
     pub value: Option<Bytes>,
+}
+
+impl Control {
+    /// Reads one `Control`.
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut control = reader.sequence()?;
+        let oid = decode_oid(&mut control, Tag::OCTET_STRING)?;
+        let critical = control.peek() == Some(Tag::BOOLEAN) && control.boolean()?;
+        let value = match control.peek() {
+            Some(Tag::OCTET_STRING) => Some(control.octets()?),
+            _ => None,
+        };
+        control.finish_extensible()?;
+        Ok(Self { oid, critical, value })
+    }
+
+    /// Writes one `Control`. A criticality of false is left out, as RFC 4511 §5.1 wants for defaults.
+    fn encode(&self, writer: &mut Writer) {
+        writer.sequence(|writer| {
+            writer.octets(self.oid.as_str().as_bytes());
+            if self.critical {
+                writer.boolean(true);
+            }
+            if let Some(value) = &self.value {
+                writer.octets(value);
+            }
+        });
+    }
+}
+
+/// Reads an `LDAPOID` with `tag`.
+pub(crate) fn decode_oid(reader: &mut Reader<'_>, tag: Tag) -> Result<Oid, DecodeError> {
+    let invalid = reader.error(DecodeErrorKind::InvalidOid);
+    reader.text_tagged(tag)?.parse().map_err(|_| invalid)
 }
 
 /// How far a control reaches, which decides who may pass it on.
@@ -68,7 +102,17 @@ pub trait ControlValue: Sized {
 /// The reach of a control by its OID: for one that is not known, a connection's, which is the careful answer.
 #[must_use]
 pub fn scope_of(oid: &Oid) -> ControlScope {
-    todo!("{oid}")
+    const TABLE: [(Oid, ControlScope); 7] = [
+        (Assertion::OID, Assertion::SCOPE),
+        (ManageDsaIt::OID, ManageDsaIt::SCOPE),
+        (PagedResults::OID, PagedResults::SCOPE),
+        (PostRead::OID, PostRead::SCOPE),
+        (PreRead::OID, PreRead::SCOPE),
+        // Proxied authorization (RFC 4370 and its first draft) is not decoded here, and must not slip through.
+        (Oid::from_static("2.16.840.1.113730.3.4.12"), ControlScope::Identity),
+        (Oid::from_static("2.16.840.1.113730.3.4.18"), ControlScope::Identity),
+    ];
+    TABLE.iter().find(|(known, _)| known == oid).map_or(ControlScope::Connection, |(_, scope)| *scope)
 }
 
 /// The controls of one message, in order.
@@ -102,8 +146,12 @@ impl Controls {
     }
 
     fn push<C: ControlValue>(&mut self, value: &C, critical: bool) {
-        let _ = (value, critical);
-        todo!()
+        let value = C::HAS_VALUE.then(|| {
+            let mut writer = Writer::new();
+            value.encode(&mut writer);
+            writer.take()
+        });
+        self.push_raw(Control { oid: C::OID, critical, value });
     }
 
     /// The controls.
@@ -119,16 +167,46 @@ impl Controls {
 
     /// Removes and returns the first control with this OID.
     pub fn remove(&mut self, oid: &Oid) -> Option<Control> {
-        todo!("{oid}")
+        let at = self.0.iter().position(|control| control.oid == *oid)?;
+        Some(self.0.remove(at))
     }
 
     /// Decodes the first control of this type.
     ///
     /// # Errors
     ///
-    /// When it is there but malformed.
+    /// When it is there but malformed. Offsets count from the start of its value.
     pub fn get<C: ControlValue>(&self, limits: &Limits) -> Result<Option<C>, DecodeError> {
-        let _ = limits;
-        todo!()
+        let Some(control) = self.0.iter().find(|control| control.oid == C::OID) else { return Ok(None) };
+        let value = control.value.clone().unwrap_or_default();
+        let mut reader = Reader::new(&value);
+        let decoded = C::decode(&mut reader, limits)?;
+        if C::HAS_VALUE {
+            reader.finish()?;
+        }
+        Ok(Some(decoded))
+    }
+
+    /// Reads the contents of `Controls`, up to [`Limits::controls`] of them.
+    ///
+    /// # Errors
+    ///
+    /// When they are malformed or too many.
+    pub fn decode(mut reader: Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        let mut controls = Vec::new();
+        while !reader.is_empty() {
+            if controls.len() >= limits.controls {
+                return Err(reader.error(DecodeErrorKind::TooManyControls));
+            }
+            controls.push(Control::decode(&mut reader)?);
+        }
+        Ok(Self(controls))
+    }
+
+    /// Writes the contents of `Controls`, that is the controls one after another.
+    pub fn encode(&self, writer: &mut Writer) {
+        for control in &self.0 {
+            control.encode(writer);
+        }
     }
 }

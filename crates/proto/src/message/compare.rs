@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::{attribute::AttributeDescription, dn::Dn};
+use super::Spelt;
+use crate::{
+    attribute::AttributeDescription,
+    ber::{DecodeError, Reader, Tag, Writer},
+    dn::Dn,
+};
 
 /// Asks whether an entry has a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,4 +19,24 @@ pub struct Compare {
     pub attribute: AttributeDescription,
     /// The value.
     pub value: Bytes,
+}
+
+impl Compare {
+    pub(super) fn decode(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+        let dn = Spelt::read(&mut reader, Tag::OCTET_STRING)?;
+        let mut assertion = reader.sequence()?;
+        let attribute = Spelt::read(&mut assertion, Tag::OCTET_STRING)?;
+        let value = assertion.octets()?;
+        assertion.finish_extensible()?;
+        reader.finish_extensible()?;
+        Ok(Self { dn: dn.dn()?, attribute: attribute.description()?, value })
+    }
+
+    pub(super) fn encode(&self, writer: &mut Writer) {
+        writer.octets(self.dn.as_str().as_bytes());
+        writer.sequence(|writer| {
+            writer.octets(self.attribute.as_str().as_bytes());
+            writer.octets(&self.value);
+        });
+    }
 }
