@@ -220,7 +220,7 @@ impl<'a> Reader<'a> {
 
     /// The error `kind` at this position, to return from a decoder built on this reader.
     #[must_use]
-    pub fn error(&self, kind: super::DecodeErrorKind) -> DecodeError {
+    pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { offset: self.position, kind }
     }
 
