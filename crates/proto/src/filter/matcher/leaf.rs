@@ -1,6 +1,6 @@
 //! One assertion, made ready, and what it says of the values of an entry.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -26,7 +26,7 @@ struct Assertion<'s> {
 
 /// Which values of an entry are looked at.
 enum ValuesOf<'s> {
-    Attribute(Rc<Subject<'s>>),
+    Attribute(Arc<Subject<'s>>),
     /// Those of every attribute the rule applies to.
     EveryAttribute(MatchingRule),
 }
@@ -34,11 +34,25 @@ enum ValuesOf<'s> {
 /// What is asked of one value. Assertions are normalised.
 enum Test {
     Present,
-    Equality { rule: MatchingRule, given: Bytes, normal: Box<[u8]> },
-    Ordering { rule: MatchingRule, normal: Box<[u8]>, order: Order },
-    Substrings { rule: MatchingRule, parts: Substrings },
+    Equality {
+        rule: MatchingRule,
+        given: Bytes,
+        normal: Box<[u8]>,
+    },
+    Ordering {
+        rule: MatchingRule,
+        normal: Box<[u8]>,
+        order: Order,
+    },
+    Substrings {
+        rule: MatchingRule,
+        parts: Substrings,
+    },
     /// What the rule itself says: it may be no equality (bits, words).
-    Rule { rule: MatchingRule, given: Bytes },
+    Rule {
+        rule: MatchingRule,
+        given: Bytes,
+    },
 }
 
 /// Where the value of the entry must stand.
@@ -53,9 +67,7 @@ impl<'s> Leaf<'s> {
     pub(super) fn new(node: &Node, schema: &'s Schema, resolver: &mut Resolver<'s>) -> Self {
         Self(match node {
             Node::And { .. } | Node::Or { .. } | Node::Not => None,
-            Node::Present(attribute) => {
-                Assertion::of(resolver, attribute, |_| Some(Test::Present))
-            }
+            Node::Present(attribute) => Assertion::of(resolver, attribute, |_| Some(Test::Present)),
             // An approximate match is one for equality: RFC 4511 §4.5.1.7.6 leaves to the server what is near.
             Node::Equality(attribute, value) | Node::Approximate(attribute, value) => {
                 Assertion::of(resolver, attribute, |attribute| Test::equality(schema, attribute, value))
@@ -66,9 +78,9 @@ impl<'s> Leaf<'s> {
             Node::LessOrEqual(attribute, value) => Assertion::of(resolver, attribute, |attribute| {
                 Test::ordering(schema, attribute.ordering?, value, Order::AtOrBefore)
             }),
-            Node::Substrings(attribute, parts) => Assertion::of(resolver, attribute, |attribute| {
-                Test::substrings(attribute.substrings?, parts)
-            }),
+            Node::Substrings(attribute, parts) => {
+                Assertion::of(resolver, attribute, |attribute| Test::substrings(attribute.substrings?, parts))
+            }
             Node::Extensible(extensible) => Assertion::extensible(resolver, schema, extensible),
         })
     }
@@ -88,8 +100,7 @@ impl<'s> Leaf<'s> {
         let in_attributes = || {
             attributes
                 .filter(|attribute| values.include(schema, entry, attribute.description()))
-                .flat_map(|attribute| attribute.values())
-                .any(|value| test.is_fulfilled_by(schema, value))
+                .any(|attribute| test.is_fulfilled_by_any(schema, attribute.values()))
         };
         let in_dn = || {
             let avas = entry.dn.rdns().flat_map(|rdn| rdn.avas());
@@ -190,11 +201,24 @@ impl Test {
         }
     }
 
+    fn is_fulfilled_by_any<'e>(
+        &self,
+        schema: &Schema,
+        values: impl Clone + Iterator<Item = &'e [u8]>,
+    ) -> bool {
+        // What is spelt as it is asserted needs no rule; among several values that saves normalising those before it.
+        let is_spelt = match self {
+            Self::Equality { given, .. } => values.clone().any(|value| value == given),
+            _ => false,
+        };
+        is_spelt || values.into_iter().any(|value| self.is_fulfilled_by(schema, value))
+    }
+
     fn is_fulfilled_by(&self, schema: &Schema, value: &[u8]) -> bool {
         match self {
             Self::Present => true,
-            Self::Equality { rule, given, normal } => {
-                value == given || schema.normalize_by(*rule, value).is_ok_and(|value| *value == **normal)
+            Self::Equality { rule, normal, .. } => {
+                schema.normalize_by(*rule, value).is_ok_and(|value| *value == **normal)
             }
             Self::Ordering { rule, normal, order } => {
                 schema.normalize_by(*rule, value).is_ok_and(|value| match order {
