@@ -33,7 +33,7 @@ pub struct Config {
     /// Entries of one page, where the directory offers paging.
     #[serde(default = "default_page_size")]
     pub page_size: u32,
-    /// How long to wait for the directory, in seconds: for the connection and for each page.
+    /// How long to wait for the directory with each page of a search, in seconds.
     #[serde(default = "default_timeout", deserialize_with = "seconds")]
     pub timeout: Duration,
     /// How properties are named.

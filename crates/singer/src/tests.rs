@@ -32,8 +32,14 @@ struct Fixture {
     /// After how many entries of a search the conversation ends.
     fails_after: Option<usize>,
     contexts: Vec<&'static str>,
-    /// The searches seen: base, filter, attributes, size of the page.
-    seen: Mutex<Vec<(String, String, Vec<String>, Option<u32>)>>,
+    /// The searches seen.
+    seen: Mutex<Vec<Seen>>,
+}
+
+struct Seen {
+    filter: String,
+    attributes: Vec<String>,
+    page_size: Option<u32>,
 }
 
 const CONTEXT: &str = "dc=harbourlane,dc=example";
@@ -76,12 +82,11 @@ impl Fixture {
             Selector::Attribute(attribute) => attribute.as_str().to_owned(),
             other => format!("{other:?}"),
         });
-        self.seen.lock().unwrap().push((
-            search.base.to_string(),
-            search.filter.to_string(),
-            asked.collect(),
-            page.as_ref().map(|page| page.size),
-        ));
+        self.seen.lock().unwrap().push(Seen {
+            filter: search.filter.to_string(),
+            attributes: asked.collect(),
+            page_size: page.as_ref().map(|page| page.size),
+        });
         let done = Ok(Event::Done(Outcome::success()));
         let schema = Schema::standard();
         if search.base.is_root() {
@@ -342,7 +347,7 @@ fn the_catalog_selects() {
     );
     // Nothing else was asked of the directory.
     let seen = fixture.seen.lock().unwrap();
-    assert_eq!(seen.last().unwrap().2, ["entryUUID", "mail", "cn"]);
+    assert_eq!(seen.last().unwrap().attributes, ["entryUUID", "mail", "cn"]);
 }
 
 #[test]
@@ -424,8 +429,8 @@ fn configured_streams() {
     );
     assert_eq!(records(&messages, "units")[0]["o"], json!(["Harbour Lane Instruments"]));
     let seen = fixture.seen.lock().unwrap();
-    assert_eq!(seen[2].1, "(&(objectClass=person)(uidNumber=*))");
-    assert_eq!(seen[3].1, "(objectClass=organization)");
+    assert_eq!(seen[2].filter, "(&(objectClass=person)(uidNumber=*))");
+    assert_eq!(seen[3].filter, "(objectClass=organization)");
 }
 
 #[test]
@@ -474,7 +479,7 @@ fn pages_where_they_are_offered() {
         let names: Vec<_> =
             people.iter().map(|record| record["cn"][0].as_str().unwrap().to_owned()).collect();
         assert_eq!(names, (0..25).map(|number| format!("p{number}")).collect::<Vec<_>>());
-        let sizes: Vec<_> = fixture.seen.lock().unwrap().iter().skip(2).map(|(.., size)| *size).collect();
+        let sizes: Vec<_> = fixture.seen.lock().unwrap().iter().skip(2).map(|seen| seen.page_size).collect();
         assert_eq!(sizes, if paging { vec![Some(10); 3] } else { vec![None] });
     }
 }
