@@ -1,6 +1,6 @@
 //! One assertion, made ready, and what it says of the values of an entry.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -26,7 +26,7 @@ struct Assertion<'s> {
 
 /// Which values of an entry are looked at.
 enum ValuesOf<'s> {
-    Attribute(Rc<Subject<'s>>),
+    Attribute(Arc<Subject<'s>>),
     /// Those of every attribute the rule applies to.
     EveryAttribute(MatchingRule),
 }
@@ -100,8 +100,7 @@ impl<'s> Leaf<'s> {
         let in_attributes = || {
             attributes
                 .filter(|attribute| values.include(schema, entry, attribute.description()))
-                .flat_map(|attribute| attribute.values())
-                .any(|value| test.is_fulfilled_by(schema, value))
+                .any(|attribute| test.is_fulfilled_by_any(schema, attribute.values()))
         };
         let in_dn = || {
             let avas = entry.dn.rdns().flat_map(|rdn| rdn.avas());
@@ -202,11 +201,24 @@ impl Test {
         }
     }
 
+    fn is_fulfilled_by_any<'e>(
+        &self,
+        schema: &Schema,
+        values: impl Clone + Iterator<Item = &'e [u8]>,
+    ) -> bool {
+        // What is spelt as it is asserted needs no rule; among several values that saves normalising those before it.
+        let is_spelt = match self {
+            Self::Equality { given, .. } => values.clone().any(|value| value == given),
+            _ => false,
+        };
+        is_spelt || values.into_iter().any(|value| self.is_fulfilled_by(schema, value))
+    }
+
     fn is_fulfilled_by(&self, schema: &Schema, value: &[u8]) -> bool {
         match self {
             Self::Present => true,
-            Self::Equality { rule, given, normal } => {
-                value == given || schema.normalize_by(*rule, value).is_ok_and(|value| *value == **normal)
+            Self::Equality { rule, normal, .. } => {
+                schema.normalize_by(*rule, value).is_ok_and(|value| *value == **normal)
             }
             Self::Ordering { rule, normal, order } => {
                 schema.normalize_by(*rule, value).is_ok_and(|value| match order {

@@ -308,6 +308,21 @@ fn a_thousand_levels_cost_no_stack() {
     std::thread::Builder::new().stack_size(64 << 10).spawn(test).unwrap().join().unwrap();
 }
 
+#[test]
+fn many_leaves_are_made_ready_at_linear_cost() {
+    let leaf = |number| Filter::present(format!("name;x{number}").parse().unwrap());
+    let filter = Filter::or((0..50_000).map(leaf));
+    let matcher = Matcher::new(&filter, Schema::standard());
+    assert_eq!(matcher.evaluate(&Dn::root(), &[], &|_| true), False);
+}
+
+#[test]
+fn matchers_go_where_searches_go() {
+    fn shared<T: Send + Sync>(_: &T) {}
+
+    shared(&Matcher::new(&Filter::any(), Schema::standard()));
+}
+
 /// The plain definition, by recursion, of what lists mean.
 fn meaning(nodes: &mut std::slice::Iter<'_, Node>, leaf: &dyn Fn(&Node) -> Truth) -> Truth {
     let node = nodes.next().unwrap();
