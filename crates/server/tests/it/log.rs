@@ -210,6 +210,6 @@ async fn a_slow_log_loses_lines_and_says_so_and_slows_nobody() {
         .sum();
     let written = text.lines().filter(|line| line.contains(" conn=1 ")).count();
     assert!(dropped > 0 && written > 0, "{dropped} {written}");
-    assert!(written + dropped <= OPERATIONS as usize + 2);
-    assert!(written + dropped + 8192 * 2 > OPERATIONS as usize, "{written} {dropped}");
+    // The connection and its end are lines too.
+    assert_eq!(written + dropped, OPERATIONS as usize + 2);
 }

@@ -1,6 +1,12 @@
 //! The listener, seen from the wire, over a small directory that does what tests need.
 
-#![allow(missing_docs, reason = "tests")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper of tests fails the test"
+)]
 
 mod binds;
 mod limits;
