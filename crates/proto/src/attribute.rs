@@ -422,7 +422,6 @@ pub struct Attributes(Bytes);
 
 impl Attributes {
     /// Starts an empty list to be filled.
-    #[must_use]
     pub fn builder() -> AttributesBuilder {
         AttributesBuilder::default()
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Items of a search answer, in wire order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Batch {
     bytes: Bytes,
     items: Vec<Place>,
@@ -87,6 +87,13 @@ impl Batch {
             Item::Entry(entry) => Some(entry),
             _ => None,
         })
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    /// Prints how much there is, never what: values may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("len", &self.len()).field("size", &self.size()).finish()
     }
 }
 
@@ -222,7 +229,7 @@ impl BatchBuilder {
             if controls.end > bytes.len() {
                 return Err(DecodeError { offset: bytes.len(), kind: DecodeErrorKind::Truncated });
             }
-            Controls::decode(Reader::within_range(bytes, controls.clone()), limits)?;
+            Controls::check(Reader::within_range(bytes, controls.clone()), limits)?;
         }
         self.batch.items.push(Place { op: (op.start, op.end), controls: (controls.start, controls.end) });
         Ok(())
@@ -260,7 +267,7 @@ fn check_entry(bytes: &[u8], entry: Header, limits: &Limits) -> Result<(), Decod
 /// Checks the contents of a `SearchResultReference`.
 fn check_reference(bytes: &[u8], reference: Header, limits: &Limits) -> Result<(), DecodeError> {
     let mut next = reference.start;
-    let mut left = limits.values;
+    let mut left = limits.attributes;
     while next < reference.end {
         left = match left.checked_sub(1) {
             Some(left) => left,

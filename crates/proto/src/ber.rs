@@ -1,5 +1,9 @@
 //! The Basic Encoding Rules as LDAP uses them (RFC 4511 §5.1): definite lengths only.
 //!
+//! Lengths in the long form may have more octets than they need, up to eight, as BER allows (X.690 §8.1.3.5) and some
+//! servers send; the indefinite form, longer lengths and tags of several octets are refused. What is written has the
+//! shortest form.
+//!
 //! [`Reader`] pulls values out of reference-counted bytes; [`Writer`] writes them, patching lengths in afterwards.
 //! Neither knows what an LDAP message is.
 

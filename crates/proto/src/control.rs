@@ -17,11 +17,11 @@ pub use self::{
 use crate::{
     ber::{DecodeError, DecodeErrorKind, Reader, Tag, Writer},
     message::Limits,
-    oid::Oid,
+    oid::{Oid, check_numeric_oid},
 };
 
 /// A control as it stands on the wire.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the control of RFC 4511")]
 pub struct Control {
     /// Which control.
@@ -35,15 +35,21 @@ pub struct Control {
 impl Control {
     /// Reads one `Control`.
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (oid, critical, value) = Self::parts(reader)?;
+        Ok(Self { oid: Oid::from_checked(oid), critical, value })
+    }
+
+    /// Reads one `Control` and allocates nothing.
+    fn parts<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, bool, Option<Bytes>), DecodeError> {
         let mut control = reader.sequence()?;
-        let oid = decode_oid(&mut control, Tag::OCTET_STRING)?;
+        let oid = oid_text(&mut control, Tag::OCTET_STRING)?;
         let critical = control.peek() == Some(Tag::BOOLEAN) && control.boolean()?;
         let value = match control.peek() {
             Some(Tag::OCTET_STRING) => Some(control.octets()?),
             _ => None,
         };
         control.finish_extensible()?;
-        Ok(Self { oid, critical, value })
+        Ok((oid, critical, value))
     }
 
     /// Writes one `Control`. A criticality of false is left out, as RFC 4511 §5.1 wants for defaults.
@@ -60,10 +66,25 @@ impl Control {
     }
 }
 
+impl std::fmt::Debug for Control {
+    /// Leaves the value out: it may hold an entry.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("oid", &self.oid)
+            .field("critical", &self.critical)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Reads an `LDAPOID` with `tag`.
 pub(crate) fn decode_oid(reader: &mut Reader<'_>, tag: Tag) -> Result<Oid, DecodeError> {
+    oid_text(reader, tag).map(Oid::from_checked)
+}
+
+fn oid_text<'a>(reader: &mut Reader<'a>, tag: Tag) -> Result<&'a str, DecodeError> {
     let invalid = reader.error(DecodeErrorKind::InvalidOid);
-    reader.text_tagged(tag)?.parse().map_err(|_| invalid)
+    let text = reader.text_tagged(tag)?;
+    check_numeric_oid(text).map(|()| text).map_err(|_| invalid)
 }
 
 /// How far a control reaches, which decides who may pass it on.
@@ -201,6 +222,27 @@ impl Controls {
             controls.push(Control::decode(&mut reader)?);
         }
         Ok(Self(controls))
+    }
+
+    /// Checks that [`decode`](Self::decode) would succeed.
+    pub(crate) fn check(mut reader: Reader<'_>, limits: &Limits) -> Result<(), DecodeError> {
+        let mut left = limits.controls;
+        while !reader.is_empty() {
+            left = match left.checked_sub(1) {
+                Some(left) => left,
+                None => return Err(reader.error(DecodeErrorKind::TooManyControls)),
+            };
+            Control::parts(&mut reader)?;
+        }
+        Ok(())
+    }
+
+    /// Octets that the encoded controls surely fit.
+    pub(crate) fn size_bound(&self) -> usize {
+        let of = |control: &Control| {
+            control.oid.as_str().len() + control.value.as_ref().map_or(0, Bytes::len) + 32
+        };
+        self.0.iter().map(of).sum()
     }
 
     /// Writes the contents of `Controls`, that is the controls one after another.

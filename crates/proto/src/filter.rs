@@ -222,6 +222,39 @@ impl Filter {
         &self.0
     }
 
+    /// The same filter with `map` done to every asserted value: how a pattern is filled in. Whatever `map` returns is a
+    /// value or a part of one, so the filter keeps its shape; a part of a substring assertion that becomes empty is
+    /// left out, and the assertion asks for presence when none is left.
+    #[must_use]
+    pub fn map_values(&self, mut map: impl FnMut(&[u8]) -> Vec<u8>) -> Self {
+        let mut map = |value: &Bytes| Bytes::from(map(value));
+        let mut nodes = self.0.clone();
+        for node in &mut nodes {
+            match node {
+                Node::Equality(_, value)
+                | Node::GreaterOrEqual(_, value)
+                | Node::LessOrEqual(_, value)
+                | Node::Approximate(_, value)
+                | Node::Extensible(Extensible { value, .. }) => *value = map(value),
+                Node::Substrings(attribute, parts) => {
+                    let mut part = |part: &Bytes| Some(map(part)).filter(|part| !part.is_empty());
+                    let filled = Substrings {
+                        initial: parts.initial.as_ref().and_then(&mut part),
+                        any: parts.any.iter().filter_map(&mut part).collect(),
+                        last: parts.last.as_ref().and_then(&mut part),
+                    };
+                    *node = if filled == Substrings::default() {
+                        Node::Present(attribute.clone())
+                    } else {
+                        Node::Substrings(attribute.clone(), filled)
+                    };
+                }
+                Node::And { .. } | Node::Or { .. } | Node::Not | Node::Present(_) => {}
+            }
+        }
+        Self(nodes)
+    }
+
     /// Reads a filter, up to [`Limits::depth`] levels and 100,000 nodes.
     ///
     /// # Errors

@@ -84,7 +84,7 @@ pub struct Limits {
     pub depth: usize,
     /// Controls on one message. 100.
     pub controls: usize,
-    /// Attributes of one entry, elements of one selection, changes of one modify. 10,000.
+    /// Attributes of one entry, elements of one selection, changes of one modify, URLs of one referral. 10,000.
     pub attributes: usize,
     /// Values of one entry. 5,000,000.
     pub values: usize,
@@ -162,7 +162,7 @@ pub enum Response {
 }
 
 /// A message whose outside has been read: the id, which operation it is, and where its parts stand.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Envelope {
     bytes: Bytes,
     /// The id.
@@ -245,12 +245,12 @@ impl Envelope {
     /// # Errors
     ///
     /// When it is malformed or not an answer.
-    pub fn response(&self, _limits: &Limits) -> Result<Response, DecodeError> {
+    pub fn response(&self, limits: &Limits) -> Result<Response, DecodeError> {
         let op = self.op();
         let (_, contents) = op.clone().any()?;
-        let result = |contents| Answer::decode(contents).map(|answer| answer.result);
+        let result = |contents| Answer::decode(contents, limits).map(|answer| answer.result);
         match self.tag {
-            BIND_RESPONSE => BindResponse::decode(contents).map(Response::Bind),
+            BIND_RESPONSE => BindResponse::decode(contents, limits).map(Response::Bind),
             SEARCH_RESULT_ENTRY | SEARCH_RESULT_REFERENCE => Ok(Response::SearchItem),
             SEARCH_RESULT_DONE => result(contents).map(Response::SearchDone),
             MODIFY_RESPONSE => result(contents).map(Response::Modify),
@@ -260,7 +260,7 @@ impl Envelope {
             COMPARE_RESPONSE => result(contents).map(Response::Compare),
             EXTENDED_RESPONSE => {
                 let outside = Reader::within_range(&self.bytes, self.op.end..self.bytes.len());
-                ExtendedResponse::decode(contents, outside).map(Response::Extended)
+                ExtendedResponse::decode(contents, outside, limits).map(Response::Extended)
             }
             INTERMEDIATE_RESPONSE => IntermediateResponse::decode(contents).map(Response::Intermediate),
             tag => Err(op.error(DecodeErrorKind::UnknownOperation(tag))),
@@ -269,6 +269,13 @@ impl Envelope {
 
     fn op(&self) -> Reader<'_> {
         Reader::within_range(&self.bytes, self.op_range())
+    }
+}
+
+impl std::fmt::Debug for Envelope {
+    /// Prints id and operation, never the octets: they may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Envelope").field("id", &self.id).field("tag", &self.tag).finish_non_exhaustive()
     }
 }
 
@@ -296,7 +303,7 @@ impl Request {
     /// After a [`Request::Bind`] the writer holds a password: see [`Writer::wipe`].
     pub fn encode(&self, id: MessageId, controls: &Controls, writer: &mut Writer) {
         if let Self::Bind(bind) = self {
-            writer.reserve(bind.size_bound());
+            writer.reserve(bind.size_bound() + controls.size_bound());
         }
         encode_message(id, controls, writer, |writer| match self {
             Self::Bind(request) => writer.constructed(BIND_REQUEST, |writer| request.encode(writer)),

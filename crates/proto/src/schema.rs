@@ -262,3 +262,6 @@ impl Schema {
         closure
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,7 +175,7 @@ fn check_wide_text(octets: &[u8], start: usize) -> Result<(), DecodeError> {
 }
 
 /// Pulls values out of a region of reference-counted bytes. Offsets in errors count from the start of the bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader<'a> {
     source: &'a Bytes,
     position: usize,
@@ -431,5 +431,12 @@ impl<'a> Reader<'a> {
 
     fn octets_of(&self, header: Header) -> &'a [u8] {
         self.source.get(header.start..header.end).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    /// Prints the place, never the octets: they may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("position", &self.position).field("end", &self.end).finish()
     }
 }

@@ -345,18 +345,33 @@ mod tests {
             ("cn=#1f8101", 3, InvalidHex),
             ("cn=#0489010101010101010101", 3, InvalidHex),
             ("cn=#0400xx", 8, InvalidHex),
-            (r"cn=\ff", 3, InvalidUtf8),
-            (r"cn=x\c3\28", 4, InvalidUtf8),
-            (r"cn=\c3x", 3, InvalidUtf8),
-            (r"cn=\c3", 3, InvalidUtf8),
-            (r"cn=\2c\c0\80", 6, InvalidUtf8),
-            (r"cn=\ed\a0\80", 3, InvalidUtf8),
-            (r#"cn="\e2\82","#, 4, InvalidUtf8),
             (&long, MAX_TEXT, TooLong),
             (&many, 5 * MAX_AVAS, TooLong),
         ];
         for (text, offset, kind) in table {
             assert_eq!(parse(text), Err(DnError { offset: *offset, kind: *kind }), "{text:.40}");
+        }
+    }
+    /// security: UTF-8 edge. Stray, cut short, overlong, surrogate, too large; before, between and after characters.
+    #[test]
+    fn utf8_edges() {
+        let table = [
+            (r"cn=\ff", 3),
+            (r"cn=\80", 3),
+            (r"cn=x\c3\28", 4),
+            (r"cn=\c3x", 3),
+            (r"cn=\c3", 3),
+            (r"cn=é\c3é", 5),
+            (r"cn=\c3\a9\c3", 9),
+            (r"cn=\2c\c0\80", 6),
+            (r"cn=\e0\80\80", 3),
+            (r"cn=\ed\a0\80", 3),
+            (r"cn=\f4\90\80\80", 3),
+            (r"cn=\f0\9f\98, dc=x", 3),
+            (r#"cn="\e2\82","#, 4),
+        ];
+        for (text, offset) in table {
+            assert_eq!(parse(text), Err(DnError { offset, kind: InvalidUtf8 }), "{text}");
         }
     }
 }

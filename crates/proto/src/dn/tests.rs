@@ -99,7 +99,7 @@ fn octets() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// LDAP injection, DN: no value adds or changes a component, and the value read is the value given.
+    /// security: LDAP injection, DN. No value adds or changes a component, and the value read is the value given.
     #[test]
     fn ldap_injection_dn_template(value in octets(), other in octets()) {
         let template = dn("ou=people,dc=example");

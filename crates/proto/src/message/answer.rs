@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{
+    Limits,
     bind::SERVER_SASL_CREDS,
     extended::{RESPONSE_NAME, RESPONSE_VALUE},
 };
@@ -33,7 +34,7 @@ impl Answer {
     /// The optional parts are taken in any order, and context-specific ones that are not known are passed over
     /// (RFC 4511 §4). The diagnostic message is for people: octets of it that are not UTF-8, such as older servers
     /// send in the language of their administrator, are replaced rather than refused.
-    pub(super) fn decode(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn decode(mut reader: Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
         let negative = reader.error(DecodeErrorKind::IntegerOutOfRange);
         let code = u32::try_from(reader.enumerated()?).map_err(|_| negative)?;
         let matched_dn = reader.text()?.to_owned();
@@ -45,6 +46,9 @@ impl Answer {
                 REFERRAL => {
                     let mut urls = reader.constructed(tag)?;
                     while !urls.is_empty() {
+                        if answer.result.referrals.len() >= limits.attributes {
+                            return Err(urls.error(DecodeErrorKind::TooManyValues));
+                        }
                         answer.result.referrals.push(urls.text()?.to_owned());
                     }
                 }

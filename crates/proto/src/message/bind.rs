@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::answer::{Answer, encode_result};
+use super::{
+    Limits,
+    answer::{Answer, encode_result},
+};
 use crate::{
     ber::{DecodeError, Reader, Tag, Writer},
     result::LdapResult,
@@ -122,7 +125,7 @@ impl PartialEq for Authentication {
 }
 
 /// The answer to a bind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the response of RFC 4511")]
 pub struct BindResponse {
     /// The result; `saslBindInProgress` asks for the next step.
@@ -132,8 +135,8 @@ pub struct BindResponse {
 }
 
 impl BindResponse {
-    pub(super) fn decode(reader: Reader<'_>) -> Result<Self, DecodeError> {
-        let Answer { result, credentials, .. } = Answer::decode(reader)?;
+    pub(super) fn decode(reader: Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        let Answer { result, credentials, .. } = Answer::decode(reader, limits)?;
         Ok(Self { result, server_credentials: credentials })
     }
 
@@ -142,5 +145,12 @@ impl BindResponse {
         if let Some(credentials) = &self.server_credentials {
             writer.primitive(SERVER_SASL_CREDS, credentials);
         }
+    }
+}
+
+impl std::fmt::Debug for BindResponse {
+    /// Leaves out what the mechanism sends back.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BindResponse").field("result", &self.result).finish_non_exhaustive()
     }
 }

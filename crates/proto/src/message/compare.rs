@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Asks whether an entry has a value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the request of RFC 4511")]
 pub struct Compare {
     /// The entry.
@@ -38,5 +38,15 @@ impl Compare {
             writer.octets(self.attribute.as_str().as_bytes());
             writer.octets(&self.value);
         });
+    }
+}
+
+impl std::fmt::Debug for Compare {
+    /// Leaves the value out: it may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compare")
+            .field("dn", &self.dn)
+            .field("attribute", &self.attribute)
+            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::answer::{Answer, encode_result};
+use super::{
+    Limits,
+    answer::{Answer, encode_result},
+};
 use crate::{
     ber::{DecodeError, Reader, Tag, Writer},
     control::decode_oid,
@@ -69,8 +72,12 @@ pub struct ExtendedResponse {
 impl ExtendedResponse {
     /// Reads the contents of the operation. `outside` is what stands behind it in the message: Active Directory puts
     /// the name of its Notice of Disconnection there.
-    pub(super) fn decode(reader: Reader<'_>, mut outside: Reader<'_>) -> Result<Self, DecodeError> {
-        let Answer { result, name, value, .. } = Answer::decode(reader)?;
+    pub(super) fn decode(
+        reader: Reader<'_>,
+        mut outside: Reader<'_>,
+        limits: &Limits,
+    ) -> Result<Self, DecodeError> {
+        let Answer { result, name, value, .. } = Answer::decode(reader, limits)?;
         let oid = match name {
             None if outside.peek() == Some(RESPONSE_NAME) => Some(decode_oid(&mut outside, RESPONSE_NAME)?),
             name => name,

@@ -12,7 +12,7 @@ const NAME: Tag = Tag::context(0);
 const VALUE: Tag = Tag::context(1);
 
 /// Something an extension sends before the result.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the response of RFC 4511")]
 pub struct IntermediateResponse {
     /// Which one.
@@ -42,5 +42,12 @@ impl IntermediateResponse {
         if let Some(value) = &self.value {
             writer.primitive(VALUE, value);
         }
+    }
+}
+
+impl std::fmt::Debug for IntermediateResponse {
+    /// Leaves the value out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IntermediateResponse").field("oid", &self.oid).finish_non_exhaustive()
     }
 }

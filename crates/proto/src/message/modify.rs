@@ -20,7 +20,7 @@ pub struct Modify {
 }
 
 /// One change of one attribute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the request of RFC 4511")]
 pub struct Change {
     /// What to do.
@@ -143,5 +143,12 @@ impl Modify {
         let values = values.into_iter().map(|value| Bytes::from(value.into())).collect();
         self.changes.push(Change { kind, attribute, values });
         self
+    }
+}
+
+impl std::fmt::Debug for Change {
+    /// Prints how many values there are, never which: they may be passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}: {} values", self.kind, self.attribute, self.values.len())
     }
 }

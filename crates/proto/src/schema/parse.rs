@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use self::scanner::Token;
 pub(super) use self::scanner::{Failure, Scanner};
-use super::{AttributeType, AttributeUsage, ClassKind, ObjectClass, Syntax, syntax::numeric_oid};
+use super::{AttributeType, AttributeUsage, ClassKind, ObjectClass, Syntax, syntax::grammar::numeric_oid};
 
 /// A definition that could not be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -313,3 +313,6 @@ impl From<&AttributeType> for AttributeDraft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,3 +255,6 @@ fn check_name(schema: &Schema, dn: &Dn, known: &[Known<'_, '_>], violations: &mu
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
