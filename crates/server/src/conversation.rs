@@ -17,11 +17,12 @@ use flext_ldap_directory::{
     Outcome, PeerAddress, Protection, Reply, Request as DirectoryRequest, Session,
 };
 use flext_ldap_proto::{
-    ber::{DecodeError, frame_length},
+    ber::{DecodeError, DecodeErrorKind, Tag, frame_length},
     control::Controls,
     extended::{Cancel, ExtendedOperation as _, StartTls},
     message::{
-        Authentication, BindRequest, BindResponse, Envelope, ExtendedRequest, MessageId, Request, Response,
+        Authentication, BindRequest, BindResponse, Envelope, ExtendedRequest, Limits, MessageId, Request,
+        Response,
     },
     result::{LdapResult, ResultCode},
 };
@@ -29,6 +30,7 @@ use tokio::{
     io::AsyncReadExt as _,
     time::{Instant, Sleep},
 };
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     What,
@@ -201,14 +203,18 @@ impl<'c> Conversation<'c> {
             && self.stopping.is_none()
             && self.binding.is_none()
             && self.running.len() < self.shared.limits.operations.max(1)
-            && self.outbox.queued() < self.shared.limits.unread
+            && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.outbox.queued() < self.shared.limits.unread.max(1)
     }
 
     fn message_limit(&self) -> usize {
         self.decoder().message
     }
 
-    fn decoder(&self) -> flext_ldap_proto::message::Limits {
+    fn decoder(&self) -> Limits {
         self.shared.limits.decoder(matches!(self.actor, Actor::User(_)))
     }
 
@@ -251,7 +257,7 @@ impl<'c> Conversation<'c> {
         while self.may_take() {
             match frame_length(&self.received, self.message_limit()) {
                 Ok(Some(length)) if length <= self.received.len() => {
-                    let message = self.received.split_to(length).freeze();
+                    let message = sealed(self.received.split_to(length));
                     self.partial = None;
                     self.last_active = Instant::now();
                     self.take_message(message, cx);
@@ -573,7 +579,7 @@ impl<'c> Conversation<'c> {
     fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         let mut left = self.running.len();
-        while left > 0 && self.outbox.queued() < self.shared.limits.unread {
+        while left > 0 && self.has_room() {
             left -= 1;
             if self.turn >= self.running.len() {
                 self.turn = 0;
@@ -642,7 +648,11 @@ impl<'c> Conversation<'c> {
             ErrorKind::Bug | ErrorKind::Storage | ErrorKind::Misuse => {
                 tracing::error!(connection, operation = number, %error, cause, "an operation failed");
             }
-            _ => tracing::warn!(connection, operation = number, %error, cause, "an operation failed"),
+            ErrorKind::Unreachable | ErrorKind::Tls | ErrorKind::Closed | ErrorKind::Protocol => {
+                tracing::warn!(connection, operation = number, %error, cause, "an operation failed");
+            }
+            // Peers can bring these about as often as they like.
+            _ => tracing::debug!(connection, operation = number, %error, cause, "an operation failed"),
         }
         error.answer()
     }
@@ -675,7 +685,7 @@ impl<'c> Conversation<'c> {
     fn malformed(&mut self, error: DecodeError) {
         tracing::debug!(connection = self.connection.number, %error, "malformed message");
         let text = match error.kind {
-            flext_ldap_proto::ber::DecodeErrorKind::MessageTooLarge => "message larger than the limit",
+            DecodeErrorKind::MessageTooLarge => "message larger than the limit",
             _ => "malformed message",
         };
         self.notice(ResultCode::PROTOCOL_ERROR, text);
@@ -812,4 +822,51 @@ enum Overdue {
 /// Whether there is a control that must be understood: what the listener answers itself understands none.
 fn has_critical(controls: &Controls) -> bool {
     controls.iter().any(|control| control.critical)
+}
+
+/// A whole message, to be shared by what is decoded from it. One that may hold a password stands alone and is wiped
+/// when the last who shares it lets go.
+fn sealed(mut message: BytesMut) -> Bytes {
+    if is_bind(&message) {
+        let alone = Bytes::from_owner(Zeroizing::new(message.to_vec()));
+        message.as_mut().zeroize();
+        return alone;
+    }
+    message.freeze()
+}
+
+/// Whether the operation of a whole message is a bind, as far as a look at its place tells.
+fn is_bind(message: &[u8]) -> bool {
+    const BIND: u8 = Tag::application_constructed(0).0;
+    let tag = || {
+        let (_, rest) = message.split_first()?;
+        let (length, rest) = rest.split_first()?;
+        let more = if *length < 0x80 { 0 } else { usize::from(*length & 0x7f) };
+        let (_, id) = rest.get(more..)?.split_first()?;
+        let (length, rest) = id.split_first()?;
+        rest.get(usize::from(*length)).copied()
+    };
+    tag() == Some(BIND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binds_are_told_by_their_place() {
+        let table: &[(&[u8], bool)] = &[
+            (&[0x30, 0x0c, 2, 1, 1, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0], true),
+            (&[0x30, 0x82, 0, 0x0d, 2, 2, 1, 1, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0], true),
+            (&[0x30, 0x05, 2, 1, 1, 0x42, 0], false),
+            (&[0x30, 0xff], false),
+            (&[0x30, 0x02, 2, 0x60], false),
+            (&[0x30], false),
+            (&[], false),
+        ];
+        for (message, want) in table {
+            assert_eq!(is_bind(message), *want, "{message:02x?}");
+            assert_eq!(sealed(BytesMut::from(*message)), *message);
+        }
+    }
 }
