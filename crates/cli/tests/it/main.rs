@@ -1,0 +1,4 @@
+//! The binaries as a user runs them.
+
+#[cfg(test)]
+mod tap;
