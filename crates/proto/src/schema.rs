@@ -1,6 +1,9 @@
 //! Schema (RFC 4512 §4): what attributes and classes mean, how values compare, and whether an entry is right.
 //!
 //! A [`Schema`] is built once from definitions (subschema entries, OpenLDAP `.schema` files, LDIF) and then only read.
+//!
+//! Attribute types and object classes are what is read. Matching rules and syntaxes are those this project has code for;
+//! definitions of others, and DIT content rules, structure rules and name forms, are passed over and enforce nothing.
 
 mod build;
 mod definition;
