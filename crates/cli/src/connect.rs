@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use flext_ldap_client::{Connection, Connector, Credentials, TlsOptions};
 use flext_ldap_directory::proto::{
     dn::Dn,
+    result::ResultCode,
     secret::Secret,
     url::{LdapUrl, Scheme},
 };
@@ -72,7 +73,17 @@ impl Connect {
         let urls = self.urls(&conf)?;
         let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
         let connector = self.connector(&conf, &urls)?;
-        connector.connect().await.with_context(|| format!("failed to connect to {}", names.join(", ")))
+        let connected = connector.connect().await;
+        connected.map_err(|error| {
+            let hint = match error.result_code() {
+                Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
+                Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
+                    ": the server wants TLS first, -ZZ or ldaps://"
+                }
+                _ => "",
+            };
+            anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", names.join(", ")))
+        })
     }
 
     /// Whether a server is named among the arguments.

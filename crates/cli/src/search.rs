@@ -7,10 +7,12 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use flext_ldap_directory::{
     Actor, DirectoryExt, Entries, Request, Session, SessionExt,
     proto::{
         attribute::Selection,
+        batch::Item,
         dn::Dn,
         filter::Filter,
         message::{DerefAliases, Scope, Search},
@@ -215,8 +217,9 @@ impl Arguments {
         page_size: Option<u32>,
         writer: &mut EntryWriter<impl Write>,
     ) -> anyhow::Result<()> {
+        let what = format!("`{}` for {}", search.base, search.filter);
         if self.verbose {
-            writeln!(io::stderr(), "searching `{}` for {}", search.base, search.filter)?;
+            writeln!(io::stderr(), "searching {what}")?;
         }
         // A time limit of the server's is given a little longer here, so that its own answer is seen.
         let wait = match search.time_limit {
@@ -230,15 +233,17 @@ impl Arguments {
         };
         let progress = Progress::new("entries");
         let (mut found, mut references) = (0_u64, 0_u64);
-        while let Some(batch) = entries.next_batch().await? {
+        while let Some(batch) =
+            entries.next_batch().await.with_context(|| format!("failed to search {what}"))?
+        {
             for item in batch.iter() {
                 match item.get() {
-                    flext_ldap_directory::proto::batch::Item::Entry(entry) => {
+                    Item::Entry(entry) => {
                         writer.entry(entry)?;
                         found += 1;
                         progress.advance(1);
                     }
-                    flext_ldap_directory::proto::batch::Item::Reference(urls) => {
+                    Item::Reference(urls) => {
                         references += 1;
                         if self.ldif < 2 {
                             urls.iter().try_for_each(|url| writer.comment(&format!("refldap: {url}")))?;
