@@ -76,7 +76,7 @@ impl SchemaBuilder {
         let attributes = without_duplicates(attribute_types, &mut errors);
         let classes = without_duplicates(object_classes, &mut errors);
         let (attribute_types, attribute_superiors, attribute_index) =
-            resolve_attributes(attributes, &mut errors);
+            resolve_attributes(&attributes, &mut errors);
         let (object_classes, class_superiors, class_index) =
             resolve_classes(classes, &attribute_types, &attribute_index, &mut errors);
         let schema = Schema {
@@ -98,7 +98,7 @@ trait Draft {
     fn means_the_same(&self, other: &Self) -> bool;
 
     fn preferred_name(&self) -> String {
-        self.names().first().map_or_else(|| self.oid(), |name| name).to_owned()
+        self.names().first().map(|name| &**name).unwrap_or_else(|| self.oid()).to_owned()
     }
 
     /// Its names and its OID, in lower case.
@@ -168,12 +168,12 @@ fn without_duplicates<D: Draft>(drafts: Vec<Placed<D>>, errors: &mut Vec<SchemaE
 type Resolved<T, S> = (Vec<T>, Vec<S>, NameIndex);
 
 fn resolve_attributes(
-    drafts: Vec<Placed<AttributeDraft>>,
+    drafts: &[Placed<AttributeDraft>],
     errors: &mut Vec<SchemaError>,
 ) -> Resolved<AttributeType, Option<u32>> {
     let index = NameIndex::new(drafts.iter().map(|placed| placed.draft.keys()));
     let mut superiors: Vec<Option<u32>> = Vec::with_capacity(drafts.len());
-    for Placed { draft, position, .. } in &drafts {
+    for Placed { draft, position, .. } in drafts {
         let superior = draft.definition.superior.as_deref();
         let found = superior.and_then(|name| index.find(name));
         if let (Some(missing), None) = (superior, found) {

@@ -225,7 +225,6 @@ fn list(
 }
 
 /// `oid`, `oid{length}`, `'oid{length}'`, `oid {length}`.
-#[expect(clippy::type_complexity, reason = "two fields of one definition")]
 fn syntax(scanner: &mut Scanner<'_>, macros: &Macros) -> Result<(Option<Box<str>>, Option<u32>), Failure> {
     const WHAT: &str = "the object identifier of a syntax";
     let text = word(scanner, WHAT)?;
