@@ -7,6 +7,8 @@ mod changes;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod extract;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod search;

@@ -1,49 +1,98 @@
-//! `flext-tap-ldap` over a served directory.
+//! `flext-tap-ldap` before it has a directory: what it says of itself, and how it refuses.
 
-use crate::program::{people, run, tap};
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    process::{Command, Output},
+};
 
-#[test]
-fn discovery_selection_and_extraction() {
-    let directory = people();
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let config = format!("{{\"url\": \"{}\", \"base\": \"dc=harbourlane,dc=example\"}}", directory.url());
-    std::fs::write(path("config.json"), config).unwrap();
-    let catalog = run(tap(&["--config", &path("config.json"), "--discover"]));
-    assert_eq!(catalog.code, 0, "{catalog:?}");
-    let mut catalog: serde_json::Value = serde_json::from_str(&catalog.out).unwrap();
-    let streams = catalog["streams"].as_array_mut().unwrap();
-    let names: Vec<_> =
-        streams.iter().map(|stream| stream["tap_stream_id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(names, ["users", "groups"]);
-    let groups = streams.iter_mut().find(|stream| stream["tap_stream_id"] == "groups").unwrap();
-    let root = groups["metadata"]
-        .as_array_mut()
-        .unwrap()
-        .iter_mut()
-        .find(|one| one["breadcrumb"] == serde_json::json!([]));
-    root.unwrap()["metadata"]["selected"] = false.into();
-    std::fs::write(path("catalog.json"), catalog.to_string()).unwrap();
+use serde_json::{Value, json};
 
-    let output = run(tap(&["--config", &path("config.json"), "--catalog", &path("catalog.json")]));
-    assert_eq!(output.code, 0, "{output:?}");
-    let messages: Vec<serde_json::Value> =
-        output.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let of = |kind: &str| messages.iter().filter(|message| message["type"] == kind).collect::<Vec<_>>();
-    assert_eq!((of("SCHEMA").len(), of("RECORD").len()), (1, 3));
-    let chidi = of("RECORD").into_iter().find(|record| record["record"]["uid"][0] == "chidi").unwrap();
-    assert_eq!(chidi["record"]["cn"][0], "Chidi Öberg");
-    assert_eq!(chidi["record"]["dn"], "uid=chidi,ou=people,dc=harbourlane,dc=example");
-    assert!(chidi["record"]["entryUUID"].is_string());
-    assert_eq!(messages.last().unwrap()["type"], "STATE");
-    assert!(!output.out.contains("$argon2"), "no hash leaves");
+/// Runs the tap without any variable of its own but these.
+fn tap(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flext-tap-ldap"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TAP_LDAP_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
+fn text(octets: &[u8]) -> &str {
+    str::from_utf8(octets).unwrap()
 }
 
 #[test]
-fn a_directory_that_cannot_be_reached_fails_without_state() {
-    let mut command = tap(&["--config", "ENV"]);
-    command.env("TAP_LDAP_URL", "ldap://127.0.0.1:1").env("TAP_LDAP_BASE", "dc=x");
-    let output = run(command);
-    assert_eq!((output.code, output.out.as_str()), (1, ""), "{output:?}");
-    assert!(output.err.contains("127.0.0.1:1"), "{output:?}");
+fn it_says_what_it_is() {
+    let version = tap(&["--version"], &[]);
+    assert_eq!(text(&version.stdout), format!("flext-tap-ldap {}\n", env!("CARGO_PKG_VERSION")));
+
+    let about = tap(&["--about", "--format", "json"], &[]);
+    assert!(about.status.success());
+    let about: Value = serde_json::from_slice(&about.stdout).unwrap();
+    assert_eq!(about["name"], "flext-tap-ldap");
+    assert_eq!(about["capabilities"], json!(["about", "catalog", "discover", "state"]));
+    assert_eq!(about["settings"]["required"], json!(["url"]));
+    assert_eq!(about["settings"]["properties"]["bind_password"]["secret"], true);
+
+    let about = tap(&["--about", "--format=markdown"], &[]);
+    assert!(text(&about.stdout).contains("\n- `page_size`: Entries of one page"));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_on_standard_error_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    // A port that nobody listens on: it was free a moment ago.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let url = format!("ldap://127.0.0.1:{port}");
+    let good = file("good.json", &json!({"url": url}).to_string());
+    let misspelt = file("misspelt.json", r#"{"url": "ldap://localhost", "bind_pasword": "hunter2"}"#);
+    let not_json = file("not.json", "{");
+
+    let table: &[(&[&str], &str)] = &[
+        (&[], "error: no settings; give --config FILE, or --config ENV and variables TAP_LDAP_<SETTING>"),
+        (&["--config", "ENV"], "error: the configuration cannot be used: missing field `url`"),
+        (&["--config", &misspelt], "unknown field `bind_pasword`"),
+        (&["--config", &not_json], "not.json` is not JSON: EOF"),
+        (&["--config", &good, "--catalog", &not_json], "not.json`: the catalog cannot be used: EOF"),
+        (&["--config", &good, "--state", &not_json], "not.json` is not JSON: EOF"),
+        (&["--config", &good], "error: the directory could not be connected to: "),
+        // Meltano gives the state to the discovery too.
+        (
+            &["--config", &good, "--discover", "--state", &good],
+            "error: the directory could not be connected to: ",
+        ),
+    ];
+    for (arguments, want) in table {
+        let output = tap(arguments, &[]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains(want) && !said.contains("hunter2"), "{arguments:?}: {said}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    }
+    assert_eq!(tap(&["--colour"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn the_environment_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tap.json");
+    fs::write(&file, r#"{"url": "http://file", "page_size": 10}"#).unwrap();
+    let file = file.to_str().unwrap();
+    let variables =
+        [("TAP_LDAP_URL", "http://variable"), ("TAP_LDAP_PAGE_SIZE", ""), ("TAP_LDAP_START_TLS", "true")];
+    for arguments in [["--config", "ENV", "--config", file], ["--config", file, "--config", "ENV"]] {
+        let output = tap(&arguments, &variables);
+        let said = text(&output.stderr);
+        assert!(said.contains("the setting `url` is `http://variable`: not an LDAP URL"), "{said}");
+    }
+    let wrong = [("TAP_LDAP_URL", "ldap://x"), ("TAP_LDAP_PAGE_SIZE", "many")];
+    let said = tap(&["--config", "ENV"], &wrong).stderr;
+    assert!(text(&said).contains("invalid type: string \"many\", expected u32"), "{}", text(&said));
 }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use flext_ldap_client::{Connector, Credentials};
 use flext_ldap_directory::{
-    Applied, Directory, DirectoryExt, ErrorKind, Event,
-    proto::message::Request as Message,
+    Applied, Directory, DirectoryExt, ErrorKind, Event, proto::message::Request as Message,
 };
 use tokio::time::Instant;
 
@@ -53,9 +52,12 @@ async fn a_search_counts_only_the_time_it_waits_for_the_server() {
     let (id, _) = peer.request().await;
     for round in 0..5 {
         // The server takes one second each time, the caller an hour.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        peer.entry(id, &format!("cn={round}")).await;
-        assert!(matches!(reply.next().await.unwrap(), Event::Batch(_)));
+        let server = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            peer.entry(id, &format!("cn={round}")).await;
+        };
+        let (event, ()) = tokio::join!(reply.next(), server);
+        assert!(matches!(event.unwrap(), Event::Batch(_)));
         tokio::time::sleep(Duration::from_secs(3600)).await;
     }
     let begun = Instant::now();
@@ -135,5 +137,9 @@ async fn a_deadline_that_has_passed_already_sends_nothing_that_stays() {
     assert_eq!(error.kind(), ErrorKind::Timeout);
     drop(connection);
     let rest = peer.rest().await;
-    assert_eq!(rest.contains(&Message::Delete(delete("cn=a").op)), error.applied() == Applied::Unknown, "{rest:?}");
+    assert_eq!(
+        rest.contains(&Message::Delete(delete("cn=a").op)),
+        error.applied() == Applied::Unknown,
+        "{rest:?}"
+    );
 }

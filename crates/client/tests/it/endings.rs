@@ -12,7 +12,8 @@ use crate::support::*;
 
 #[tokio::test]
 async fn invariant_2_a_connection_lost_at_any_octet_of_an_answer_is_an_error() {
-    let whole = |id: MessageId| [&entry(id, "cn=1", 20)[..], &entry(id, "cn=2", 20), &encoded(id, &done())].concat();
+    let whole =
+        |id: MessageId| [&entry(id, "cn=1", 20)[..], &entry(id, "cn=2", 20), &encoded(id, &done())].concat();
     let length = whole(MessageId(1 << 12)).len();
     for cut in 0..=length {
         let (connection, mut peer) = pair().await;
@@ -77,7 +78,9 @@ async fn a_notice_of_disconnection_is_heard_and_named() {
     assert_eq!(error.kind(), ErrorKind::Closed);
     assert_eq!(
         error.to_string(),
-        format!("{address} ended the connection with a Notice of Disconnection, unavailable (52): shutting down")
+        format!(
+            "{address} ended the connection with a Notice of Disconnection, unavailable (52): shutting down"
+        )
     );
     let error = write.outcome().await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Closed, Applied::Unknown));

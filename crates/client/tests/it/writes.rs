@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flext_ldap_directory::{
-    Applied, Directory, DirectoryExt, ErrorKind,
+    Applied, Directory, ErrorKind,
     proto::{
         message::{Request as Message, Response},
         result::LdapResult,
@@ -24,12 +24,15 @@ async fn a_write_that_was_sent_and_not_answered_has_an_unknown_outcome() {
     let error = reply.outcome().await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Closed, Applied::Unknown));
     assert!(!error.is_retryable());
-    assert!(error.to_string().ends_with("whether it was applied is unknown, look before sending it again"), "{error}");
+    assert!(
+        error.to_string().ends_with("whether it was applied is unknown, look before sending it again"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_write_of_which_nothing_left_was_not_applied() {
-    let (connection, mut peer) = pair().await;
+    let (connection, peer) = pair().await;
     // The first fills the way to the server, so the second cannot leave.
     let stuck = connection.call(modify("cn=a", vec![b'x'; TOO_MUCH]).into_any());
     let behind = connection.call(delete("cn=b").into_any());
@@ -46,7 +49,8 @@ async fn a_write_of_which_nothing_left_was_not_applied() {
 #[tokio::test(start_paused = true)]
 async fn a_late_write_is_unknown_and_one_that_never_left_is_taken_back() {
     let (connection, mut peer) = pair().await;
-    let stuck = connection.call(modify("cn=a", vec![b'x'; TOO_MUCH]).within(Duration::from_secs(3)).into_any());
+    let stuck =
+        connection.call(modify("cn=a", vec![b'x'; TOO_MUCH]).within(Duration::from_secs(3)).into_any());
     let behind = connection.call(delete("cn=b").within(Duration::from_secs(2)).into_any());
     let last = connection.call(delete("cn=c").within(Duration::from_secs(500)).into_any());
     let error = behind.outcome().await.unwrap_err();
@@ -87,7 +91,10 @@ async fn a_write_that_timed_out_is_not_abandoned() {
     let (id, _) = peer.request().await;
     let error = late.outcome().await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::Unknown));
-    assert!(error.to_string().contains("the modrdn") || error.to_string().contains("the delete on "), "{error}");
+    assert!(
+        error.to_string().contains("the modrdn") || error.to_string().contains("the delete on "),
+        "{error}"
+    );
     peer.answer(id, Response::Delete(LdapResult::success())).await;
     let reply = connection.call(search("cn=b").into_any());
     let (id, request) = peer.request().await;
@@ -99,14 +106,16 @@ async fn a_write_that_timed_out_is_not_abandoned() {
 
 #[tokio::test]
 async fn many_requests_go_out_together() {
-    let (connection, mut peer) = pair().await;
+    let (connection, peer) = pair().await;
     let replies: Vec<_> = (0..100).map(|n| connection.call(delete(&format!("cn={n}")).into_any())).collect();
     let mut octets = vec![0; 1 << 16];
     peer.stream.readable().await.unwrap();
     let length = peer.stream.peek(&mut octets).await.unwrap();
     let mut requests = 0;
     let mut at = 0;
-    while let Some(size) = flext_ldap_directory::proto::ber::frame_length(&octets[at..length], 1 << 20).unwrap() {
+    while let Some(size) =
+        flext_ldap_directory::proto::ber::frame_length(&octets[at..length], 1 << 20).unwrap()
+    {
         at += size;
         requests += 1;
         if at == length {

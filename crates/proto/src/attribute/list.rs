@@ -167,8 +167,46 @@ impl<'a> Iterator for Values<'a> {
 /// Trailing elements of an attribute's `SEQUENCE` that carry context-specific tags are passed over (RFC 4511 §4).
 #[inline]
 pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) -> Result<(), DecodeError> {
-    // Most lists are ASCII throughout; then the names need no look of their own.
-    let is_ascii = end - at <= SMALL && source.get(at..end).is_some_and(<[u8]>::is_ascii);
+    match source.get(at..end) {
+        Some(list) if is_plain(list, limits).unwrap_or(false) => Ok(()),
+        _ => check_any_list(source, at, end, limits),
+    }
+}
+
+/// Whether a list is well formed and of the kind most are: small and ASCII throughout. In such a list every length has
+/// the short form and every name is text. `None` and `Some(false)` say nothing: [`check_any_list`] decides.
+#[inline]
+fn is_plain(list: &[u8], limits: &Limits) -> Option<bool> {
+    // An attribute and a value have two octets at the least, so there cannot be too many of them either.
+    if list.len() > SMALL || list.len() / 2 > limits.attributes.min(limits.values) || !list.is_ascii() {
+        return Some(false);
+    }
+    let mut list = list;
+    while !list.is_empty() {
+        let (attribute, rest) = split_plain(list, Tag::SEQUENCE)?;
+        list = rest;
+        let (_, set) = split_plain(attribute, Tag::OCTET_STRING)?;
+        let (mut values, behind) = split_plain(set, Tag::SET)?;
+        if !behind.is_empty() {
+            return Some(false);
+        }
+        while !values.is_empty() {
+            (_, values) = split_plain(values, Tag::OCTET_STRING)?;
+        }
+    }
+    Some(true)
+}
+
+/// Splits a value of `tag` with a length in the short form off ASCII octets: its contents, and what follows.
+#[inline]
+fn split_plain(octets: &[u8], tag: Tag) -> Option<(&[u8], &[u8])> {
+    let (&[found, length], rest) = octets.split_first_chunk()?;
+    if found == tag.0 { rest.split_at_checked(usize::from(length)) } else { None }
+}
+
+/// As [`check_list`], for every list.
+#[inline(never)]
+fn check_any_list(source: &[u8], at: usize, end: usize, limits: &Limits) -> Result<(), DecodeError> {
     let mut next = at;
     let mut attributes = 0_usize;
     let mut values = 0_usize;
@@ -180,9 +218,7 @@ pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) 
         let attribute = Header::expect(source, next, end, Tag::SEQUENCE)?;
         next = attribute.end;
         let description = Header::expect(source, attribute.start, attribute.end, Tag::OCTET_STRING)?;
-        if !is_ascii {
-            check_text(source, description)?;
-        }
+        check_text(source, description)?;
         let set = Header::expect(source, description.end, attribute.end, Tag::SET)?;
         let mut value = set.start;
         while value < set.end {
@@ -386,6 +422,31 @@ mod tests {
         ];
         for (name, bytes, want) in table {
             assert_eq!(AttributesRef::check(bytes, &limits).map(|_| ()), *want, "{name}");
+        }
+    }
+
+    proptest::proptest! {
+        /// The quick look never accepts what the thorough one refuses, and misses nothing that it is for.
+        #[test]
+        fn plain_lists_are_lists(
+            values in proptest::collection::vec("[ -~]{0,9}", 0..4),
+            at in 0..60_usize,
+            octet in 0..0x80_u8,
+        ) {
+            let mut builder = Attributes::builder();
+            builder.push("cn", &values);
+            builder.push("sn", ["Byrne"]);
+            let mut octets = builder.build().into_bytes().to_vec();
+            let limits = Limits::DEFAULT;
+            assert_eq!(is_plain(&octets, &limits), Some(true));
+            if let Some(place) = octets.get_mut(at) {
+                *place = octet;
+            }
+            let exact = check_any_list(&octets, 0, octets.len(), &limits);
+            assert_eq!(check_list(&octets, 0, octets.len(), &limits), exact);
+            if is_plain(&octets, &limits) == Some(true) {
+                assert_eq!(exact, Ok(()));
+            }
         }
     }
 }

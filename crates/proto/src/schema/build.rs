@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::{
-    AttributeType, MatchingRule, ObjectClass, Schema, SchemaError, SchemaErrorKind, Syntax,
+    AttributeType, ClassReferences, MatchingRule, ObjectClass, Schema, SchemaError, SchemaErrorKind, Syntax,
     index::NameIndex,
     parse::{AttributeDraft, MAX_INHERITANCE},
     source::{Drafts, Placed, Position},
@@ -77,14 +77,14 @@ impl SchemaBuilder {
         let classes = without_duplicates(object_classes, &mut errors);
         let (attribute_types, attribute_superiors, attribute_index) =
             resolve_attributes(&attributes, &mut errors);
-        let (object_classes, class_superiors, class_index) =
+        let (object_classes, class_references, class_index) =
             resolve_classes(classes, &attribute_types, &attribute_index, &mut errors);
         let schema = Schema {
             attribute_types,
             attribute_superiors,
             attribute_index,
             object_classes,
-            class_superiors,
+            class_references,
             class_index,
         };
         (schema, errors)
@@ -243,7 +243,7 @@ fn resolve_classes(
     types: &[AttributeType],
     type_index: &NameIndex,
     errors: &mut Vec<SchemaError>,
-) -> Resolved<ObjectClass, Box<[u32]>> {
+) -> Resolved<ObjectClass, ClassReferences> {
     let index = NameIndex::new(drafts.iter().map(|placed| placed.draft.keys()));
     let mut edges: Vec<Vec<u32>> = Vec::with_capacity(drafts.len());
     for Placed { draft, position, .. } in &drafts {
@@ -258,38 +258,36 @@ fn resolve_classes(
     }
     let positions: Vec<(Position, String)> =
         drafts.iter().map(|placed| (placed.position, placed.draft.preferred_name())).collect();
-    let mut superiors: Vec<Box<[u32]>> = vec![Box::default(); drafts.len()];
+    let mut references = vec![ClassReferences::default(); drafts.len()];
     for (number, edges) in order_of(edges.into_iter(), &positions, errors) {
-        if let Some(place) = superiors.get_mut(number) {
-            *place = edges.into_boxed_slice();
+        if let Some(class) = references.get_mut(number) {
+            class.superiors = edges.into_boxed_slice();
         }
     }
     let mut classes = Vec::with_capacity(drafts.len());
-    for (Placed { mut draft, position, .. }, above) in drafts.into_iter().zip(&superiors) {
+    for (Placed { mut draft, position, .. }, class) in drafts.into_iter().zip(&mut references) {
         let preferred = |number: &u32| positions.get(*number as usize).map(|(_, name)| name.as_str().into());
-        draft.superiors = above.iter().filter_map(preferred).collect();
-        let mut known = |names: Vec<Box<str>>| {
-            let mut found = Vec::with_capacity(names.len());
+        draft.superiors = class.superiors.iter().filter_map(preferred).collect();
+        let mut known = |names: &[Box<str>]| {
+            let (mut numbers, mut preferred) = (Vec::new(), Vec::new());
             for name in names {
-                match type_index.find(&name).and_then(|number| types.get(number as usize)) {
-                    Some(attribute) => found.push(attribute.name().into()),
-                    None => errors.push(error(
-                        position,
-                        SchemaErrorKind::Missing {
-                            definition: draft.names.first().unwrap_or(&draft.oid).to_string(),
-                            missing: name.into(),
-                        },
-                    )),
+                let number = type_index.find(name);
+                match number.and_then(|number| Some((number, types.get(number as usize)?))) {
+                    Some((number, attribute)) => {
+                        numbers.push(number);
+                        preferred.push(attribute.name().into());
+                    }
+                    None => errors.push(missing_reference(position, &draft, name)),
                 }
             }
-            found
+            (numbers.into_boxed_slice(), preferred)
         };
-        let (must, may) = (std::mem::take(&mut draft.must), std::mem::take(&mut draft.may));
-        let (must, may) = (known(must), known(may));
-        (draft.must, draft.may) = (must, may);
+        let (must, may) = (known(&draft.must), known(&draft.may));
+        (class.must, draft.must) = must;
+        (class.may, draft.may) = may;
         classes.push(draft);
     }
-    (classes, superiors, index)
+    (classes, references, index)
 }
 
 /// The definitions so that each comes after those it inherits from, with the references that may stay: one that would

@@ -97,6 +97,18 @@ fn every_violation_is_reported() {
 }
 
 #[test]
+fn what_one_class_allows_another_may_require() {
+    let number = ("uidNumber", &[&b"1"[..]][..]);
+    let missing = |attribute: &str| Violation::MissingAttribute {
+        class: "posixAccount".to_owned(),
+        attribute: attribute.to_owned(),
+    };
+    let classes = ("objectClass", &[&b"inetOrgPerson"[..], b"posixAccount", b"shadowAccount"][..]);
+    let found = violations_of("cn=Ada", &[classes, ("cn", &[b"Ada"]), ("sn", &[b"Byron"]), number]);
+    assert_eq!(found, [missing("uid"), missing("gidNumber"), missing("homeDirectory")]);
+}
+
+#[test]
 fn structural_classes_are_one_chain() {
     let structural = |classes: &[&str]| {
         Schema::standard()
