@@ -18,51 +18,53 @@ use flext_ldap_directory::proto::{
 
 use crate::{conf::Conf, exit::Usage};
 
+/// Where `--help` lists these options.
+const CONNECTION: &str = "Connection";
+
 /// The server, and who to be.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Connection")]
 pub(crate) struct Connect {
     /// Server: ldap://HOST, ldaps://HOST or ldapi://PATH; several are tried in order. URI of ldap.conf or LDAPURI if left out
-    #[arg(short = 'H', long = "url", value_name = "URL")]
+    #[arg(help_heading = CONNECTION, short = 'H', long = "url", value_name = "URL")]
     urls: Vec<String>,
     /// Bind as this name
-    #[arg(short = 'D', long, value_name = "DN")]
+    #[arg(help_heading = CONNECTION, short = 'D', long, value_name = "DN")]
     bind_dn: Option<String>,
     /// Password; visible to others on this machine: -W asks, -y reads a file
-    #[arg(short = 'w', long, value_name = "PASSWORD", value_parser = secret, conflicts_with_all = ["ask_password", "password_file"])]
+    #[arg(help_heading = CONNECTION, short = 'w', long, value_name = "PASSWORD", value_parser = secret, conflicts_with_all = ["ask_password", "password_file"])]
     password: Option<Secret>,
     /// Ask for the password
-    #[arg(short = 'W', long, conflicts_with = "password_file")]
+    #[arg(help_heading = CONNECTION, short = 'W', long, conflicts_with = "password_file")]
     ask_password: bool,
     /// Read the password from this file, a line end at its end left out
-    #[arg(short = 'y', long, value_name = "FILE")]
+    #[arg(help_heading = CONNECTION, short = 'y', long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Simple authentication; it is what is done unless -Y is given
-    #[arg(short = 'x', long, conflicts_with = "mechanism")]
+    #[arg(help_heading = CONNECTION, short = 'x', long, conflicts_with = "mechanism")]
     simple: bool,
     /// SASL mechanism: EXTERNAL, for a Unix socket or a client certificate
-    #[arg(short = 'Y', long, value_name = "MECHANISM", value_parser = ["EXTERNAL"], ignore_case = true)]
+    #[arg(help_heading = CONNECTION, short = 'Y', long, value_name = "MECHANISM", value_parser = ["EXTERNAL"], ignore_case = true)]
     mechanism: Option<String>,
     /// Start TLS on an ldap:// connection; it must succeed, given once (-Z) or twice (-ZZ)
-    #[arg(short = 'Z', long = "start-tls", action = clap::ArgAction::Count)]
+    #[arg(help_heading = CONNECTION, short = 'Z', long = "start-tls", action = clap::ArgAction::Count)]
     start_tls: u8,
     /// Trust the certificates of this file (PEM) instead of this machine's; TLS_CACERT or LDAPTLS_CACERT if left out
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Client certificate (PEM); TLS_CERT or LDAPTLS_CERT if left out
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// Key of the client certificate (PEM); TLS_KEY or LDAPTLS_KEY if left out
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Accept any certificate: whoever is in between can read and change everything
-    #[arg(long)]
+    #[arg(help_heading = CONNECTION, long)]
     dangerous_accept_any_certificate: bool,
     /// Send passwords in clear over the network: whoever is in between can read them
-    #[arg(long)]
+    #[arg(help_heading = CONNECTION, long)]
     dangerous_clear_passwords: bool,
     /// Seconds for finding, reaching and binding to the server together
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(help_heading = CONNECTION, long, value_name = "SECONDS")]
     connect_timeout: Option<u64>,
 }
 
