@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use flext_ldap_client::{Connector, Credentials, TlsOptions};
 use flext_ldap_directory::Actor;
-use flext_ldap_proto::url::{LdapUrl, Scheme};
+use flext_ldap_directory::proto::url::{LdapUrl, Scheme};
 use flext_ldap_singer::{Catalog, Config, StreamSummary, Tap};
 use serde_json::{Map, Value, json};
 
