@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use bytes::Bytes;
 
 use crate::{
-    ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer, check_utf8, split_checked},
+    ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer, check_text, split_checked},
     message::Limits,
 };
 
@@ -221,12 +221,22 @@ impl<S: AsRef<str>, const N: usize> From<[S; N]> for Selection {
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct AttributesRef<'a>(&'a [u8]);
 
+/// Octets up to which a whole list is looked at before its parts are.
+const SMALL: usize = 4096;
+
 /// One attribute of an [`AttributesRef`].
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct AttributeRef<'a> {
-    /// Checked to be UTF-8 when the list was; looked at as text only when asked for.
+    description: &'a str,
+    values: &'a [u8],
+}
+
+/// One attribute as it is found in a list.
+struct Part<'a> {
     description: &'a [u8],
     values: &'a [u8],
+    /// One past the description, counted from the start of the list.
+    end: usize,
 }
 
 /// The values of one attribute, each as the octets sent.
@@ -258,13 +268,33 @@ impl<'a> AttributesRef<'a> {
     /// The attributes in the order they have on the wire.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = AttributeRef<'a>> {
-        let mut octets = self.0;
+        let list = self.0;
+        // Without long or binary values the whole list happens to be UTF-8, headers included. To check that once and
+        // cut the names out of it is several times cheaper than to check each name for itself.
+        let text = if list.len() <= SMALL { std::str::from_utf8(list).ok() } else { None };
+        let mut parts = self.parts();
+        std::iter::from_fn(move || {
+            let Part { description, values, end } = parts.next()?;
+            let description = match text {
+                Some(text) => text.get(end.saturating_sub(description.len())..end).unwrap_or_default(),
+                None => std::str::from_utf8(description).unwrap_or_default(),
+            };
+            Some(AttributeRef { description, values })
+        })
+    }
+
+    /// The attributes as they are found, names not looked at as text.
+    #[inline]
+    fn parts(self) -> impl Iterator<Item = Part<'a>> {
+        let list = self.0;
+        let mut octets = list;
         std::iter::from_fn(move || {
             let (_, attribute, rest) = split_checked(octets)?;
             octets = rest;
             let (_, description, set) = split_checked(attribute)?;
             let (_, values, _) = split_checked(set)?;
-            Some(AttributeRef { description, values })
+            let end = list.len().saturating_sub(rest.len()).saturating_sub(set.len());
+            Some(Part { description, values, end })
         })
     }
 
@@ -273,13 +303,22 @@ impl<'a> AttributesRef<'a> {
     /// Spelling only: `cn` finds neither `commonName` nor `cn;lang-en`. Ask the schema for those.
     #[must_use]
     pub fn get(self, description: &str) -> Option<AttributeRef<'a>> {
-        self.iter().find(|attribute| attribute.description.eq_ignore_ascii_case(description.as_bytes()))
+        let wanted = description.as_bytes();
+        let Part { description, values, .. } =
+            self.parts().find(|part| part.description.eq_ignore_ascii_case(wanted))?;
+        Some(AttributeRef { description: std::str::from_utf8(description).unwrap_or_default(), values })
     }
 
     /// The first value of the attribute spelt `description`, if that value is UTF-8.
     #[must_use]
     pub fn text(self, description: &str) -> Option<&'a str> {
         self.get(description)?.text()
+    }
+
+    /// A copy that shares no buffer.
+    #[must_use]
+    pub fn to_attributes(self) -> Attributes {
+        Attributes(Bytes::copy_from_slice(self.0))
     }
 
     /// Whether there are no attributes.
@@ -294,10 +333,7 @@ impl<'a> AttributeRef<'a> {
     #[must_use]
     #[inline]
     pub const fn description(self) -> &'a str {
-        match std::str::from_utf8(self.description) {
-            Ok(text) => text,
-            Err(_) => "",
-        }
+        self.description
     }
 
     /// The values, in the order they have on the wire (which means nothing: they are a set).
@@ -335,6 +371,8 @@ impl<'a> Iterator for Values<'a> {
 /// Trailing elements of an attribute's `SEQUENCE` that carry context-specific tags are passed over (RFC 4511 §4).
 #[inline]
 pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) -> Result<(), DecodeError> {
+    // Most lists are ASCII throughout; then the names need no look of their own.
+    let is_ascii = end - at <= SMALL && source.get(at..end).is_some_and(<[u8]>::is_ascii);
     let mut next = at;
     let mut attributes = 0_usize;
     let mut values = 0_usize;
@@ -346,9 +384,9 @@ pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) 
         let attribute = Header::expect(source, next, end, Tag::SEQUENCE)?;
         next = attribute.end;
         let description = Header::expect(source, attribute.start, attribute.end, Tag::OCTET_STRING)?;
-        check_utf8(source.get(description.start..description.end).unwrap_or_default()).map_err(|valid| {
-            DecodeError { offset: description.start + valid, kind: DecodeErrorKind::InvalidUtf8 }
-        })?;
+        if !is_ascii {
+            check_text(source, description)?;
+        }
         let set = Header::expect(source, description.end, attribute.end, Tag::SET)?;
         let mut value = set.start;
         while value < set.end {
@@ -358,15 +396,15 @@ pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) 
             values += 1;
             value = Header::expect(source, value, set.end, Tag::OCTET_STRING)?.end;
         }
-        if set.end != attribute.end {
-            check_extension(source, set.end, attribute.end)?;
-        }
+        check_extension(source, set.end, attribute.end)?;
     }
     Ok(())
 }
 
-#[cold]
-fn check_extension(source: &[u8], at: usize, end: usize) -> Result<(), DecodeError> {
+/// Checks that only parts with context-specific tags are at `source[at..end]`: later standards may append them, and
+/// who does not know them passes over them (RFC 4511 §4).
+#[inline]
+pub(crate) fn check_extension(source: &[u8], at: usize, end: usize) -> Result<(), DecodeError> {
     let mut next = at;
     while next < end {
         let header = Header::read(source, next, end)?;
@@ -384,7 +422,6 @@ pub struct Attributes(Bytes);
 
 impl Attributes {
     /// Starts an empty list to be filled.
-    #[must_use]
     pub fn builder() -> AttributesBuilder {
         AttributesBuilder::default()
     }
@@ -397,6 +434,18 @@ impl Attributes {
     pub fn check(octets: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
         AttributesRef::check(&octets, limits)?;
         Ok(Self(octets))
+    }
+
+    /// Reads an `AttributeList` or `PartialAttributeList`, without copying.
+    ///
+    /// # Errors
+    ///
+    /// As [`AttributesRef::check`].
+    pub fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        let mut list = reader.sequence()?;
+        let (source, start, end) = list.left();
+        check_list(source, start, end, limits)?;
+        Ok(Self(list.rest()))
     }
 
     /// A list that [`check_list`] has passed, or that this crate wrote.

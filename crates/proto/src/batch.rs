@@ -6,14 +6,17 @@
 use bytes::Bytes;
 
 use crate::{
-    ber::DecodeError,
+    attribute::{Attributes, AttributesRef, check_extension, check_list},
+    ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer, check_text, split_checked},
     control::Controls,
     entry::{Entry, EntryRef},
-    message::{IntermediateResponse, Limits},
+    message::{
+        INTERMEDIATE_RESPONSE, IntermediateResponse, Limits, SEARCH_RESULT_ENTRY, SEARCH_RESULT_REFERENCE,
+    },
 };
 
 /// Items of a search answer, in wire order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Batch {
     bytes: Bytes,
     items: Vec<Place>,
@@ -23,9 +26,9 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     /// The operation: `SearchResultEntry`, `SearchResultReference` or `IntermediateResponse`, tag and length included.
-    op: (u32, u32),
+    op: (usize, usize),
     /// The contents of `controls [0]`; empty where there are none.
-    controls: (u32, u32),
+    controls: (usize, usize),
 }
 
 /// One item of a [`Batch`].
@@ -87,37 +90,93 @@ impl Batch {
     }
 }
 
+impl std::fmt::Debug for Batch {
+    /// Prints how much there is, never what: values may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("len", &self.len()).field("size", &self.size()).finish()
+    }
+}
+
 impl<'a> ItemRef<'a> {
     /// The item.
     #[must_use]
+    #[inline]
     pub fn get(self) -> Item<'a> {
-        let _ = self.place.controls;
-        todo!("{:?} {:?}", self.batch, self.place)
+        let Some((tag, contents, _)) = split_checked(self.op_bytes()) else { return Item::nothing() };
+        match tag {
+            SEARCH_RESULT_ENTRY => Item::Entry(read_entry(contents)),
+            SEARCH_RESULT_REFERENCE => Item::Reference(read_reference(contents)),
+            _ => self.intermediate().map_or(Item::nothing(), Item::Intermediate),
+        }
     }
 
     /// The item as an entry that shares the batch's buffer, or `None` if it is something else.
     #[must_use]
     pub fn to_entry(self) -> Option<Entry> {
-        todo!()
+        let Item::Entry(entry) = self.get() else { return None };
+        let bytes = &self.batch.bytes;
+        let attributes = Attributes::from_checked(bytes.slice_ref(entry.attributes().as_bytes()));
+        Some(Entry::from_checked(bytes.slice_ref(entry.dn_str().as_bytes()), attributes))
     }
 
     /// The controls sent with this item.
     #[must_use]
     pub fn controls(self) -> Controls {
-        todo!()
+        let (start, end) = self.place.controls;
+        if start == end {
+            return Controls::none();
+        }
+        // They were checked, and counted, when the item was added.
+        let limits = Limits { controls: usize::MAX, ..Limits::DEFAULT };
+        Controls::decode(Reader::within_range(&self.batch.bytes, start..end), &limits).unwrap_or_default()
     }
 
     /// The operation as it stood on the wire, tag and length included: what a proxy copies.
     #[must_use]
+    #[inline]
     pub fn op_bytes(self) -> &'a [u8] {
-        todo!("{:?}", self.place.op)
+        let (start, end) = self.place.op;
+        self.batch.bytes.get(start..end).unwrap_or_default()
     }
 
     /// The contents of `controls [0]` as they stood on the wire; empty where there were none.
     #[must_use]
     pub fn controls_bytes(self) -> &'a [u8] {
-        todo!()
+        let (start, end) = self.place.controls;
+        self.batch.bytes.get(start..end).unwrap_or_default()
     }
+
+    fn intermediate(self) -> Option<IntermediateResponse> {
+        let (start, end) = self.place.op;
+        let (_, contents) = Reader::within_range(&self.batch.bytes, start..end).any().ok()?;
+        IntermediateResponse::decode(contents).ok()
+    }
+}
+
+impl Item<'_> {
+    /// What octets that nobody checked read as. There are none: see [`Place`].
+    const fn nothing() -> Self {
+        Self::Intermediate(IntermediateResponse { oid: None, value: None })
+    }
+}
+
+/// Reads the contents of a checked `SearchResultEntry`.
+#[inline]
+fn read_entry(contents: &[u8]) -> EntryRef<'_> {
+    let (_, dn, rest) = split_checked(contents).unwrap_or((Tag::NULL, &[], &[]));
+    let (_, attributes, _) = split_checked(rest).unwrap_or((Tag::NULL, &[], &[]));
+    EntryRef::new(std::str::from_utf8(dn).unwrap_or_default(), AttributesRef::from_checked(attributes))
+}
+
+/// Reads the contents of a checked `SearchResultReference`.
+fn read_reference(contents: &[u8]) -> Vec<&str> {
+    let mut left = contents;
+    std::iter::from_fn(|| {
+        let (_, url, rest) = split_checked(left)?;
+        left = rest;
+        std::str::from_utf8(url).ok()
+    })
+    .collect()
 }
 
 /// Collects items into a [`Batch`].
@@ -136,17 +195,44 @@ impl BatchBuilder {
     /// Adds the operation found at `op` (tag and length included) with the contents of its controls at `controls`,
     /// both counted from the start of the buffer.
     ///
+    /// All of it is checked here, in one pass, so that reading the batch cannot fail.
+    ///
     /// # Errors
     ///
-    /// When there is no well-formed entry, reference or intermediate response.
+    /// When there is no well-formed entry, reference or intermediate response. Offsets count from the start of the
+    /// buffer.
     pub fn add(
         &mut self,
         op: std::ops::Range<usize>,
         controls: std::ops::Range<usize>,
         limits: &Limits,
     ) -> Result<(), DecodeError> {
-        let _ = (op, controls, limits, &self.batch.items);
-        todo!()
+        let bytes = &self.batch.bytes;
+        let end = op.end.min(bytes.len());
+        let header = Header::read(bytes, op.start, end)?;
+        match header.tag {
+            SEARCH_RESULT_ENTRY => check_entry(bytes, header, limits)?,
+            SEARCH_RESULT_REFERENCE => check_reference(bytes, header, limits)?,
+            INTERMEDIATE_RESPONSE => {
+                IntermediateResponse::decode(Reader::within_range(bytes, header.start..header.end))
+                    .map(drop)?;
+            }
+            tag => {
+                let kind = DecodeErrorKind::UnknownOperation(tag);
+                return Err(DecodeError { offset: op.start, kind });
+            }
+        }
+        if header.end != op.end {
+            return Err(DecodeError { offset: header.end, kind: DecodeErrorKind::TrailingBytes });
+        }
+        if !controls.is_empty() {
+            if controls.end > bytes.len() {
+                return Err(DecodeError { offset: bytes.len(), kind: DecodeErrorKind::Truncated });
+            }
+            Controls::check(Reader::within_range(bytes, controls.clone()), limits)?;
+        }
+        self.batch.items.push(Place { op: (op.start, op.end), controls: (controls.start, controls.end) });
+        Ok(())
     }
 
     /// The number of items so far.
@@ -168,10 +254,36 @@ impl BatchBuilder {
     }
 }
 
+/// Checks the contents of a `SearchResultEntry`.
+#[inline]
+fn check_entry(bytes: &[u8], entry: Header, limits: &Limits) -> Result<(), DecodeError> {
+    let dn = Header::expect(bytes, entry.start, entry.end, Tag::OCTET_STRING)?;
+    check_text(bytes, dn)?;
+    let list = Header::expect(bytes, dn.end, entry.end, Tag::SEQUENCE)?;
+    check_list(bytes, list.start, list.end, limits)?;
+    check_extension(bytes, list.end, entry.end)
+}
+
+/// Checks the contents of a `SearchResultReference`.
+fn check_reference(bytes: &[u8], reference: Header, limits: &Limits) -> Result<(), DecodeError> {
+    let mut next = reference.start;
+    let mut left = limits.attributes;
+    while next < reference.end {
+        left = match left.checked_sub(1) {
+            Some(left) => left,
+            None => return Err(DecodeError { offset: next, kind: DecodeErrorKind::TooManyValues }),
+        };
+        let url = Header::expect(bytes, next, reference.end, Tag::OCTET_STRING)?;
+        check_text(bytes, url)?;
+        next = url.end;
+    }
+    Ok(())
+}
+
 /// Writes the items of a [`Batch`] that does not come from a wire: the store's way of answering.
 #[derive(Debug, Default)]
 pub struct BatchWriter {
-    writer: crate::ber::Writer,
+    writer: Writer,
     items: Vec<Place>,
 }
 
@@ -195,21 +307,34 @@ impl BatchWriter {
     }
 
     /// Adds an entry whose attributes `body` writes, each as `SEQUENCE { type, SET OF value }`: copy them in wire form
-    /// with [`Writer::raw`](crate::ber::Writer::raw) or write them one by one.
-    pub fn entry(&mut self, dn: &str, controls: &Controls, body: impl FnOnce(&mut crate::ber::Writer)) {
-        let _ = (dn, controls, body);
-        todo!()
+    /// with [`Writer::raw`] or write them one by one.
+    pub fn entry(&mut self, dn: &str, controls: &Controls, body: impl FnOnce(&mut Writer)) {
+        self.item(SEARCH_RESULT_ENTRY, controls, |writer| {
+            writer.octets(dn.as_bytes());
+            writer.sequence(body);
+        });
     }
 
     /// Adds a reference.
     pub fn reference(&mut self, urls: &[String], controls: &Controls) {
-        let _ = (urls, controls);
-        todo!()
+        self.item(SEARCH_RESULT_REFERENCE, controls, |writer| {
+            for url in urls {
+                writer.octets(url.as_bytes());
+            }
+        });
     }
 
     /// Takes what was written as a batch, leaving the writer empty.
     #[must_use]
     pub fn take(&mut self) -> Batch {
-        todo!()
+        Batch { bytes: self.writer.take(), items: std::mem::take(&mut self.items) }
+    }
+
+    fn item(&mut self, tag: Tag, controls: &Controls, body: impl FnOnce(&mut Writer)) {
+        let start = self.writer.len();
+        self.writer.constructed(tag, body);
+        let end = self.writer.len();
+        controls.encode(&mut self.writer);
+        self.items.push(Place { op: (start, end), controls: (end, self.writer.len()) });
     }
 }

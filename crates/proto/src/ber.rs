@@ -1,5 +1,9 @@
 //! The Basic Encoding Rules as LDAP uses them (RFC 4511 §5.1): definite lengths only.
 //!
+//! Lengths in the long form may have more octets than they need, up to eight, as BER allows (X.690 §8.1.3.5) and some
+//! servers send; the indefinite form, longer lengths and tags of several octets are refused. What is written has the
+//! shortest form.
+//!
 //! [`Reader`] pulls values out of reference-counted bytes; [`Writer`] writes them, patching lengths in afterwards.
 //! Neither knows what an LDAP message is.
 
@@ -8,7 +12,7 @@ mod reader;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
-pub(crate) use reader::{Header, check_utf8, split_checked};
+pub(crate) use reader::{Header, check_text, split_checked};
 pub use reader::{Reader, frame_length};
 pub use writer::Writer;
 

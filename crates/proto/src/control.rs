@@ -15,13 +15,13 @@ pub use self::{
     read_entry::{PostRead, PreRead, ReadEntry},
 };
 use crate::{
-    ber::{DecodeError, Reader, Writer},
+    ber::{DecodeError, DecodeErrorKind, Reader, Tag, Writer},
     message::Limits,
-    oid::Oid,
+    oid::{Oid, check_numeric_oid},
 };
 
 /// A control as it stands on the wire.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the control of RFC 4511")]
 pub struct Control {
     /// Which control.
@@ -30,6 +30,61 @@ pub struct Control {
     pub critical: bool,
     /// Its value, encoded.
     pub value: Option<Bytes>,
+}
+
+impl Control {
+    /// Reads one `Control`.
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (oid, critical, value) = Self::parts(reader)?;
+        Ok(Self { oid: Oid::from_checked(oid), critical, value })
+    }
+
+    /// Reads one `Control` and allocates nothing.
+    fn parts<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, bool, Option<Bytes>), DecodeError> {
+        let mut control = reader.sequence()?;
+        let oid = oid_text(&mut control, Tag::OCTET_STRING)?;
+        let critical = control.peek() == Some(Tag::BOOLEAN) && control.boolean()?;
+        let value = match control.peek() {
+            Some(Tag::OCTET_STRING) => Some(control.octets()?),
+            _ => None,
+        };
+        control.finish_extensible()?;
+        Ok((oid, critical, value))
+    }
+
+    /// Writes one `Control`. A criticality of false is left out, as RFC 4511 §5.1 wants for defaults.
+    fn encode(&self, writer: &mut Writer) {
+        writer.sequence(|writer| {
+            writer.octets(self.oid.as_str().as_bytes());
+            if self.critical {
+                writer.boolean(true);
+            }
+            if let Some(value) = &self.value {
+                writer.octets(value);
+            }
+        });
+    }
+}
+
+impl std::fmt::Debug for Control {
+    /// Leaves the value out: it may hold an entry.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("oid", &self.oid)
+            .field("critical", &self.critical)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads an `LDAPOID` with `tag`.
+pub(crate) fn decode_oid(reader: &mut Reader<'_>, tag: Tag) -> Result<Oid, DecodeError> {
+    oid_text(reader, tag).map(Oid::from_checked)
+}
+
+fn oid_text<'a>(reader: &mut Reader<'a>, tag: Tag) -> Result<&'a str, DecodeError> {
+    let invalid = reader.error(DecodeErrorKind::InvalidOid);
+    let text = reader.text_tagged(tag)?;
+    check_numeric_oid(text).map(|()| text).map_err(|_| invalid)
 }
 
 /// How far a control reaches, which decides who may pass it on.
@@ -68,7 +123,17 @@ pub trait ControlValue: Sized {
 /// The reach of a control by its OID: for one that is not known, a connection's, which is the careful answer.
 #[must_use]
 pub fn scope_of(oid: &Oid) -> ControlScope {
-    todo!("{oid}")
+    const TABLE: [(Oid, ControlScope); 7] = [
+        (Assertion::OID, Assertion::SCOPE),
+        (ManageDsaIt::OID, ManageDsaIt::SCOPE),
+        (PagedResults::OID, PagedResults::SCOPE),
+        (PostRead::OID, PostRead::SCOPE),
+        (PreRead::OID, PreRead::SCOPE),
+        // Proxied authorization (RFC 4370 and its first draft) is not decoded here, and must not slip through.
+        (Oid::from_static("2.16.840.1.113730.3.4.12"), ControlScope::Identity),
+        (Oid::from_static("2.16.840.1.113730.3.4.18"), ControlScope::Identity),
+    ];
+    TABLE.iter().find(|(known, _)| known == oid).map_or(ControlScope::Connection, |(_, scope)| *scope)
 }
 
 /// The controls of one message, in order.
@@ -102,8 +167,12 @@ impl Controls {
     }
 
     fn push<C: ControlValue>(&mut self, value: &C, critical: bool) {
-        let _ = (value, critical);
-        todo!()
+        let value = C::HAS_VALUE.then(|| {
+            let mut writer = Writer::new();
+            value.encode(&mut writer);
+            writer.take()
+        });
+        self.push_raw(Control { oid: C::OID, critical, value });
     }
 
     /// The controls.
@@ -119,16 +188,67 @@ impl Controls {
 
     /// Removes and returns the first control with this OID.
     pub fn remove(&mut self, oid: &Oid) -> Option<Control> {
-        todo!("{oid}")
+        let at = self.0.iter().position(|control| control.oid == *oid)?;
+        Some(self.0.remove(at))
     }
 
     /// Decodes the first control of this type.
     ///
     /// # Errors
     ///
-    /// When it is there but malformed.
+    /// When it is there but malformed. Offsets count from the start of its value.
     pub fn get<C: ControlValue>(&self, limits: &Limits) -> Result<Option<C>, DecodeError> {
-        let _ = limits;
-        todo!()
+        let Some(control) = self.0.iter().find(|control| control.oid == C::OID) else { return Ok(None) };
+        let value = control.value.clone().unwrap_or_default();
+        let mut reader = Reader::new(&value);
+        let decoded = C::decode(&mut reader, limits)?;
+        if C::HAS_VALUE {
+            reader.finish()?;
+        }
+        Ok(Some(decoded))
+    }
+
+    /// Reads the contents of `Controls`, up to [`Limits::controls`] of them.
+    ///
+    /// # Errors
+    ///
+    /// When they are malformed or too many.
+    pub fn decode(mut reader: Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        let mut controls = Vec::new();
+        while !reader.is_empty() {
+            if controls.len() >= limits.controls {
+                return Err(reader.error(DecodeErrorKind::TooManyControls));
+            }
+            controls.push(Control::decode(&mut reader)?);
+        }
+        Ok(Self(controls))
+    }
+
+    /// Checks that [`decode`](Self::decode) would succeed.
+    pub(crate) fn check(mut reader: Reader<'_>, limits: &Limits) -> Result<(), DecodeError> {
+        let mut left = limits.controls;
+        while !reader.is_empty() {
+            left = match left.checked_sub(1) {
+                Some(left) => left,
+                None => return Err(reader.error(DecodeErrorKind::TooManyControls)),
+            };
+            Control::parts(&mut reader)?;
+        }
+        Ok(())
+    }
+
+    /// Octets that the encoded controls surely fit.
+    pub(crate) fn size_bound(&self) -> usize {
+        let of = |control: &Control| {
+            control.oid.as_str().len() + control.value.as_ref().map_or(0, Bytes::len) + 32
+        };
+        self.0.iter().map(of).sum()
+    }
+
+    /// Writes the contents of `Controls`, that is the controls one after another.
+    pub fn encode(&self, writer: &mut Writer) {
+        for control in &self.0 {
+            control.encode(writer);
+        }
     }
 }

@@ -11,6 +11,8 @@
 mod escape;
 mod key;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::{borrow::Cow, fmt, str::FromStr};
 

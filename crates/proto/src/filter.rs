@@ -4,6 +4,8 @@
 //! take no recursion however deep it is.
 
 mod matcher;
+#[cfg(test)]
+mod tests;
 mod text;
 mod wire;
 
@@ -16,7 +18,11 @@ use crate::{
     attribute::{AttributeDescription, InvalidAttributeDescription},
     ber::{DecodeError, Reader, Writer},
     message::Limits,
+    oid::check_numeric_oid,
 };
+
+/// A node is some hundred octets, and a peer can spell one in two.
+const MAX_NODES: usize = 100_000;
 
 /// A search filter.
 #[derive(Clone, PartialEq)]
@@ -118,15 +124,18 @@ pub enum FilterErrorKind {
     /// Text after the end of the filter.
     #[error("text after the end of the filter")]
     TrailingText,
-    /// Deeper than the limit.
+    /// Deeper than 1,000 levels.
     #[error("nested deeper than the limit")]
     TooDeep,
+    /// More than 100,000 nodes.
+    #[error("more parts than the limit")]
+    TooLarge,
 }
 
 impl Filter {
     /// Entries for which all of `filters` are true; with none, every entry (RFC 4526).
     ///
-    /// Filters deeper than [`Limits::depth`] can be built, but a server refuses them.
+    /// Filters deeper or larger than [`decode`](Self::decode) takes can be built, but a server refuses them.
     #[must_use]
     pub fn and(filters: impl IntoIterator<Item = Self>) -> Self {
         Self::list(Node::And { children: 0 }, filters)
@@ -148,13 +157,13 @@ impl Filter {
     /// Entries that have this value. Any octets are safe.
     #[must_use]
     pub fn equality(attribute: AttributeDescription, value: impl Into<Vec<u8>>) -> Self {
-        Self(vec![Node::Equality(attribute, value.into().into())])
+        Self(vec![Node::Equality(asserted(attribute), value.into().into())])
     }
 
     /// Entries that have the attribute.
     #[must_use]
     pub fn present(attribute: AttributeDescription) -> Self {
-        Self(vec![Node::Present(attribute)])
+        Self(vec![Node::Present(asserted(attribute))])
     }
 
     /// `(objectClass=*)`: every entry.
@@ -190,7 +199,7 @@ impl Filter {
             | Node::Present(..)
             | Node::Approximate(..) => true,
         };
-        valid.then(|| Self(vec![node]))
+        valid.then(|| Self(vec![node.asserted()]))
     }
 
     fn list(mut parent: Node, filters: impl IntoIterator<Item = Self>) -> Self {
@@ -213,7 +222,40 @@ impl Filter {
         &self.0
     }
 
-    /// Reads a filter, up to [`Limits::depth`] levels.
+    /// The same filter with `map` done to every asserted value: how a pattern is filled in. Whatever `map` returns is a
+    /// value or a part of one, so the filter keeps its shape; a part of a substring assertion that becomes empty is
+    /// left out, and the assertion asks for presence when none is left.
+    #[must_use]
+    pub fn map_values(&self, mut map: impl FnMut(&[u8]) -> Vec<u8>) -> Self {
+        let mut map = |value: &Bytes| Bytes::from(map(value));
+        let mut nodes = self.0.clone();
+        for node in &mut nodes {
+            match node {
+                Node::Equality(_, value)
+                | Node::GreaterOrEqual(_, value)
+                | Node::LessOrEqual(_, value)
+                | Node::Approximate(_, value)
+                | Node::Extensible(Extensible { value, .. }) => *value = map(value),
+                Node::Substrings(attribute, parts) => {
+                    let mut part = |part: &Bytes| Some(map(part)).filter(|part| !part.is_empty());
+                    let filled = Substrings {
+                        initial: parts.initial.as_ref().and_then(&mut part),
+                        any: parts.any.iter().filter_map(&mut part).collect(),
+                        last: parts.last.as_ref().and_then(&mut part),
+                    };
+                    *node = if filled == Substrings::default() {
+                        Node::Present(attribute.clone())
+                    } else {
+                        Node::Substrings(attribute.clone(), filled)
+                    };
+                }
+                Node::And { .. } | Node::Or { .. } | Node::Not | Node::Present(_) => {}
+            }
+        }
+        Self(nodes)
+    }
+
+    /// Reads a filter, up to [`Limits::depth`] levels and 100,000 nodes.
     ///
     /// # Errors
     ///
@@ -239,6 +281,27 @@ impl Node {
         }
     }
 
+    /// This node with an attribute as filters have it.
+    fn asserted(self) -> Self {
+        match self {
+            Self::Equality(attribute, value) => Self::Equality(asserted(attribute), value),
+            Self::Substrings(attribute, parts) => Self::Substrings(asserted(attribute), parts),
+            Self::GreaterOrEqual(attribute, value) => Self::GreaterOrEqual(asserted(attribute), value),
+            Self::LessOrEqual(attribute, value) => Self::LessOrEqual(asserted(attribute), value),
+            Self::Present(attribute) => Self::Present(asserted(attribute)),
+            Self::Approximate(attribute, value) => Self::Approximate(asserted(attribute), value),
+            Self::Extensible(Extensible { attribute, dn_attributes, rule, value }) => {
+                Self::Extensible(Extensible {
+                    attribute: attribute.map(asserted),
+                    dn_attributes,
+                    rule,
+                    value,
+                })
+            }
+            list @ (Self::And { .. } | Self::Or { .. } | Self::Not) => list,
+        }
+    }
+
     /// Sets the number of subtrees of a node that counts them.
     fn set_children(&mut self, count: usize) {
         if let Self::And { children } | Self::Or { children } = self {
@@ -250,15 +313,28 @@ impl Node {
 /// `oid` (RFC 4512 §1.4), but not `dn`, which means something else where a rule is spelt (RFC 4515 §3). An underscore
 /// and a leading digit are accepted in names, as in attribute descriptions.
 fn is_matching_rule(rule: &str) -> bool {
-    rule.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && rule.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.'))
-        && !rule.eq_ignore_ascii_case("dn")
+    if rule.contains('.') {
+        return check_numeric_oid(rule).is_ok();
+    }
+    let is_name_octet =
+        |(at, octet): (usize, u8)| octet.is_ascii_alphanumeric() || octet == b'_' || at > 0 && octet == b'-';
+    !rule.is_empty() && rule.bytes().enumerate().all(is_name_octet) && !rule.eq_ignore_ascii_case("dn")
+}
+
+/// A description as filters have it: without Active Directory's `range=0-1499`, which says how many values to return,
+/// not which attribute is meant, and whose `=` would be read as the comparison.
+fn asserted(attribute: AttributeDescription) -> AttributeDescription {
+    if !attribute.as_str().contains('=') {
+        return attribute;
+    }
+    let parts: Vec<&str> = attribute.as_str().split(';').filter(|part| !part.contains('=')).collect();
+    parts.join(";").parse().unwrap_or(attribute)
 }
 
 impl FromStr for Filter {
     type Err = FilterError;
 
-    /// Parses the string form, up to 1,000 levels. The outermost parentheses may be left out, as in OpenLDAP's tools.
+    /// Parses the string form, up to 1,000 levels and 100,000 nodes. The outermost parentheses may be left out, as in OpenLDAP's tools.
     fn from_str(text: &str) -> Result<Self, FilterError> {
         text::parse(text)
     }

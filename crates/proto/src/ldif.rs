@@ -18,3 +18,6 @@ pub use self::{
     record::{ChangeRecord, Record},
     writer::LdifWriter,
 };
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,11 @@ impl Oid {
         Self(Cow::Borrowed(text))
     }
 
+    /// An identifier that [`check_numeric_oid`] has passed.
+    pub(crate) fn from_checked(text: &str) -> Self {
+        Self(Cow::Owned(text.to_owned()))
+    }
+
     /// The dotted-decimal text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -39,7 +44,7 @@ impl FromStr for Oid {
     /// Parses `numericoid` (RFC 4512 §1.4).
     fn from_str(text: &str) -> Result<Self, InvalidOid> {
         check_numeric_oid(text).map_err(|_| InvalidOid)?;
-        Ok(Self(Cow::Owned(text.to_owned())))
+        Ok(Self::from_checked(text))
     }
 }
 

@@ -2,25 +2,33 @@
 //!
 //! A [`Schema`] is built once from definitions (subschema entries, OpenLDAP `.schema` files, LDIF) and then only read.
 
+mod build;
 mod definition;
+mod index;
 mod matching;
+mod names;
 mod parse;
 mod prepare;
+mod source;
 mod standard;
 mod syntax;
+mod time;
 mod validate;
 
 use std::borrow::Cow;
 
+use self::index::NameIndex;
 pub use self::{
+    build::SchemaBuilder,
     definition::{AttributeType, AttributeUsage, ClassKind, ObjectClass},
     matching::{MatchingRule, RuleKind},
     parse::{SchemaError, SchemaErrorKind},
     syntax::{Syntax, SyntaxError},
+    time::{GeneralizedTime, InvalidGeneralizedTime},
     validate::Violation,
 };
 use crate::{
-    attribute::{AttributeDescription, AttributesRef},
+    attribute::{AttributeDescription, Attributes, AttributesRef},
     dn::{Dn, DnKey, RdnKey, RdnRef},
 };
 
@@ -28,14 +36,13 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Schema {
     attribute_types: Vec<AttributeType>,
+    /// For each attribute type its supertype.
+    attribute_superiors: Vec<Option<u32>>,
+    attribute_index: NameIndex,
     object_classes: Vec<ObjectClass>,
-}
-
-/// Collects definitions into a [`Schema`].
-#[derive(Debug, Default)]
-#[must_use = "call `build` to get the schema"]
-pub struct SchemaBuilder {
-    errors: Vec<SchemaError>,
+    /// For each object class its direct superclasses.
+    class_superiors: Vec<Box<[u32]>>,
+    class_index: NameIndex,
 }
 
 /// A name whose value does not fit the attribute's syntax, or whose attribute type is unknown.
@@ -55,7 +62,7 @@ impl Schema {
     /// Parsed on first use, then shared.
     #[must_use]
     pub fn standard() -> &'static Self {
-        todo!()
+        standard::schema()
     }
 
     /// Starts from nothing but the matching rules and syntaxes this project knows.
@@ -63,21 +70,22 @@ impl Schema {
         SchemaBuilder::default()
     }
 
-    /// Starts from these definitions.
+    /// Starts from these definitions. They give way to added ones with the same name or OID, so that a schema file that
+    /// repeats standard definitions in its own way can be loaded.
     pub fn to_builder(&self) -> SchemaBuilder {
-        todo!()
+        SchemaBuilder::starting_from(self)
     }
 
     /// The attribute type with this name or OID, without regard to case; options are not part of it.
     #[must_use]
     pub fn attribute_type(&self, name: &str) -> Option<&AttributeType> {
-        todo!("{name}")
+        self.attribute_types.get(self.attribute_index.find(name)? as usize)
     }
 
     /// The object class with this name or OID, without regard to case.
     #[must_use]
     pub fn object_class(&self, name: &str) -> Option<&ObjectClass> {
-        todo!("{name}")
+        self.object_classes.get(self.class_index.find(name)? as usize)
     }
 
     /// All attribute types, in the order they were defined.
@@ -90,11 +98,48 @@ impl Schema {
         self.object_classes.iter()
     }
 
+    /// The class, its superclasses, theirs, and `top`, each once, the class first.
+    pub fn superclasses<'s>(
+        &'s self,
+        class: &ObjectClass,
+    ) -> impl Iterator<Item = &'s ObjectClass> + use<'s> {
+        let class = self.class_index.find(&class.oid);
+        self.class_closure(class).into_iter().filter_map(|number| self.object_classes.get(number as usize))
+    }
+
+    /// The attribute types an object class and its superclasses require or allow, each once.
+    pub fn class_attributes<'s>(
+        &'s self,
+        class: &ObjectClass,
+    ) -> impl Iterator<Item = &'s AttributeType> + use<'s> {
+        let mut numbers: Vec<u32> = self
+            .superclasses(class)
+            .flat_map(|class| class.must.iter().chain(&class.may))
+            .filter_map(|name| self.attribute_index.find(name))
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.into_iter().filter_map(|number| self.attribute_types.get(number as usize))
+    }
+
     /// Whether `description` means `selected` or a subtype of it, options included (RFC 4512 §2.5.2): `cn` is within
     /// `name`, `cn;lang-en` within `cn`. Types the schema does not know compare by spelling without regard to case.
     #[must_use]
     pub fn is_within(&self, description: &str, selected: &AttributeDescription) -> bool {
-        todo!("{description} {selected}")
+        if description.eq_ignore_ascii_case(selected.as_str()) {
+            return true;
+        }
+        let name = description.split(';').next().unwrap_or_default();
+        let has = |option: &str| description.split(';').skip(1).any(|own| own.eq_ignore_ascii_case(option));
+        if !selected.options().all(has) {
+            return false;
+        }
+        let wanted = selected.attribute_type();
+        match (self.attribute_index.find(name), self.attribute_index.find(wanted)) {
+            (Some(own), Some(wanted)) => self.supertypes(own).any(|number| number == wanted),
+            (None, None) => name.eq_ignore_ascii_case(wanted),
+            _ => false,
+        }
     }
 
     /// The key by which a name is looked up and compared.
@@ -112,7 +157,7 @@ impl Schema {
     ///
     /// As [`dn_key`](Self::dn_key).
     pub fn rdn_key(&self, rdn: RdnRef<'_>) -> Result<RdnKey, NameError> {
-        todo!("{}", rdn.as_str())
+        names::rdn_key(self, rdn, names::Unknown::Refused).map(RdnKey::from_normalized)
     }
 
     /// A value in the form in which equal values have equal octets, by the attribute's equality rule (its syntax where
@@ -126,17 +171,44 @@ impl Schema {
         attribute: &AttributeType,
         value: &'v [u8],
     ) -> Result<Cow<'v, [u8]>, SyntaxError> {
-        todo!("{attribute:?} {value:?}")
+        match attribute.equality.or_else(|| attribute.syntax.usual_rule()) {
+            Some(rule) => self.normalize_by(rule, value),
+            None => Ok(Cow::Borrowed(value)),
+        }
+    }
+
+    /// As [`MatchingRule::normalize`], with this schema where names or object identifiers are compared.
+    ///
+    /// # Errors
+    ///
+    /// When the value does not fit the rule's syntax.
+    pub fn normalize_by<'v>(
+        &self,
+        rule: MatchingRule,
+        value: &'v [u8],
+    ) -> Result<Cow<'v, [u8]>, SyntaxError> {
+        rule.normalize_in(Some(self), value)
+    }
+
+    /// As [`MatchingRule::matches`], with this schema where names or object identifiers are compared.
+    ///
+    /// # Errors
+    ///
+    /// When the value or the assertion does not fit its syntax.
+    pub fn matches(&self, rule: MatchingRule, value: &[u8], assertion: &[u8]) -> Result<bool, SyntaxError> {
+        rule.matches_in(Some(self), value, assertion)
     }
 
     /// Everything that is wrong with an entry; empty if nothing is.
     ///
     /// Checked: classes known, exactly one structural chain, required and allowed attributes (auxiliary classes and
     /// `extensibleObject` included), attribute types known, single values, syntaxes, values not twice, values of the
-    /// name present. `operational` attributes are not asked for by classes.
+    /// name present. Superclasses may be left out. Operational attributes need no class that allows them, and whether a
+    /// user may set them is for the caller to ask: here a directory's own entries are right too. Values with the option
+    /// `;binary` are not checked (RFC 4522).
     #[must_use]
     pub fn violations(&self, dn: &Dn, attributes: AttributesRef<'_>) -> Vec<Violation> {
-        todo!("{dn} {:?}", attributes.as_bytes())
+        validate::violations(self, dn, attributes)
     }
 
     /// The structural class of an entry with these classes: the lowest of the one chain, or `None` if there is no chain
@@ -146,47 +218,50 @@ impl Schema {
         &'s self,
         classes: impl Iterator<Item = &'v [u8]>,
     ) -> Option<&'s ObjectClass> {
-        let _ = classes;
-        todo!()
+        let numbers = classes.filter_map(|name| self.class_index.find(std::str::from_utf8(name).ok()?));
+        let number = validate::structural(self, numbers).ok()?;
+        self.object_classes.get(number as usize)
     }
 
     /// The subschema entry's attributes: `attributeTypes`, `objectClasses`, `matchingRules`, `ldapSyntaxes`, printed.
     #[must_use]
-    pub fn to_subschema(&self) -> crate::attribute::Attributes {
-        todo!()
+    pub fn to_subschema(&self) -> Attributes {
+        let mut attributes = Attributes::builder();
+        attributes.push("ldapSyntaxes", Syntax::all().map(|syntax| syntax.to_string()));
+        attributes.push("matchingRules", MatchingRule::all().map(|rule| rule.to_string()));
+        attributes.push("attributeTypes", self.attribute_types.iter().map(ToString::to_string));
+        attributes.push("objectClasses", self.object_classes.iter().map(ToString::to_string));
+        attributes.build()
+    }
+
+    /// The type with this number, its supertype, and so on. The chain has an end: `build` saw to that.
+    fn supertypes(&self, number: u32) -> impl Iterator<Item = u32> {
+        std::iter::successors(Some(number), |number| *self.attribute_superiors.get(*number as usize)?)
+    }
+
+    /// The classes, all their superclasses, and `top`; each once, the given ones first.
+    fn class_closure(&self, classes: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        let mut closure: Vec<u32> = Vec::new();
+        let mut seen = vec![false; self.object_classes.len()];
+        let mut add = |closure: &mut Vec<u32>, number: u32| {
+            if let Some(seen @ false) = seen.get_mut(number as usize) {
+                *seen = true;
+                closure.push(number);
+            }
+        };
+        classes.into_iter().for_each(|number| add(&mut closure, number));
+        let mut next = 0;
+        while let Some(number) = closure.get(next).copied() {
+            let superiors = self.class_superiors.get(number as usize).map_or(&[][..], |superiors| superiors);
+            superiors.iter().for_each(|superior| add(&mut closure, *superior));
+            next += 1;
+        }
+        if let Some(top) = self.class_index.find("top") {
+            add(&mut closure, top);
+        }
+        closure
     }
 }
 
-impl SchemaBuilder {
-    /// Adds the definitions of an OpenLDAP `.schema` file: `attributetype (…)`, `objectclass (…)`, `objectidentifier`
-    /// macros, comments.
-    pub fn add_openldap(&mut self, text: &str) -> &mut Self {
-        let _ = (text, &self.errors);
-        todo!()
-    }
-
-    /// Adds the definitions of an LDIF file: subschema entries or OpenLDAP's `olcAttributeTypes`.
-    pub fn add_ldif(&mut self, text: &str) -> &mut Self {
-        todo!("{text}")
-    }
-
-    /// Adds the definitions of a subschema entry as a server sent it, with the quirks of OpenLDAP, 389-ds and Active
-    /// Directory.
-    pub fn add_subschema(&mut self, attributes: AttributesRef<'_>) -> &mut Self {
-        todo!("{:?}", attributes.as_bytes())
-    }
-
-    /// The schema.
-    ///
-    /// # Errors
-    ///
-    /// Every definition that could not be parsed or contradicts another, with where it stood.
-    pub fn build(self) -> Result<Schema, Vec<SchemaError>> {
-        todo!()
-    }
-
-    /// The schema of all that could be used, and what could not: for a server's own schema, which is never perfect.
-    pub fn build_lenient(self) -> (Schema, Vec<SchemaError>) {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,12 @@
 use std::fmt;
 
 use super::Tag;
+use crate::result::ResultCode;
 
 /// A value could not be decoded: where, and why.
+///
+/// A value that is too long for its place is reported at its length; a wrong value at its tag; text that is not UTF-8
+/// at the first octet that is not; what is missing at the place where it would be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DecodeError {
     /// Octets from the start of the buffer that was decoded (the message, where a message was).
@@ -65,11 +69,21 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeErrorKind {
-    /// Whether the bytes still frame a message with an id, so that the operation alone can be refused
-    /// and the conversation can go on.
+    /// Whether the rest of the message is well formed, so that the operation alone can be refused and the
+    /// conversation can go on. [`result_code`](Self::result_code) is the answer.
     #[must_use]
     pub const fn is_operation_error(self) -> bool {
-        matches!(self, Self::InvalidDn)
+        matches!(self, Self::InvalidDn | Self::InvalidAttributeDescription | Self::UnknownEnumerated(_))
+    }
+
+    /// The result code that a peer is owed for this error.
+    #[must_use]
+    pub const fn result_code(self) -> ResultCode {
+        match self {
+            Self::InvalidDn => ResultCode::INVALID_DN_SYNTAX,
+            Self::InvalidAttributeDescription => ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
+            _ => ResultCode::PROTOCOL_ERROR,
+        }
     }
 }
 

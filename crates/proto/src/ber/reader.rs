@@ -1,5 +1,7 @@
 //! The pull reader.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{DecodeError, DecodeErrorKind, Tag};
@@ -154,19 +156,26 @@ fn split_long(tag: Tag, octets: &[u8]) -> Option<(Tag, &[u8], &[u8])> {
     Some((tag, contents, rest))
 }
 
-/// Checks that octets are UTF-8; the error is where they stop to be, counted from their start.
+/// Checks that the contents of a value are UTF-8.
 #[inline]
-pub(crate) fn check_utf8(octets: &[u8]) -> Result<(), usize> {
-    if octets.is_ascii() { Ok(()) } else { check_wide_utf8(octets) }
+pub(crate) fn check_text(source: &[u8], header: Header) -> Result<(), DecodeError> {
+    let octets = source.get(header.start..header.end).unwrap_or_default();
+    if octets.is_ascii() { Ok(()) } else { check_wide_text(octets, header.start) }
 }
 
 #[inline(never)]
-fn check_wide_utf8(octets: &[u8]) -> Result<(), usize> {
-    std::str::from_utf8(octets).map(|_| ()).map_err(|error| error.valid_up_to())
+fn check_wide_text(octets: &[u8], start: usize) -> Result<(), DecodeError> {
+    match std::str::from_utf8(octets) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let offset = start.saturating_add(error.valid_up_to());
+            Err(DecodeError { offset, kind: DecodeErrorKind::InvalidUtf8 })
+        }
+    }
 }
 
 /// Pulls values out of a region of reference-counted bytes. Offsets in errors count from the start of the bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader<'a> {
     source: &'a Bytes,
     position: usize,
@@ -178,6 +187,17 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn new(source: &'a Bytes) -> Self {
         Self { source, position: 0, end: source.len() }
+    }
+
+    /// Reads a part of `source`.
+    pub(crate) fn within_range(source: &'a Bytes, range: Range<usize>) -> Self {
+        let end = range.end.min(source.len());
+        Self { source, position: range.start.min(end), end }
+    }
+
+    /// The source and the part of it that is left.
+    pub(crate) fn left(&self) -> (&'a [u8], usize, usize) {
+        (self.source, self.position, self.end)
     }
 
     /// Octets from the start of the source to the next value.
@@ -200,7 +220,7 @@ impl<'a> Reader<'a> {
 
     /// The error `kind` at this position, to return from a decoder built on this reader.
     #[must_use]
-    pub fn error(&self, kind: super::DecodeErrorKind) -> DecodeError {
+    pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { offset: self.position, kind }
     }
 
@@ -318,8 +338,17 @@ impl<'a> Reader<'a> {
     ///
     /// As [`integer`](Self::integer), or when it is negative or above 2³¹ − 1.
     pub fn unsigned(&mut self) -> Result<u32, DecodeError> {
+        self.unsigned_tagged(Tag::INTEGER)
+    }
+
+    /// Reads an `INTEGER (0 .. maxInt)` with `tag`.
+    ///
+    /// # Errors
+    ///
+    /// As [`unsigned`](Self::unsigned).
+    pub fn unsigned_tagged(&mut self, tag: Tag) -> Result<u32, DecodeError> {
         let out_of_range = self.error(DecodeErrorKind::IntegerOutOfRange);
-        let value = i32::try_from(self.integer()?).map_err(|_| out_of_range)?;
+        let value = i32::try_from(self.integer_tagged(tag)?).map_err(|_| out_of_range)?;
         u32::try_from(value).map_err(|_| out_of_range)
     }
 
@@ -402,5 +431,12 @@ impl<'a> Reader<'a> {
 
     fn octets_of(&self, header: Header) -> &'a [u8] {
         self.source.get(header.start..header.end).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    /// Prints the place, never the octets: they may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("position", &self.position).field("end", &self.end).finish()
     }
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 use super::Tag;
 
 /// Writes values one after another into a buffer that can be reused.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Writer {
     buffer: BytesMut,
 }
@@ -161,6 +161,13 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    /// Prints how much there is, never what: it may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("len", &self.len()).finish()
     }
 }
 

@@ -1,11 +1,13 @@
 //! Pre-read and post-read (RFC 4527): the target as it was before, or is after, the change, in the same step.
 
+use bytes::Bytes;
+
 use super::{ControlScope, ControlValue};
 use crate::{
-    attribute::Selection,
-    ber::{DecodeError, Reader, Writer},
+    attribute::{Attributes, Selection},
+    ber::{DecodeError, Reader, Tag, Writer},
     entry::Entry,
-    message::Limits,
+    message::{Limits, SEARCH_RESULT_ENTRY},
     oid::Oid,
 };
 
@@ -57,14 +59,22 @@ impl ReadEntry {
     ///
     /// When it is not an entry.
     pub fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
-        let _ = (reader, limits);
-        todo!()
+        // RFC 4527 §3.1 wants the tag of a SearchResultEntry; some servers leave a plain SEQUENCE.
+        let tag = if reader.peek() == Some(Tag::SEQUENCE) { Tag::SEQUENCE } else { SEARCH_RESULT_ENTRY };
+        let mut entry = reader.constructed(tag)?;
+        let dn = entry.text()?;
+        let dn = Bytes::copy_from_slice(dn.as_bytes());
+        let attributes = Attributes::decode(&mut entry, limits)?;
+        entry.finish_extensible()?;
+        Ok(Self(Entry::from_checked(dn, attributes)))
     }
 
     /// Writes the value of a response control.
     pub fn encode(&self, writer: &mut Writer) {
-        let _ = (&self.0, writer);
-        todo!()
+        writer.constructed(SEARCH_RESULT_ENTRY, |writer| {
+            writer.octets(self.0.dn_str().as_bytes());
+            writer.primitive(Tag::SEQUENCE, self.0.attributes().as_bytes());
+        });
     }
 }
 

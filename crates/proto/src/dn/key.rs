@@ -85,8 +85,9 @@ mod tests {
 
     #[test]
     fn places_in_the_tree() {
-        // The columns: name, base, within, below, child.
-        let table: &[(&[&str], &[&str], bool, bool, bool)] = &[
+        /// Name, base, within, below, child.
+        type Row<'a> = (&'a [&'a str], &'a [&'a str], bool, bool, bool);
+        let table: &[Row<'_>] = &[
             (&[], &[], true, false, false),
             (&["a"], &[], true, true, true),
             (&["b", "a"], &[], true, true, false),

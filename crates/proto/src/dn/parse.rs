@@ -1,6 +1,7 @@
 //! The parser of names: one pass over the octets, no recursion, two allocations.
 
 use super::{AvaPlace, Dn, DnError, DnErrorKind, escape, saturating_u32};
+use crate::oid::check_numeric_oid;
 
 /// Octets of text.
 const MAX_TEXT: usize = 64 << 10;
@@ -16,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Dn, DnError> {
     }
     // Spaces around the whole are no part of the name; one before the end may be escaped, so the parser finds those.
     let start = text.bytes().take_while(|octet| *octet == b' ').count();
-    let mut parser = Parser { octets: text.as_bytes(), start, position: start };
+    let mut parser = Parser { text, octets: text.as_bytes(), start, position: start };
     // Every pair has a `=`, so the list is never grown; a value that has one too costs a little room.
     let estimate = memchr::memchr_iter(b'=', parser.octets).count().min(MAX_AVAS);
     let mut avas = Vec::with_capacity(estimate);
@@ -44,6 +45,7 @@ pub(super) fn without_oid_prefix(attribute_type: &str) -> &str {
 }
 
 struct Parser<'a> {
+    text: &'a str,
     octets: &'a [u8],
     /// Where the name starts, after leading spaces; places count from here.
     start: usize,
@@ -85,12 +87,18 @@ impl Parser<'_> {
             dotted |= octet == b'.';
             self.position += 1;
         }
-        let spelt = self.octets.get(start..self.position).unwrap_or_default();
-        let valid = match spelt.first() {
-            None | Some(b'-' | b'_' | b'.') => false,
-            Some(_) => !dotted || is_numeric_oid(spelt),
-        };
-        if valid { Ok(()) } else { Err(DnError { offset: start, kind: DnErrorKind::ExpectedType }) }
+        let spelt = self.text.get(start..self.position).unwrap_or_default();
+        if spelt.is_empty() || spelt.starts_with('-') {
+            return Err(DnError { offset: start, kind: DnErrorKind::ExpectedType });
+        }
+        if dotted {
+            let oid = without_oid_prefix(spelt);
+            check_numeric_oid(oid).map_err(|at| DnError {
+                offset: self.position - oid.len() + at,
+                kind: DnErrorKind::ExpectedType,
+            })?;
+        }
+        Ok(())
     }
 
     /// `string` (RFC 4514 §3). Returns one past the value, which ends before any unescaped spaces.
@@ -221,11 +229,149 @@ impl Parser<'_> {
     }
 }
 
-/// Whether `spelt`, without an `oid.` before it, is digits in groups between dots.
-fn is_numeric_oid(spelt: &[u8]) -> bool {
-    let oid = match spelt {
-        [b'o' | b'O', b'i' | b'I', b'd' | b'D', b'.', oid @ ..] => oid,
-        oid => oid,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use DnErrorKind::{
+        ExpectedEquals, ExpectedSeparator, ExpectedType, InvalidEscape, InvalidHex, InvalidUtf8, TooLong,
+        UnescapedSpecial, UnterminatedQuote,
     };
-    oid.split(|octet| *octet == b'.').all(|arc| !arc.is_empty() && arc.iter().all(u8::is_ascii_digit))
+
+    /// The name as types and unescaped values, `+` before each that is joined to the one before.
+    fn parts(text: &str) -> Result<Vec<(String, Vec<u8>)>, DnError> {
+        let dn = parse(text)?;
+        let rdns = dn.rdns().flat_map(|rdn| {
+            rdn.avas().enumerate().map(|(at, ava)| {
+                let plus = if at > 0 { "+" } else { "" };
+                (format!("{plus}{}", ava.attribute_type()), ava.value().into_owned())
+            })
+        });
+        Ok(rdns.collect())
+    }
+
+    #[test]
+    fn examples_and_liberties() {
+        type Row<'a> = (&'a str, &'a [(&'a str, &'a [u8])]);
+        let table: &[Row<'_>] = &[
+            // RFC 4514 §4.
+            ("UID=jsmith,DC=example,DC=net", &[("UID", b"jsmith"), ("DC", b"example"), ("DC", b"net")]),
+            (
+                "OU=Sales+CN=J.  Smith,DC=example,DC=net",
+                &[("OU", b"Sales"), ("+CN", b"J.  Smith"), ("DC", b"example"), ("DC", b"net")],
+            ),
+            (
+                r#"CN=James \"Jim\" Smith\, III,DC=example,DC=net"#,
+                &[("CN", br#"James "Jim" Smith, III"#), ("DC", b"example"), ("DC", b"net")],
+            ),
+            (
+                r"CN=Before\0dAfter,DC=example,DC=net",
+                &[("CN", b"Before\rAfter"), ("DC", b"example"), ("DC", b"net")],
+            ),
+            ("1.3.6.1.4.1.1466.0=#04024869", &[("1.3.6.1.4.1.1466.0", b"Hi")]),
+            (r"CN=Lu\C4\8Di\C4\87", &[("CN", "Lučić".as_bytes())]),
+            // RFC 2253 §4: spaces, `;`, quotation, `oid.`.
+            (
+                "  CN = Steve Kille ; O=Isode Limited , C =GB  ",
+                &[("CN", b"Steve Kille"), ("O", b"Isode Limited"), ("C", b"GB")],
+            ),
+            (r#"CN="L. Eagle, \"Lee\"" , O= "Sue" "#, &[("CN", br#"L. Eagle, "Lee""#), ("O", b"Sue")]),
+            ("oid.2.5.4.3=x,OID.2.5.4.10=y", &[("2.5.4.3", b"x"), ("2.5.4.10", b"y")]),
+            ("cn=a + sn=b", &[("cn", b"a"), ("+sn", b"b")]),
+            // Values.
+            ("", &[]),
+            ("cn=", &[("cn", b"")]),
+            ("cn= ,sn=\"\"", &[("cn", b""), ("sn", b"")]),
+            (r"cn=\20\20x\20", &[("cn", b"  x ")]),
+            (r"cn=\ x \ ", &[("cn", b" x  ")]),
+            (r"cn=\#x#y", &[("cn", b"#x#y")]),
+            ("cn=a=b,dc=c", &[("cn", b"a=b"), ("dc", b"c")]),
+            (r"cn=\00", &[("cn", b"\0")]),
+            (r"cn=\+\,\;\<\>\=\\", &[("cn", br"+,;<>=\")]),
+            (r"cn=a\2Cdc=b", &[("cn", b"a,dc=b")]),
+            ("cn=\tx\t", &[("cn", b"\tx\t")]),
+            (r#"cn="a\2c #+;<>""#, &[("cn", b"a, #+;<>")]),
+            ("cn=#0403FF00fe,dc=x", &[("cn", b"\xff\0\xfe"), ("dc", b"x")]),
+            ("cn=#048103616263", &[("cn", b"abc")]),
+            ("cn=#0400", &[("cn", b"")]),
+            ("x_1-y=1,1a=2,_z=3", &[("x_1-y", b"1"), ("1a", b"2"), ("_z", b"3")]),
+            (r"cn=\e2\82\ac\f0\9f\98\80!", &[("cn", "€😀!".as_bytes())]),
+        ];
+        for (text, want) in table {
+            let want: Vec<_> =
+                want.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+            assert_eq!(parts(text), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_have_offsets() {
+        let long = format!("cn={}", "x".repeat(MAX_TEXT));
+        let many = vec!["cn=x"; MAX_AVAS + 1].join("+");
+        let table: &[(&str, usize, DnErrorKind)] = &[
+            (" ", 1, ExpectedType),
+            (",", 0, ExpectedType),
+            ("=x", 0, ExpectedType),
+            ("-a=x", 0, ExpectedType),
+            ("cn=x,", 5, ExpectedType),
+            ("cn=x, ,dc=y", 6, ExpectedType),
+            ("cn=x+", 5, ExpectedType),
+            ("2.5.4.=x", 6, ExpectedType),
+            ("oid.2.05=x", 7, ExpectedType),
+            ("cn.x=y", 0, ExpectedType),
+            ("cn", 2, ExpectedEquals),
+            ("cn;lang-en=x", 2, ExpectedEquals),
+            ("c n=x", 2, ExpectedEquals),
+            ("cn=x,dc", 7, ExpectedEquals),
+            ("ça=x", 0, ExpectedType),
+            ("cn=a\"b", 4, UnescapedSpecial),
+            ("cn=a<b", 4, UnescapedSpecial),
+            ("cn=a>b", 4, UnescapedSpecial),
+            ("cn=a\0b", 4, UnescapedSpecial),
+            ("cn=\"a\0b\"", 5, UnescapedSpecial),
+            (r"cn=a\", 4, InvalidEscape),
+            (r"cn=a\x", 4, InvalidEscape),
+            (r"cn=a\4", 4, InvalidEscape),
+            (r"cn=a\4g", 4, InvalidEscape),
+            (r"cn=a\é", 4, InvalidEscape),
+            ("cn=\"a", 3, UnterminatedQuote),
+            ("cn=\"a\\\"", 3, UnterminatedQuote),
+            ("cn=\"a\"b", 6, ExpectedSeparator),
+            ("cn=#", 3, InvalidHex),
+            ("cn=#4", 3, InvalidHex),
+            ("cn=#04", 3, InvalidHex),
+            ("cn=#0401", 3, InvalidHex),
+            ("cn=#04016162", 3, InvalidHex),
+            ("cn=#0480", 3, InvalidHex),
+            ("cn=#1f8101", 3, InvalidHex),
+            ("cn=#0489010101010101010101", 3, InvalidHex),
+            ("cn=#0400xx", 8, InvalidHex),
+            (&long, MAX_TEXT, TooLong),
+            (&many, 5 * MAX_AVAS, TooLong),
+        ];
+        for (text, offset, kind) in table {
+            assert_eq!(parse(text), Err(DnError { offset: *offset, kind: *kind }), "{text:.40}");
+        }
+    }
+    /// security: UTF-8 edge. Stray, cut short, overlong, surrogate, too large; before, between and after characters.
+    #[test]
+    fn utf8_edges() {
+        let table = [
+            (r"cn=\ff", 3),
+            (r"cn=\80", 3),
+            (r"cn=x\c3\28", 4),
+            (r"cn=\c3x", 3),
+            (r"cn=\c3", 3),
+            (r"cn=é\c3é", 5),
+            (r"cn=\c3\a9\c3", 9),
+            (r"cn=\2c\c0\80", 6),
+            (r"cn=\e0\80\80", 3),
+            (r"cn=\ed\a0\80", 3),
+            (r"cn=\f4\90\80\80", 3),
+            (r"cn=\f0\9f\98, dc=x", 3),
+            (r#"cn="\e2\82","#, 4),
+        ];
+        for (text, offset) in table {
+            assert_eq!(parse(text), Err(DnError { offset, kind: InvalidUtf8 }), "{text}");
+        }
+    }
 }

@@ -2,10 +2,16 @@
 
 use super::ExtendedOperation;
 use crate::{
-    ber::{DecodeError, Writer},
+    ber::{DecodeError, Reader, Tag, Writer},
     message::{ExtendedRequest, ExtendedResponse},
     oid::Oid,
+    secret::Secret,
 };
+
+const USER: Tag = Tag::context(0);
+const OLD: Tag = Tag::context(1);
+const NEW: Tag = Tag::context(2);
+const GENERATED: Tag = Tag::context(0);
 
 /// Asks for a password to be changed.
 #[derive(Clone, Debug, Default)]
@@ -14,9 +20,9 @@ pub struct PasswordModify {
     /// Whose password, as sent: a DN or another name the server understands; absent, the one who asks.
     pub user: Option<String>,
     /// The present password.
-    pub old: Option<crate::secret::Secret>,
+    pub old: Option<Secret>,
     /// The new one; absent, the server makes one up.
-    pub new: Option<crate::secret::Secret>,
+    pub new: Option<Secret>,
 }
 
 impl ExtendedOperation for PasswordModify {
@@ -24,16 +30,55 @@ impl ExtendedOperation for PasswordModify {
     type Response = PasswordModifyResponse;
 
     fn encode(&self, writer: &mut Writer) -> bool {
-        let _ = writer;
-        todo!()
+        if self.user.is_none() && self.old.is_none() && self.new.is_none() {
+            return false;
+        }
+        writer.sequence(|writer| {
+            if let Some(user) = &self.user {
+                writer.primitive(USER, user.as_bytes());
+            }
+            if let Some(old) = &self.old {
+                writer.primitive(OLD, old.expose());
+            }
+            if let Some(new) = &self.new {
+                writer.primitive(NEW, new.expose());
+            }
+        });
+        true
     }
 
     fn decode(request: &ExtendedRequest) -> Result<Self, DecodeError> {
-        todo!("{request:?}")
+        let Some(value) = &request.value else { return Ok(Self::default()) };
+        let mut reader = Reader::new(value);
+        let mut sequence = reader.sequence()?;
+        let user = match sequence.peek() {
+            Some(USER) => Some(sequence.text_tagged(USER)?.to_owned()),
+            _ => None,
+        };
+        let old = secret(&mut sequence, OLD)?;
+        let new = secret(&mut sequence, NEW)?;
+        sequence.finish_extensible()?;
+        reader.finish()?;
+        Ok(Self { user, old, new })
     }
 
     fn decode_response(response: &ExtendedResponse) -> Result<Self::Response, DecodeError> {
-        todo!("{response:?}")
+        let Some(value) = &response.value else { return Ok(PasswordModifyResponse::default()) };
+        let mut reader = Reader::new(value);
+        let mut sequence = reader.sequence()?;
+        let generated = secret(&mut sequence, GENERATED)?;
+        sequence.finish_extensible()?;
+        reader.finish()?;
+        Ok(PasswordModifyResponse { generated })
+    }
+}
+
+/// Reads a secret with `tag`, if there is one.
+fn secret(sequence: &mut Reader<'_>, tag: Tag) -> Result<Option<Secret>, DecodeError> {
+    if sequence.peek() == Some(tag) {
+        sequence.primitive_slice(tag).map(Secret::new).map(Some)
+    } else {
+        Ok(None)
     }
 }
 
@@ -42,13 +87,14 @@ impl ExtendedOperation for PasswordModify {
 #[expect(clippy::exhaustive_structs, reason = "the answer of RFC 3062")]
 pub struct PasswordModifyResponse {
     /// The password the server made up, if it did.
-    pub generated: Option<crate::secret::Secret>,
+    pub generated: Option<Secret>,
 }
 
 impl PasswordModifyResponse {
     /// Writes the value of the answer; `false` if there is none.
     pub fn encode(&self, writer: &mut Writer) -> bool {
-        let _ = writer;
-        todo!()
+        let Some(generated) = &self.generated else { return false };
+        writer.sequence(|writer| writer.primitive(GENERATED, generated.expose()));
+        true
     }
 }

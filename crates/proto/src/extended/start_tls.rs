@@ -2,7 +2,7 @@
 
 use super::ExtendedOperation;
 use crate::{
-    ber::{DecodeError, Writer},
+    ber::{DecodeError, Reader, Writer},
     message::{ExtendedRequest, ExtendedResponse},
     oid::Oid,
 };
@@ -16,16 +16,18 @@ impl ExtendedOperation for StartTls {
     const OID: Oid = Oid::from_static("1.3.6.1.4.1.1466.20037");
     type Response = ();
 
-    fn encode(&self, writer: &mut Writer) -> bool {
-        let _ = writer;
-        todo!()
+    fn encode(&self, _writer: &mut Writer) -> bool {
+        false
     }
 
     fn decode(request: &ExtendedRequest) -> Result<Self, DecodeError> {
-        todo!("{request:?}")
+        // RFC 4511 §4.14.1 wants no value; an empty one says the same.
+        let value = request.value.clone().unwrap_or_default();
+        Reader::new(&value).finish()?;
+        Ok(Self)
     }
 
-    fn decode_response(response: &ExtendedResponse) -> Result<Self::Response, DecodeError> {
-        todo!("{response:?}")
+    fn decode_response(_response: &ExtendedResponse) -> Result<Self::Response, DecodeError> {
+        Ok(())
     }
 }

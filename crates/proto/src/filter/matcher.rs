@@ -1,6 +1,19 @@
 //! Evaluation (RFC 4511 §4.5.1.7): three-valued, on entries in wire form, with a schema.
+//!
+//! Everything that does not depend on the entry is done once: attributes are resolved to the names they and their
+//! subtypes have, asserted values are normalised, and the end of each list is noted. Evaluation then walks the list of
+//! nodes and leaves a list as soon as its outcome is known. Which node is cheap is for a planner to know, not for this
+//! module: nodes are tried in the order they have.
 
-use super::Filter;
+mod leaf;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use self::leaf::Leaf;
+use super::{Filter, Node};
 use crate::{attribute::AttributesRef, dn::Dn, schema::Schema};
 
 /// What a filter says of an entry.
@@ -16,23 +29,72 @@ pub enum Truth {
 }
 
 /// A filter made ready for one schema: asserted values are normalised once, attributes are resolved once.
-#[derive(Debug)]
 pub struct Matcher<'s> {
     schema: &'s Schema,
+    /// As many as the filter has nodes, in the same order.
+    steps: Vec<Step<'s>>,
+}
+
+/// A node made ready.
+enum Step<'s> {
+    List {
+        kind: ListKind,
+        /// The index after the last node of the list.
+        end: usize,
+    },
+    Leaf(Leaf<'s>),
+}
+
+#[derive(Clone, Copy)]
+enum ListKind {
+    And,
+    Or,
+    Not,
+}
+
+/// What an entry is to a filter.
+struct Candidate<'e> {
+    dn: &'e Dn,
+    segments: &'e [AttributesRef<'e>],
+    readable: &'e dyn Fn(&str) -> bool,
 }
 
 impl<'s> Matcher<'s> {
     /// Makes `filter` ready. Nothing is refused: what the schema does not know evaluates to undefined.
     #[must_use]
     pub fn new(filter: &Filter, schema: &'s Schema) -> Self {
-        let _ = filter;
-        Self { schema }
+        let mut resolver = subject::Resolver::new(schema);
+        let list = |kind| Step::List { kind, end: 0 };
+        let mut steps: Vec<Step<'s>> = filter
+            .nodes()
+            .iter()
+            .map(|node| match node {
+                Node::And { .. } => list(ListKind::And),
+                Node::Or { .. } => list(ListKind::Or),
+                Node::Not => list(ListKind::Not),
+                leaf => Step::Leaf(Leaf::new(leaf, schema, &mut resolver)),
+            })
+            .collect();
+        note_ends(filter.nodes(), &mut steps);
+        Self { schema, steps }
+    }
+
+    /// Whether the outcome can depend on the entry's name: whether there is a `dn` match in the filter. Where there is
+    /// none, any name will do for [`evaluate`](Self::evaluate).
+    #[must_use]
+    pub fn looks_at_name(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Leaf(leaf) if leaf.looks_at_name()))
     }
 
     /// Evaluates the filter on an entry.
     ///
-    /// `segments` together are the entry's attributes. `readable` tells whether the attribute spelt so may be looked
-    /// at; one that may not counts as not there (so a filter cannot leak it, and `Not` over it is undefined).
+    /// `segments` together are the entry's attributes; operational ones are found if they are among them. `readable`
+    /// tells whether an attribute may be looked at, by the preferred name of its type. What is asserted of one that may
+    /// not is undefined whether or not the entry has it, so neither a filter nor its opposite tells that; one that is
+    /// found only as a subtype of what is asserted counts as not there.
+    ///
+    /// Where the entry has several values, one that fulfils the assertion is enough. A value that does not fit the
+    /// syntax of its attribute fulfils none. An approximate match is a match for equality.
     #[must_use]
     pub fn evaluate(
         &self,
@@ -40,7 +102,83 @@ impl<'s> Matcher<'s> {
         segments: &[AttributesRef<'_>],
         readable: &dyn Fn(&str) -> bool,
     ) -> Truth {
-        let _ = (dn, segments, readable, self.schema);
-        todo!()
+        let entry = Candidate { dn, segments, readable };
+        // The lists that were entered, with what is known of them.
+        let mut open: Vec<(ListKind, usize, Truth)> = Vec::new();
+        let mut next = 0;
+        while let Some(step) = self.steps.get(next) {
+            next += 1;
+            let mut truth = match step {
+                Step::List { kind, end } if *end > next => {
+                    open.push((*kind, *end, kind.of_none()));
+                    continue;
+                }
+                Step::List { kind, .. } => kind.of_none(),
+                Step::Leaf(leaf) => leaf.evaluate(self.schema, &entry),
+            };
+            loop {
+                let Some((kind, end, so_far)) = open.last_mut() else { return truth };
+                *so_far = kind.with(*so_far, truth);
+                if next < *end && !kind.is_decided_by(*so_far) {
+                    break;
+                }
+                (next, truth) = (*end, *so_far);
+                open.pop();
+            }
+        }
+        Truth::Undefined
+    }
+}
+
+/// Goes from the last node to the first with the ends of the subtrees met, the nearest on top.
+fn note_ends(nodes: &[Node], steps: &mut [Step<'_>]) {
+    let mut ends: Vec<usize> = Vec::new();
+    for (index, (node, step)) in nodes.iter().zip(steps).enumerate().rev() {
+        let first_child = ends.len();
+        let last_child = first_child.saturating_sub(node.children());
+        let end_of_subtree = match ends.get(last_child) {
+            Some(end) if last_child < first_child => *end,
+            _ => index + 1,
+        };
+        ends.truncate(last_child);
+        ends.push(end_of_subtree);
+        if let Step::List { end, .. } = step {
+            *end = end_of_subtree;
+        }
+    }
+}
+
+impl ListKind {
+    /// What a list without filters says (RFC 4526); what is known before the first is looked at.
+    fn of_none(self) -> Truth {
+        match self {
+            Self::And => Truth::True,
+            Self::Or => Truth::False,
+            Self::Not => Truth::Undefined,
+        }
+    }
+
+    fn with(self, so_far: Truth, truth: Truth) -> Truth {
+        match (self, so_far, truth) {
+            (Self::And, Truth::False, _) | (Self::And, _, Truth::False) => Truth::False,
+            (Self::Or, Truth::True, _) | (Self::Or, _, Truth::True) => Truth::True,
+            (Self::And | Self::Or, Truth::Undefined, _) => Truth::Undefined,
+            (Self::And | Self::Or, _, truth) => truth,
+            (Self::Not, _, Truth::True) => Truth::False,
+            (Self::Not, _, Truth::False) => Truth::True,
+            (Self::Not, _, Truth::Undefined) => Truth::Undefined,
+        }
+    }
+
+    /// Whether no further filter can change it.
+    fn is_decided_by(self, truth: Truth) -> bool {
+        matches!((self, truth), (Self::And, Truth::False) | (Self::Or, Truth::True))
+    }
+}
+
+impl fmt::Debug for Matcher<'_> {
+    /// Prints the size only: the schema would be pages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Matcher({} nodes)", self.steps.len())
     }
 }

@@ -7,7 +7,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{Extensible, Filter, FilterError, FilterErrorKind, Node, Substrings, is_matching_rule};
+use super::{
+    Extensible, Filter, FilterError, FilterErrorKind, MAX_NODES, Node, Substrings, is_matching_rule,
+};
 use crate::attribute::{AttributeDescription, InvalidAttributeDescription};
 
 /// Levels of parentheses.
@@ -24,6 +26,9 @@ pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
     'filter: loop {
         if open.len() >= MAX_DEPTH {
             return Err(parser.error(FilterErrorKind::TooDeep));
+        }
+        if nodes.len() >= MAX_NODES {
+            return Err(parser.error(FilterErrorKind::TooLarge));
         }
         if !(bare && nodes.is_empty()) {
             parser.expect(b'(', FilterErrorKind::ExpectedOpen)?;

@@ -58,15 +58,7 @@ enum Keep {
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(input: R) -> Self {
-        Self {
-            input,
-            gathered: Vec::new(),
-            pending: 0,
-            read: 0,
-            number: 0,
-            failed: false,
-            torn: false,
-        }
+        Self { input, gathered: Vec::new(), pending: 0, read: 0, number: 0, failed: false, torn: false }
     }
 
     /// The line at which the logical line last found begins, from 1.

@@ -133,7 +133,9 @@ impl<R: BufRead> LdifReader<R> {
         } else if kind.eq_ignore_ascii_case("modrdn") || kind.eq_ignore_ascii_case("moddn") {
             ChangeRecord::Rename(self.rename(dn)?)
         } else {
-            return Err(LdifErrorKind::Expected("`add`, `delete`, `modify`, `modrdn` or `moddn` as the changetype"));
+            return Err(LdifErrorKind::Expected(
+                "`add`, `delete`, `modify`, `modrdn` or `moddn` as the changetype",
+            ));
         };
         Ok(Some(Record::Change(controls, change)))
     }
@@ -271,7 +273,8 @@ impl<R: BufRead> LdifReader<R> {
     /// Reads `change-moddn`, from the line after `changetype`.
     fn rename(&mut self, dn: Dn) -> Result<Rename, LdifErrorKind> {
         const NEW_RDN: LdifErrorKind = LdifErrorKind::Expected("`newrdn:`");
-        const DELETE_OLD_RDN: LdifErrorKind = LdifErrorKind::Expected("`deleteoldrdn: 0` or `deleteoldrdn: 1`");
+        const DELETE_OLD_RDN: LdifErrorKind =
+            LdifErrorKind::Expected("`deleteoldrdn: 0` or `deleteoldrdn: 1`");
 
         let place = self.advance()?.ok_or(NEW_RDN)?;
         if !self.is_at(Some(place), b"newrdn")? {

@@ -20,7 +20,8 @@ pub(super) enum Spelt<'a> {
 
 /// Splits a line into the name and the value as it is spelt.
 pub(super) fn split(line: &[u8]) -> Result<(&[u8], Spelt<'_>), LdifErrorKind> {
-    let colon = memchr(b':', line).ok_or(LdifErrorKind::Expected("`name: value`, but the line has no colon"))?;
+    let colon =
+        memchr(b':', line).ok_or(LdifErrorKind::Expected("`name: value`, but the line has no colon"))?;
     let (name, rest) = line.split_at_checked(colon).unwrap_or((line, b""));
     Ok((name, value_spec(rest)))
 }

@@ -1,6 +1,12 @@
 //! `ModifyDNRequest` (RFC 4511 §4.9).
 
-use crate::dn::{Dn, Rdn};
+use super::Spelt;
+use crate::{
+    ber::{DecodeError, Reader, Tag, Writer},
+    dn::{Dn, Rdn},
+};
+
+const NEW_SUPERIOR: Tag = Tag::context(0);
 
 /// Renames an entry, moves it with all below it, or both.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,4 +20,32 @@ pub struct Rename {
     pub delete_old_rdn: bool,
     /// The new parent; absent, the entry stays where it is.
     pub new_superior: Option<Dn>,
+}
+
+impl Rename {
+    pub(super) fn decode(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+        let dn = Spelt::read(&mut reader, Tag::OCTET_STRING)?;
+        let new_rdn = Spelt::read(&mut reader, Tag::OCTET_STRING)?;
+        let delete_old_rdn = reader.boolean()?;
+        let new_superior = match reader.peek() {
+            Some(NEW_SUPERIOR) => Some(Spelt::read(&mut reader, NEW_SUPERIOR)?),
+            _ => None,
+        };
+        reader.finish_extensible()?;
+        Ok(Self {
+            dn: dn.dn()?,
+            new_rdn: new_rdn.rdn()?,
+            delete_old_rdn,
+            new_superior: new_superior.map(Spelt::dn).transpose()?,
+        })
+    }
+
+    pub(super) fn encode(&self, writer: &mut Writer) {
+        writer.octets(self.dn.as_str().as_bytes());
+        writer.octets(self.new_rdn.as_str().as_bytes());
+        writer.boolean(self.delete_old_rdn);
+        if let Some(superior) = &self.new_superior {
+            writer.primitive(NEW_SUPERIOR, superior.as_str().as_bytes());
+        }
+    }
 }

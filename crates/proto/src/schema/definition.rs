@@ -1,11 +1,11 @@
 //! Attribute types and object classes (RFC 4512 §4.1.1, §4.1.2), with what they inherit filled in.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::{MatchingRule, Syntax};
 
 /// An attribute type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct AttributeType {
     /// The dotted-decimal identifier (some servers use a text with `-oid` at the end).
@@ -26,6 +26,8 @@ pub struct AttributeType {
     pub substrings: Option<MatchingRule>,
     /// The syntax; inherited.
     pub syntax: Syntax,
+    /// The OID of the syntax as defined, where it is not one this project knows; inherited.
+    pub unknown_syntax: Option<Box<str>>,
     /// The suggested upper bound on the length of values.
     pub length: Option<u32>,
     /// At most one value.
@@ -56,7 +58,7 @@ pub enum AttributeUsage {
 }
 
 /// An object class.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ObjectClass {
     /// The dotted-decimal identifier.
@@ -80,12 +82,13 @@ pub struct ObjectClass {
 }
 
 /// The kind of an object class (RFC 4512 §2.4).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "closed in RFC 4512")]
 pub enum ClassKind {
     /// Only to be inherited from.
     Abstract,
     /// What an entry is.
+    #[default]
     Structural,
     /// What an entry has besides.
     Auxiliary,
@@ -96,6 +99,15 @@ impl AttributeType {
     #[must_use]
     pub fn name(&self) -> &str {
         self.names.first().unwrap_or(&self.oid)
+    }
+
+    /// The OID of the syntax, known or not; `None` where the definition has none.
+    #[must_use]
+    pub fn syntax_oid(&self) -> Option<&str> {
+        match &self.unknown_syntax {
+            Some(oid) => Some(oid),
+            None => (self.syntax != Syntax::UNKNOWN).then(|| self.syntax.oid()),
+        }
     }
 
     /// Whether it is operational: returned only when asked for (RFC 4512 §3.4).
@@ -114,17 +126,139 @@ impl ObjectClass {
 }
 
 impl fmt::Display for AttributeType {
-    /// Prints the definition as RFC 4512 §4.1.2 spells it.
+    /// Prints the definition as RFC 4512 §4.1.2 spells it, with what it inherits spelt out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f;
-        todo!()
+        write!(f, "( {}", self.oid)?;
+        print_head(f, &self.names, self.description.as_deref(), self.obsolete)?;
+        if let Some(superior) = &self.superior {
+            write!(f, " SUP {superior}")?;
+        }
+        let rules = [("EQUALITY", self.equality), ("ORDERING", self.ordering), ("SUBSTR", self.substrings)];
+        for (field, rule) in rules {
+            if let Some(rule) = rule {
+                write!(f, " {field} {}", rule.name())?;
+            }
+        }
+        if let Some(syntax) = self.syntax_oid() {
+            write!(f, " SYNTAX {syntax}")?;
+            if let Some(length) = self.length {
+                write!(f, "{{{length}}}")?;
+            }
+        }
+        let flags = [
+            ("SINGLE-VALUE", self.single_value),
+            ("COLLECTIVE", self.collective),
+            ("NO-USER-MODIFICATION", self.no_user_modification),
+        ];
+        for (field, set) in flags {
+            if set {
+                write!(f, " {field}")?;
+            }
+        }
+        if self.usage != AttributeUsage::UserApplications {
+            write!(f, " USAGE {}", self.usage)?;
+        }
+        print_extensions(f, &self.extensions)?;
+        f.write_str(" )")
     }
 }
 
 impl fmt::Display for ObjectClass {
     /// Prints the definition as RFC 4512 §4.1.1 spells it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f;
-        todo!()
+        write!(f, "( {}", self.oid)?;
+        print_head(f, &self.names, self.description.as_deref(), self.obsolete)?;
+        print_oids(f, "SUP", &self.superiors)?;
+        write!(f, " {}", self.kind)?;
+        print_oids(f, "MUST", &self.must)?;
+        print_oids(f, "MAY", &self.may)?;
+        print_extensions(f, &self.extensions)?;
+        f.write_str(" )")
+    }
+}
+
+impl fmt::Display for AttributeUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UserApplications => "userApplications",
+            Self::DirectoryOperation => "directoryOperation",
+            Self::DistributedOperation => "distributedOperation",
+            Self::DsaOperation => "dSAOperation",
+        })
+    }
+}
+
+impl fmt::Display for ClassKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Abstract => "ABSTRACT",
+            Self::Structural => "STRUCTURAL",
+            Self::Auxiliary => "AUXILIARY",
+        })
+    }
+}
+
+fn print_head(
+    f: &mut fmt::Formatter<'_>,
+    names: &[Box<str>],
+    description: Option<&str>,
+    obsolete: bool,
+) -> fmt::Result {
+    if !names.is_empty() {
+        f.write_str(" NAME")?;
+        print_quoted(f, names)?;
+    }
+    if let Some(description) = description {
+        f.write_str(" DESC ")?;
+        print_quotation(f, description)?;
+    }
+    if obsolete { f.write_str(" OBSOLETE") } else { Ok(()) }
+}
+
+fn print_extensions(f: &mut fmt::Formatter<'_>, extensions: &[(Box<str>, Vec<Box<str>>)]) -> fmt::Result {
+    for (name, values) in extensions {
+        write!(f, " {name}")?;
+        print_quoted(f, values)?;
+    }
+    Ok(())
+}
+
+/// ` 'one'`, or ` ( 'one' 'two' )`.
+fn print_quoted(f: &mut fmt::Formatter<'_>, texts: &[Box<str>]) -> fmt::Result {
+    if let [text] = texts {
+        f.write_str(" ")?;
+        return print_quotation(f, text);
+    }
+    f.write_str(" (")?;
+    for text in texts {
+        f.write_str(" ")?;
+        print_quotation(f, text)?;
+    }
+    f.write_str(" )")
+}
+
+/// RFC 4512 §4.1: `dstring`, in which a quotation mark and a backslash are escaped.
+fn print_quotation(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_str("'")?;
+    for c in text.chars() {
+        match c {
+            '\'' => f.write_str("\\27")?,
+            '\\' => f.write_str("\\5C")?,
+            c => f.write_char(c)?,
+        }
+    }
+    f.write_str("'")
+}
+
+/// ` FIELD one`, or ` FIELD ( one $ two )`; nothing for none.
+fn print_oids(f: &mut fmt::Formatter<'_>, field: &str, oids: &[Box<str>]) -> fmt::Result {
+    match oids {
+        [] => Ok(()),
+        [oid] => write!(f, " {field} {oid}"),
+        [first, rest @ ..] => {
+            write!(f, " {field} ( {first}")?;
+            rest.iter().try_for_each(|oid| write!(f, " $ {oid}"))?;
+            f.write_str(" )")
+        }
     }
 }

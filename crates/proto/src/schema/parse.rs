@@ -1,4 +1,15 @@
-//! Parsing of definitions (RFC 4512 §4.1), `.schema` files and subschema entries, with what servers get wrong.
+//! Parsing of definitions (RFC 4512 §4.1), with what servers get wrong. It knows nothing of files: see `source`.
+//!
+//! Let pass: fields in any order, missing spaces, quoted OIDs, OIDs that are texts, lists where one value is wanted to be
+//! and the reverse, fields in any case. Every octet is looked at once.
+
+mod scanner;
+
+use std::collections::HashMap;
+
+use self::scanner::Token;
+pub(super) use self::scanner::{Failure, Scanner};
+use super::{AttributeType, AttributeUsage, ClassKind, ObjectClass, Syntax, syntax::grammar::numeric_oid};
 
 /// A definition that could not be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -33,4 +44,275 @@ pub enum SchemaErrorKind {
     /// Definitions that inherit from each other.
     #[error("`{0}` inherits from itself")]
     Cycle(String),
+    /// A chain of definitions, each inheriting from the next, that is longer than any in use.
+    #[error("`{0}` inherits through more than {MAX_INHERITANCE} definitions")]
+    TooDeep(String),
 }
+
+/// How many definitions one may inherit from in a row.
+pub(super) const MAX_INHERITANCE: usize = 64;
+
+/// The longest OID, and the longest that macros may make.
+const MAX_OID: usize = 255;
+
+/// What `objectidentifier` lines define: a name, in lower case, for an OID or the start of one.
+pub(super) type Macros = HashMap<String, String>;
+
+/// An attribute type whose references are not resolved yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct AttributeDraft {
+    pub(super) definition: AttributeType,
+    pub(super) equality: Option<Box<str>>,
+    pub(super) ordering: Option<Box<str>>,
+    pub(super) substrings: Option<Box<str>>,
+    pub(super) syntax: Option<Box<str>>,
+}
+
+/// Parses an attribute type description (§4.1.2) that starts at the scanner's place.
+pub(super) fn attribute_type(scanner: &mut Scanner<'_>, macros: &Macros) -> Result<AttributeDraft, Failure> {
+    let mut draft = AttributeDraft::default();
+    let definition = &mut draft.definition;
+    definition.oid = start(scanner, macros)?;
+    while let Some(field) = field(scanner)? {
+        match field.to_ascii_uppercase().as_str() {
+            "NAME" => definition.names = texts(scanner)?,
+            "DESC" => definition.description = texts(scanner)?.into_iter().next(),
+            "OBSOLETE" => definition.obsolete = true,
+            "SUP" => definition.superior = Some(oid(scanner, macros)?),
+            "EQUALITY" => draft.equality = Some(oid(scanner, macros)?),
+            "ORDERING" => draft.ordering = Some(oid(scanner, macros)?),
+            "SUBSTR" | "SUBSTRINGS" => draft.substrings = Some(oid(scanner, macros)?),
+            "SYNTAX" => (draft.syntax, definition.length) = syntax(scanner, macros)?,
+            "SINGLE-VALUE" => definition.single_value = true,
+            "COLLECTIVE" => definition.collective = true,
+            "NO-USER-MODIFICATION" => definition.no_user_modification = true,
+            "USAGE" => definition.usage = usage(scanner)?,
+            _ => definition.extensions.push((extension(scanner, field)?, texts(scanner)?)),
+        }
+    }
+    Ok(draft)
+}
+
+/// Parses an object class description (§4.1.1) that starts at the scanner's place.
+pub(super) fn object_class(scanner: &mut Scanner<'_>, macros: &Macros) -> Result<ObjectClass, Failure> {
+    let mut class = ObjectClass { oid: start(scanner, macros)?, ..ObjectClass::default() };
+    while let Some(field) = field(scanner)? {
+        match field.to_ascii_uppercase().as_str() {
+            "NAME" => class.names = texts(scanner)?,
+            "DESC" => class.description = texts(scanner)?.into_iter().next(),
+            "OBSOLETE" => class.obsolete = true,
+            "SUP" => class.superiors = oids(scanner, macros)?,
+            "ABSTRACT" => class.kind = ClassKind::Abstract,
+            "STRUCTURAL" => class.kind = ClassKind::Structural,
+            "AUXILIARY" => class.kind = ClassKind::Auxiliary,
+            "MUST" => class.must = oids(scanner, macros)?,
+            "MAY" => class.may = oids(scanner, macros)?,
+            _ => class.extensions.push((extension(scanner, field)?, texts(scanner)?)),
+        }
+    }
+    Ok(class)
+}
+
+/// Passes over a description of another kind.
+pub(super) fn other(scanner: &mut Scanner<'_>) -> Result<(), Failure> {
+    scanner.expect_open("`(`")?;
+    let mut depth = 1_usize;
+    while depth > 0 {
+        match scanner.token()? {
+            Token::Open => depth += 1,
+            Token::Close => depth -= 1,
+            Token::End => return Err(scanner.expected("`)`")),
+            Token::Dollar | Token::Quoted(_) | Token::Word(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text has the outline of a description: `( … )`, starting with an identifier.
+pub(super) fn is_outline(text: &str) -> bool {
+    let starts_well = {
+        let mut scanner = Scanner::of_value(text);
+        matches!((scanner.token(), scanner.token()), (Ok(Token::Open), Ok(Token::Word(_) | Token::Quoted(_))))
+    };
+    let mut scanner = Scanner::of_value(text);
+    starts_well && other(&mut scanner).is_ok() && scanner.finish().is_ok()
+}
+
+/// Adds `name oid` to the macros.
+pub(super) fn object_identifier(scanner: &mut Scanner<'_>, macros: &mut Macros) -> Result<(), Failure> {
+    let Token::Word(name) = scanner.token()? else { return Err(scanner.expected("the name of a macro")) };
+    let Token::Word(value) = scanner.token()? else { return Err(scanner.expected("an object identifier")) };
+    let value = expand(scanner, macros, value)?;
+    macros.insert(name.to_ascii_lowercase(), value.into());
+    Ok(())
+}
+
+/// The parenthesis and the identifier a definition starts with.
+fn start(scanner: &mut Scanner<'_>, macros: &Macros) -> Result<Box<str>, Failure> {
+    scanner.expect_open("`(`")?;
+    let text = word(scanner, "an object identifier")?;
+    if matches!(text.to_ascii_uppercase().as_str(), "NAME" | "DESC" | "SUP") {
+        return Err(scanner.expected("an object identifier"));
+    }
+    expand(scanner, macros, &text)
+}
+
+/// The name of the next field, or `None` at the closing parenthesis.
+fn field<'t>(scanner: &mut Scanner<'t>) -> Result<Option<&'t str>, Failure> {
+    match scanner.token()? {
+        Token::Word(field) => Ok(Some(field)),
+        Token::Close => Ok(None),
+        _ => Err(scanner.expected("a field such as NAME, SUP or SYNTAX, or `)`")),
+    }
+}
+
+fn extension(scanner: &Scanner<'_>, field: &str) -> Result<Box<str>, Failure> {
+    match field.as_bytes() {
+        [b'X' | b'x', b'-', _, ..] => Ok(field.into()),
+        _ => Err(scanner.expected("a field such as NAME, SUP or SYNTAX, or `)`")),
+    }
+}
+
+/// A word, quoted or not.
+fn word(scanner: &mut Scanner<'_>, what: &'static str) -> Result<Box<str>, Failure> {
+    match scanner.token()? {
+        Token::Word(word) => Ok(word.into()),
+        Token::Quoted(word) => Ok(word.trim().into()),
+        _ => Err(scanner.expected(what)),
+    }
+}
+
+/// One quoted text or several in parentheses.
+fn texts(scanner: &mut Scanner<'_>) -> Result<Vec<Box<str>>, Failure> {
+    list(scanner, "a quoted text", |_, text| Ok(text.into()))
+}
+
+/// One identifier, or several in parentheses with `$` between.
+fn oids(scanner: &mut Scanner<'_>, macros: &Macros) -> Result<Vec<Box<str>>, Failure> {
+    list(scanner, "a name or an object identifier", |scanner, text| expand(scanner, macros, text.trim()))
+}
+
+fn oid(scanner: &mut Scanner<'_>, macros: &Macros) -> Result<Box<str>, Failure> {
+    let list = oids(scanner, macros)?;
+    match <[Box<str>; 1]>::try_from(list) {
+        Ok([oid]) => Ok(oid),
+        Err(_) => Err(scanner.expected("one name or object identifier")),
+    }
+}
+
+fn list(
+    scanner: &mut Scanner<'_>,
+    what: &'static str,
+    read: impl Fn(&Scanner<'_>, &str) -> Result<Box<str>, Failure>,
+) -> Result<Vec<Box<str>>, Failure> {
+    match scanner.token()? {
+        Token::Word(text) => Ok(vec![read(scanner, text)?]),
+        Token::Quoted(text) => Ok(vec![read(scanner, &text)?]),
+        Token::Open => {
+            let mut items = Vec::new();
+            loop {
+                match scanner.token()? {
+                    Token::Word(text) => items.push(read(scanner, text)?),
+                    Token::Quoted(text) => items.push(read(scanner, &text)?),
+                    Token::Dollar => {}
+                    Token::Close => return Ok(items),
+                    Token::Open | Token::End => return Err(scanner.expected(what)),
+                }
+            }
+        }
+        _ => Err(scanner.expected(what)),
+    }
+}
+
+/// `oid`, `oid{length}`, `'oid{length}'`, `oid {length}`.
+#[expect(clippy::type_complexity, reason = "two fields of one definition")]
+fn syntax(scanner: &mut Scanner<'_>, macros: &Macros) -> Result<(Option<Box<str>>, Option<u32>), Failure> {
+    const WHAT: &str = "the object identifier of a syntax";
+    let text = word(scanner, WHAT)?;
+    let (oid, length) = text.split_once('{').map_or((&*text, None), |(oid, length)| (oid, Some(length)));
+    let detached = if length.is_none() { scanner.braced() } else { None };
+    let length = match length.map(|length| length.trim_end_matches('}')).or(detached) {
+        Some(digits) => {
+            Some(digits.trim().parse().map_err(|_| scanner.expected("a length such as `{256}`"))?)
+        }
+        None => None,
+    };
+    let oid = expand(scanner, macros, oid.trim())?;
+    if oid.is_empty() { Err(scanner.expected(WHAT)) } else { Ok((Some(oid), length)) }
+}
+
+fn usage(scanner: &mut Scanner<'_>) -> Result<AttributeUsage, Failure> {
+    let word = word(scanner, "a usage")?;
+    [
+        AttributeUsage::UserApplications,
+        AttributeUsage::DirectoryOperation,
+        AttributeUsage::DistributedOperation,
+        AttributeUsage::DsaOperation,
+    ]
+    .into_iter()
+    .find(|usage| usage.to_string().eq_ignore_ascii_case(&word))
+    .ok_or_else(|| {
+        scanner.expected("`userApplications`, `directoryOperation`, `distributedOperation` or `dSAOperation`")
+    })
+}
+
+/// An identifier with its macro put in: `Name`, `Name:1.2`. Names that are no macros stay.
+fn expand(scanner: &Scanner<'_>, macros: &Macros, text: &str) -> Result<Box<str>, Failure> {
+    let (name, suffix) = text.split_once(':').map_or((text, None), |(name, suffix)| (name, Some(suffix)));
+    let known = if macros.is_empty() { None } else { macros.get(&name.to_ascii_lowercase()) };
+    let expanded: Box<str> = match (known, suffix) {
+        (Some(value), Some(suffix)) => format!("{value}.{suffix}").into(),
+        (Some(value), None) => value.as_str().into(),
+        (None, Some(_)) => return Err(scanner.expected("a macro that an `objectidentifier` line defines")),
+        (None, None) => text.into(),
+    };
+    if expanded.is_empty() || expanded.len() > MAX_OID {
+        return Err(scanner.expected("an identifier of 1 to 255 octets"));
+    }
+    if expanded.starts_with(|c: char| c.is_ascii_digit())
+        && suffix.is_some()
+        && !numeric_oid(expanded.as_bytes())
+    {
+        return Err(scanner.expected("an object identifier"));
+    }
+    Ok(expanded)
+}
+
+impl AttributeDraft {
+    /// Whether both define the same, descriptions and extensions aside.
+    pub(super) fn means_the_same(&self, other: &Self) -> bool {
+        let plain = |draft: &Self| {
+            let mut definition = draft.definition.clone();
+            (definition.description, definition.extensions) = (None, Vec::new());
+            definition
+        };
+        plain(self) == plain(other)
+            && self.equality == other.equality
+            && self.ordering == other.ordering
+            && self.substrings == other.substrings
+            && self.syntax == other.syntax
+    }
+}
+
+impl From<&AttributeType> for AttributeDraft {
+    fn from(definition: &AttributeType) -> Self {
+        let name = |rule: Option<super::MatchingRule>| rule.map(|rule| rule.name().into());
+        Self {
+            equality: name(definition.equality),
+            ordering: name(definition.ordering),
+            substrings: name(definition.substrings),
+            syntax: definition.syntax_oid().map(Into::into),
+            definition: AttributeType {
+                equality: None,
+                ordering: None,
+                substrings: None,
+                syntax: Syntax::UNKNOWN,
+                unknown_syntax: None,
+                ..definition.clone()
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

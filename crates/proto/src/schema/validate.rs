@@ -1,6 +1,13 @@
-//! What can be wrong with an entry.
+//! What can be wrong with an entry, and the search for it (RFC 4512 §2).
 
-use crate::result::ResultCode;
+use std::{borrow::Cow, collections::HashSet};
+
+use super::{AttributeType, ClassKind, Schema, names};
+use crate::{
+    attribute::{AttributeRef, AttributesRef},
+    dn::Dn,
+    result::ResultCode,
+};
 
 /// One thing that is wrong with an entry.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -76,3 +83,178 @@ impl Violation {
         }
     }
 }
+
+/// See [`Schema::violations`].
+pub(super) fn violations(schema: &Schema, dn: &Dn, attributes: AttributesRef<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let known = known_attributes(schema, attributes, &mut violations);
+    check_classes(schema, &known, &mut violations);
+    check_values(schema, &known, &mut violations);
+    check_name(schema, dn, &known, &mut violations);
+    violations
+}
+
+/// An attribute of the entry whose type the schema has.
+struct Known<'a, 's> {
+    number: u32,
+    attribute_type: &'s AttributeType,
+    /// What comes after the type in the description.
+    options: &'a str,
+    attribute: AttributeRef<'a>,
+}
+
+/// The attributes that are known, ordered by type and options.
+fn known_attributes<'a, 's>(
+    schema: &'s Schema,
+    attributes: AttributesRef<'a>,
+    violations: &mut Vec<Violation>,
+) -> Vec<Known<'a, 's>> {
+    let mut known = Vec::new();
+    for attribute in attributes.iter() {
+        let description = attribute.description();
+        let (name, options) = description.split_once(';').unwrap_or((description, ""));
+        let number = schema.attribute_index.find(name);
+        match number.and_then(|number| Some((number, schema.attribute_types.get(number as usize)?))) {
+            Some((number, attribute_type)) => {
+                known.push(Known { number, attribute_type, options, attribute })
+            }
+            None => violations.push(Violation::UnknownAttribute(description.to_owned())),
+        }
+    }
+    known.sort_by(|a, b| a.number.cmp(&b.number).then_with(|| lower(a.options).cmp(lower(b.options))));
+    known
+}
+
+fn lower(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().map(|octet| octet.to_ascii_lowercase())
+}
+
+/// The structural class of entries with these classes.
+///
+/// # Errors
+///
+/// The violation when there is no structural chain or more than one.
+pub(super) fn structural(schema: &Schema, classes: impl Iterator<Item = u32>) -> Result<u32, Violation> {
+    let name = |number: u32| {
+        schema.object_classes.get(number as usize).map(|class| class.name().to_owned()).unwrap_or_default()
+    };
+    let is_structural = |number: &u32| {
+        schema.object_classes.get(*number as usize).is_some_and(|class| class.kind == ClassKind::Structural)
+    };
+    let mut lowest: Option<(u32, Vec<u32>)> = None;
+    for class in classes.filter(is_structural) {
+        match &lowest {
+            Some((_, chain)) if chain.contains(&class) => {}
+            previous => {
+                let chain = schema.class_closure([class]);
+                if let Some((previous, _)) = previous
+                    && !chain.contains(previous)
+                {
+                    return Err(Violation::TwoStructuralClasses(name(*previous), name(class)));
+                }
+                lowest = Some((class, chain));
+            }
+        }
+    }
+    lowest.map(|(class, _)| class).ok_or(Violation::NoStructuralClass)
+}
+
+fn check_classes(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<Violation>) {
+    const EXTENSIBLE_OBJECT: &str = "1.3.6.1.4.1.1466.101.120.111";
+    let object_class = schema.attribute_index.find("objectClass");
+    let values = known
+        .iter()
+        .filter(|known| Some(known.number) == object_class)
+        .flat_map(|known| known.attribute.values());
+    let mut given = Vec::new();
+    for value in values {
+        match std::str::from_utf8(value).ok().and_then(|name| schema.class_index.find(name)) {
+            Some(class) => given.push(class),
+            None => violations.push(Violation::UnknownClass(String::from_utf8_lossy(value).into_owned())),
+        }
+    }
+    if let Err(violation) = structural(schema, given.iter().copied()) {
+        violations.push(violation);
+    }
+    let mut allowed: HashSet<u32> = HashSet::new();
+    let mut anything = false;
+    let has = |number: u32| known.binary_search_by_key(&number, |known| known.number).is_ok();
+    for class in schema.class_closure(given) {
+        let Some(class) = schema.object_classes.get(class as usize) else { continue };
+        anything = anything || &*class.oid == EXTENSIBLE_OBJECT;
+        for name in &class.must {
+            let Some(number) = schema.attribute_index.find(name) else { continue };
+            // Two classes may require the same; it is missing once.
+            if allowed.insert(number) && !has(number) {
+                let (class, attribute) = (class.name().to_owned(), name.to_string());
+                violations.push(Violation::MissingAttribute { class, attribute });
+            }
+        }
+        allowed.extend(class.may.iter().filter_map(|name| schema.attribute_index.find(name)));
+    }
+    if !anything {
+        let refused = known
+            .iter()
+            .filter(|known| !known.attribute_type.is_operational() && !allowed.contains(&known.number));
+        violations.extend(
+            refused.map(|known| Violation::AttributeNotAllowed(known.attribute.description().to_owned())),
+        );
+    }
+}
+
+fn check_values(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<Violation>) {
+    let same = |a: &Known<'_, '_>, b: &Known<'_, '_>| {
+        a.number == b.number && a.options.eq_ignore_ascii_case(b.options)
+    };
+    for group in known.chunk_by(same) {
+        let Some(Known { attribute_type, options, attribute: first, .. }) = group.first() else { continue };
+        let is_binary = options.split(';').any(|option| option.eq_ignore_ascii_case("binary"));
+        let total: usize = group.iter().map(|known| known.attribute.values().count()).sum();
+        if attribute_type.single_value && total > 1 {
+            violations.push(Violation::TooManyValues(first.description().to_owned()));
+        }
+        let mut seen: HashSet<Cow<'_, [u8]>> = HashSet::new();
+        for attribute in group.iter().map(|known| known.attribute) {
+            for (index, value) in (1..).zip(attribute.values()) {
+                let name = || attribute.description().to_owned();
+                if !is_binary && let Err(error) = attribute_type.syntax.check(value) {
+                    violations.push(Violation::InvalidSyntax {
+                        attribute: name(),
+                        index,
+                        syntax: error.syntax,
+                    });
+                }
+                if total > 1 {
+                    // A value that does not fit was reported above; it is still only itself.
+                    let normal = if is_binary { None } else { schema.normalize(attribute_type, value).ok() };
+                    if !seen.insert(normal.unwrap_or(Cow::Borrowed(value))) {
+                        violations.push(Violation::DuplicateValue { attribute: name(), index });
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn check_name(schema: &Schema, dn: &Dn, known: &[Known<'_, '_>], violations: &mut Vec<Violation>) {
+    let Some(rdn) = dn.rdns().next() else { return };
+    for ava in rdn.avas() {
+        let name = ava.attribute_type();
+        let Some(number) = schema.attribute_index.find(name) else {
+            violations.push(Violation::UnknownAttribute(name.to_owned()));
+            continue;
+        };
+        let value = ava.value();
+        let is_there = known.iter().filter(|known| known.number == number).any(|known| {
+            let normal = |value| schema.normalize(known.attribute_type, value);
+            let wanted = normal(&value);
+            known.attribute.values().any(|own| own == &*value || wanted.is_ok() && normal(own) == wanted)
+        });
+        if !is_there {
+            violations.push(Violation::NameValueMissing(names::spelling(ava)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

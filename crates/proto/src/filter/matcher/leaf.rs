@@ -1,0 +1,264 @@
+//! One assertion, made ready, and what it says of the values of an entry.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Candidate, Truth,
+    subject::{Resolver, Subject},
+};
+use crate::{
+    attribute::AttributeDescription,
+    filter::{Extensible, Node, Substrings},
+    schema::{AttributeType, MatchingRule, RuleKind, Schema},
+};
+
+/// An assertion, or `None` where the schema, not the entry, makes it undefined.
+pub(super) struct Leaf<'s>(Option<Assertion<'s>>);
+
+struct Assertion<'s> {
+    values: ValuesOf<'s>,
+    /// Whether the values of the entry's name count too.
+    in_name: bool,
+    test: Test,
+}
+
+/// Which values of an entry are looked at.
+enum ValuesOf<'s> {
+    Attribute(Arc<Subject<'s>>),
+    /// Those of every attribute the rule applies to.
+    EveryAttribute(MatchingRule),
+}
+
+/// What is asked of one value. Assertions are normalised.
+enum Test {
+    Present,
+    Equality {
+        rule: MatchingRule,
+        given: Bytes,
+        normal: Box<[u8]>,
+    },
+    Ordering {
+        rule: MatchingRule,
+        normal: Box<[u8]>,
+        order: Order,
+    },
+    Substrings {
+        rule: MatchingRule,
+        parts: Substrings,
+    },
+    /// What the rule itself says: it may be no equality (bits, words).
+    Rule {
+        rule: MatchingRule,
+        given: Bytes,
+    },
+}
+
+/// Where the value of the entry must stand.
+#[derive(Clone, Copy)]
+enum Order {
+    AtOrAfter,
+    AtOrBefore,
+    Before,
+}
+
+impl<'s> Leaf<'s> {
+    pub(super) fn new(node: &Node, schema: &'s Schema, resolver: &mut Resolver<'s>) -> Self {
+        Self(match node {
+            Node::And { .. } | Node::Or { .. } | Node::Not => None,
+            Node::Present(attribute) => Assertion::of(resolver, attribute, |_| Some(Test::Present)),
+            // An approximate match is one for equality: RFC 4511 §4.5.1.7.6 leaves to the server what is near.
+            Node::Equality(attribute, value) | Node::Approximate(attribute, value) => {
+                Assertion::of(resolver, attribute, |attribute| Test::equality(schema, attribute, value))
+            }
+            Node::GreaterOrEqual(attribute, value) => Assertion::of(resolver, attribute, |attribute| {
+                Test::ordering(schema, attribute.ordering?, value, Order::AtOrAfter)
+            }),
+            Node::LessOrEqual(attribute, value) => Assertion::of(resolver, attribute, |attribute| {
+                Test::ordering(schema, attribute.ordering?, value, Order::AtOrBefore)
+            }),
+            Node::Substrings(attribute, parts) => {
+                Assertion::of(resolver, attribute, |attribute| Test::substrings(attribute.substrings?, parts))
+            }
+            Node::Extensible(extensible) => Assertion::extensible(resolver, schema, extensible),
+        })
+    }
+
+    pub(super) fn looks_at_name(&self) -> bool {
+        self.0.as_ref().is_some_and(|assertion| assertion.in_name)
+    }
+
+    pub(super) fn evaluate(&self, schema: &Schema, entry: &Candidate<'_>) -> Truth {
+        let Some(Assertion { values, in_name, test }) = &self.0 else { return Truth::Undefined };
+        if let ValuesOf::Attribute(subject) = values
+            && !(entry.readable)(subject.name())
+        {
+            return Truth::Undefined;
+        }
+        let attributes = entry.segments.iter().flat_map(|segment| segment.iter());
+        let in_attributes = || {
+            attributes
+                .filter(|attribute| values.include(schema, entry, attribute.description()))
+                .any(|attribute| test.is_fulfilled_by_any(schema, attribute.values()))
+        };
+        let in_dn = || {
+            let avas = entry.dn.rdns().flat_map(|rdn| rdn.avas());
+            avas.filter(|ava| values.include(schema, entry, ava.attribute_type()))
+                .any(|ava| test.is_fulfilled_by(schema, &ava.value()))
+        };
+        if in_attributes() || (*in_name && in_dn()) { Truth::True } else { Truth::False }
+    }
+}
+
+impl<'s> Assertion<'s> {
+    fn of(
+        resolver: &mut Resolver<'s>,
+        attribute: &AttributeDescription,
+        test: impl FnOnce(&AttributeType) -> Option<Test>,
+    ) -> Option<Self> {
+        let subject = resolver.resolve(attribute)?;
+        let test = test(subject.attribute)?;
+        Some(Self { values: ValuesOf::Attribute(subject), in_name: false, test })
+    }
+
+    /// RFC 4511 §4.5.1.7.7: without a rule it is the attribute's equality, without an attribute it is every attribute
+    /// that the rule applies to.
+    fn extensible(resolver: &mut Resolver<'s>, schema: &Schema, extensible: &Extensible) -> Option<Self> {
+        let Extensible { attribute, dn_attributes, rule, value } = extensible;
+        let subject = match attribute {
+            Some(attribute) => Some(resolver.resolve(attribute)?),
+            None => None,
+        };
+        let rule = match rule {
+            Some(name) => Some(MatchingRule::find(name)?),
+            None => None,
+        };
+        let test = match (rule, &subject) {
+            (Some(rule), _) => Test::by_rule(schema, rule, value)?,
+            (None, Some(subject)) => Test::equality(schema, subject.attribute, value)?,
+            (None, None) => return None,
+        };
+        let values = match (subject, rule) {
+            (Some(subject), _) => ValuesOf::Attribute(subject),
+            (None, Some(rule)) => ValuesOf::EveryAttribute(rule),
+            (None, None) => return None,
+        };
+        Some(Self { values, in_name: *dn_attributes, test })
+    }
+}
+
+impl ValuesOf<'_> {
+    /// Whether the attribute that an entry or its name spells so is looked at.
+    fn include(&self, schema: &Schema, entry: &Candidate<'_>, description: &str) -> bool {
+        match self {
+            Self::Attribute(subject) => subject
+                .find(description)
+                // The type asserted is known to be readable.
+                .is_some_and(|name| name == subject.name() || (entry.readable)(name)),
+            Self::EveryAttribute(rule) => {
+                let name = description.split(';').next().unwrap_or_default();
+                schema
+                    .attribute_type(name)
+                    .is_some_and(|attribute| applies(*rule, attribute) && (entry.readable)(attribute.name()))
+            }
+        }
+    }
+}
+
+/// Whether a rule is one of the attribute's, or one for values of its syntax (RFC 4512 §4.1.4).
+fn applies(rule: MatchingRule, attribute: &AttributeType) -> bool {
+    [attribute.equality, attribute.ordering, attribute.substrings].contains(&Some(rule))
+        || attribute.syntax == rule.syntax()
+}
+
+impl Test {
+    fn equality(schema: &Schema, attribute: &AttributeType, value: &Bytes) -> Option<Self> {
+        let rule = attribute.equality?;
+        let normal = schema.normalize_by(rule, value).ok()?.into();
+        Some(Self::Equality { rule, given: value.clone(), normal })
+    }
+
+    fn ordering(schema: &Schema, rule: MatchingRule, value: &[u8], order: Order) -> Option<Self> {
+        let normal = schema.normalize_by(rule, value).ok()?.into();
+        Some(Self::Ordering { rule, normal, order })
+    }
+
+    fn substrings(rule: MatchingRule, parts: &Substrings) -> Option<Self> {
+        Some(Self::Substrings { rule, parts: rule.normalize_substrings(parts).ok()? })
+    }
+
+    /// A rule named in an extensible match. An ordering rule asks for values before the asserted one
+    /// (RFC 4517 §4.2.17 and others).
+    fn by_rule(schema: &Schema, rule: MatchingRule, value: &Bytes) -> Option<Self> {
+        match rule.kind() {
+            RuleKind::Ordering => Self::ordering(schema, rule, value, Order::Before),
+            RuleKind::Substrings => Self::substrings(rule, &substring_assertion(value)?),
+            RuleKind::Equality => {
+                schema.normalize_by(rule, value).ok()?;
+                Some(Self::Rule { rule, given: value.clone() })
+            }
+        }
+    }
+
+    fn is_fulfilled_by_any<'e>(
+        &self,
+        schema: &Schema,
+        values: impl Clone + Iterator<Item = &'e [u8]>,
+    ) -> bool {
+        // What is spelt as it is asserted needs no rule; among several values that saves normalising those before it.
+        let is_spelt = match self {
+            Self::Equality { given, .. } => values.clone().any(|value| value == given),
+            _ => false,
+        };
+        is_spelt || values.into_iter().any(|value| self.is_fulfilled_by(schema, value))
+    }
+
+    fn is_fulfilled_by(&self, schema: &Schema, value: &[u8]) -> bool {
+        match self {
+            Self::Present => true,
+            Self::Equality { rule, normal, .. } => {
+                schema.normalize_by(*rule, value).is_ok_and(|value| *value == **normal)
+            }
+            Self::Ordering { rule, normal, order } => {
+                schema.normalize_by(*rule, value).is_ok_and(|value| match order {
+                    Order::AtOrAfter => *value >= **normal,
+                    Order::AtOrBefore => *value <= **normal,
+                    Order::Before => *value < **normal,
+                })
+            }
+            Self::Substrings { rule, parts } => {
+                let value = schema.normalize_by(*rule, value);
+                value.is_ok_and(|value| MatchingRule::has_substrings(&value, parts))
+            }
+            Self::Rule { rule, given } => schema.matches(*rule, value, given).unwrap_or(false),
+        }
+    }
+}
+
+/// `SubstringAssertion` (RFC 4517 §3.3.30): parts between `*`, in which `\2A` and `\5C` stand for `*` and `\`.
+fn substring_assertion(value: &[u8]) -> Option<Substrings> {
+    let mut pieces = value.split(|octet| *octet == b'*').map(unescaped);
+    let initial = pieces.next()??;
+    let mut any = pieces.collect::<Option<Vec<Bytes>>>()?;
+    let last = any.pop()?;
+    any.retain(|part| !part.is_empty());
+    let some = |part: Bytes| (!part.is_empty()).then_some(part);
+    let parts = Substrings { initial: some(initial), any, last: some(last) };
+    (parts != Substrings::default()).then_some(parts)
+}
+
+fn unescaped(mut part: &[u8]) -> Option<Bytes> {
+    let mut octets = Vec::with_capacity(part.len());
+    while let [octet, rest @ ..] = part {
+        let spelt;
+        (spelt, part) = match (octet, rest) {
+            (b'\\', [b'2', b'A' | b'a', rest @ ..]) => (&b'*', rest),
+            (b'\\', [b'5', b'C' | b'c', rest @ ..]) => (&b'\\', rest),
+            (b'\\', _) => return None,
+            _ => (octet, rest),
+        };
+        octets.push(*spelt);
+    }
+    Some(octets.into())
+}

@@ -1,0 +1,373 @@
+//! What filters say of one entry.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::attribute::Attributes;
+use Truth::{False, True, Undefined};
+
+struct Person {
+    dn: Dn,
+    user: Attributes,
+    operational: Attributes,
+}
+
+impl Person {
+    fn new() -> Self {
+        let mut user = Attributes::builder();
+        user.push("objectClass", ["top", "person", "organizationalPerson", "inetOrgPerson"]);
+        user.push("cn", ["Ana  Brandt", "Brandt, Ana"]);
+        user.push("cn;lang-hr;x-y", ["Ana Brandić"]);
+        user.push("2.5.4.4", ["Brandt"]);
+        user.push("uid", ["ana.brandt"]);
+        user.push("mail", ["Ana@harbourlane.example"]);
+        user.push("telephoneNumber", ["+49 421-555 01"]);
+        user.push("manager", ["UID=kai,  OU=people,dc=harbourlane,dc=example"]);
+        user.push("description", ["a*b(c)\\d", "50 % of it"]);
+        user.push("uidNumber", ["1000"]);
+        user.push("gidNumber", ["not a number"]);
+        user.push("userPassword", ["{SSHA}x"]);
+        user.push("jpegPhoto", [b"\xff\xd8"]);
+        user.push("title", [""; 0]);
+        let mut operational = Attributes::builder();
+        operational.push("createTimestamp", ["20260301120000Z"]);
+        operational.push("entryDN", ["uid=ana.brandt,ou=people,dc=harbourlane,dc=example"]);
+        operational.push("structuralObjectClass", ["inetOrgPerson"]);
+        Self {
+            dn: "uid=ana.brandt,ou=People + l=Bremen,dc=harbourlane,dc=example".parse().unwrap(),
+            user: user.build(),
+            operational: operational.build(),
+        }
+    }
+
+    fn evaluate(&self, filter: &Filter, readable: &dyn Fn(&str) -> bool) -> Truth {
+        let segments = [self.user.as_ref(), self.operational.as_ref()];
+        Matcher::new(filter, Schema::standard()).evaluate(&self.dn, &segments, readable)
+    }
+
+    fn matches(&self, text: &str) -> Truth {
+        self.evaluate(&text.parse().unwrap(), &|_| true)
+    }
+}
+
+#[test]
+fn assertions() {
+    let person = Person::new();
+    let table: &[(&str, Truth)] = &[
+        // Names, subtypes, options.
+        ("(cn=ana brandt)", True),
+        ("(CN=  ANA   Brandt )", True),
+        ("(commonName=ana brandt)", True),
+        ("(2.5.4.3=ana brandt)", True),
+        ("(name=ana brandt)", True),
+        ("(name=brandt)", True),
+        ("(sn=brandt)", True),
+        ("(surname=brandt)", True),
+        ("(cn=brandt)", False),
+        ("(cn=ana brandić)", True),
+        ("(cn=ANA BRANDIĆ)", True),
+        ("(cn;lang-hr=ana brandić)", True),
+        ("(cn;LANG-HR=ana brandić)", True),
+        ("(cn;x-y;lang-hr=ana brandić)", True),
+        ("(name;lang-hr=ana brandić)", True),
+        ("(cn;lang-hr=ana brandt)", False),
+        ("(cn;lang-de=ana brandt)", False),
+        ("(cn;lang=ana brandić)", False),
+        ("(nosuch=x)", Undefined),
+        ("(nosuch=*)", Undefined),
+        ("(cn;lang-hr=*)", True),
+        ("(cn;lang-de=*)", False),
+        ("(cn=*)", True),
+        ("(title=*)", False),
+        ("(street=*)", False),
+        ("(entryDN=*)", True),
+        // Object classes by name and OID; superclasses are what the entry lists.
+        ("(objectClass=person)", True),
+        ("(objectClass=PERSON)", True),
+        ("(objectClass=2.5.6.6)", True),
+        ("(objectClass=groupOfNames)", False),
+        ("(objectClass=*)", True),
+        ("(structuralObjectClass=2.16.840.1.113730.3.2.2)", True),
+        ("(structuralObjectClass=person)", False),
+        // By the attribute's rule.
+        ("(mail=ana@HARBOURLANE.example)", True),
+        ("(telephoneNumber=+494215550 1)", True),
+        ("(manager=uid=Kai,ou=People,DC=harbourlane,dc=example)", True),
+        ("(manager=0.9.2342.19200300.100.1.1=kai,ou=people,dc=harbourlane,dc=example)", True),
+        ("(manager=uid=kai)", False),
+        ("(manager=kai)", Undefined),
+        ("(entryDN=UID=ana.brandt,ou=people,dc=harbourlane,dc=example)", True),
+        ("(uidNumber=1000)", True),
+        ("(uidNumber=1e3)", Undefined),
+        ("(userPassword={SSHA}x)", True),
+        ("(userPassword={ssha}x)", False),
+        ("(cn~=ANA BRANDT)", True),
+        ("(cn~=ana brant)", False),
+        // No equality rule.
+        (r"(jpegPhoto=\ff\d8)", Undefined),
+        ("(jpegPhoto=*)", True),
+        // A value that does not fit its syntax fulfils nothing.
+        ("(gidNumber=1)", False),
+        ("(gidNumber>=0)", False),
+        ("(gidNumber=*)", True),
+        // Order.
+        ("(uidNumber>=999)", True),
+        ("(uidNumber>=1000)", True),
+        ("(uidNumber>=1001)", False),
+        ("(uidNumber<=1000)", True),
+        ("(uidNumber<=999)", False),
+        ("(uidNumber<=-5)", False),
+        ("(createTimestamp>=20260101000000Z)", True),
+        ("(createTimestamp<=20260101000000Z)", False),
+        ("(createTimestamp>=202603011300+0100)", True),
+        ("(createTimestamp<=202603011300+0100)", True),
+        ("(createTimestamp>=yesterday)", Undefined),
+        ("(mail>=a)", Undefined),
+        // Parts.
+        ("(cn=ana*)", True),
+        ("(cn=*brandt)", True),
+        ("(cn=A*r*ND*t)", True),
+        ("(cn=ana*ana*brandt)", False),
+        ("(cn=*ana b*)", True),
+        ("(cn=*andić)", True),
+        ("(name=*lane*)", False),
+        ("(mail=*@harbourlane.example)", True),
+        ("(telephoneNumber=+49421*)", True),
+        (r"(description=a\2ab\28c\29\5cd)", True),
+        (r"(description=*\2ab*)", True),
+        (r"(description=*\2ac*)", False),
+        ("(uidNumber=1*)", Undefined),
+        ("(manager=uid=kai*)", Undefined),
+    ];
+    for (text, want) in table {
+        assert_eq!(person.matches(text), *want, "{text}");
+    }
+}
+
+#[test]
+fn extensible_matches() {
+    let person = Person::new();
+    let table: &[(&str, Truth)] = &[
+        ("(cn:caseExactMatch:=Ana Brandt)", True),
+        ("(cn:caseExactMatch:=ana brandt)", False),
+        ("(cn:CASEexactMATCH:=Ana Brandt)", True),
+        ("(cn:2.5.13.5:=Ana Brandt)", True),
+        ("(cn:=ana brandt)", True),
+        ("(cn:noSuchMatch:=Ana Brandt)", Undefined),
+        ("(nosuch:caseExactMatch:=x)", Undefined),
+        ("(jpegPhoto:=x)", Undefined),
+        ("(jpegPhoto:octetStringMatch:=x)", False),
+        // Values of the name.
+        ("(ou:=people)", False),
+        ("(ou:dn:=people)", True),
+        ("(l:dn:=bremen)", True),
+        ("(dc:dn:=example)", True),
+        ("(dc:dn:=com)", False),
+        ("(name:dn:=people)", True),
+        ("(dc:dn:caseExactIA5Match:=Example)", False),
+        // Every attribute the rule applies to.
+        ("(:caseIgnoreMatch:=ANA.BRANDT)", True),
+        ("(:caseIgnoreMatch:=people)", False),
+        ("(:dn:caseIgnoreMatch:=people)", True),
+        ("(:caseExactMatch:=ANA.BRANDT)", False),
+        ("(:caseExactMatch:=ana.brandt)", True),
+        ("(:distinguishedNameMatch:=uid=kai,ou=people,dc=harbourlane,dc=example)", True),
+        ("(:distinguishedNameMatch:=kai)", Undefined),
+        ("(:integerMatch:=1000)", True),
+        ("(:integerMatch:=1001)", False),
+        ("(:objectIdentifierMatch:=2.5.6.6)", True),
+        // Bits.
+        ("(uidNumber:1.2.840.113556.1.4.803:=1000)", True),
+        ("(uidNumber:1.2.840.113556.1.4.803:=8)", True),
+        ("(uidNumber:1.2.840.113556.1.4.803:=9)", False),
+        ("(uidNumber:1.2.840.113556.1.4.804:=9)", True),
+        ("(uidNumber:1.2.840.113556.1.4.804:=1)", False),
+        ("(uidNumber:1.2.840.113556.1.4.804:=x)", Undefined),
+        // A rule of order asks for what comes before.
+        ("(uidNumber:integerOrderingMatch:=1001)", True),
+        ("(uidNumber:integerOrderingMatch:=1000)", False),
+        (r"(cn:caseIgnoreSubstringsMatch:=ana\2abr\2a)", True),
+        (r"(cn:caseIgnoreSubstringsMatch:=\2aAN)", False),
+        (r"(description:caseExactSubstringsMatch:=a\5c2Ab\2a\5c5Cd)", True),
+        (r"(description:caseExactSubstringsMatch:=a\5cb\2a)", Undefined),
+        ("(cn:caseIgnoreSubstringsMatch:=ana)", Undefined),
+    ];
+    for (text, want) in table {
+        // `*` cannot stand for itself in an extensible match.
+        assert_eq!(person.matches(text), *want, "{text}");
+    }
+}
+
+#[test]
+fn three_valued_lists() {
+    let person = Person::new();
+    let leaf = |truth| match truth {
+        True => "(uid=ana.brandt)",
+        False => "(uid=kai)",
+        Undefined => "(nosuch=x)",
+    };
+    let all = [True, False, Undefined];
+    for first in all {
+        let not = match first {
+            True => False,
+            False => True,
+            Undefined => Undefined,
+        };
+        assert_eq!(person.matches(&format!("(!{})", leaf(first))), not);
+        for second in all {
+            let (one, two) = (leaf(first), leaf(second));
+            let and = match (first, second) {
+                (False, _) | (_, False) => False,
+                (True, True) => True,
+                _ => Undefined,
+            };
+            let or = match (first, second) {
+                (True, _) | (_, True) => True,
+                (False, False) => False,
+                _ => Undefined,
+            };
+            assert_eq!(person.matches(&format!("(&{one}{two})")), and, "(&{one}{two})");
+            assert_eq!(person.matches(&format!("(|{one}{two})")), or, "(|{one}{two})");
+            assert_eq!(person.matches(&format!("(&(|{one})(!(!{two})))")), and);
+            assert_eq!(person.matches(&format!("(|(&{one}(&))(|(|){two}))")), or);
+        }
+    }
+    assert_eq!(person.matches("(&)"), True);
+    assert_eq!(person.matches("(|)"), False);
+    assert_eq!(person.matches("(!(&))"), False);
+    assert_eq!(person.matches("(&(|)(&))"), False);
+    assert_eq!(person.matches("(&(&)(!(|)))"), True);
+}
+
+#[test]
+fn a_decided_list_is_left() {
+    let person = Person::new();
+    let seen = std::cell::RefCell::new(Vec::new());
+    let readable = |name: &str| {
+        seen.borrow_mut().push(name.to_owned());
+        true
+    };
+    let filter = "(&(uid=ana.brandt)(|(cn=ana brandt)(sn=x))(uid=kai)(mail=*))".parse().unwrap();
+    assert_eq!(person.evaluate(&filter, &readable), False);
+    assert_eq!(*seen.borrow(), ["uid", "cn", "uid"]);
+}
+
+#[test]
+fn what_may_not_be_read_cannot_be_told() {
+    let person = Person::new();
+    let readable = |name: &str| name != "userPassword" && name != "cn";
+    let matches = |text: &str| person.evaluate(&text.parse().unwrap(), &readable);
+    let table: &[(&str, Truth)] = &[
+        ("(userPassword=*)", Undefined),
+        ("(userPassword={SSHA}x)", Undefined),
+        ("(!(userPassword=*))", Undefined),
+        ("(!(2.5.4.35=*))", Undefined),
+        ("(commonName=ana brandt)", Undefined),
+        ("(cn;lang-hr=*)", Undefined),
+        ("(cn:dn:=ana brandt)", Undefined),
+        // Found only through what it is a subtype of, it is not there.
+        ("(name=ana brandt)", False),
+        ("(name=brandt)", True),
+        ("(:caseIgnoreMatch:=ana brandt)", False),
+        ("(:octetStringMatch:={SSHA}x)", False),
+    ];
+    for (text, want) in table {
+        assert_eq!(matches(text), *want, "{text}");
+    }
+    // The same of an entry without the attribute: the answers do not differ.
+    let bare = Person { user: Attributes::default(), ..Person::new() };
+    assert_eq!(bare.evaluate(&"(!(userPassword=*))".parse().unwrap(), &readable), Undefined);
+    assert_eq!(bare.evaluate(&"(userPassword=*)".parse().unwrap(), &readable), Undefined);
+}
+
+#[test]
+fn only_dn_matches_look_at_the_name() {
+    let looks = |text: &str| Matcher::new(&text.parse().unwrap(), Schema::standard()).looks_at_name();
+    assert!(!looks("(&(ou=people)(cn:caseExactMatch:=x))"));
+    assert!(looks("(&(ou:dn:=people)(cn=x))"));
+    assert!(!looks("(nosuch:dn:=people)"));
+}
+
+#[test]
+fn a_thousand_levels_cost_no_stack() {
+    let person = Person::new();
+    let deep = |open: &str, leaf: &str| format!("{}{leaf}{}", open.repeat(999), ")".repeat(999));
+    let table = [
+        (deep("(!", "(uid=kai)"), True),
+        (deep("(&", "(uid=ana.brandt)"), True),
+        (deep("(|(uid=kai)", "(nosuch=*)"), Undefined),
+        (deep("(&(uid=ana.brandt)", "(uid=kai)"), False),
+    ];
+    // Made ready here: only the filters are the small stack's matter.
+    let _ = Schema::standard();
+    let test = move || {
+        for (text, want) in table {
+            assert_eq!(person.matches(&text), want, "{text:.20}");
+        }
+    };
+    std::thread::Builder::new().stack_size(64 << 10).spawn(test).unwrap().join().unwrap();
+}
+
+#[test]
+fn many_leaves_are_made_ready_at_linear_cost() {
+    let leaf = |number| Filter::present(format!("name;x{number}").parse().unwrap());
+    let filter = Filter::or((0..50_000).map(leaf));
+    let matcher = Matcher::new(&filter, Schema::standard());
+    assert_eq!(matcher.evaluate(&Dn::root(), &[], &|_| true), False);
+}
+
+#[test]
+fn matchers_go_where_searches_go() {
+    fn shared<T: Send + Sync>(_: &T) {}
+
+    shared(&Matcher::new(&Filter::any(), Schema::standard()));
+}
+
+/// The plain definition, by recursion, of what lists mean.
+fn meaning(nodes: &mut std::slice::Iter<'_, Node>, leaf: &dyn Fn(&Node) -> Truth) -> Truth {
+    let node = nodes.next().unwrap();
+    let mut children: Vec<Truth> = Vec::new();
+    for _ in 0..node.children() {
+        children.push(meaning(nodes, leaf));
+    }
+    let (absorbing, neutral) = match node {
+        Node::And { .. } => (False, True),
+        Node::Or { .. } => (True, False),
+        Node::Not => {
+            return match children[0] {
+                True => False,
+                False => True,
+                Undefined => Undefined,
+            };
+        }
+        other => return leaf(other),
+    };
+    if children.contains(&absorbing) {
+        absorbing
+    } else if children.contains(&Undefined) {
+        Undefined
+    } else {
+        neutral
+    }
+}
+
+fn lists() -> impl Strategy<Value = Filter> {
+    let leaf = proptest::sample::select(&["(uid=ana.brandt)", "(uid=kai)", "(nosuch=x)", "(&)", "(|)"][..])
+        .prop_map(|text| text.parse::<Filter>().unwrap());
+    leaf.prop_recursive(5, 40, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Filter::and),
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Filter::or),
+            inner.prop_map(Filter::not),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn lists_mean_what_they_should(filter in lists()) {
+        let person = Person::new();
+        let leaf = |node: &Node| person.evaluate(&Filter::leaf(node.clone()).unwrap(), &|_| true);
+        prop_assert_eq!(person.evaluate(&filter, &|_| true), meaning(&mut filter.nodes().iter(), &leaf));
+    }
+}

@@ -1,0 +1,176 @@
+//! Sockets that listen: TCP addresses and Unix sockets, from LDAP URLs.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use flext_ldap_directory::{External, Peer, PeerAddress, Protection};
+use flext_ldap_proto::url::{LdapUrl, Scheme};
+use socket2::{Domain, SockAddr, SockRef, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::{StartError, stream::Socket};
+
+/// Connections the kernel holds until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// One socket that listens.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    kind: Kind,
+    /// Whether a connection starts with a TLS handshake.
+    pub(crate) tls: bool,
+    /// The address as it turned out: with the port the system chose.
+    pub(crate) url: LdapUrl,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener, #[expect(dead_code, reason = "unlinks the socket when dropped")] SocketFile),
+}
+
+impl Listener {
+    /// Listens where `url` says. Unix sockets get the file mode `mode`.
+    pub(crate) async fn bind(url: &LdapUrl, mode: u32) -> Result<Self, StartError> {
+        if !url.dn.as_str().is_empty()
+            || url.scope.is_some()
+            || url.filter.is_some()
+            || !url.attributes.selectors().is_empty()
+            || !url.extensions.is_empty()
+        {
+            return Err(StartError::NotAnAddress(url.clone().into()));
+        }
+        let failed = |source| StartError::Listen { url: url.clone().into(), source };
+        let mut actual = url.clone();
+        let kind = match url.scheme {
+            Scheme::Ldapi => {
+                if url.host.is_empty() {
+                    return Err(StartError::NotAnAddress(url.clone().into()));
+                }
+                let path = PathBuf::from(&url.host);
+                remove_stale(&path)?;
+                let (listener, file) = bind_unix(&path, mode).map_err(failed)?;
+                Kind::Unix(listener, file)
+            }
+            Scheme::Ldap | Scheme::Ldaps => {
+                let listener = bind_tcp(&url.host, url.port()).await.map_err(failed)?;
+                actual.explicit_port = Some(listener.local_addr().map_err(failed)?.port());
+                Kind::Tcp(listener)
+            }
+            _ => return Err(StartError::NotAnAddress(url.clone().into())),
+        };
+        Ok(Self { kind, tls: url.scheme == Scheme::Ldaps, url: actual })
+    }
+
+    /// The next connection and what its transport tells of the peer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: if it does not resolve, no connection is lost.
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match &self.kind {
+            Kind::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                SockRef::from(&stream).set_keepalive(true)?;
+                // A mapped address (RFC 4291 §2.5.5.2) is an IPv4 peer of a socket for both.
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                let protection = if self.tls { Protection::Tls } else { Protection::Clear };
+                let peer = Peer { address: PeerAddress::Tcp(address), protection, external: None };
+                Ok((Socket::Tcp(stream), peer))
+            }
+            Kind::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let credentials = stream.peer_cred()?;
+                let external = External::UnixUser { uid: credentials.uid(), gid: credentials.gid() };
+                let peer = Peer {
+                    address: PeerAddress::Unix,
+                    protection: Protection::Local,
+                    external: Some(external),
+                };
+                Ok((Socket::Unix(stream), peer))
+            }
+        }
+    }
+}
+
+/// Listens on the first address of `host` that can be had; without a host on all, of both families where there are.
+async fn bind_tcp(host: &str, port: u16) -> io::Result<TcpListener> {
+    if !host.is_empty() {
+        return TcpListener::bind((host, port)).await;
+    }
+    match bind_both_families(port) {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        // No IPv6 here.
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+    }
+}
+
+fn bind_both_families(port: u16) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(Domain::IPV6, Type::STREAM, None)?;
+    socket.set_only_v6(false)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Nobody can connect before `listen`, so there is no moment at which the socket has another mode than `mode`.
+fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile::new(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok((UnixListener::from_std(socket.into())?, file))
+}
+
+/// Removes a socket that a process left behind: one that refuses connections.
+fn remove_stale(path: &Path) -> Result<(), StartError> {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return Ok(()); // Nothing there, or what is wrong will show when the socket is bound.
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(StartError::NotASocket(path.to_owned()));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            // If it cannot be removed, binding says why.
+            let _ = fs::remove_file(path);
+            Ok(())
+        }
+        _ => Err(StartError::SocketInUse(path.to_owned())),
+    }
+}
+
+/// The file of a Unix socket; unlinked when dropped, unless another one stands there by then.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        if ours && let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the socket was not removed");
+        }
+    }
+}
