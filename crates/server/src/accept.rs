@@ -159,7 +159,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    fn new(mut stop: watch::Receiver<Option<Instant>>) -> Self {
+    pub(crate) fn new(mut stop: watch::Receiver<Option<Instant>>) -> Self {
         let told = Box::pin(async move {
             match stop.wait_for(Option::is_some).await {
                 Ok(until) => until.unwrap_or_else(Instant::now),
