@@ -31,6 +31,7 @@ mod root_dse;
 mod search;
 mod selection;
 mod subject;
+pub mod subjects;
 mod value;
 
 use std::time::Duration;
@@ -133,7 +134,6 @@ async fn run_area(area: &str, start: impl Future<Output = Result<Subject>>) -> R
             failures.push(format!("--- {area}::{}\n{error:#}\n", check.name));
         }
     }
-    subject.close().await;
     if failures.is_empty() {
         return Ok(());
     }
@@ -151,7 +151,5 @@ async fn run_check(area: &str, check: &Check, subject: &Subject) -> Result<()> {
         let bench = Bench::prepare(subject, &format!("{area}-{}", check.name.replace('_', "-"))).await?;
         (check.run)(&bench).await
     };
-    tokio::time::timeout(PATIENCE, whole)
-        .await
-        .with_context(|| format!("not over within {PATIENCE:?}"))?
+    tokio::time::timeout(PATIENCE, whole).await.with_context(|| format!("not over within {PATIENCE:?}"))?
 }

@@ -66,7 +66,11 @@ async fn others_write_nothing(bench: &Bench<'_>) -> Result<()> {
         }
     }
     rows.same("nothing was done", bench.find("(title=before)").await?, vec!["ada".to_owned()]);
-    rows.same("nothing was added", bench.find("(objectClass=person)").await?, ["ada", "ben"].map(str::to_owned).to_vec());
+    rows.same(
+        "nothing was added",
+        bench.find("(objectClass=person)").await?,
+        ["ada", "ben"].map(str::to_owned).to_vec(),
+    );
     rows.finish()
 }
 
@@ -74,9 +78,12 @@ async fn passwords_are_not_read(bench: &Bench<'_>) -> Result<()> {
     let (ben, nobody) = two_people(bench).await?;
     let mut rows = Rows::new();
     for (who, conversation) in [("ben", &ben), ("nobody", &nobody)] {
-        for selection in [&["userPassword"][..], &["*", "+"], &["2.5.4.35"], &["@person"], &["userPassword;x-a", "*"]] {
+        for selection in
+            [&["userPassword"][..], &["*", "+"], &["2.5.4.35"], &["@person"], &["userPassword;x-a", "*"]]
+        {
             let search = Search::new(bench.dn("cn=ada")?, Scope::Base, Filter::any());
-            let entries = conversation.entries(search.attributes(selection.iter().collect::<Selection>())).await?;
+            let entries =
+                conversation.entries(search.attributes(selection.iter().collect::<Selection>())).await?;
             let seen = entries.iter().any(|entry| {
                 entry.attributes().iter().any(|attribute| {
                     let name = attribute.description().to_ascii_lowercase();
@@ -118,16 +125,21 @@ async fn passwords_are_not_guessed_by_filters(bench: &Bench<'_>) -> Result<()> {
 
 /// Read-entry controls obey the same rights as a search.
 async fn passwords_are_not_read_from_changes(bench: &Bench<'_>) -> Result<()> {
-    use flext_ldap_directory::proto::{ber::Reader, control::{ControlValue as _, PostRead, ReadEntry}, message::Limits};
+    use flext_ldap_directory::proto::{
+        ber::Reader,
+        control::{ControlValue as _, PostRead, ReadEntry},
+        message::Limits,
+    };
     let (ben, _) = two_people(bench).await?;
     let modify = bench.modify("cn=ben", &[(Replace, "userPassword", &["lead line"])])?;
     let outcome = ben.outcome_with(modify, &PostRead(["userPassword", "cn"].into())).await?;
     same("the change", outcome.result.code, ResultCode::SUCCESS)?;
     for control in outcome.controls.iter().filter(|control| control.oid == PostRead::OID) {
         let value = control.value.clone().unwrap_or_default();
-        let ReadEntry(entry) = ReadEntry::decode(&mut Reader::new(value), &Limits::DEFAULT)?;
+        let ReadEntry(entry) = ReadEntry::decode(&mut Reader::new(&value), &Limits::DEFAULT)?;
         ensure!(
-            entry.attributes().get("userPassword").is_none() || bench.takes(super::Freedom::OwnPasswordIsReadable),
+            entry.attributes().get("userPassword").is_none()
+                || bench.takes(super::Freedom::OwnPasswordIsReadable),
             "the password came back"
         );
     }

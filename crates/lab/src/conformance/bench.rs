@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use flext_ldap_directory::{
-    Actor, BindReply, BindStep, Deadline, Directory as _, DirectoryExt as _, Operation, Outcome, Request, Session,
+    Actor, BindReply, BindStep, Deadline, Directory as _, DirectoryExt as _, Operation, Outcome, Request,
+    Session,
     proto::{
         attribute::{AttributeDescription, Attributes, AttributesRef, Selection},
         control::ControlValue,
@@ -56,7 +57,8 @@ impl<'a> Bench<'a> {
         let (dn, password) = subject.administrator();
         admin.bind(dn.as_str(), password.clone()).await.context("the administrator cannot bind")?;
         let home = subject.suffix().child(&Rdn::new(&"ou".parse()?, name.as_bytes()));
-        let entry = Add::new(home.clone(), attributes(&format!("objectClass: organizationalUnit\nou: {name}")));
+        let entry =
+            Add::new(home.clone(), attributes(&format!("objectClass: organizationalUnit\nou: {name}")));
         admin.done(entry).await.context("cannot add the entry of the check")?;
         Ok(Self { subject, home, admin })
     }
@@ -79,7 +81,8 @@ impl<'a> Bench<'a> {
 
     /// A name below home; home itself for an empty one.
     pub(super) fn dn(&self, relative: &str) -> Result<Dn> {
-        let text = if relative.is_empty() { self.home.to_string() } else { format!("{relative},{}", self.home) };
+        let text =
+            if relative.is_empty() { self.home.to_string() } else { format!("{relative},{}", self.home) };
         text.parse().with_context(|| format!("not a name: {text}"))
     }
 
@@ -157,7 +160,8 @@ impl<'a> Bench<'a> {
 
     /// Whether there is an entry of this name below home.
     pub(super) async fn exists(&self, relative: &str) -> Result<bool> {
-        let search = Search::new(self.dn(relative)?, Scope::Base, Filter::any()).attributes(Selection::none());
+        let search =
+            Search::new(self.dn(relative)?, Scope::Base, Filter::any()).attributes(Selection::none());
         match self.admin.code(search).await? {
             ResultCode::SUCCESS => Ok(true),
             ResultCode::NO_SUCH_OBJECT => Ok(false),
@@ -216,7 +220,11 @@ impl Conversation {
     }
 
     /// The answer to an operation with a critical control.
-    pub(super) async fn outcome_with<C: ControlValue>(&self, op: impl Operation, control: &C) -> Result<Outcome> {
+    pub(super) async fn outcome_with<C: ControlValue>(
+        &self,
+        op: impl Operation,
+        control: &C,
+    ) -> Result<Outcome> {
         Ok(self.session.call(self.request(op).critical(control).into_any()).outcome().await?)
     }
 
@@ -290,7 +298,7 @@ pub(super) fn wanted(lines: &str) -> Contents {
 pub(super) fn attributes(lines: &str) -> Attributes {
     let mut collected: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in lines.lines().filter(|line| !line.is_empty()) {
-        let (name, value) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
+        let (name, value) = line.split_once(": ").unwrap_or_else(|| (line.trim_end_matches(':'), ""));
         match collected.iter_mut().find(|(known, _)| *known == name) {
             Some((_, values)) => values.push(value),
             None => collected.push((name, vec![value])),

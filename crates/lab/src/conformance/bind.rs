@@ -103,7 +103,9 @@ async fn both_empty_is_anonymous(bench: &Bench<'_>) -> Result<()> {
 async fn names_may_be_spelt_in_any_way(bench: &Bench<'_>) -> Result<()> {
     bench.add_person("Ada Byrne", "userPassword: tide gauge").await?;
     let mut rows = Rows::new();
-    for spelling in ["CN=ada byrne", "cn= Ada  Byrne ", "2.5.4.3=ADA BYRNE", r"cn=\41da\20Byrne", "commonName=Ada Byrne"] {
+    for spelling in
+        ["CN=ada byrne", "cn= Ada  Byrne ", "2.5.4.3=ADA BYRNE", r"cn=\41da\20Byrne", "commonName=Ada Byrne"]
+    {
         let mut conversation = bench.anonymous().await?;
         let name = format!("{spelling},{}", bench.home);
         let code = conversation.bind_code(BindStep::simple(name, "tide gauge".into())).await?;
@@ -135,7 +137,8 @@ async fn a_bind_replaces_the_one_before(bench: &Bench<'_>) -> Result<()> {
     match conversation.who_am_i().await {
         Ok(answer) => same("whoami for ada", answer, format!("dn:{}", bench.dn("cn=ada")?)),
         Err(error) => {
-            let kind = error.downcast_ref::<flext_ldap_directory::Error>().map(flext_ldap_directory::Error::kind);
+            let kind =
+                error.downcast_ref::<flext_ldap_directory::Error>().map(flext_ldap_directory::Error::kind);
             same("the refusal", kind, Some(ErrorKind::NotCarried))
         }
     }
@@ -187,7 +190,9 @@ async fn unknown_mechanisms_are_refused(bench: &Bench<'_>) -> Result<()> {
 
 async fn passwords_are_octets(bench: &Bench<'_>) -> Result<()> {
     let mut rows = Rows::new();
-    for (number, password) in ["  spaces  ", "péage", "pe\u{301}age", "a\0b", "{x}y", "日本語", "*()\\"].iter().enumerate() {
+    for (number, password) in
+        ["  spaces  ", "péage", "pe\u{301}age", "a\0b", "{x}y", "日本語", "*()\\"].iter().enumerate()
+    {
         let (cn, relative) = (format!("p{number}"), format!("cn=p{number}"));
         bench.add_person(&cn, &format!("userPassword: {password}")).await?;
         let code = |password: Secret| {
@@ -198,7 +203,11 @@ async fn passwords_are_octets(bench: &Bench<'_>) -> Result<()> {
             }
         };
         rows.same(password, code((*password).into()).await?, ResultCode::SUCCESS);
-        rows.same(format!("{password}!"), code(format!("{password}!").as_str().into()).await?, ResultCode::INVALID_CREDENTIALS);
+        rows.same(
+            format!("{password}!"),
+            code(format!("{password}!").as_str().into()).await?,
+            ResultCode::INVALID_CREDENTIALS,
+        );
     }
     rows.finish()
 }

@@ -24,7 +24,7 @@ checks![
 /// Waits for all replies at once, in an order of its own.
 async fn outcomes(replies: Vec<Reply>) -> Result<Vec<ResultCode>> {
     let mut waiting: Vec<_> = replies.into_iter().map(|reply| Some(Box::pin(reply.outcome()))).collect();
-    let mut codes = vec![None; waiting.len()];
+    let mut codes: Vec<_> = waiting.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {
         // The last first: whoever relies on the order of polling is found out.
         for (place, code) in waiting.iter_mut().zip(&mut codes).rev() {
@@ -35,7 +35,11 @@ async fn outcomes(replies: Vec<Reply>) -> Result<Vec<ResultCode>> {
                 *place = None;
             }
         }
-        if waiting.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if waiting.iter().all(Option::is_none) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     codes.into_iter().flatten().map(|code| Ok(code?)).collect()

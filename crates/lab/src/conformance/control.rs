@@ -6,7 +6,9 @@ use flext_ldap_directory::{
     Directory as _, Op, Outcome, Request,
     proto::{
         ber::Reader,
-        control::{Assertion, Control, ControlValue, ManageDsaIt, PagedResults, PostRead, PreRead, ReadEntry},
+        control::{
+            Assertion, Control, ControlValue, ManageDsaIt, PagedResults, PostRead, PreRead, ReadEntry,
+        },
         filter::Filter,
         message::{
             ChangeKind::{Add, Delete, Increment, Replace},
@@ -37,7 +39,7 @@ checks![
     manage_dsa_it_changes_nothing_for_plain_entries,
 ];
 
-const UNKNOWN: Oid = Oid::from_static("1.3.6.1.4.1.99999.3");
+const UNKNOWN: Oid = Oid::from_static("1.3.6.1.4.1.32473.3");
 
 /// One of each operation, on entries that are there.
 async fn operations(bench: &Bench<'_>, tag: &str) -> Result<Vec<(&'static str, Op)>> {
@@ -76,7 +78,11 @@ async fn unknown_critical_controls_stop_the_operation(bench: &Bench<'_>) -> Resu
         let code = ask(bench, op, vec![control]).await?.result.code;
         rows.same(name, code, ResultCode::UNAVAILABLE_CRITICAL_EXTENSION);
     }
-    rows.same("nothing was done", bench.find("(title=before)").await?, ["u1", "u2", "u3", "u4"].map(str::to_owned).to_vec());
+    rows.same(
+        "nothing was done",
+        bench.find("(title=before)").await?,
+        ["u1", "u2", "u3", "u4"].map(str::to_owned).to_vec(),
+    );
     rows.finish()
 }
 
@@ -87,7 +93,11 @@ async fn unknown_other_controls_are_ignored(bench: &Bench<'_>) -> Result<()> {
         let code = ask(bench, op, vec![control]).await?.result.code;
         rows.same(name, is_done(code), true);
     }
-    rows.same("all was done", bench.find("(title=before)").await?, ["i1", "i5", "ir"].map(str::to_owned).to_vec());
+    rows.same(
+        "all was done",
+        bench.find("(title=before)").await?,
+        ["i1", "i5", "ir"].map(str::to_owned).to_vec(),
+    );
     rows.finish()
 }
 
@@ -118,7 +128,9 @@ async fn malformed_values_are_protocol_errors(bench: &Bench<'_>) -> Result<()> {
         ("pre-read", PreRead::OID, bench.modify("", &[(Replace, "description", &["x"])])?.into()),
         ("post-read", PostRead::OID, bench.modify("", &[(Replace, "description", &["x"])])?.into()),
     ] {
-        for value in [None, Some(Bytes::from_static(b"\x30\x05\x02\x01")), Some(Bytes::from_static(b"not BER at all"))] {
+        for value in
+            [None, Some(Bytes::from_static(b"\x30\x05\x02\x01")), Some(Bytes::from_static(b"not BER at all"))]
+        {
             let control = Control { oid: oid.clone(), critical: true, value: value.clone() };
             let code = ask(bench, op.clone(), vec![control]).await?.result.code;
             rows.same(format!("{name} of {value:?}"), code, ResultCode::PROTOCOL_ERROR);
@@ -134,7 +146,11 @@ async fn assertions_guard_every_operation(bench: &Bench<'_>) -> Result<()> {
         let code = bench.admin.outcome_with(op, &no).await?.result.code;
         rows.same(format!("false, {name}"), code, ResultCode::ASSERTION_FAILED);
     }
-    rows.same("nothing was done", bench.find("(title=before)").await?, ["n1", "n2", "n3", "n4"].map(str::to_owned).to_vec());
+    rows.same(
+        "nothing was done",
+        bench.find("(title=before)").await?,
+        ["n1", "n2", "n3", "n4"].map(str::to_owned).to_vec(),
+    );
     let yes = Assertion(parsed("(&(title=before)(objectClass=person))")?);
     for (name, op) in operations(bench, "y").await? {
         let code = bench.admin.outcome_with(op, &yes).await?.result.code;
@@ -167,10 +183,10 @@ async fn assertions_are_three_valued(bench: &Bench<'_>) -> Result<()> {
 /// What a read-entry control answered.
 fn read_entry(outcome: &Outcome, oid: &Oid) -> Result<(String, Contents)> {
     let control = outcome.controls.iter().find(|control| control.oid == *oid);
-    let value = control.and_then(|control| control.value.clone()).with_context(|| {
-        format!("no answer of the control with {:?}", outcome.result)
-    })?;
-    let ReadEntry(entry) = ReadEntry::decode(&mut Reader::new(value), &Limits::DEFAULT)?;
+    let value = control
+        .and_then(|control| control.value.clone())
+        .with_context(|| format!("no answer of the control with {:?}", outcome.result))?;
+    let ReadEntry(entry) = ReadEntry::decode(&mut Reader::new(&value), &Limits::DEFAULT)?;
     Ok((entry.dn_str().to_owned(), contents(entry.attributes())))
 }
 
@@ -180,7 +196,8 @@ async fn pre_read_shows_what_was(bench: &Bench<'_>) -> Result<()> {
     let was = wanted("title: before\ncn: ada");
     let name = bench.dn("cn=ada")?.to_string();
     let mut rows = Rows::new();
-    let modify = bench.modify("cn=ada", &[(Replace, "title", &["after"]), (Add, "mail", &["a@b.example"])])?;
+    let modify =
+        bench.modify("cn=ada", &[(Replace, "title", &["after"]), (Add, "mail", &["a@b.example"])])?;
     let outcome = bench.admin.outcome_with(modify, &control).await?;
     rows.same("modify", read_entry(&outcome, &PreRead::OID)?, (name.clone(), was));
     let outcome = bench.admin.outcome_with(bench.rename("cn=ada", "cn=ben", true, None)?, &control).await?;
@@ -213,7 +230,9 @@ async fn post_read_shows_what_is(bench: &Bench<'_>) -> Result<()> {
 
 /// A counter that nobody else can count at the same time: RFC 4525 §1.
 async fn both_reads_and_an_assertion_work_together(bench: &Bench<'_>) -> Result<()> {
-    bench.add("cn=next", "objectClass: device\nobjectClass: extensibleObject\ncn: next\nuidNumber: 1000").await?;
+    bench
+        .add("cn=next", "objectClass: device\nobjectClass: extensibleObject\ncn: next\nuidNumber: 1000")
+        .await?;
     let mut rows = Rows::new();
     for number in 1000..1003 {
         let modify = bench.modify("cn=next", &[(Increment, "uidNumber", &["1"])])?;
@@ -225,7 +244,11 @@ async fn both_reads_and_an_assertion_work_together(bench: &Bench<'_>) -> Result<
             .critical(&PostRead(["uidNumber"].into()));
         let outcome = bench.admin.session.call(request.into_any()).outcome().await?;
         rows.same("before", read_entry(&outcome, &PreRead::OID)?.1, wanted(&format!("uidNumber: {number}")));
-        rows.same("after", read_entry(&outcome, &PostRead::OID)?.1, wanted(&format!("uidNumber: {}", number + 1)));
+        rows.same(
+            "after",
+            read_entry(&outcome, &PostRead::OID)?.1,
+            wanted(&format!("uidNumber: {}", number + 1)),
+        );
     }
     rows.finish()
 }

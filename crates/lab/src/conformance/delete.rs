@@ -29,7 +29,11 @@ async fn what_has_children_stays(bench: &Bench<'_>) -> Result<()> {
     bench.add("ou=a", "objectClass: organizationalUnit\nou: a").await?;
     bench.add("cn=x,ou=a", &person("x", "")).await?;
     let mut rows = Rows::new();
-    rows.same("a parent", bench.admin.code(bench.delete("ou=a")?).await?, ResultCode::NOT_ALLOWED_ON_NON_LEAF);
+    rows.same(
+        "a parent",
+        bench.admin.code(bench.delete("ou=a")?).await?,
+        ResultCode::NOT_ALLOWED_ON_NON_LEAF,
+    );
     let suffix = Delete { dn: bench.subject.suffix().clone() };
     rows.same("the suffix", bench.admin.code(suffix).await?, ResultCode::NOT_ALLOWED_ON_NON_LEAF);
     rows.same("there", bench.exists("cn=x,ou=a").await?, true);

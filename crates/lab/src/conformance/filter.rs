@@ -2,11 +2,7 @@
 
 use anyhow::Result;
 
-use super::{
-    bench::Bench,
-    checks,
-    report::Rows,
-};
+use super::{bench::Bench, checks, report::Rows};
 
 checks![
     equality_follows_the_attribute,
@@ -25,7 +21,9 @@ checks![
 /// Ada, Ben and Caro, who differ in everything a filter can ask for.
 async fn people(bench: &Bench<'_>) -> Result<()> {
     let account = |number: i64| {
-        format!("objectClass: posixAccount\nuid: u{number}\nuidNumber: {number}\ngidNumber: 5\nhomeDirectory: /home/{number}\n")
+        format!(
+            "objectClass: posixAccount\nuid: u{number}\nuidNumber: {number}\ngidNumber: 5\nhomeDirectory: /home/{number}\n"
+        )
     };
     bench
         .add_person(
@@ -51,7 +49,10 @@ async fn people(bench: &Bench<'_>) -> Result<()> {
     bench
         .add_person(
             "Caro",
-            &format!("{}sn: Ode-Lind\ndescription;lang-en: Sounder\ndescription;lang-de: Lot\ntitle: Tide", account(-3)),
+            &format!(
+                "{}sn: Ode-Lind\ndescription;lang-en: Sounder\ndescription;lang-de: Lot\ntitle: Tide",
+                account(-3)
+            ),
         )
         .await
 }

@@ -38,18 +38,38 @@ const ADA: &str = "description: one\ndescription: two\ntelephoneNumber: +1 555 0
 async fn each_kind_of_change_does_what_it_says(bench: &Bench<'_>) -> Result<()> {
     let mut rows = Rows::new();
     let table: &[(&str, &[ChangeRow<'_>], &str)] = &[
-        ("a value added", &[(Add, "description", &["three"])], "description: one\ndescription: two\ndescription: three\ntelephoneNumber: +1 555 0100"),
-        ("an attribute added", &[(Add, "title", &["Head"])], "description: one\ndescription: two\ntelephoneNumber: +1 555 0100\ntitle: Head"),
-        ("a value deleted", &[(Delete, "description", &["ONE"])], "description: two\ntelephoneNumber: +1 555 0100"),
+        (
+            "a value added",
+            &[(Add, "description", &["three"])],
+            "description: one\ndescription: two\ndescription: three\ntelephoneNumber: +1 555 0100",
+        ),
+        (
+            "an attribute added",
+            &[(Add, "title", &["Head"])],
+            "description: one\ndescription: two\ntelephoneNumber: +1 555 0100\ntitle: Head",
+        ),
+        (
+            "a value deleted",
+            &[(Delete, "description", &["ONE"])],
+            "description: two\ntelephoneNumber: +1 555 0100",
+        ),
         ("all values deleted", &[(Delete, "description", &["one", "two"])], "telephoneNumber: +1 555 0100"),
         ("an attribute deleted", &[(Delete, "description", &[])], "telephoneNumber: +1 555 0100"),
         ("by another name", &[(Delete, "2.5.4.13", &[])], "telephoneNumber: +1 555 0100"),
         ("replaced", &[(Replace, "description", &["new"])], "description: new\ntelephoneNumber: +1 555 0100"),
         ("replaced by itself", &[(Replace, "description", &["two", "one"])], ADA),
-        ("replaced by another spelling", &[(Replace, "description", &["ONE", "two"])], "description: ONE\ndescription: two\ntelephoneNumber: +1 555 0100"),
+        (
+            "replaced by another spelling",
+            &[(Replace, "description", &["ONE", "two"])],
+            "description: ONE\ndescription: two\ntelephoneNumber: +1 555 0100",
+        ),
         ("replaced by nothing", &[(Replace, "description", &[])], "telephoneNumber: +1 555 0100"),
         ("replaced by nothing, not there", &[(Replace, "title", &[])], ADA),
-        ("replaced, not there", &[(Replace, "title", &["Head"])], "description: one\ndescription: two\ntelephoneNumber: +1 555 0100\ntitle: Head"),
+        (
+            "replaced, not there",
+            &[(Replace, "title", &["Head"])],
+            "description: one\ndescription: two\ntelephoneNumber: +1 555 0100\ntitle: Head",
+        ),
     ];
     for (number, (row, changes, after)) in table.iter().enumerate() {
         let cn = format!("ada{number}");
@@ -81,7 +101,11 @@ async fn refused_changes_have_their_code(bench: &Bench<'_>) -> Result<()> {
         ("an unknown attribute deleted", (Delete, "colour", &[]), ResultCode::UNDEFINED_ATTRIBUTE_TYPE),
         ("a value of the wrong syntax", (Add, "manager", &["Ada"]), ResultCode::INVALID_ATTRIBUTE_SYNTAX),
         ("replaced by the wrong syntax", (Replace, "mail", &["ö"]), ResultCode::INVALID_ATTRIBUTE_SYNTAX),
-        ("two values where one may be", (Replace, "employeeNumber", &["1", "2"]), ResultCode::CONSTRAINT_VIOLATION),
+        (
+            "two values where one may be",
+            (Replace, "employeeNumber", &["1", "2"]),
+            ResultCode::CONSTRAINT_VIOLATION,
+        ),
     ];
     let mut rows = Rows::new();
     for (row, change, code) in table {
@@ -123,14 +147,17 @@ async fn changes_are_made_in_order(bench: &Bench<'_>) -> Result<()> {
 }
 
 async fn add_account(bench: &Bench<'_>) -> Result<()> {
-    let lines = "objectClass: device\nobjectClass: extensibleObject\ncn: box\nuidNumber: 41\ndescription: text";
+    let lines =
+        "objectClass: device\nobjectClass: extensibleObject\ncn: box\nuidNumber: 41\ndescription: text";
     bench.add("cn=box", lines).await
 }
 
 async fn increments_count(bench: &Bench<'_>) -> Result<()> {
     add_account(bench).await?;
     let mut rows = Rows::new();
-    for (by, after) in [("1", "42"), ("-2", "40"), ("-40", "0"), ("-7", "-7"), ("0", "-7"), ("2147483647", "2147483640")] {
+    for (by, after) in
+        [("1", "42"), ("-2", "40"), ("-40", "0"), ("-7", "-7"), ("0", "-7"), ("2147483647", "2147483640")]
+    {
         let modify = bench.modify("cn=box", &[(Increment, "uidNumber", &[by])])?;
         rows.same(format!("by {by}"), bench.admin.code(modify).await?, ResultCode::SUCCESS);
         let seen = bench.read_selected("cn=box", ["uidNumber"]).await?;
@@ -143,12 +170,20 @@ async fn increments_count(bench: &Bench<'_>) -> Result<()> {
 async fn increments_are_refused(bench: &Bench<'_>) -> Result<()> {
     add_account(bench).await?;
     let table: &[(&str, ChangeRow<'_>, &[ResultCode])] = &[
-        ("an attribute that is not there", (Increment, "gidNumber", &["1"]), &[ResultCode::NO_SUCH_ATTRIBUTE]),
+        (
+            "an attribute that is not there",
+            (Increment, "gidNumber", &["1"]),
+            &[ResultCode::NO_SUCH_ATTRIBUTE],
+        ),
         ("two values", (Increment, "uidNumber", &["1", "2"]), &[ResultCode::PROTOCOL_ERROR]),
         ("no value", (Increment, "uidNumber", &[]), &[ResultCode::PROTOCOL_ERROR]),
         // RFC 4525 §3: "a constraintViolation or other appropriate error".
         ("text", (Increment, "description", &["1"]), &[ResultCode::CONSTRAINT_VIOLATION]),
-        ("by text", (Increment, "uidNumber", &["one"]), &[ResultCode::INVALID_ATTRIBUTE_SYNTAX, ResultCode::CONSTRAINT_VIOLATION]),
+        (
+            "by text",
+            (Increment, "uidNumber", &["one"]),
+            &[ResultCode::INVALID_ATTRIBUTE_SYNTAX, ResultCode::CONSTRAINT_VIOLATION],
+        ),
     ];
     let mut rows = Rows::new();
     for (row, change, codes) in table {
@@ -192,13 +227,21 @@ async fn classes_can_be_added_but_not_exchanged(bench: &Bench<'_>) -> Result<()>
     let modify = bench.modify("cn=ada", account)?;
     rows.same("an auxiliary class added", bench.admin.code(modify).await?, ResultCode::SUCCESS);
     let modify = bench.modify("cn=ada", &[(Delete, "objectClass", &["posixAccount"])])?;
-    rows.same("taken away, its attributes left", bench.admin.code(modify).await?, ResultCode::OBJECT_CLASS_VIOLATION);
+    rows.same(
+        "taken away, its attributes left",
+        bench.admin.code(modify).await?,
+        ResultCode::OBJECT_CLASS_VIOLATION,
+    );
     for (row, change) in [
         ("another structural class", (Replace, "objectClass", &["top", "device", "posixAccount"][..])),
         ("a lower structural class", (Add, "objectClass", &["inetOrgPerson"])),
     ] {
         let code = bench.admin.code(bench.modify("cn=ada", &[change])?).await?;
-        rows.one_of(row, &code, &[ResultCode::OBJECT_CLASS_MODS_PROHIBITED, ResultCode::OBJECT_CLASS_VIOLATION]);
+        rows.one_of(
+            row,
+            &code,
+            &[ResultCode::OBJECT_CLASS_MODS_PROHIBITED, ResultCode::OBJECT_CLASS_VIOLATION],
+        );
     }
     let modify = bench.modify("cn=ada", &[(Delete, "objectClass", &[])])?;
     let code = bench.admin.code(modify).await?;
@@ -207,7 +250,11 @@ async fn classes_can_be_added_but_not_exchanged(bench: &Bench<'_>) -> Result<()>
         &code,
         &[ResultCode::OBJECT_CLASS_VIOLATION, ResultCode::OBJECT_CLASS_MODS_PROHIBITED],
     );
-    rows.same("found", bench.find("(&(objectClass=posixAccount)(objectClass=person))").await?, vec!["ada".to_owned()]);
+    rows.same(
+        "found",
+        bench.find("(&(objectClass=posixAccount)(objectClass=person))").await?,
+        vec!["ada".to_owned()],
+    );
     rows.finish()
 }
 
@@ -241,14 +288,20 @@ async fn stamps_tell_who_and_when(bench: &Bench<'_>) -> Result<()> {
     let mut rows = Rows::new();
     rows.same("entryUUID", after.get("entryuuid"), before.get("entryuuid"));
     rows.same("createTimestamp", after.get("createtimestamp"), before.get("createtimestamp"));
-    rows.same("creatorsName", after.get("creatorsname"), Some(&vec![bench.subject.administrator().0.to_string()]));
+    rows.same(
+        "creatorsName",
+        after.get("creatorsname"),
+        Some(&vec![bench.subject.administrator().0.to_string()]),
+    );
     rows.same("modifiersName", after.get("modifiersname"), Some(&vec![bench.dn("cn=ada")?.to_string()]));
     rows.same("entryCSN has grown", after.get("entrycsn") > before.get("entrycsn"), true);
     rows.finish()
 }
 
 async fn options_are_changed_apart(bench: &Bench<'_>) -> Result<()> {
-    bench.add_person("ada", "description: tide\ndescription;lang-de: tide\ndescription;lang-en: gauge").await?;
+    bench
+        .add_person("ada", "description: tide\ndescription;lang-de: tide\ndescription;lang-en: gauge")
+        .await?;
     let mut rows = Rows::new();
     let table: &[(ChangeRow<'_>, &str)] = &[
         ((Delete, "description;lang-en", &["gauge"]), "description: tide\ndescription;lang-de: tide"),
@@ -272,7 +325,10 @@ async fn a_missing_entry_is_named_by_how_far_the_name_matched(bench: &Bench<'_>)
 async fn the_root_cannot_be_changed(bench: &Bench<'_>) -> Result<()> {
     let modify = Modify::new(Dn::root()).change(Replace, "description".parse()?, ["x"]);
     let code = bench.admin.code(modify).await?;
-    let refusals =
-        [ResultCode::UNWILLING_TO_PERFORM, ResultCode::NO_SUCH_OBJECT, ResultCode::INSUFFICIENT_ACCESS_RIGHTS];
+    let refusals = [
+        ResultCode::UNWILLING_TO_PERFORM,
+        ResultCode::NO_SUCH_OBJECT,
+        ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+    ];
     one_of("the code", &code, &refusals)
 }

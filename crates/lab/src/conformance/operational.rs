@@ -21,14 +21,20 @@ checks![
 async fn stamps_are_set_by_an_add(bench: &Bench<'_>) -> Result<()> {
     bench.add_person("ada", "").await?;
     let seen = bench.read_selected("cn=ada", ["+"]).await?;
-    let one = |name: &str| seen.get(name).and_then(|values| values.first()).cloned().with_context(|| format!("no {name}"));
+    let one = |name: &str| {
+        seen.get(name).and_then(|values| values.first()).cloned().with_context(|| format!("no {name}"))
+    };
     let administrator = bench.subject.administrator().0.to_string();
     let mut rows = Rows::new();
     rows.same("creatorsName", one("creatorsname")?, administrator.clone());
     rows.same("modifiersName", one("modifiersname")?, administrator);
     rows.same("createTimestamp", one("createtimestamp")?, one("modifytimestamp")?);
     let stamp = one("createtimestamp")?;
-    rows.same("a UTC time in seconds", (stamp.len(), stamp.ends_with('Z'), stamp.starts_with("20")), (15, true, true));
+    rows.same(
+        "a UTC time in seconds",
+        (stamp.len(), stamp.ends_with('Z'), stamp.starts_with("20")),
+        (15, true, true),
+    );
     let csn = one("entrycsn")?;
     rows.same("the four parts of a CSN", csn.split('#').count(), 4);
     let found = bench.find(&format!("(entryUUID={})", one("entryuuid")?.to_uppercase())).await?;
@@ -78,10 +84,12 @@ async fn every_entry_has_a_uuid_of_its_own(bench: &Bench<'_>) -> Result<()> {
     for number in 0..30 {
         bench.add_person(&format!("p{number}"), "").await?;
     }
-    let entries = bench.admin.entries(bench.search("(objectClass=person)")?.attributes(["entryUUID"])).await?;
+    let entries =
+        bench.admin.entries(bench.search("(objectClass=person)")?.attributes(["entryUUID"])).await?;
     let uuids: BTreeSet<_> = entries.iter().filter_map(|entry| entry.text("entryUUID")).collect();
     ensure!(uuids.len() == 30, "{} of 30 entryUUIDs differ", uuids.len());
-    let shape = |uuid: &str| uuid.len() == 36 && uuid.bytes().all(|octet| octet == b'-' || octet.is_ascii_hexdigit());
+    let shape =
+        |uuid: &str| uuid.len() == 36 && uuid.bytes().all(|octet| octet == b'-' || octet.is_ascii_hexdigit());
     ensure!(uuids.iter().all(|uuid| shape(uuid)), "not UUIDs: {uuids:?}");
     Ok(())
 }

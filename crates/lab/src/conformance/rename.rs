@@ -107,7 +107,8 @@ async fn a_subtree_moves_whole(bench: &Bench<'_>) -> Result<()> {
     let mut rows = Rows::new();
     rows.same("entries", entries.len(), 1 + 4 * 61);
     let end = format!("ou=moved,ou=to,{}", bench.home).to_lowercase();
-    let strays: Vec<_> = entries.iter().filter(|entry| !entry.dn_str().to_lowercase().ends_with(&end)).collect();
+    let strays: Vec<_> =
+        entries.iter().filter(|entry| !entry.dn_str().to_lowercase().ends_with(&end)).collect();
     rows.same("strays", strays.len(), 0);
     rows.same("one of them", bench.exists("cn=p3-59,ou=t3,ou=moved,ou=to").await?, true);
     rows.same("its old name", bench.exists("cn=p3-59,ou=t3,ou=from").await?, false);
@@ -169,16 +170,39 @@ async fn the_schema_holds_for_names_too(bench: &Bench<'_>) -> Result<()> {
     bench.add("cn=ada", "objectClass: top\nobjectClass: person\ncn: ada\nsn: Byrne").await?;
     let mut rows = Rows::new();
     let table: &[(&str, &str, bool, &[ResultCode])] = &[
-        ("an unknown attribute", "colour=blue", false, &[ResultCode::UNDEFINED_ATTRIBUTE_TYPE, ResultCode::INVALID_DN_SYNTAX, ResultCode::NAMING_VIOLATION]),
-        ("what the class does not allow", "uid=ada", false, &[ResultCode::OBJECT_CLASS_VIOLATION, ResultCode::NAMING_VIOLATION]),
+        (
+            "an unknown attribute",
+            "colour=blue",
+            false,
+            &[
+                ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
+                ResultCode::INVALID_DN_SYNTAX,
+                ResultCode::NAMING_VIOLATION,
+            ],
+        ),
+        (
+            "what the class does not allow",
+            "uid=ada",
+            false,
+            &[ResultCode::OBJECT_CLASS_VIOLATION, ResultCode::NAMING_VIOLATION],
+        ),
         ("what the class needs is deleted", "description=x", true, &[ResultCode::OBJECT_CLASS_VIOLATION]),
-        ("a value of the wrong syntax", "seeAlso=x", false, &[ResultCode::INVALID_ATTRIBUTE_SYNTAX, ResultCode::INVALID_DN_SYNTAX]),
+        (
+            "a value of the wrong syntax",
+            "seeAlso=x",
+            false,
+            &[ResultCode::INVALID_ATTRIBUTE_SYNTAX, ResultCode::INVALID_DN_SYNTAX],
+        ),
     ];
     for (row, new, delete_old, codes) in table {
         let code = bench.admin.code(bench.rename("cn=ada", new, *delete_old, None)?).await?;
         rows.one_of(row, &code, codes);
     }
-    rows.same("the entry", bench.read("cn=ada").await?, wanted("objectClass: top\nobjectClass: person\ncn: ada\nsn: Byrne"));
+    rows.same(
+        "the entry",
+        bench.read("cn=ada").await?,
+        wanted("objectClass: top\nobjectClass: person\ncn: ada\nsn: Byrne"),
+    );
     rows.finish()
 }
 

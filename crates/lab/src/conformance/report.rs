@@ -14,6 +14,7 @@ impl Rows {
     }
 
     /// Compares one row.
+    #[expect(clippy::needless_pass_by_value, reason = "rows are written as values")]
     pub(super) fn same<T: PartialEq + Debug>(&mut self, row: impl Display, seen: T, wanted: T) {
         if seen != wanted {
             self.0.push(format!("{row}\n    seen   {}\n    wanted {}", shown(&seen), shown(&wanted)));

@@ -52,7 +52,10 @@ async fn the_root_names_what_is_served(bench: &Bench<'_>) -> Result<()> {
     has("supportedControl", &oids.map(Oid::as_str));
     has("supportedExtension", &[WhoAmI::OID.as_str(), PasswordModify::OID.as_str()]);
     // All operational attributes, attributes by class, true and false filters, modify-increment.
-    has("supportedFeatures", &["1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3", "1.3.6.1.1.14"]);
+    has(
+        "supportedFeatures",
+        &["1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3", "1.3.6.1.1.14"],
+    );
     if bench.subject.knows_its_peer() {
         has("supportedSASLMechanisms", &["EXTERNAL"]);
     }
@@ -69,9 +72,13 @@ async fn operational_attributes_come_when_asked_for(bench: &Bench<'_>) -> Result
 async fn the_root_matches_filters(bench: &Bench<'_>) -> Result<()> {
     let anonymous = bench.anonymous().await?;
     let mut rows = Rows::new();
-    for (filter, count) in
-        [("(objectClass=*)", 1), ("(&)", 1), ("(|)", 0), ("(!(objectClass=*))", 0), ("(objectClass=person)", 0)]
-    {
+    for (filter, count) in [
+        ("(objectClass=*)", 1),
+        ("(&)", 1),
+        ("(|)", 0),
+        ("(!(objectClass=*))", 0),
+        ("(objectClass=person)", 0),
+    ] {
         let found = anonymous.entries(Search::new(Dn::root(), Scope::Base, parsed(filter)?)).await?;
         rows.same(filter, found.len(), count);
     }
@@ -82,13 +89,20 @@ async fn the_subschema_is_where_entries_say(bench: &Bench<'_>) -> Result<()> {
     let of_root = root_dse(bench).await?;
     let of_home = bench.read_selected("", ["subschemaSubentry"]).await?;
     let place = |contents: &Contents| {
-        contents.get("subschemasubentry").and_then(|values| values.first()).cloned().context("no subschemaSubentry")
+        contents
+            .get("subschemasubentry")
+            .and_then(|values| values.first())
+            .cloned()
+            .context("no subschemaSubentry")
     };
     same("the subschema of home", place(&of_home)?.to_lowercase(), place(&of_root)?.to_lowercase())?;
     let schema = bench
         .anonymous()
         .await?
-        .read(place(&of_root)?.parse()?, ["objectClass", "attributeTypes", "objectClasses", "matchingRules", "ldapSyntaxes"])
+        .read(
+            place(&of_root)?.parse()?,
+            ["objectClass", "attributeTypes", "objectClasses", "matchingRules", "ldapSyntaxes"],
+        )
         .await?;
     let mut rows = Rows::new();
     for (attribute, parts) in [

@@ -54,7 +54,11 @@ async fn scopes_reach_as_far_as_they_say(bench: &Bench<'_>) -> Result<()> {
         ("cn=1,ou=a", Scope::Children, &[]),
     ] {
         let found = bench.admin.names(Search::new(bench.dn(base)?, scope, Filter::any())).await?;
-        rows.same(format!("{scope:?} of {base}"), found, wanted.iter().map(|name| (*name).to_owned()).collect());
+        rows.same(
+            format!("{scope:?} of {base}"),
+            found,
+            wanted.iter().map(|name| (*name).to_owned()).collect(),
+        );
         let people = Search::new(bench.dn(base)?, scope, "(objectClass=person)".parse()?);
         let wanted = wanted.iter().filter(|name| name.parse::<u8>().is_ok()).map(|name| (*name).to_owned());
         rows.same(format!("people, {scope:?} of {base}"), bench.admin.names(people).await?, wanted.collect());
@@ -66,8 +70,11 @@ async fn a_missing_base_is_named_by_how_far_the_name_matched(bench: &Bench<'_>) 
     tree(bench).await?;
     let mut rows = Rows::new();
     for scope in [Scope::Base, Scope::One, Scope::Subtree] {
-        for (base, matched) in [("cn=x", ""), ("cn=x,cn=1,ou=a", "cn=1,ou=a"), ("cn=x,ou=y,ou=b,ou=a", "ou=b,ou=a")] {
-            let result = bench.admin.outcome(Search::new(bench.dn(base)?, scope, Filter::any())).await?.result;
+        for (base, matched) in
+            [("cn=x", ""), ("cn=x,cn=1,ou=a", "cn=1,ou=a"), ("cn=x,ou=y,ou=b,ou=a", "ou=b,ou=a")]
+        {
+            let result =
+                bench.admin.outcome(Search::new(bench.dn(base)?, scope, Filter::any())).await?.result;
             rows.same(base, result.code, ResultCode::NO_SUCH_OBJECT);
             rows.same(base, result.matched_dn.to_lowercase(), bench.dn(matched)?.to_string().to_lowercase());
         }
@@ -121,7 +128,11 @@ async fn the_ladder_counts(bench: &Bench<'_>) -> Result<()> {
     let kind = |outcome: Result<_, flext_ldap_directory::Error>| outcome.err().map(|error| error.kind());
     rows.same("none", kind(session.search_one(ask("(cn=x)")?).await), Some(ErrorKind::NoEntry));
     rows.same("two", kind(session.search_one(ask("(|(cn=1)(cn=2))")?).await), Some(ErrorKind::MoreThanOne));
-    rows.same("three", kind(session.search_one(ask("(objectClass=person)")?).await), Some(ErrorKind::MoreThanOne));
+    rows.same(
+        "three",
+        kind(session.search_one(ask("(objectClass=person)")?).await),
+        Some(ErrorKind::MoreThanOne),
+    );
     let base = Search::new(bench.dn("cn=x")?, Scope::Base, Filter::any());
     rows.same("no base", session.search_optional(bench.admin.request(base)).await?.is_none(), true);
     rows.finish()

@@ -17,7 +17,8 @@ use super::{
 
 checks![selections_give_what_they_name, types_only_gives_no_values, stars_give_all_of_their_kind];
 
-const ADA: &str = "uid: ada\ntitle: Head\ndescription: Tide\ndescription;lang-en: Gauge\ndescription;lang-de: Pegel";
+const ADA: &str =
+    "uid: ada\ntitle: Head\ndescription: Tide\ndescription;lang-en: Gauge\ndescription;lang-de: Pegel";
 
 async fn selections_give_what_they_name(bench: &Bench<'_>) -> Result<()> {
     bench.add_person("ada", ADA).await?;
@@ -44,7 +45,10 @@ async fn selections_give_what_they_name(bench: &Bench<'_>) -> Result<()> {
         (&["@harbourThing", "uid"], "uid"),
         (&["*"], "cn description description;lang-de description;lang-en objectclass sn title uid"),
         (&["*", "cn"], "cn description description;lang-de description;lang-en objectclass sn title uid"),
-        (&["*", "entryDN"], "cn description description;lang-de description;lang-en entrydn objectclass sn title uid"),
+        (
+            &["*", "entryDN"],
+            "cn description description;lang-de description;lang-en entrydn objectclass sn title uid",
+        ),
         (&["1.1", "*"], "cn description description;lang-de description;lang-en objectclass sn title uid"),
         (&[], "cn description description;lang-de description;lang-en objectclass sn title uid"),
     ] {
@@ -68,7 +72,8 @@ fn canonical(name: &str) -> String {
 
 async fn types_only_gives_no_values(bench: &Bench<'_>) -> Result<()> {
     bench.add_person("ada", ADA).await?;
-    let mut search = Search::new(bench.dn("cn=ada")?, Scope::Base, Filter::any()).attributes(["cn", "title", "mail"]);
+    let mut search =
+        Search::new(bench.dn("cn=ada")?, Scope::Base, Filter::any()).attributes(["cn", "title", "mail"]);
     search.types_only = true;
     let entries = bench.admin.entries(search).await?;
     let seen: Vec<Contents> = entries.iter().map(|entry| contents(entry.attributes())).collect();
@@ -81,10 +86,18 @@ async fn stars_give_all_of_their_kind(bench: &Bench<'_>) -> Result<()> {
     let mut rows = Rows::new();
     rows.same("*", bench.read_selected("cn=ada", ["*"]).await?, wanted(&person("ada", ADA)));
     let operational = bench.read_selected("cn=ada", ["+"]).await?;
-    for name in
-        ["entryuuid", "entrydn", "createtimestamp", "modifytimestamp", "creatorsname", "modifiersname", "entrycsn",
-         "structuralobjectclass", "subschemasubentry", "hassubordinates"]
-    {
+    for name in [
+        "entryuuid",
+        "entrydn",
+        "createtimestamp",
+        "modifytimestamp",
+        "creatorsname",
+        "modifiersname",
+        "entrycsn",
+        "structuralobjectclass",
+        "subschemasubentry",
+        "hassubordinates",
+    ] {
         rows.same(format!("{name} of +"), operational.get(name).map(Vec::len), Some(1));
     }
     rows.same("user attributes of +", operational.contains_key("cn"), false);

@@ -1,9 +1,9 @@
 //! What a check is run on: something that opens conversations, and what must be known to use it.
 
-use std::{any::Any, fmt};
+use std::{any::Any, fmt, sync::Arc};
 
 use flext_ldap_directory::{
-    Peer, Protection, Sessions,
+    Peer, Sessions,
     proto::{dn::Dn, secret::Secret},
 };
 
@@ -16,7 +16,7 @@ use super::{Freedom, Server};
 pub struct Subject {
     name: String,
     server: Server,
-    sessions: Box<dyn Sessions>,
+    sessions: Arc<dyn Sessions>,
     peer: Peer,
     suffix: Dn,
     administrator: (Dn, Secret),
@@ -39,12 +39,18 @@ impl Subject {
         Self {
             name: name.into(),
             server,
-            sessions: Box::new(sessions),
+            sessions: Arc::new(sessions),
             peer,
             suffix,
             administrator,
             _keep: Box::new(keep),
         }
+    }
+
+    /// The same with its sessions wrapped.
+    pub(super) fn map_sessions(mut self, wrap: impl FnOnce(Arc<dyn Sessions>) -> Arc<dyn Sessions>) -> Self {
+        self.sessions = wrap(self.sessions);
+        self
     }
 
     pub(super) fn name(&self) -> &str {
@@ -75,11 +81,6 @@ impl Subject {
     /// Whether the transport tells the server who its peer is, so that SASL EXTERNAL works.
     pub(super) const fn knows_its_peer(&self) -> bool {
         self.peer.external.is_some()
-    }
-
-    /// Whether nobody can listen in.
-    pub(super) const fn is_protected(&self) -> bool {
-        !matches!(self.peer.protection, Protection::Clear)
     }
 }
 

@@ -77,13 +77,15 @@ async fn add_device(bench: &Bench<'_>, cn: &str, attribute: &str, values: &[&[u8
 }
 
 async fn entry(bench: &Bench<'_>, cn: &str, attribute: &str) -> Result<Entry> {
-    let search = Search::new(bench.dn(&format!("cn={cn}"))?, Scope::Base, Filter::any()).attributes([attribute]);
+    let search =
+        Search::new(bench.dn(&format!("cn={cn}"))?, Scope::Base, Filter::any()).attributes([attribute]);
     Ok(bench.admin.session.search_one(bench.admin.request(search)).await?)
 }
 
 async fn binary_values_are_kept(bench: &Bench<'_>) -> Result<()> {
     let every: Vec<u8> = (0..=255).collect();
-    let table: &[(&str, &[u8])] = &[("every", &every), ("zeros", &[0; 64]), ("newlines", b"\r\n\n\r"), ("one", &[0xff])];
+    let table: &[(&str, &[u8])] =
+        &[("every", &every), ("zeros", &[0; 64]), ("newlines", b"\r\n\n\r"), ("one", &[0xff])];
     let mut rows = Rows::new();
     for (cn, octets) in table {
         rows.same(cn, add_device(bench, cn, "jpegPhoto", &[octets]).await?, ResultCode::SUCCESS);
@@ -117,7 +119,11 @@ async fn text_beyond_ascii_is_kept(bench: &Bench<'_>) -> Result<()> {
     .enumerate()
     {
         let cn = format!("t{number}");
-        rows.same(format!("{text:?}"), add_device(bench, &cn, "description", &[text.as_bytes()]).await?, ResultCode::SUCCESS);
+        rows.same(
+            format!("{text:?}"),
+            add_device(bench, &cn, "description", &[text.as_bytes()]).await?,
+            ResultCode::SUCCESS,
+        );
         if bench.exists(&format!("cn={cn}")).await? {
             let seen = entry(bench, &cn, "description").await?.text("description").map(str::to_owned);
             rows.same(format!("{text:?}"), seen, Some((*text).to_owned()));
@@ -145,18 +151,27 @@ async fn what_is_not_utf8_is_refused(bench: &Bench<'_>) -> Result<()> {
 }
 
 async fn a_large_value_is_kept(bench: &Bench<'_>) -> Result<()> {
-    let large: Vec<u8> = (0..1_u32 << 20).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let large: Vec<u8> =
+        (0..1_u32 << 20).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     same("the add", add_device(bench, "photo", "jpegPhoto", &[&large]).await?, ResultCode::SUCCESS)?;
     let seen = entry(bench, "photo", "jpegPhoto").await?;
     let photo = seen.attributes().get("jpegPhoto").context("no jpegPhoto")?;
     ensure!(photo.first() == Some(&large), "the megabyte came back changed");
     let without = entry(bench, "photo", "cn").await?;
     ensure!(without.attributes().get("jpegPhoto").is_none(), "the megabyte came unasked");
-    let change = Change { kind: ChangeKind::Replace, attribute: "jpegPhoto".parse()?, values: vec![b"\xff\xd8".to_vec().into()] };
+    let change = Change {
+        kind: ChangeKind::Replace,
+        attribute: "jpegPhoto".parse()?,
+        values: vec![b"\xff\xd8".to_vec().into()],
+    };
     let modify = Modify { dn: bench.dn("cn=photo")?, changes: vec![change] };
     same("the modify", bench.admin.code(modify).await?, ResultCode::SUCCESS)?;
     let seen = entry(bench, "photo", "jpegPhoto").await?;
-    same("small again", seen.attributes().get("jpegPhoto").and_then(|photo| photo.first().map(<[u8]>::len)), Some(2))
+    same(
+        "small again",
+        seen.attributes().get("jpegPhoto").and_then(|photo| photo.first().map(<[u8]>::len)),
+        Some(2),
+    )
 }
 
 /// A group of thousands: added to, taken from, asked for one member.
@@ -175,11 +190,18 @@ async fn an_attribute_of_thousands_of_values_works(bench: &Bench<'_>) -> Result<
     };
     let change = |kind, values: Vec<String>| {
         let values = values.into_iter().map(|value| value.into_bytes().into()).collect();
-        anyhow::Ok(Modify { dn: dn.clone(), changes: vec![Change { kind, attribute: "member".parse()?, values }] })
+        anyhow::Ok(Modify {
+            dn: dn.clone(),
+            changes: vec![Change { kind, attribute: "member".parse()?, values }],
+        })
     };
     let mut rows = Rows::new();
     rows.same("members", count().await?, MEMBERS);
-    rows.same("one more", bench.admin.code(change(ChangeKind::Add, vec![member(MEMBERS)])?).await?, ResultCode::SUCCESS);
+    rows.same(
+        "one more",
+        bench.admin.code(change(ChangeKind::Add, vec![member(MEMBERS)])?).await?,
+        ResultCode::SUCCESS,
+    );
     let again = change(ChangeKind::Add, vec![member(17).to_uppercase()])?;
     rows.same("one again", bench.admin.code(again).await?, ResultCode::ATTRIBUTE_OR_VALUE_EXISTS);
     let fewer = change(ChangeKind::Delete, (0..100).map(member).collect())?;
@@ -190,7 +212,11 @@ async fn an_attribute_of_thousands_of_values_works(bench: &Bench<'_>) -> Result<
     for (number, there) in [(17, false), (100, true), (MEMBERS, true), (MEMBERS + 1, false)] {
         let found = bench.find(&format!("(member={})", member(number).to_lowercase())).await?;
         rows.same(format!("found by member {number}"), !found.is_empty(), there);
-        let compare = Compare { dn: dn.clone(), attribute: "member".parse()?, value: member(number).into_bytes().into() };
+        let compare = Compare {
+            dn: dn.clone(),
+            attribute: "member".parse()?,
+            value: member(number).into_bytes().into(),
+        };
         let wanted = if there { ResultCode::COMPARE_TRUE } else { ResultCode::COMPARE_FALSE };
         rows.same(format!("compared with member {number}"), bench.admin.code(compare).await?, wanted);
     }
@@ -207,7 +233,8 @@ async fn the_value_seen_is_the_value_given(bench: &Bench<'_>) -> Result<()> {
     let mut rows = Rows::new();
     for (number, value) in AWKWARD.iter().enumerate() {
         let filter = Filter::equality(description.clone(), *value);
-        for (row, filter) in [("built", filter.clone()), ("printed and parsed", parsed(&filter.to_string())?)] {
+        for (row, filter) in [("built", filter.clone()), ("printed and parsed", parsed(&filter.to_string())?)]
+        {
             let found = bench.admin.names(Search::new(bench.home.clone(), Scope::Subtree, filter)).await?;
             rows.same(format!("{row}: {value:?}"), found, vec![format!("v{number}")]);
         }
