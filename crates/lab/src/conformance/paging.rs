@@ -127,7 +127,7 @@ async fn a_foreign_cookie_is_refused(bench: &Bench<'_>) -> Result<()> {
     for (row, cookie) in [
         ("of another conversation", cookie(&outcome)?),
         ("made up", Bytes::from_static(b"no cookie of yours")),
-        ("empty of meaning", Bytes::from_static(&[0; 8])),
+        ("of eight octets", Bytes::from_static(&[0xee; 8])),
     ] {
         let (found, outcome) = page(&other, all_people(bench)?, 3, cookie).await?;
         rows.same(format!("entries for a cookie {row}"), found, vec![]);
