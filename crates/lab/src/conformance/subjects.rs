@@ -13,7 +13,6 @@ use flext_ldap_directory::{
     proto::{
         dn::Dn,
         message::Add,
-        schema::Schema,
         secret::Secret,
         url::{LdapUrl, Scheme},
     },
@@ -28,11 +27,6 @@ use crate::{Authority, Content, DEFAULT_SUFFIX, Slapd, SlapdOptions};
 /// The entry of the suffix.
 const SUFFIX_ENTRY: &str =
     "objectClass: dcObject\nobjectClass: organization\no: Harbour Lane\ndc: harbourlane";
-
-/// Definitions that both servers load besides their own: those of slapd's packages order no integer.
-const SCHEMA: &str = "attributetype ( 1.3.6.1.4.1.32473.2 NAME 'harbourDepth' DESC 'Draught allowed, in feet' \
-                      EQUALITY integerMatch ORDERING integerOrderingMatch \
-                      SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 )";
 
 /// The password of the embedded directory's administrator.
 const PASSWORD: &str = "harbour-master";
@@ -90,7 +84,6 @@ pub async fn layers(transport: Transport) -> Result<Subject> {
 pub async fn slapd(transport: Transport) -> Result<Subject> {
     let slapd = Slapd::start(SlapdOptions {
         content: Content::Text(format!("dn: {DEFAULT_SUFFIX}\n{SUFFIX_ENTRY}\n")),
-        global_lines: vec![SCHEMA.to_owned()],
         // The suite asks for more than the 500 entries that slapd gives by default.
         size_limit: Some(100_000),
         log_operations: false,
@@ -110,13 +103,9 @@ pub async fn slapd(transport: Transport) -> Result<Subject> {
 /// The embedded store, in memory, with the suffix entry. Whoever connects may read.
 async fn open_store() -> Result<Store> {
     let (administrator, password) = administrator()?;
-    let mut schema = Schema::standard().to_builder();
-    schema.add_openldap(SCHEMA);
-    let schema = schema.build().map_err(|errors| anyhow!("the schema of the suite: {errors:?}"))?;
     let store = Store::open(
         StoreOptions::memory()
             .suffix(suffix()?)
-            .schema(Arc::new(schema))
             .administrator(administrator, password)
             .peer_administrator(nix::unistd::geteuid().as_raw())
             .policy(Arc::new(StandardPolicy::default().anonymous_read())),
