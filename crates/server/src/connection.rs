@@ -169,7 +169,8 @@ async fn farewell(mut stream: Stream) {
     let _ = timeout(time, async {
         stream.shutdown().await?;
         let mut discarded = 0;
-        let mut buffer = [0; 4096];
+        // Not on the stack: every connection's task would carry it.
+        let mut buffer = vec![0; 4096];
         while discarded < octets {
             match stream.read(&mut buffer).await? {
                 0 => break,

@@ -12,11 +12,31 @@
 //!
 //! There is no socket here and no protocol framing; that is the listener's.
 
+mod backend;
+mod clock;
+mod context;
+mod controls;
+mod credentials;
 mod export;
+mod extended;
+mod hashing;
 mod import;
+mod index;
+mod modify;
 mod options;
+mod page;
+mod plan;
 mod policy;
+mod project;
+mod read;
+mod row;
+mod search;
+mod session;
+mod special;
 mod store;
+mod tables;
+mod write;
+mod writer;
 
 pub use self::{
     export::ExportOptions,
