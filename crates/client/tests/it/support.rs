@@ -30,6 +30,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+const LIMITS: Limits = Limits::DEFAULT.with_message(64 << 20);
 pub(crate) const SUFFIX: &str = "dc=harbourlane,dc=example";
 
 /// Listens on a port of its own.
@@ -83,13 +84,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// The next request, or `None` at the end of the stream (a reset is an end too).
     pub(crate) async fn next(&mut self) -> Option<(MessageId, Message, Controls)> {
         loop {
-            if let Some(length) = frame_length(&self.inbox, 64 << 20).unwrap()
+            if let Some(length) = frame_length(&self.inbox, LIMITS.message).unwrap()
                 && length <= self.inbox.len()
             {
-                let envelope =
-                    Envelope::decode(self.inbox.split_to(length).freeze(), &Limits::DEFAULT).unwrap();
-                let request = envelope.request(&Limits::DEFAULT).unwrap();
-                return Some((envelope.id, request, envelope.controls(&Limits::DEFAULT).unwrap()));
+                let envelope = Envelope::decode(self.inbox.split_to(length).freeze(), &LIMITS).unwrap();
+                let request = envelope.request(&LIMITS).unwrap();
+                return Some((envelope.id, request, envelope.controls(&LIMITS).unwrap()));
             }
             if self.stream.read_buf(&mut self.inbox).await.unwrap_or(0) == 0 {
                 return None;
