@@ -55,7 +55,7 @@ pub(crate) const WAYS: [Way; 4] = [Way::Plain, Way::StartTls, Way::Ldaps, Way::L
 impl Target {
     /// Our directory and slapd.
     pub(crate) fn both() -> [Self; 2] {
-        [Self::slapd(), Self::slapd()]
+        [Self::slapd(), Self::ours()]
     }
 
     pub(crate) fn ours() -> Self {
