@@ -1,1 +1,53 @@
-//! An LDAP client: one multiplexed connection over TCP, TLS, StartTLS and Unix sockets
+//! An LDAP client: one multiplexed connection over TCP, TLS, StartTLS or a Unix socket.
+//!
+//! A [`Connector`] knows how to reach a server: its addresses, what protects the way there, who to be. It opens
+//! [`Connection`]s. A connection is a [`Directory`] that answers any number of operations at once, and a [`Session`]
+//! that can be bound; the typed operations are those of [`DirectoryExt`] and [`SessionExt`].
+//!
+//! ```no_run
+//! use flext_ldap_client::{Connector, Credentials, TlsOptions};
+//! use flext_ldap_directory::{
+//!     Actor, DirectoryExt, Request,
+//!     proto::message::{Scope, Search},
+//! };
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let connector = Connector::builder()
+//!     .start_tls(TlsOptions::new().ca_file("/etc/ssl/harbourlane.pem"))
+//!     .address("ldap.harbourlane.example", 389)
+//!     .credentials(Credentials::simple("cn=reader,dc=harbourlane,dc=example", "a password"))
+//!     .build()?;
+//! let connection = connector.connect().await?;
+//! let people = Search::new("dc=harbourlane,dc=example".parse()?, Scope::Subtree, "(objectClass=person)".parse()?);
+//! let mut entries = connection.search(Request::new(people, Actor::Service));
+//! while let Some(entry) = entries.next().await? {
+//!     println!("{}", entry.dn_str());
+//! }
+//! connection.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! There is no pool, no retry and no reconnecting here: a connection that is lost stays lost, and says so.
+//!
+//! [`Directory`]: flext_ldap_directory::Directory
+//! [`DirectoryExt`]: flext_ldap_directory::DirectoryExt
+//! [`Session`]: flext_ldap_directory::Session
+//! [`SessionExt`]: flext_ldap_directory::SessionExt
+
+mod connection;
+mod connector;
+mod credentials;
+mod dial;
+mod ending;
+mod exposure;
+mod start_tls;
+mod tls;
+mod transport;
+
+pub use self::{
+    connection::Connection,
+    connector::{Connector, ConnectorBuilder, WantsSecurity},
+    credentials::Credentials,
+    tls::TlsOptions,
+};

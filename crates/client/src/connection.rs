@@ -1,0 +1,347 @@
+//! The connection: a handle that anyone may ask, and the task behind it that owns the socket.
+
+mod inbox;
+mod operation;
+mod outbox;
+mod slot;
+mod table;
+mod task;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use flext_ldap_directory::{
+    Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, DirectoryExt, Error, ErrorKind, Identity,
+    Reply, Request, Session,
+    proto::{
+        message::{Authentication, BindRequest, Limits, Request as Message},
+        result::ResultCode,
+    },
+};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use self::{
+    operation::Operation,
+    task::{Command, Task},
+};
+use crate::{credentials, ending::Ending, exposure::Exposure, transport::Transport};
+
+/// One connection to a server: any number of operations at once, answers matched by message id.
+///
+/// Opened by [`Connector::connect`](crate::Connector::connect). Share it behind an [`Arc`]; binding needs it alone.
+///
+/// # Actors
+///
+/// A connection acts with the rights it was bound with. It carries [`Actor::Service`] always, [`Actor::User`] when
+/// that is who its own last bind made it, and [`Actor::Anonymous`] when nobody is bound. Any other actor is refused
+/// with [`ErrorKind::NotCarried`], and nothing is sent.
+///
+/// # An unread search holds back its neighbours
+///
+/// What arrives for a search waits until its caller reads it, up to a bound
+/// ([`ConnectorBuilder::unread`](crate::ConnectorBuilder::unread), 1 MiB). At the bound the connection is not read any
+/// more, so that memory does not grow, and the answers to all its other operations wait too; those that run into their
+/// deadline meanwhile say so. Read a search to its end, drop it, or give it a connection of its own.
+///
+/// # The end
+///
+/// [`close`](Self::close) says goodbye and waits until all is over. Dropping the handle does the same without waiting.
+/// Operations in flight then end with [`ErrorKind::Closed`].
+pub struct Connection {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    /// Dropping it tells the task to end.
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    bound: Bound,
+    exposure: Exposure,
+}
+
+/// What one connection may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) limits: Limits,
+    pub(crate) in_flight: usize,
+    pub(crate) unread: usize,
+}
+
+impl Bounds {
+    pub(crate) const MOST_IN_FLIGHT: usize = 4096;
+    pub(crate) const DEFAULT: Self = Self { limits: Limits::DEFAULT, in_flight: 1024, unread: 1 << 20 };
+}
+
+/// What handle, replies and task all see.
+#[derive(Debug)]
+struct Shared {
+    /// What messages call the server.
+    server: String,
+    /// One permit per operation in flight.
+    permits: Arc<Semaphore>,
+    /// Set once, before the queue of commands closes.
+    ending: OnceLock<Ending>,
+    /// Octets received and not read by their callers.
+    unread: AtomicUsize,
+    /// Answers that came after their operation was given up.
+    late: AtomicU64,
+    /// Whether an unread search keeps the connection from being read.
+    held_back: AtomicBool,
+}
+
+/// Who the server takes this connection for.
+enum Bound {
+    Anonymous,
+    User(Identity),
+    /// A bind is under way, or was given up before it was sent.
+    Unclear,
+    /// A SASL exchange waits for its next step.
+    HalfWay,
+}
+
+impl Connection {
+    pub(crate) fn start(transport: Transport, server: String, exposure: Exposure, bounds: Bounds) -> Self {
+        let shared = Arc::new(Shared {
+            server,
+            permits: Arc::new(Semaphore::new(bounds.in_flight)),
+            ending: OnceLock::new(),
+            unread: AtomicUsize::new(0),
+            late: AtomicU64::new(0),
+            held_back: AtomicBool::new(false),
+        });
+        // An operation in flight has at most its call and one later word of its caller in the queue; the rest is for
+        // words about operations that ended meanwhile. So there is always room for those who hold a permit.
+        let (commands, queue) = mpsc::channel(bounds.in_flight.saturating_mul(4));
+        let (stop, stopped) = oneshot::channel();
+        let task = Task::new(transport, queue, stopped, Arc::clone(&shared), bounds);
+        Self {
+            commands,
+            shared,
+            stop: Mutex::new(Some(stop)),
+            task: tokio::sync::Mutex::new(Some(tokio::spawn(task.run()))),
+            bound: Bound::Anonymous,
+            exposure,
+        }
+    }
+
+    /// Who the server takes this connection for, or `None` in the middle of a SASL exchange and after a bind that was
+    /// given up.
+    #[must_use]
+    pub fn actor(&self) -> Option<Actor> {
+        match &self.bound {
+            Bound::Anonymous => Some(Actor::Anonymous),
+            Bound::User(identity) => Some(Actor::User(identity.clone())),
+            Bound::Unclear | Bound::HalfWay => None,
+        }
+    }
+
+    /// Whether nobody on the way can listen: TLS, a Unix socket, or the loopback interface.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.exposure == Exposure::Guarded
+    }
+
+    /// Whether the connection has ended, for whatever reason.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.ending.get().is_some()
+    }
+
+    /// Waits until the connection ends, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: it changes nothing.
+    pub async fn closed(&self) -> Error {
+        self.commands.closed().await;
+        self.shared.error_later()
+    }
+
+    /// Says goodbye (unbind, RFC 4511 §4.3; with TLS its close_notify), and waits until the connection's task has
+    /// ended: at most two seconds where the server does not take what is left to say.
+    ///
+    /// Operations in flight end with [`ErrorKind::Closed`]. Closing again does nothing more.
+    ///
+    /// # Cancel safety
+    ///
+    /// The connection is closed as soon as this is first polled; dropping the future only ends the waiting.
+    pub async fn close(&self) {
+        drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut task = self.task.lock().await;
+        if let Some(handle) = task.as_mut() {
+            // The task ends in no other way than by returning, unless its runtime is shut down under it.
+            if let Err(error) = handle.await {
+                tracing::debug!(server = self.shared.server, %error, "connection task did not end by itself");
+            }
+            *task = None;
+        }
+    }
+
+    /// Octets received for searches and not read by their callers yet.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.shared.unread.load(Ordering::Relaxed)
+    }
+
+    /// Answers that came after their operation was abandoned, timed out or done. They were dropped.
+    #[must_use]
+    pub fn late_answers(&self) -> u64 {
+        self.shared.late.load(Ordering::Relaxed)
+    }
+
+    fn carries(&self, actor: &Actor) -> Result<(), Error> {
+        let refusal = match (actor, &self.bound) {
+            (_, Bound::HalfWay) => {
+                return Err(Error::new(
+                    ErrorKind::Misuse,
+                    "a SASL exchange waits for its next step: finish the bind, or bind anew",
+                ));
+            }
+            (Actor::Service, _) | (Actor::Anonymous, Bound::Anonymous) => return Ok(()),
+            (Actor::User(one), Bound::User(other)) if one == other => return Ok(()),
+            (Actor::Anonymous, _) => {
+                "this connection is bound, so it cannot act for somebody anonymous: open another"
+            }
+            (Actor::User(_), _) => "this connection is not bound as this user: open another and bind it",
+        };
+        Err(Error::new(ErrorKind::NotCarried, refusal))
+    }
+
+    /// One step of a bind, on the wire.
+    async fn bind_on_wire(&mut self, step: BindStep, by: Deadline) -> Result<BindReply, Error> {
+        credentials::check(&step)?;
+        self.exposure.check_bind(&step)?;
+        let (name, mechanism, message, controls) = match step {
+            BindStep::Simple { name, password, controls } => {
+                let authentication = Authentication::Simple(password);
+                let message = BindRequest { version: 3, name: name.clone(), authentication };
+                (name, None, message, controls)
+            }
+            BindStep::Sasl { mechanism, credentials, controls } => {
+                let authentication = Authentication::Sasl { mechanism: mechanism.clone(), credentials };
+                (
+                    String::new(),
+                    Some(mechanism),
+                    BindRequest { version: 3, name: String::new(), authentication },
+                    controls,
+                )
+            }
+            _ => return Err(Error::new(ErrorKind::Misuse, "a kind of bind this client does not know")),
+        };
+        let before = std::mem::replace(&mut self.bound, Bound::Unclear);
+        let bind = Operation::bind(self, Message::Bind(message), controls, by);
+        let mut outcome = match Reply::events(bind).outcome().await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // What was never sent changed nothing.
+                if error.applied() == flext_ldap_directory::Applied::No {
+                    self.bound = before;
+                }
+                return Err(error);
+            }
+        };
+        let credentials = outcome.value.take();
+        match outcome.result.code {
+            ResultCode::SUCCESS => {
+                let actor = match mechanism {
+                    None => named(name),
+                    Some(mechanism) => self.ask_identity(&mechanism, by).await?,
+                };
+                self.bound = match &actor {
+                    Actor::User(identity) => Bound::User(identity.clone()),
+                    Actor::Service | Actor::Anonymous => Bound::Anonymous,
+                };
+                Ok(BindReply::Done { actor, outcome, credentials })
+            }
+            ResultCode::SASL_BIND_IN_PROGRESS if mechanism.is_some() => {
+                self.bound = Bound::HalfWay;
+                Ok(BindReply::Continue { credentials, outcome })
+            }
+            _ => {
+                // A refused bind leaves the connection anonymous (RFC 4511 §4.2.1).
+                self.bound = Bound::Anonymous;
+                Ok(BindReply::Refused(outcome))
+            }
+        }
+    }
+
+    /// Who a SASL bind has made this connection: what Who Am I says (RFC 4532). Where the server does not offer it,
+    /// the identity is `sasl:` and the mechanism, which no directory gives out.
+    async fn ask_identity(&self, mechanism: &str, by: Deadline) -> Result<Actor, Error> {
+        use flext_ldap_directory::proto::extended::{ExtendedOperation, WhoAmI};
+        let question = Request::new(WhoAmI.request(), Actor::Service).until(by);
+        let authorization = match self.extended::<WhoAmI>(question).await {
+            Ok(authorization) => authorization,
+            Err(error) if error.kind() == ErrorKind::Rejected => format!("sasl:{mechanism}"),
+            Err(error) => return Err(error),
+        };
+        Ok(match authorization.as_str() {
+            "" | "dn:" => Actor::Anonymous,
+            _ => Actor::User(Identity::from_successful_bind_as(authorization)),
+        })
+    }
+}
+
+/// Who a successful simple bind with this name has made a connection.
+fn named(name: String) -> Actor {
+    if name.is_empty() {
+        return Actor::Anonymous;
+    }
+    Actor::User(match name.parse() {
+        Ok(dn) => Identity::from_successful_bind(dn),
+        Err(_) => Identity::from_successful_bind_as(format!("u:{name}")),
+    })
+}
+
+impl Shared {
+    /// The error for what is asked of a connection that has ended.
+    fn error_later(&self) -> Error {
+        match self.ending.get() {
+            Some(ending) => ending.error_later(),
+            None => Error::new(ErrorKind::Closed, format!("the connection to {} is ending", self.server)),
+        }
+    }
+}
+
+impl Directory for Connection {
+    /// Starts at once if there is room, or else when the reply is polled and others have ended.
+    fn call(&self, request: Request) -> Reply {
+        let allowed = self.carries(&request.actor).and_then(|()| self.exposure.check_op(&request.op));
+        match allowed {
+            Ok(()) => Reply::events(Operation::call(self, request)),
+            Err(error) => Reply::ready(Err(error)),
+        }
+    }
+}
+
+impl Session for Connection {
+    /// Waits until every operation in flight has ended, sends the bind alone (RFC 4511 §4.2.1), and waits for its
+    /// answer, all until `by`.
+    ///
+    /// A bind that could not be sent in time changes nothing. One that was sent and then timed out, or whose future was
+    /// dropped, ends the connection: nobody could tell who is bound.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::EmptyPassword`], [`ErrorKind::Confidentiality`] and [`ErrorKind::Misuse`] before anything is sent;
+    /// [`ErrorKind::Timeout`] and [`ErrorKind::Closed`] when no answer came. A refusal is no error, but
+    /// [`BindReply::Refused`].
+    fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
+        Box::pin(self.bind_on_wire(step, by))
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("server", &self.shared.server)
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}

@@ -1,0 +1,147 @@
+//! What has been read: octets, cut into whole messages.
+//!
+//! Each octet is looked at once, however slowly a message arrives: how long it will be is known from its header, and
+//! nothing is done until it is there. Memory grows with what has arrived, not with what a header claims.
+
+use bytes::{Bytes, BytesMut};
+use flext_ldap_directory::proto::ber::{DecodeError, frame_length};
+
+/// Octets asked for at first, and at most, in one read.
+const SMALL: usize = 8 << 10;
+const LARGE: usize = 256 << 10;
+
+#[derive(Debug)]
+pub(super) struct Inbox {
+    buffer: BytesMut,
+    /// Octets from the start that are whole messages.
+    whole: usize,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+    /// Octets the message after them must have before it is worth another look.
+    wanted: usize,
+    /// Octets to ask for in the next read.
+    read: usize,
+    limit: usize,
+}
+
+impl Inbox {
+    /// Takes messages of at most `limit` octets.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { buffer: BytesMut::new(), whole: 0, ends: Vec::new(), wanted: 0, read: SMALL, limit }
+    }
+
+    /// The buffer to read into, with room in it.
+    pub(super) fn room(&mut self) -> &mut BytesMut {
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if spare < self.read / 2 {
+            // A long message doubles the buffer each time, so copying it costs no more than receiving it.
+            self.buffer.reserve(self.read.max(self.buffer.len()).min(self.read.max(self.wanted)));
+        }
+        &mut self.buffer
+    }
+
+    /// Adapts to how much one read brought.
+    pub(super) fn learn(&mut self, octets: usize) {
+        if octets >= self.read {
+            self.read = (self.read * 2).min(LARGE);
+        } else if octets < self.read / 8 {
+            self.read = (self.read / 2).max(SMALL);
+        }
+    }
+
+    /// Finds the messages that are whole. On an error those before it can still be taken.
+    pub(super) fn cut(&mut self) -> Result<(), DecodeError> {
+        loop {
+            let rest = self.buffer.get(self.whole..).unwrap_or_default();
+            if rest.len() < self.wanted.max(1) {
+                return Ok(());
+            }
+            match frame_length(rest, self.limit)? {
+                None => {
+                    self.wanted = rest.len() + 1;
+                    return Ok(());
+                }
+                Some(length) if length <= rest.len() && length > 0 => {
+                    self.whole += length;
+                    self.ends.push(self.whole);
+                    self.wanted = 0;
+                }
+                Some(length) => {
+                    self.wanted = length.max(1);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Takes the whole messages: their octets, and where each ends.
+    pub(super) fn take(&mut self) -> Option<(Bytes, Vec<usize>)> {
+        if self.ends.is_empty() {
+            return None;
+        }
+        let octets = self.buffer.split_to(self.whole).freeze();
+        self.whole = 0;
+        Some((octets, std::mem::take(&mut self.ends)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flext_ldap_directory::proto::ber::DecodeErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn messages_are_cut_wherever_reads_end() {
+        let messages: &[&[u8]] = &[&[0x30, 0x00], &[0x30, 0x81, 0x03, 1, 2, 3], &[0x30, 0x01, 9]];
+        let all = messages.concat();
+        for step in 1..=all.len() {
+            let mut inbox = Inbox::new(100);
+            let mut found = Vec::new();
+            for piece in all.chunks(step) {
+                inbox.room().extend_from_slice(piece);
+                inbox.cut().unwrap();
+                if let Some((octets, ends)) = inbox.take() {
+                    let mut start = 0;
+                    for end in ends {
+                        found.push(octets.slice(start..end));
+                        start = end;
+                    }
+                }
+            }
+            assert_eq!(found, messages, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn what_came_before_an_error_can_be_taken() {
+        let mut inbox = Inbox::new(100);
+        inbox.room().extend_from_slice(&[0x30, 0x00, 0x31]);
+        assert_eq!(inbox.cut().unwrap_err().offset, 0);
+        assert_eq!(inbox.take().unwrap(), (Bytes::from_static(&[0x30, 0x00]), vec![2]));
+    }
+
+    #[test]
+    fn a_header_that_claims_two_gigabytes_is_refused_at_once() {
+        let mut inbox = Inbox::new(20 << 20);
+        inbox.room().extend_from_slice(&[0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]);
+        assert_eq!(inbox.cut().unwrap_err().kind, DecodeErrorKind::MessageTooLarge);
+    }
+
+    #[test]
+    fn memory_grows_with_what_arrived() {
+        let mut inbox = Inbox::new(20 << 20);
+        inbox.room().extend_from_slice(&[0x30, 0x84, 0x01, 0x00, 0x00, 0x00]);
+        let mut arrived = 6;
+        for _ in 0..2_000 {
+            inbox.room().extend_from_slice(&[0; 1_000]);
+            inbox.cut().unwrap();
+            arrived += 1_000;
+            assert!(
+                inbox.buffer.capacity() <= 4 * arrived + 4 * SMALL,
+                "{} for {arrived}",
+                inbox.buffer.capacity()
+            );
+        }
+    }
+}

@@ -1,0 +1,667 @@
+//! The task that owns the socket: writes all that is queued, reads all that is there, and hands answers out.
+//!
+//! One future, polled by one waker. Each round takes what callers have sent, writes it in one go, reads once, hands
+//! out what that read brought, and looks at the clock; it ends when a round changed nothing. Callers are woken after
+//! all locks are given back. Nothing here waits for a caller.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flext_ldap_directory::{
+    Applied, Error, ErrorKind, OpKind, Outcome,
+    proto::{
+        batch::BatchBuilder,
+        ber::Tag,
+        control::Controls,
+        extended::NOTICE_OF_DISCONNECTION,
+        message::{Envelope, Limits, MessageId, Request as Message, Response},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::{Instant, Sleep},
+};
+
+use super::{
+    Bounds, Shared,
+    inbox::Inbox,
+    operation::Kind,
+    outbox::Outbox,
+    slot::{Slot, State},
+    table::{Found, Table},
+};
+use crate::{ending::Ending, transport::Transport};
+
+/// Octets of requests gathered for one write. A request that is larger goes out alone.
+const OUTBOX: usize = 256 << 10;
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What callers tell the task.
+pub(super) enum Command {
+    /// Here is an operation.
+    Call(Box<Call>),
+    /// The caller of this operation has gone, waits again, or has read enough: look.
+    Look(Arc<Slot>),
+}
+
+/// An operation to be sent.
+pub(super) struct Call {
+    pub(super) kind: Kind,
+    pub(super) message: Message,
+    pub(super) controls: Controls,
+    pub(super) holds_secret: bool,
+    pub(super) slot: Arc<Slot>,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// The task of one connection.
+pub(super) struct Task {
+    transport: Transport,
+    commands: mpsc::Receiver<Command>,
+    stopped: oneshot::Receiver<()>,
+    shared: Arc<Shared>,
+    limits: Limits,
+    /// Octets unread of one operation from which on the connection is not read.
+    unread: usize,
+    table: Table<InFlight>,
+    unsent: VecDeque<Unsent>,
+    outbox: Outbox,
+    inbox: Inbox,
+    /// Operations that are written, or about to be.
+    on_wire: usize,
+    /// The bind on the wire: nothing else is sent until it is answered (RFC 4511 §4.2.1).
+    binding: Option<MessageId>,
+    /// Operations with too much unread.
+    full: usize,
+    timers: BTreeSet<(Instant, MessageId)>,
+    alarm: Pin<Box<Sleep>>,
+    alarm_at: Option<Instant>,
+    /// Operations for which the present read has brought items.
+    touched: Vec<MessageId>,
+    wakers: Vec<Waker>,
+    unflushed: bool,
+    /// The message ids have run out.
+    is_retiring: bool,
+}
+
+struct InFlight {
+    kind: Kind,
+    slot: Arc<Slot>,
+    /// Its entry among the timers.
+    timer: Option<Instant>,
+    is_unsent: bool,
+    is_full: bool,
+    /// Nobody reads the answer any more.
+    is_gone: bool,
+    items: Option<BatchBuilder>,
+    /// Given back when the operation is over.
+    _permit: OwnedSemaphorePermit,
+}
+
+struct Unsent {
+    id: MessageId,
+    kind: Kind,
+    message: Message,
+    controls: Controls,
+    holds_secret: bool,
+}
+
+impl Task {
+    pub(super) fn new(
+        transport: Transport,
+        commands: mpsc::Receiver<Command>,
+        stopped: oneshot::Receiver<()>,
+        shared: Arc<Shared>,
+        bounds: Bounds,
+    ) -> Self {
+        Self {
+            transport,
+            commands,
+            stopped,
+            shared,
+            limits: bounds.limits,
+            unread: bounds.unread,
+            table: Table::new(),
+            unsent: VecDeque::new(),
+            outbox: Outbox::default(),
+            inbox: Inbox::new(bounds.limits.message),
+            on_wire: 0,
+            binding: None,
+            full: 0,
+            timers: BTreeSet::new(),
+            alarm: Box::pin(tokio::time::sleep_until(Instant::now())),
+            alarm_at: None,
+            touched: Vec::new(),
+            wakers: Vec::new(),
+            unflushed: false,
+            is_retiring: false,
+        }
+    }
+
+    /// Serves the connection until it ends.
+    pub(super) async fn run(mut self) {
+        let ending = poll_fn(|cx| self.poll(cx)).await;
+        self.end(&ending);
+        if ending.polite {
+            self.say_goodbye().await;
+        }
+    }
+
+    /// Rounds, until one changes nothing.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            match self.round(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(ending) => return Poll::Ready(ending),
+            }
+        }
+    }
+
+    /// One round. Returns whether it changed anything.
+    fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        if Pin::new(&mut self.stopped).poll(cx).is_ready() {
+            return Err(Ending::by_owner(&self.shared.server));
+        }
+        let mut changed = false;
+        while let Poll::Ready(command) = self.commands.poll_recv(cx) {
+            changed = true;
+            match command {
+                Some(Command::Call(call)) => self.admit(*call),
+                Some(Command::Look(slot)) => self.look(&slot)?,
+                None => return Err(Ending::by_owner(&self.shared.server)),
+            }
+        }
+        self.write(cx)?;
+        if self.full == 0
+            && let Poll::Ready(read) = self.poll_read(cx)
+        {
+            changed = true;
+            read?;
+        }
+        changed |= self.look_at_the_clock(cx)?;
+        self.wake();
+        if self.is_retiring && self.table.len() == 0 {
+            return Err(Ending::retired(&self.shared.server));
+        }
+        Ok(changed)
+    }
+
+    fn wake(&mut self) {
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Takes an operation in: gives it an id and watches its deadline from now on.
+    fn admit(&mut self, call: Call) {
+        let Call { kind, message, controls, holds_secret, slot, permit } = call;
+        let mut state = slot.lock();
+        // A write goes on when its caller goes.
+        let is_gone = state.gone;
+        if is_gone && !kind.is_write() || is_gone && kind == Kind::Bind {
+            return;
+        }
+        let timer = state.deadline;
+        let in_flight = InFlight {
+            kind,
+            slot: Arc::clone(&slot),
+            timer: Some(timer),
+            is_unsent: true,
+            is_full: false,
+            is_gone,
+            items: None,
+            _permit: permit,
+        };
+        match self.table.insert(in_flight) {
+            Ok(id) => {
+                state.id = Some(id);
+                self.timers.insert((timer, id));
+                self.unsent.push_back(Unsent { id, kind, message, controls, holds_secret });
+            }
+            Err(_) => {
+                self.is_retiring = true;
+                state.finish(Err(Ending::retired(&self.shared.server).error_later()));
+                self.wakers.extend(state.waker());
+            }
+        }
+    }
+
+    /// Looks at an operation whose caller has done something.
+    fn look(&mut self, slot: &Slot) -> Result<(), Ending> {
+        let mut state = slot.lock();
+        state.told = false;
+        let Some(id) = state.id else { return Ok(()) };
+        let Some(operation) = self.table.get_mut(id) else { return Ok(()) };
+        if state.gone {
+            drop(state);
+            return self.caller_gone(id);
+        }
+        if operation.is_full && state.unread <= self.unread / 2 {
+            operation.is_full = false;
+            state.tell_when_below = None;
+            self.full -= 1;
+            self.shared.held_back.store(self.full > 0, Ordering::Relaxed);
+        }
+        if state.tell_when_waiting && state.standing_since.is_none() {
+            state.tell_when_waiting = false;
+            operation.timer = Some(state.deadline);
+            self.timers.insert((state.deadline, id));
+        }
+        Ok(())
+    }
+
+    fn caller_gone(&mut self, id: MessageId) -> Result<(), Ending> {
+        let Some(operation) = self.table.get_mut(id) else { return Ok(()) };
+        operation.is_gone = true;
+        match operation.kind {
+            Kind::Op(OpKind::Search | OpKind::Compare) => {
+                self.abandon(id);
+                self.forget(id);
+            }
+            Kind::Bind => {
+                if !operation.is_unsent && !self.outbox.retract(id) {
+                    return Err(Ending::half_bound(&self.shared.server));
+                }
+                self.forget(id);
+            }
+            // A write goes on; nothing it brings is kept any more.
+            Kind::Op(_) => {
+                if std::mem::take(&mut operation.is_full) {
+                    self.full -= 1;
+                    self.shared.held_back.store(self.full > 0, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the server stops working on `id` (RFC 4511 §4.11), if it may have heard of it.
+    fn abandon(&mut self, id: MessageId) {
+        let is_sent = self.table.get_mut(id).is_some_and(|operation| !operation.is_unsent);
+        if !is_sent || self.outbox.retract(id) {
+            return;
+        }
+        // Without an id left, the connection is about to end anyway.
+        if let Some(own) = self.table.spend() {
+            self.outbox
+                .push(own, false, |writer| Message::Abandon(id).encode(own, &Controls::none(), writer));
+        }
+    }
+
+    /// Ends what is in flight under `id`, without a word to its caller.
+    fn forget(&mut self, id: MessageId) -> Option<InFlight> {
+        let operation = self.table.remove(id)?;
+        if let Some(timer) = operation.timer {
+            self.timers.remove(&(timer, id));
+        }
+        if operation.is_unsent {
+            self.unsent.retain(|unsent| unsent.id != id);
+        } else {
+            self.on_wire -= 1;
+        }
+        if self.binding == Some(id) {
+            self.binding = None;
+        }
+        if operation.is_full {
+            self.full -= 1;
+            self.shared.held_back.store(self.full > 0, Ordering::Relaxed);
+        }
+        Some(operation)
+    }
+
+    /// Ends what is in flight under `id`.
+    fn finish(&mut self, id: MessageId, end: Result<Outcome, Error>) {
+        let Some(mut operation) = self.forget(id) else { return };
+        let mut state = operation.slot.lock();
+        if let Some(items) = operation.items.take()
+            && !state.gone
+        {
+            put(&mut state, items, &self.shared);
+        }
+        state.tell_when_below = None;
+        state.finish(end);
+        self.wakers.extend(state.waker());
+    }
+
+    /// Writes all that is queued, as far as the transport takes it.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+        loop {
+            self.fill_outbox();
+            let step = if !self.outbox.waiting().is_empty() {
+                Pin::new(&mut self.transport).poll_write(cx, self.outbox.waiting())
+            } else if self.unflushed {
+                Pin::new(&mut self.transport).poll_flush(cx).map_ok(|()| 0)
+            } else {
+                return Ok(());
+            };
+            match step {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) if self.outbox.waiting().is_empty() => self.unflushed = false,
+                Poll::Ready(Ok(0)) => return Err(self.write_failed(cx, io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(octets)) => {
+                    self.outbox.advance(octets);
+                    self.unflushed = true;
+                }
+                Poll::Ready(Err(error)) => return Err(self.write_failed(cx, error)),
+            }
+        }
+    }
+
+    /// The server's last words, if there are any, say more than the error of a write.
+    fn write_failed(&mut self, cx: &mut Context<'_>, error: io::Error) -> Ending {
+        if self.transport.keeps_bytes() {
+            self.outbox.suspect_all();
+        }
+        while self.full == 0 {
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(ending)) => return ending,
+                Poll::Pending => break,
+            }
+        }
+        Ending::lost(&self.shared.server, error)
+    }
+
+    fn fill_outbox(&mut self) {
+        while self.outbox.len() < OUTBOX && self.binding.is_none() {
+            let is_bind = match self.unsent.front() {
+                None => return,
+                Some(Unsent { kind: Kind::Bind, .. }) if self.on_wire > 0 => return,
+                Some(unsent) => unsent.kind == Kind::Bind,
+            };
+            let Some(Unsent { id, message, controls, holds_secret, .. }) = self.unsent.pop_front() else {
+                return;
+            };
+            let Some(operation) = self.table.get_mut(id) else { continue };
+            operation.is_unsent = false;
+            self.on_wire += 1;
+            if is_bind {
+                self.binding = Some(id);
+            }
+            self.outbox.push(id, holds_secret, |writer| message.encode(id, &controls, writer));
+        }
+    }
+
+    /// Reads once, and hands out what it brought.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        let octets = {
+            // This future keeps nothing of its own, so it can be dropped and made anew.
+            let read = std::pin::pin!(self.transport.read_buf(self.inbox.room()));
+            match std::task::ready!(read.poll(cx)) {
+                Ok(octets) => octets,
+                Err(error) => return Poll::Ready(Err(Ending::lost(&self.shared.server, error))),
+            }
+        };
+        if octets == 0 {
+            return Poll::Ready(Err(Ending::by_server(&self.shared.server)));
+        }
+        self.inbox.learn(octets);
+        let cut = self.inbox.cut();
+        let received = match self.inbox.take() {
+            Some((octets, ends)) => self.receive(&octets, &ends),
+            None => Ok(()),
+        };
+        let cut = cut.map_err(|error| Ending::malformed(&self.shared.server, error));
+        Poll::Ready(received.and(cut))
+    }
+
+    fn receive(&mut self, octets: &Bytes, ends: &[usize]) -> Result<(), Ending> {
+        let mut start = 0;
+        let received = ends.iter().try_for_each(|end| {
+            let message = std::mem::replace(&mut start, *end)..*end;
+            self.message(octets, message.start, message.end)
+        });
+        self.deliver();
+        received
+    }
+
+    fn message(&mut self, octets: &Bytes, start: usize, end: usize) -> Result<(), Ending> {
+        let server = &self.shared.server;
+        let malformed = |error| Ending::malformed(server, error);
+        let envelope = Envelope::decode(octets.slice(start..end), &self.limits).map_err(malformed)?;
+        if envelope.id == MessageId::UNSOLICITED {
+            return self.notice(&envelope);
+        }
+        let operation = match self.table.find(envelope.id) {
+            Found::InFlight(operation) if !operation.is_unsent => operation,
+            Found::Over => {
+                self.shared.late.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            Found::InFlight(_) | Found::Never => {
+                return Err(Ending::protocol(server, "an answer to a request that was never made"));
+            }
+        };
+        if is_item(operation.kind, envelope.tag) {
+            if operation.is_gone {
+                return Ok(());
+            }
+            if operation.items.is_none() {
+                self.touched.push(envelope.id);
+            }
+            let shifted = |range: std::ops::Range<usize>| range.start + start..range.end + start;
+            return operation
+                .items
+                .get_or_insert_with(|| BatchBuilder::over(octets.clone()))
+                .add(shifted(envelope.op_range()), shifted(envelope.controls_range()), &self.limits)
+                .map_err(malformed);
+        }
+        let response = envelope.response(&self.limits).map_err(malformed)?;
+        let Some(mut outcome) = outcome_of(operation.kind, response) else {
+            let what = format_args!(
+                "a wrong kind of answer to a {} (tag 0x{:02x})",
+                operation.kind.name(),
+                envelope.tag.0
+            );
+            return Err(Ending::protocol(server, what));
+        };
+        outcome.controls = envelope.controls(&self.limits).map_err(malformed)?;
+        self.finish(envelope.id, Ok(outcome));
+        Ok(())
+    }
+
+    /// A message nobody asked for (RFC 4511 §4.4). Notices other than that of disconnection are to be ignored.
+    fn notice(&self, envelope: &Envelope) -> Result<(), Ending> {
+        let server = &self.shared.server;
+        match envelope.response(&self.limits).map_err(|error| Ending::malformed(server, error))? {
+            Response::Extended(notice) if notice.oid == Some(NOTICE_OF_DISCONNECTION) => {
+                Err(Ending::notice(server, &notice))
+            }
+            Response::Extended(_) => Ok(()),
+            _ => Err(Ending::protocol(server, "an answer with message id 0")),
+        }
+    }
+
+    /// Hands out the items of one read.
+    fn deliver(&mut self) {
+        for id in self.touched.drain(..) {
+            let Some(operation) = self.table.get_mut(id) else { continue };
+            let Some(items) = operation.items.take() else { continue };
+            let mut state = operation.slot.lock();
+            if state.gone {
+                continue;
+            }
+            let unread = put(&mut state, items, &self.shared);
+            if unread >= self.unread && !operation.is_full {
+                operation.is_full = true;
+                state.tell_when_below = Some(self.unread / 2);
+                self.full += 1;
+                self.shared.held_back.store(true, Ordering::Relaxed);
+            }
+            self.wakers.extend(state.waker());
+        }
+    }
+
+    /// Ends what is late. Returns whether anything was.
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        let mut changed = false;
+        while let Some((at, id)) = self.timers.first().copied() {
+            if at <= Instant::now() {
+                self.timers.remove(&(at, id));
+                changed = true;
+                self.expire(id)?;
+                continue;
+            }
+            // An alarm that comes too early does no harm, so one that is set is left alone.
+            if self.alarm_at.is_none_or(|set| at < set) {
+                self.alarm.as_mut().reset(at);
+                self.alarm_at = Some(at);
+            }
+            match self.alarm.as_mut().poll(cx) {
+                Poll::Ready(()) => self.alarm_at = None,
+                Poll::Pending => break,
+            }
+        }
+        Ok(changed)
+    }
+
+    fn expire(&mut self, id: MessageId) -> Result<(), Ending> {
+        let Some(operation) = self.table.get_mut(id) else { return Ok(()) };
+        operation.timer = None;
+        let mut state = operation.slot.lock();
+        if state.standing_since.is_some() {
+            // The caller has something to read, so nobody waits for the server.
+            state.tell_when_waiting = true;
+            return Ok(());
+        }
+        if state.deadline > Instant::now() {
+            operation.timer = Some(state.deadline);
+            self.timers.insert((state.deadline, id));
+            return Ok(());
+        }
+        drop(state);
+        let (kind, is_unsent) = (operation.kind, operation.is_unsent);
+        let never_left = is_unsent || self.outbox.retract(id);
+        let why = match () {
+            () if self.full > 0 => {
+                "answers wait behind an unread search on this connection; read it, drop it, or give it a connection of its own"
+            }
+            () if is_unsent && kind == Kind::Bind => "operations before it have not ended",
+            () if is_unsent && self.binding.is_some() => "a bind before it has not ended",
+            () if never_left => "the server does not read what is sent to it",
+            () => "the server did not answer",
+        };
+        let applied = if never_left || !kind.is_write() { Applied::No } else { Applied::Unknown };
+        if !never_left && !kind.is_write() {
+            self.abandon(id);
+        }
+        self.finish(id, Err(self.shared.timeout(kind, why).with_applied(applied)));
+        match kind {
+            Kind::Bind if !never_left => Err(Ending::half_bound(&self.shared.server)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells everyone. Safe to call twice.
+    fn end(&mut self, ending: &Ending) {
+        if self.shared.ending.set(ending.clone()).is_err() {
+            return;
+        }
+        self.commands.close();
+        self.shared.permits.close();
+        for (id, operation) in self.table.drain() {
+            let never_left = operation.is_unsent || self.outbox.is_untouched(id);
+            let applied =
+                if never_left || !operation.kind.is_write() { Applied::No } else { Applied::Unknown };
+            let mut state = operation.slot.lock();
+            state.tell_when_below = None;
+            state.finish(Err(ending.error(applied)));
+            self.wakers.extend(state.waker());
+        }
+        self.unsent.clear();
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Call(call) = command {
+                let mut state = call.slot.lock();
+                state.finish(Err(ending.error_later()));
+                self.wakers.extend(state.waker());
+            }
+        }
+        self.wake();
+    }
+
+    /// Unbind (RFC 4511 §4.3), after the rest of what was begun.
+    async fn say_goodbye(&mut self) {
+        self.outbox.retract_all();
+        let id = self.table.spend().unwrap_or(MessageId::MAX);
+        self.outbox.push(id, false, |writer| Message::Unbind.encode(id, &Controls::none(), writer));
+        let goodbye = async {
+            self.transport.write_all(self.outbox.waiting()).await?;
+            self.transport.shutdown().await
+        };
+        let server = &self.shared.server;
+        match tokio::time::timeout(GOODBYE, goodbye).await {
+            Ok(Ok(())) => {}
+            // The connection is over either way.
+            Ok(Err(error)) => tracing::debug!(server, %error, "could not say goodbye"),
+            Err(_) => tracing::debug!(server, "the server did not take the goodbye in time"),
+        }
+    }
+}
+
+impl Drop for Task {
+    /// When the runtime is shut down under the task, nobody may wait for ever.
+    fn drop(&mut self) {
+        self.end(&Ending::runtime_gone(&self.shared.server.clone()));
+    }
+}
+
+impl Shared {
+    /// The error for an operation whose deadline has passed.
+    pub(super) fn timeout(&self, kind: Kind, why: &str) -> Error {
+        Error::new(ErrorKind::Timeout, format!("the {} on {} timed out: {why}", kind.name(), self.server))
+    }
+}
+
+/// Leaves items for their caller. Returns the octets that are unread now.
+fn put(state: &mut State, items: BatchBuilder, shared: &Shared) -> usize {
+    let batch = items.build();
+    shared.unread.fetch_add(batch.size(), Ordering::Relaxed);
+    state.put(batch)
+}
+
+/// Whether a message with this tag comes before the end of such an operation.
+fn is_item(kind: Kind, tag: Tag) -> bool {
+    const ENTRY: Tag = Tag::application_constructed(4);
+    const REFERENCE: Tag = Tag::application_constructed(19);
+    const INTERMEDIATE: Tag = Tag::application_constructed(25);
+    match kind {
+        Kind::Op(OpKind::Search) => tag == ENTRY || tag == REFERENCE || tag == INTERMEDIATE,
+        Kind::Op(_) => tag == INTERMEDIATE,
+        Kind::Bind => false,
+    }
+}
+
+/// The end of such an operation, if the answer is one.
+fn outcome_of(kind: Kind, response: Response) -> Option<Outcome> {
+    let result = match (kind, response) {
+        (Kind::Op(OpKind::Search), Response::SearchDone(result))
+        | (Kind::Op(OpKind::Compare), Response::Compare(result))
+        | (Kind::Op(OpKind::Add), Response::Add(result))
+        | (Kind::Op(OpKind::Modify), Response::Modify(result))
+        | (Kind::Op(OpKind::Delete), Response::Delete(result))
+        | (Kind::Op(OpKind::Rename), Response::Rename(result)) => result,
+        (Kind::Op(OpKind::Extended), Response::Extended(response)) => {
+            let mut outcome = Outcome::new(response.result);
+            (outcome.oid, outcome.value) = (response.oid, response.value);
+            return Some(outcome);
+        }
+        (Kind::Bind, Response::Bind(response)) => {
+            let mut outcome = Outcome::new(response.result);
+            outcome.value = response.server_credentials;
+            return Some(outcome);
+        }
+        _ => return None,
+    };
+    Some(Outcome::new(result))
+}

@@ -1,0 +1,61 @@
+//! Who a connection is to be, and the binds that must never be sent.
+
+use flext_ldap_directory::{BindStep, Error, ErrorKind, proto::secret::Secret};
+
+/// Who a new connection is bound as.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// Nobody: no bind is sent.
+    #[default]
+    Anonymous,
+    /// A name and a password (RFC 4513 §5.1.3).
+    Simple {
+        /// A DN, or what the directory takes instead (`user@example.com`).
+        name: String,
+        /// The password.
+        password: Secret,
+    },
+    /// SASL EXTERNAL (RFC 4513 §5.2.3): the client certificate, or the user of a Unix socket.
+    External,
+}
+
+impl Credentials {
+    /// A name and a password.
+    #[must_use]
+    pub fn simple(name: impl Into<String>, password: impl Into<Secret>) -> Self {
+        Self::Simple { name: name.into(), password: password.into() }
+    }
+
+    /// The bind to send, if any.
+    pub(crate) fn step(&self) -> Option<BindStep> {
+        match self {
+            Self::Anonymous => None,
+            Self::Simple { name, password } => Some(BindStep::simple(name.clone(), password.clone())),
+            Self::External => Some(BindStep::external()),
+        }
+    }
+}
+
+/// Refuses the binds that prove nothing but that servers take for success (RFC 4513 §5.1.2).
+///
+/// - A name with an empty password. A password of nothing but NUL octets counts as empty: a server that keeps strings
+///   the way C does sees an empty one. Spaces are a password like any other, and are sent.
+/// - A password with an empty name, or one of white space only, which a server may normalise to the empty name and
+///   answer with an anonymous success.
+pub(crate) fn check(step: &BindStep) -> Result<(), Error> {
+    let BindStep::Simple { name, password, .. } = step else { return Ok(()) };
+    let has_password = password.expose().iter().any(|octet| *octet != 0);
+    let has_name = !name.trim().is_empty();
+    match (has_name, has_password) {
+        (true, true) => Ok(()),
+        (false, false) if name.is_empty() && password.is_empty() => Ok(()),
+        (_, false) => Err(Error::new(
+            ErrorKind::EmptyPassword,
+            "the password is empty, and a server may take that for success: give a password, or bind anonymously",
+        )),
+        (false, true) => {
+            Err(Error::new(ErrorKind::Misuse, "a password without a name: say whose password it is"))
+        }
+    }
+}

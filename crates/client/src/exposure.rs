@@ -1,0 +1,95 @@
+//! Whether passwords may take this way (RFC 4513 §6.3.1; invariant: never in clear).
+
+use std::net::{IpAddr, SocketAddr};
+
+use flext_ldap_directory::{
+    BindStep, Error, ErrorKind, Op,
+    proto::{
+        extended::{ExtendedOperation, PasswordModify},
+        message::{Add, Modify},
+    },
+};
+
+/// Who could listen on the way to a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exposure {
+    /// Nobody: TLS, a Unix socket, the loopback interface.
+    Guarded,
+    /// Everybody between here and there.
+    Clear,
+    /// Everybody, and the caller has said that passwords may go out regardless.
+    ClearByChoice,
+}
+
+/// SASL mechanisms whose messages do not hold the password itself.
+const PROOFS: &[&str] = &["ANONYMOUS", "CRAM-MD5", "DIGEST-MD5", "EXTERNAL", "GSS-SPNEGO", "GSSAPI", "NTLM"];
+
+/// Attributes whose values are passwords in clear, as servers take them.
+const PASSWORDS: &[&str] = &["userPassword", "unicodePwd", "clearPassword", "2.5.4.35"];
+
+impl Exposure {
+    /// The exposure of clear TCP to `peer`.
+    pub(crate) fn of_clear(peer: SocketAddr, dangerous: bool) -> Self {
+        if is_loopback(peer.ip()) {
+            Self::Guarded
+        } else if dangerous {
+            Self::ClearByChoice
+        } else {
+            Self::Clear
+        }
+    }
+
+    /// Refuses a bind that would show a password.
+    pub(crate) fn check_bind(self, step: &BindStep) -> Result<(), Error> {
+        let shows = match step {
+            BindStep::Simple { password, .. } => !password.is_empty(),
+            BindStep::Sasl { mechanism, .. } => {
+                let name = mechanism.to_ascii_uppercase();
+                !(PROOFS.contains(&name.as_str()) || name.starts_with("SCRAM-") || name.starts_with("GS2-"))
+            }
+            // A kind of bind this crate does not know may hold anything.
+            _ => true,
+        };
+        self.check(shows)
+    }
+
+    /// Refuses an operation that would show a password.
+    pub(crate) fn check_op(self, op: &Op) -> Result<(), Error> {
+        // The usual case costs one comparison.
+        if self != Self::Clear { Ok(()) } else { self.check(holds_password(op)) }
+    }
+
+    fn check(self, shows_password: bool) -> Result<(), Error> {
+        if self == Self::Clear && shows_password {
+            return Err(Error::new(
+                ErrorKind::Confidentiality,
+                "the password would go out in clear: use ldaps or StartTLS, or call `dangerous_clear_passwords`",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the request holds a password in clear.
+pub(crate) fn holds_password(op: &Op) -> bool {
+    match op {
+        Op::Extended(request) => request.oid == PasswordModify::OID,
+        Op::Add(Add { attributes, .. }) => {
+            attributes.as_ref().iter().any(|attribute| is_password(attribute.description()))
+        }
+        Op::Modify(Modify { changes, .. }) => {
+            changes.iter().any(|change| is_password(change.attribute.as_str()))
+        }
+        Op::Compare(compare) => is_password(compare.attribute.as_str()),
+        Op::Search(_) | Op::Delete(_) | Op::Rename(_) => false,
+    }
+}
+
+fn is_password(description: &str) -> bool {
+    let name = description.split(';').next().unwrap_or(description);
+    PASSWORDS.iter().any(|password| password.eq_ignore_ascii_case(name))
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

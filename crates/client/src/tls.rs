@@ -1,0 +1,330 @@
+//! What protects the way to a server, and what goes wrong with it, in words (RFC 4513 §3.1.3).
+
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use flext_ldap_directory::{Error, ErrorKind, proto::secret::Secret};
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, InvalidMessage, RootCertStore,
+    SignatureScheme, WantsVerifier,
+    client::{
+        WantsClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// How TLS is done: 1.2 or newer; certificate and host name are verified.
+///
+/// Without more, servers are trusted whom the operating system trusts.
+#[derive(Clone, Default)]
+#[must_use = "hand it to `ldaps` or `start_tls`"]
+pub struct TlsOptions {
+    trust: Trust,
+    identity: Option<(Pem, Pem)>,
+    server_name: Option<String>,
+}
+
+#[derive(Clone, Default)]
+enum Trust {
+    #[default]
+    System,
+    Only(Pem),
+    Anyone,
+}
+
+/// Where PEM text is. A key among it is wiped when dropped.
+#[derive(Clone)]
+enum Pem {
+    File(PathBuf),
+    Text(Secret),
+}
+
+impl TlsOptions {
+    /// Trusts whom the operating system trusts; no client certificate.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts the certificate authorities in this PEM file, and nobody else.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.trust = Trust::Only(Pem::File(path.into()));
+        self
+    }
+
+    /// Trusts the certificate authorities in this PEM text, and nobody else.
+    pub fn ca_pem(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.trust = Trust::Only(Pem::Text(Secret::new(text)));
+        self
+    }
+
+    /// Shows this certificate chain to the server, with its private key (PKCS #8, PKCS #1 or SEC 1): PEM files.
+    pub fn client_certificate_files(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.identity = Some((Pem::File(chain.into()), Pem::File(key.into())));
+        self
+    }
+
+    /// Shows this certificate chain to the server, with its private key: PEM text.
+    pub fn client_certificate_pem(mut self, chain: impl Into<Vec<u8>>, key: Secret) -> Self {
+        self.identity = Some((Pem::Text(Secret::new(chain)), Pem::Text(key)));
+        self
+    }
+
+    /// Expects this name in the server's certificate, whatever host was connected to.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Takes any certificate from anyone: whoever is on the way can read and change everything, passwords included.
+    pub fn dangerous_accept_any_certificate(mut self) -> Self {
+        self.trust = Trust::Anyone;
+        self
+    }
+
+    /// Reads the files and settles the configuration. Nothing is read again later.
+    pub(crate) fn settle(&self) -> Result<Tls, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable("TLS cannot be set up").with_source(error))?;
+        let builder = self.trust.apply(builder, &provider)?;
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain_of = chain.certificates("client certificate")?;
+                let key =
+                    PrivateKeyDer::from_pem_slice(key.read("client key")?.expose()).map_err(|error| {
+                        unusable(format!("the client key {key} is not a private key in PEM form"))
+                            .with_source(error)
+                    })?;
+                builder.with_client_auth_cert(chain_of, key).map_err(|error| {
+                    unusable(format!("the client certificate {chain} does not go with its key"))
+                        .with_source(error)
+                })?
+            }
+        };
+        let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
+        Ok(Tls { connector: TlsConnector::from(Arc::new(config)), server_name })
+    }
+}
+
+impl Trust {
+    fn apply(
+        &self,
+        builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+        match self {
+            Self::System => builder.with_platform_verifier().map_err(|error| {
+                unusable("the certificate authorities of this system cannot be read: name a CA file instead")
+                    .with_source(error)
+            }),
+            Self::Only(pem) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in pem.certificates("CA")? {
+                    roots.add(certificate).map_err(|error| {
+                        unusable(format!("a certificate in the CA {pem} is malformed")).with_source(error)
+                    })?;
+                }
+                Ok(builder.with_root_certificates(roots))
+            }
+            Self::Anyone => {
+                let verifier = Arc::new(AcceptAnyone(Arc::clone(provider)));
+                Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
+            }
+        }
+    }
+}
+
+impl Pem {
+    fn read(&self, what: &str) -> Result<Secret, Error> {
+        match self {
+            Self::Text(text) => Ok(text.clone()),
+            Self::File(path) => std::fs::read(path).map(Secret::new).map_err(|error| {
+                unusable(format!("the {what} file {} cannot be read", path.display())).with_source(error)
+            }),
+        }
+    }
+
+    fn certificates(&self, what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let text = self.read(what)?;
+        let certificates = CertificateDer::pem_slice_iter(text.expose())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| unusable(format!("the {what} {self} is not in PEM form")).with_source(error))?;
+        if certificates.is_empty() {
+            return Err(unusable(format!("the {what} {self} holds no certificate in PEM form")));
+        }
+        Ok(certificates)
+    }
+}
+
+impl fmt::Display for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Text(_) => f.write_str("text"),
+        }
+    }
+}
+
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trust = match &self.trust {
+            Trust::System => "system".to_owned(),
+            Trust::Only(pem) => format!("CA {pem}"),
+            Trust::Anyone => "anyone".to_owned(),
+        };
+        f.debug_struct("TlsOptions")
+            .field("trust", &trust)
+            .field("client_certificate", &self.identity.as_ref().map(|(chain, _)| chain.to_string()))
+            .field("server_name", &self.server_name)
+            .finish()
+    }
+}
+
+/// A settled configuration.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    connector: TlsConnector,
+    server_name: Option<ServerName<'static>>,
+}
+
+impl Tls {
+    /// The handshake. `host` is the name the certificate must be for, `server` what messages call the server.
+    pub(crate) async fn handshake(
+        &self,
+        stream: TcpStream,
+        host: &str,
+        server: &str,
+    ) -> Result<TlsStream<TcpStream>, Error> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => parse_name(host)?,
+        };
+        self.connector.connect(name, stream).await.map_err(|error| {
+            let message = format!("no TLS with {server}: {}", explain(&error));
+            Error::new(ErrorKind::Tls, message).with_source(error)
+        })
+    }
+}
+
+fn parse_name(name: &str) -> Result<ServerName<'static>, Error> {
+    // A fully qualified name may end in a dot; names in certificates never do.
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    ServerName::try_from(bare.to_owned()).map_err(|error| {
+        unusable(format!("`{name}` is neither a host name nor an address, so no certificate can be for it"))
+            .with_source(error)
+    })
+}
+
+fn unusable(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::Misuse, message)
+}
+
+/// What went wrong in a handshake, and the mend.
+fn explain(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(refusal)) => explain_certificate(refusal),
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "the server does not speak TLS on this port: use StartTLS, or the port for ldaps".to_owned()
+        }
+        Some(rustls::Error::AlertReceived(alert)) => {
+            format!(
+                "the server refused with the alert {alert:?}: see its log, and whether it wants a client certificate"
+            )
+        }
+        Some(rustls::Error::PeerIncompatible(_)) => {
+            "the server offers nothing this client takes: TLS 1.2 or newer is needed".to_owned()
+        }
+        Some(rustls::Error::NoCertificatesPresented) => "the server showed no certificate".to_owned(),
+        Some(_) => "the server broke the rules of TLS".to_owned(),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the server closed the connection during the handshake: is TLS set up on this port?".to_owned()
+        }
+        None => "the connection was lost during the handshake".to_owned(),
+    }
+}
+
+fn explain_certificate(refusal: &CertificateError) -> String {
+    use CertificateError as Refusal;
+    match refusal {
+        Refusal::Expired | Refusal::ExpiredContext { .. } => {
+            "the server's certificate has expired: have it renewed, or check the clock of this machine"
+                .to_owned()
+        }
+        Refusal::NotValidYet | Refusal::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet: check the clock of this machine".to_owned()
+        }
+        Refusal::NotValidForName => {
+            "the server's certificate is for another name: connect to a name that is in it".to_owned()
+        }
+        Refusal::NotValidForNameContext { expected, presented } => {
+            let expected = expected.to_str();
+            if presented.is_empty() {
+                format!(
+                    "the server's certificate names no host in its subjectAltName (a common name does not count), so \
+                     it is not for `{expected}`: have one issued that does"
+                )
+            } else {
+                format!(
+                    "the server's certificate is for {}, not for `{expected}`: connect to a name that is in it",
+                    presented.join(", ")
+                )
+            }
+        }
+        Refusal::UnknownIssuer => {
+            "the server's certificate was issued by nobody this client trusts: name the CA file of its issuer"
+                .to_owned()
+        }
+        Refusal::Revoked => "the server's certificate has been revoked: have it replaced".to_owned(),
+        Refusal::InvalidPurpose | Refusal::InvalidPurposeContext { .. } => {
+            "the server's certificate is not for servers: have one issued with the purpose `serverAuth`"
+                .to_owned()
+        }
+        Refusal::BadSignature => "the server's certificate has a wrong signature".to_owned(),
+        other => format!("the server's certificate was refused: {other}"),
+    }
+}
+
+/// The verifier of [`TlsOptions::dangerous_accept_any_certificate`]. Signatures of the handshake are still verified.
+#[derive(Debug)]
+struct AcceptAnyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAnyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
