@@ -250,7 +250,7 @@ impl Connection {
         match outcome.result.code {
             ResultCode::SUCCESS => {
                 let actor = match mechanism {
-                    None => named(name),
+                    None => named(&name),
                     Some(mechanism) => self.ask_identity(&mechanism, by).await?,
                 };
                 self.bound = match &actor {
@@ -289,7 +289,7 @@ impl Connection {
 }
 
 /// Who a successful simple bind with this name has made a connection.
-fn named(name: String) -> Actor {
+fn named(name: &str) -> Actor {
     if name.is_empty() {
         return Actor::Anonymous;
     }

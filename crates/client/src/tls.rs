@@ -272,7 +272,7 @@ fn explain_certificate(refusal: &CertificateError) -> String {
             } else {
                 format!(
                     "the server's certificate is for {}, not for `{expected}`: connect to a name that is in it",
-                    presented.join(", ")
+                    presented.iter().map(|name| bare_name(name)).collect::<Vec<_>>().join(", ")
                 )
             }
         }
@@ -285,9 +285,19 @@ fn explain_certificate(refusal: &CertificateError) -> String {
             "the server's certificate is not for servers: have one issued with the purpose `serverAuth`"
                 .to_owned()
         }
-        Refusal::BadSignature => "the server's certificate has a wrong signature".to_owned(),
+        Refusal::BadSignature => {
+            "the server's certificate was signed by another than the authority this client trusts under that name: name \
+             the CA file of its issuer"
+                .to_owned()
+        }
         other => format!("the server's certificate was refused: {other}"),
     }
+}
+
+/// A name of a certificate without the kind rustls writes around it: `DnsName("host")`, `IpAddress(1.2.3.4)`.
+fn bare_name(presented: &str) -> &str {
+    let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(presented).trim_matches('"')
 }
 
 /// The verifier of [`TlsOptions::dangerous_accept_any_certificate`]. Signatures of the handshake are still verified.

@@ -209,7 +209,7 @@ impl Task {
         let mut state = slot.lock();
         // A write goes on when its caller goes.
         let is_gone = state.gone;
-        if is_gone && !kind.is_write() || is_gone && kind == Kind::Bind {
+        if is_gone && (kind == Kind::Bind || !kind.is_write()) {
             return;
         }
         let timer = state.deadline;

@@ -57,7 +57,8 @@ async fn connect_leaves_nothing_behind() {
     let mut finished = 0;
     for polls in 0..POLLS {
         let server = Server::start().await;
-        let connector = server.clear().credentials(Credentials::simple("cn=reader", "a password")).build().unwrap();
+        let connector =
+            server.clear().credentials(Credentials::simple("cn=reader", "a password")).build().unwrap();
         let peers = answering(server);
         match Cancellable::after(polls, connector.connect()).await {
             Ok(connection) => {

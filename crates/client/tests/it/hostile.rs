@@ -14,6 +14,9 @@ use flext_ldap_directory::{
 
 use crate::support::*;
 
+/// What the server answers to a search with this id.
+type Answer = Box<dyn Fn(MessageId) -> Vec<u8>>;
+
 /// The error a search ends with when the server answers with these octets, made from its id.
 async fn answered_with(octets: impl FnOnce(MessageId) -> Vec<u8>) -> String {
     let (connection, mut peer) =
@@ -36,7 +39,7 @@ async fn answered_with(octets: impl FnOnce(MessageId) -> Vec<u8>) -> String {
 #[tokio::test]
 async fn invariant_1_broken_rules_end_the_connection_with_an_error_that_names_them() {
     let never = MessageId((7 << 12) + 9);
-    let table: Vec<(&str, Box<dyn Fn(MessageId) -> Vec<u8>>, &str)> = vec![
+    let table: Vec<(&str, Answer, &str)> = vec![
         ("no message inside", Box::new(|_| vec![0x30, 0x02, 0x05, 0x00]), "malformed"),
         ("garbage", Box::new(|_| b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()), "malformed"),
         (

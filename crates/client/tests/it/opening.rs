@@ -42,7 +42,9 @@ async fn a_refused_connection_says_where_and_what_to_do() {
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert_eq!(
         error.to_string(),
-        format!("127.0.0.1:{port} refused the connection (127.0.0.1:{port}): is the server running, and is this its port?")
+        format!(
+            "127.0.0.1:{port} refused the connection (127.0.0.1:{port}): is the server running, and is this its port?"
+        )
     );
     let connector = Connector::builder().clear().socket("/nonexistent/ldapi").build().unwrap();
     let error = connector.connect().await.unwrap_err();
@@ -66,7 +68,10 @@ fn what_contradicts_itself_is_not_built() {
     let tls = TlsOptions::new;
     let table = [
         (builder().clear().build(), "no server"),
-        (builder().clear().url(&url("ldaps://ldap.harbourlane.example")).build(), "an `ldaps:` URL goes with"),
+        (
+            builder().clear().url(&url("ldaps://ldap.harbourlane.example")).build(),
+            "an `ldaps:` URL goes with",
+        ),
         (
             builder().start_tls(tls()).url(&url("ldaps://ldap.harbourlane.example")).build(),
             "an `ldaps:` URL goes with",
