@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::{
     Connection, Credentials, TlsOptions, connection::Bounds, credentials, dial, exposure::Exposure,
-    start_tls, tls::Tls, transport::Transport,
+    gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
 };
 
 /// Where OpenLDAP's server listens for `ldapi:///`.
@@ -316,7 +316,7 @@ impl Inner {
                         .with_source(error)
                 })?;
                 let exposure = Exposure::of_clear(peer, self.dangerous_clear_passwords);
-                return Ok((Transport::Tcp(stream), exposure));
+                return Ok((Transport::Tcp(GatheringTcp::new(stream)), exposure));
             }
             Security::Ldaps(tls) => tls,
             Security::StartTls(tls) => {

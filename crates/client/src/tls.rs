@@ -17,6 +17,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use crate::gather::GatheringTcp;
+
 /// How TLS is done: 1.2 or newer; certificate and host name are verified.
 ///
 /// Without more, servers are trusted whom the operating system trusts.
@@ -200,12 +202,12 @@ impl Tls {
         stream: TcpStream,
         host: &str,
         server: &str,
-    ) -> Result<TlsStream<TcpStream>, Error> {
+    ) -> Result<TlsStream<GatheringTcp>, Error> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => parse_name(host)?,
         };
-        self.connector.connect(name, stream).await.map_err(|error| {
+        self.connector.connect(name, GatheringTcp::new(stream)).await.map_err(|error| {
             let message = format!("no TLS with {server}: {}", explain(&error));
             Error::new(ErrorKind::Tls, message).with_source(error)
         })

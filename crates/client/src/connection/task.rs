@@ -43,6 +43,9 @@ use crate::{ending::Ending, transport::Transport};
 
 /// Octets of requests gathered for one write. A request that is larger goes out alone.
 const OUTBOX: usize = 256 << 10;
+/// Octets a search has brought from which on it is a bulk one, and octets a read must bring for gathering to pay.
+const BULK: usize = 64 << 10;
+const BULK_READ: usize = 4 << 10;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -104,6 +107,8 @@ struct InFlight {
     /// Nobody reads the answer any more.
     is_gone: bool,
     items: Option<BatchBuilder>,
+    /// Octets of items so far.
+    brought: usize,
     /// Given back when the operation is over.
     _permit: OwnedSemaphorePermit,
 }
@@ -182,6 +187,9 @@ impl Task {
                 None => return Err(Ending::by_owner(&self.shared.server)),
             }
         }
+        if self.table.len() != 1 {
+            self.transport.gather(false);
+        }
         self.write(cx)?;
         if self.full == 0
             && let Poll::Ready(read) = self.poll_read(cx)
@@ -221,6 +229,7 @@ impl Task {
             is_full: false,
             is_gone,
             items: None,
+            brought: 0,
             _permit: permit,
         };
         match self.table.insert(in_flight) {
@@ -422,7 +431,9 @@ impl Task {
             let message = std::mem::replace(&mut start, *end)..*end;
             self.message(octets, message.start, message.end)
         });
+        let search = self.touched.last().copied();
         self.deliver();
+        self.adapt_reading(octets.len(), search);
         received
     }
 
@@ -500,6 +511,17 @@ impl Task {
                 self.shared.held_back.store(true, Ordering::Relaxed);
             }
             self.wakers.extend(state.waker());
+        }
+    }
+
+    /// Reads in large pieces while one bulk search is alone on the connection, and eagerly otherwise.
+    fn adapt_reading(&mut self, octets: usize, search: Option<MessageId>) {
+        let is_bulk = search.and_then(|id| self.table.get_mut(id)).is_some_and(|operation| {
+            operation.brought = operation.brought.saturating_add(octets);
+            operation.kind == Kind::Op(OpKind::Search) && operation.brought >= BULK
+        });
+        if is_bulk && octets >= BULK_READ && self.table.len() == 1 {
+            self.transport.gather(true);
         }
     }
 
