@@ -36,7 +36,7 @@ pub struct LdapUrl {
     pub scheme: Scheme,
     /// The host name or address without brackets, or the socket's path for `ldapi`; empty if left out.
     pub host: String,
-    /// The port if one is given; see [`LdapUrl::port`].
+    /// The port if one is given; see [`LdapUrl::port`]. To listen on 0 takes a free port.
     pub explicit_port: Option<u16>,
     /// The base; the root if left out.
     pub dn: Dn,
@@ -177,7 +177,7 @@ fn host_and_port(authority: Part<'_>) -> Result<(String, Option<u16>), UrlError>
         return Ok((host, None));
     }
     match digits.parse() {
-        Ok(number @ 1..) if digits.bytes().all(|octet| octet.is_ascii_digit()) => Ok((host, Some(number))),
+        Ok(number) if digits.bytes().all(|octet| octet.is_ascii_digit()) => Ok((host, Some(number))),
         _ => Err(UrlError { offset: authority.offset + port_offset + 1, kind: UrlErrorKind::Port }),
     }
 }

@@ -112,6 +112,7 @@ impl Drop for Place {
 pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, stop: watch::Receiver<Option<Instant>>) {
     let mut connections = JoinSet::new();
     let mut stopped = Stop::new(stop.clone());
+    let mut refusing = false;
     let until = loop {
         tokio::select! {
             biased;
@@ -120,13 +121,17 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, stop: watch:
             accepted = listener.accept() => match accepted {
                 Ok((socket, peer)) => {
                     let Some(place) = Place::take(&shared, &peer) else {
-                        tracing::warn!("a connection was refused: too many are open");
+                        if !refusing {
+                            tracing::warn!(open = shared.open(), "connections are refused: too many are open");
+                        }
+                        refusing = true;
                         if !listener.tls {
                             // What does not fit at once is not worth waiting for.
                             let _ = socket.send_now(&notice(ResultCode::BUSY, "too many connections"));
                         }
                         continue;
                     };
+                    refusing = false;
                     let number = shared.numbers.fetch_add(1, Ordering::Relaxed) + 1;
                     let connection = Connection::new(number, peer);
                     let served = serve(shared.clone(), socket, connection, listener.tls, Stop::new(stop.clone()));
@@ -159,7 +164,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    fn new(mut stop: watch::Receiver<Option<Instant>>) -> Self {
+    pub(crate) fn new(mut stop: watch::Receiver<Option<Instant>>) -> Self {
         let told = Box::pin(async move {
             match stop.wait_for(Option::is_some).await {
                 Ok(until) => until.unwrap_or_else(Instant::now),

@@ -169,7 +169,8 @@ async fn farewell(mut stream: Stream) {
     let _ = timeout(time, async {
         stream.shutdown().await?;
         let mut discarded = 0;
-        let mut buffer = [0; 4096];
+        // Not on the stack: every connection's task would carry it.
+        let mut buffer = vec![0; 4096];
         while discarded < octets {
             match stream.read(&mut buffer).await? {
                 0 => break,
@@ -179,4 +180,95 @@ async fn farewell(mut stream: Stream) {
         std::io::Result::Ok(())
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use flext_ldap_directory::{
+        BindReply, BindStep, BoxFuture, Deadline, Directory, Error, Outcome, PeerAddress, Reply, Request,
+        Sessions,
+    };
+    use flext_ldap_proto::{
+        message::{Authentication, BindRequest, Envelope, Limits, Request as Message, Response},
+        secret::Secret,
+    };
+    use tokio::{net::UnixStream, sync::watch};
+
+    use super::*;
+    use crate::ServerLimits;
+
+    /// Remembers the binds it sees.
+    #[derive(Clone, Default)]
+    struct Binds(Arc<Mutex<Vec<BindStep>>>);
+
+    impl Sessions for Binds {
+        fn open(&self, _: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
+            Box::pin(async { Ok(Box::new(self.clone()) as Box<dyn Session>) })
+        }
+    }
+
+    impl Session for Binds {
+        fn bind(&mut self, step: BindStep, _: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
+            self.0.lock().unwrap().push(step);
+            Box::pin(async { Ok(BindReply::Refused(Outcome::success())) })
+        }
+    }
+
+    impl Directory for Binds {
+        fn call(&self, _: Request) -> Reply {
+            Reply::ready(Ok(Outcome::success()))
+        }
+    }
+
+    /// The answer to a bind that comes from `address`, and how many binds the directory has seen.
+    async fn bind(address: &str, authentication: Authentication) -> (ResultCode, usize) {
+        let binds = Binds::default();
+        let shared = Shared::new(Arc::new(binds.clone()), ServerLimits::default(), None, None);
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let address = PeerAddress::Tcp(address.parse().unwrap());
+        let peer = Peer { address, protection: Protection::Clear, external: None };
+        let (_stop, stopped) = watch::channel(None);
+        let stop = Stop::new(stopped);
+        tokio::spawn(serve(Arc::new(shared), Socket::Unix(ours), Connection::new(1, peer), false, stop));
+        let request = Message::Bind(BindRequest { version: 3, name: "cn=ada".to_owned(), authentication });
+        let mut writer = Writer::new();
+        request.encode(MessageId(1), &Controls::none(), &mut writer);
+        Message::Unbind.encode(MessageId(2), &Controls::none(), &mut writer);
+        theirs.write_all(&writer.take()).await.unwrap();
+        let mut octets = Vec::new();
+        theirs.read_to_end(&mut octets).await.unwrap();
+        let envelope = Envelope::decode(octets.into(), &Limits::DEFAULT).unwrap();
+        let Response::Bind(response) = envelope.response(&Limits::DEFAULT).unwrap() else {
+            panic!("no bind")
+        };
+        let seen = binds.0.lock().unwrap().len();
+        (response.result.code, seen)
+    }
+
+    #[tokio::test]
+    async fn passwords_in_clear_from_elsewhere_are_refused_before_they_are_looked_at() {
+        let simple = || Authentication::Simple(Secret::from("korrekt"));
+        let sasl = |mechanism: &str| Authentication::Sasl {
+            mechanism: mechanism.to_owned(),
+            credentials: Some(Secret::from("\0ada\0korrekt")),
+        };
+        let refused = (ResultCode::CONFIDENTIALITY_REQUIRED, 0);
+        let asked = (ResultCode::SUCCESS, 1);
+        let table = [
+            ("192.0.2.7:4000", simple(), refused),
+            ("[2001:db8::7]:4000", simple(), refused),
+            ("0.0.0.0:4000", simple(), refused),
+            ("192.0.2.7:4000", sasl("PLAIN"), refused),
+            ("192.0.2.7:4000", sasl("login"), refused),
+            ("192.0.2.7:4000", sasl("SCRAM-SHA-256"), asked),
+            ("127.0.0.1:4000", simple(), asked),
+            ("127.8.9.10:4000", simple(), asked),
+            ("[::1]:4000", simple(), asked),
+        ];
+        for (address, authentication, want) in table {
+            assert_eq!(bind(address, authentication).await, want, "{address}");
+        }
+    }
 }

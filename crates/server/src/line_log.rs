@@ -9,10 +9,10 @@ use std::{
     io,
     sync::{
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use flext_ldap_directory::{Actor, External, PeerAddress, Protection};
@@ -130,28 +130,28 @@ impl fmt::Debug for LineLog {
 fn write_lines(queue: &Receiver<String>, dropped: &AtomicU64, mut sink: io::BufWriter<impl io::Write>) {
     let mut failing = false;
     loop {
-        let line = match queue.recv_timeout(Duration::ZERO) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => {
+        let line = match queue.try_recv() {
+            Ok(line) => Some(line),
+            Err(_) => {
                 note(io::Write::flush(&mut sink), &mut failing);
-                match queue.recv() {
-                    Ok(line) => line,
-                    Err(_) => break,
-                }
+                queue.recv().ok()
             }
-            Err(RecvTimeoutError::Disconnected) => break,
         };
         let lost = dropped.swap(0, Ordering::Relaxed);
-        let written = if lost > 0 {
-            writeln(&mut sink, &format!("{} dropped={lost}", timestamp(SystemTime::now())))
-        } else {
-            Ok(())
-        };
-        let written = written.and_then(|()| writeln(&mut sink, &line));
+        let mut written = Ok(());
+        if lost > 0 {
+            written = writeln(&mut sink, &format!("{} dropped={lost}", timestamp(SystemTime::now())));
+        }
+        if let Some(line) = &line {
+            written = written.and_then(|()| writeln(&mut sink, line));
+        }
         if written.is_err() {
             dropped.fetch_add(lost.saturating_add(1), Ordering::Relaxed);
         }
         note(written, &mut failing);
+        if line.is_none() {
+            break;
+        }
     }
     note(io::Write::flush(&mut sink), &mut failing);
 }
@@ -164,15 +164,16 @@ fn writeln(sink: &mut impl io::Write, line: &str) -> io::Result<()> {
 /// Says once that the log cannot be written, and once that it can again.
 fn note(written: io::Result<()>, failing: &mut bool) {
     match written {
-        Ok(()) if *failing => tracing::warn!("the access log can be written again"),
         Err(error) if !*failing => {
             tracing::error!(%error, "the access log cannot be written; lines are lost");
             *failing = true;
-            return;
+        }
+        Ok(()) if *failing => {
+            tracing::warn!("the access log can be written again");
+            *failing = false;
         }
         _ => {}
     }
-    *failing = *failing && written.is_err();
 }
 
 fn start(connection: u64) -> String {
@@ -224,6 +225,8 @@ fn civil(day: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

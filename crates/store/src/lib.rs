@@ -1,1 +1,47 @@
-//! The embedded directory: persistent entries, indexes, schema checks, a change log
+//! The embedded directory: persistent entries, indexes, schema checks, a change log.
+//!
+//! A [`Store`] is a [`Directory`](flext_ldap_directory::Directory) and opens
+//! [`Sessions`](flext_ldap_directory::Sessions), so whatever uses the seam uses it: a listener makes it a server, a
+//! test talks to it without a socket.
+//!
+//! - Writes go through one thread that takes all that waits, computes each operation's effect, and commits once for
+//!   all of them. An operation is answered when its commit is on disk, not before.
+//! - Reads see the last commit. No read holds it longer than one batch takes, and none waits for a peer.
+//! - Names are climbed, not stored: renaming a subtree writes a handful of rows whatever its size.
+//! - Passwords live apart from entries and never leave by a search.
+//!
+//! There is no socket here and no protocol framing; that is the listener's.
+
+mod backend;
+mod clock;
+mod context;
+mod controls;
+mod credentials;
+mod export;
+mod extended;
+mod hashing;
+mod import;
+mod index;
+mod modify;
+mod options;
+mod page;
+mod plan;
+mod policy;
+mod project;
+mod read;
+mod row;
+mod search;
+mod session;
+mod special;
+mod store;
+mod tables;
+mod write;
+mod writer;
+
+pub use self::{
+    export::ExportOptions,
+    import::{ImportError, ImportFailure, ImportOptions, ImportReport},
+    options::{Limits, Location, StoreOptions},
+    policy::StandardPolicy,
+    store::{Counters, Store},
+};

@@ -130,12 +130,12 @@ impl MatchingRule {
         if let Some(initial) = &parts.initial {
             let Some(after) = after_initial(rest, initial) else { return false };
             rest = after;
-            at_start = initial.is_empty();
+            at_start = is_blank(initial);
         }
         for any in &parts.any {
             let Some(after) = after_any(rest, any, at_start) else { return false };
             rest = after;
-            at_start = at_start && any.is_empty();
+            at_start = at_start && is_blank(any);
         }
         parts.last.as_ref().is_none_or(|last| {
             last.as_ref() == b" "
@@ -186,10 +186,15 @@ impl fmt::Display for MatchingRule {
     }
 }
 
+/// Whether a part is fulfilled anywhere: nothing, or a space, which every value has at its ends.
+fn is_blank(part: &[u8]) -> bool {
+    matches!(part, b"" | b" ")
+}
+
 /// What follows the first part, if the value starts with it.
 fn after_initial<'v>(value: &'v [u8], part: &[u8]) -> Option<&'v [u8]> {
     match part {
-        b" " => Some(value),
+        _ if is_blank(part) => Some(value),
         [core @ .., b' '] => {
             let after = value.strip_prefix(core)?;
             (after.is_empty() || after.starts_with(b" ")).then_some(after)
@@ -200,13 +205,14 @@ fn after_initial<'v>(value: &'v [u8], part: &[u8]) -> Option<&'v [u8]> {
 
 /// What follows the first occurrence of a part. A space at the part's end is left for the next part.
 fn after_any<'v>(value: &'v [u8], part: &[u8], at_start: bool) -> Option<&'v [u8]> {
-    if part == b" " {
+    if is_blank(part) {
         return Some(value);
     }
-    if at_start && let Some(core) = part.strip_prefix(b" ") {
-        if let Some(after) = after_initial(value, core) {
-            return Some(after);
-        }
+    if at_start
+        && let Some(core) = part.strip_prefix(b" ")
+        && let Some(after) = after_initial(value, core)
+    {
+        return Some(after);
     }
     let core = part.strip_suffix(b" ").unwrap_or(part);
     if let Some(at) = memmem::find(value, part) {
@@ -313,3 +319,6 @@ static ROWS: &[Row] = &[
     equality("1.2.840.113556.1.4.803", "integerBitAndMatch", INTEGER, Form::AllBits),
     equality("1.2.840.113556.1.4.804", "integerBitOrMatch", INTEGER, Form::AnyBit),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -49,12 +49,30 @@ pub(super) fn value(value: &[u8], case: Case, insignificant: Insignificant) -> O
     if is_prepared(value, case, insignificant) {
         return Some(Cow::Borrowed(value));
     }
+    let plain = value.iter().all(|octet| matches!(octet, b' '..=b'~'));
+    if plain && insignificant == Insignificant::Spaces {
+        return Some(Cow::Owned(plain_value(value, case)));
+    }
     let mut prepared = strip(&mapped(value, case)?, insignificant, false, false);
     if prepared.is_empty() {
         // §2.6.1: nothing but spaces is not the same as nothing at all, but an empty value is.
         prepared.push(' ');
     }
     Some(Cow::Owned(prepared.into_bytes()))
+}
+
+/// As [`value`], for printable ASCII: what most values are.
+fn plain_value(value: &[u8], case: Case) -> Vec<u8> {
+    let mut prepared = Vec::with_capacity(value.len());
+    for &octet in value.trim_ascii() {
+        if octet != b' ' || prepared.last() != Some(&b' ') {
+            prepared.push(if case == Case::Fold { octet.to_ascii_lowercase() } else { octet });
+        }
+    }
+    if prepared.is_empty() {
+        prepared.push(b' ');
+    }
+    prepared
 }
 
 /// Prepares a part of a substring assertion. A part of nothing but spaces becomes one space.
@@ -188,4 +206,106 @@ fn strip(text: &str, insignificant: Insignificant, keep_leading: bool, keep_trai
 /// §2.6.3.
 fn is_hyphen(c: char) -> bool {
     matches!(c, '-' | '\u{58a}' | '\u{2010}' | '\u{2011}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(text: &str, insignificant: Insignificant) -> String {
+        String::from_utf8(value(text.as_bytes(), Case::Keep, insignificant).unwrap().into_owned()).unwrap()
+    }
+
+    /// The examples of RFC 4518 §2.6.1, in the shorter form.
+    #[test]
+    fn spaces_that_count_for_nothing() {
+        for (text, expected) in [
+            ("foo bar  ", "foo bar"),
+            ("  foo   bar", "foo bar"),
+            ("foo", "foo"),
+            ("", " "),
+            (" ", " "),
+            ("    ", " "),
+            ("a\tb\r\nc\u{a0}d\u{3000}e\u{2028}f", "a b c d e f"),
+            ("a\u{200b}b\u{ad}c\u{feff}\u{0}\u{7f}", "abc"),
+            ("a \u{301}b", "a \u{301}b"),
+            ("a  \u{301}b", "a  \u{301}b"),
+        ] {
+            assert_eq!(prepared(text, Insignificant::Spaces), expected, "{text:?}");
+        }
+    }
+
+    /// The examples of RFC 4518 §2.6.2 and §2.6.3.
+    #[test]
+    fn numbers_and_telephone_numbers() {
+        for (text, insignificant, expected) in [
+            ("123 456", Insignificant::AllSpaces, "123456"),
+            (" 1-2 ", Insignificant::AllSpaces, "1-2"),
+            ("   ", Insignificant::AllSpaces, " "),
+            ("+1 555-0100", Insignificant::SpacesAndHyphens, "+15550100"),
+            (
+                "1\u{2010}2\u{2011}3\u{2212}4\u{ff0d}5\u{fe63}6\u{58a}7",
+                Insignificant::SpacesAndHyphens,
+                "1234567",
+            ),
+            (" - ", Insignificant::SpacesAndHyphens, " "),
+        ] {
+            assert_eq!(prepared(text, insignificant), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn parts_keep_a_space_where_they_were_cut() {
+        for (text, place, expected) in [
+            ("  a  b  ", Place::Initial, "a b "),
+            ("  a  b  ", Place::Any, " a b "),
+            ("  a  b  ", Place::Final, " a b"),
+            ("   ", Place::Any, " "),
+            ("\u{ad}", Place::Any, " "),
+        ] {
+            let part = part(text.as_bytes(), Case::Fold, Insignificant::Spaces, place).unwrap();
+            assert_eq!(String::from_utf8(part).unwrap(), expected, "{text:?} {place:?}");
+        }
+    }
+
+    #[test]
+    fn case_is_folded_whatever_the_form() {
+        for (text, expected) in [
+            ("Straße STRAẞE", "strasse strasse"),
+            ("ΣΑΣ σας", "σασ σασ"),
+            ("ﬁ Ａ ℌ ǅ", "fi a h dž"),
+            ("K Å", "k å"),
+            ("ı I", "ı i"),
+            ("ŉ ǰ", "ʼn ǰ"),
+        ] {
+            let folded = value(text.as_bytes(), Case::Fold, Insignificant::Spaces).unwrap();
+            assert_eq!(String::from_utf8(folded.into_owned()).unwrap(), expected, "{text:?}");
+        }
+    }
+
+    /// The class of 389-ds #7547: text that is not UTF-8, at every place.
+    #[test]
+    fn utf8_edge_what_is_not_utf8_is_refused() {
+        for octets in [
+            &b"\x80"[..],
+            b"a\xc3",
+            b"\xc0\xaf",
+            b"\xe0\x80\xaf",
+            b"\xed\xa0\x80",
+            b"\xf4\x90\x80\x80",
+            b"\xf0\x9f\x98",
+            b"\xff\xfe",
+        ] {
+            assert_eq!(value(octets, Case::Fold, Insignificant::Spaces), None, "{}", octets.escape_ascii());
+            assert_eq!(part(octets, Case::Fold, Insignificant::Spaces, Place::Any), None);
+        }
+        for text in ["\u{e000}", "\u{f8ff}", "\u{fdd0}", "\u{fffe}", "\u{1ffff}", "\u{fffd}", "\u{10fffd}"] {
+            assert_eq!(
+                value(text.as_bytes(), Case::Fold, Insignificant::Spaces),
+                None,
+                "{}",
+                text.escape_unicode()
+            );
+        }
+    }
 }

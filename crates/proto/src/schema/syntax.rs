@@ -2,11 +2,10 @@
 //!
 //! Which values are equal, or come first, is the business of matching rules, not of syntaxes.
 
-mod grammar;
+pub(super) mod grammar;
 
 use std::fmt;
 
-pub(super) use self::grammar::{numeric_oid, split_uid};
 use super::MatchingRule;
 
 /// A syntax, known or not. A small number: copy it. The default is the unknown one.
@@ -233,3 +232,6 @@ static ROWS: &[Row] = &[
     text("1.2.840.113556.1.4.1221", "OR Name", grammar::utf8),
     text("1.2.840.113556.1.4.1362", "Case-Sensitive String", grammar::utf8),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -191,3 +191,78 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let month = (shifted + 2) % 12 + 1;
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_the_moments_they_say() {
+        for (text, unix_seconds, nanoseconds, printed) in [
+            ("19700101000000Z", 0, 0, "19700101000000Z"),
+            ("19691231235959.25Z", -1, 250_000_000, "19691231235959.25Z"),
+            ("20260131120000+0130", 1_769_855_400, 0, "20260131103000Z"),
+            ("2026013112-02", 1_769_868_000, 0, "20260131140000Z"),
+            ("2026013112.5Z", 1_769_862_600, 0, "20260131123000Z"),
+            ("202601311200,1Z", 1_769_860_806, 0, "20260131120006Z"),
+            ("20260131120000.1234567899Z", 1_769_860_800, 123_456_789, "20260131120000.123456789Z"),
+            ("20240229235960Z", 1_709_251_200, 0, "20240301000000Z"),
+            ("00000101000000Z", -62_167_219_200, 0, "00000101000000Z"),
+            ("99991231235959Z", 253_402_300_799, 0, "99991231235959Z"),
+        ] {
+            let time: GeneralizedTime = text.parse().unwrap();
+            assert_eq!(time, GeneralizedTime { unix_seconds, nanoseconds }, "{text}");
+            assert_eq!(time.to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn errors_say_where() {
+        for (text, offset) in [
+            ("", 0),
+            ("202x", 3),
+            ("20260230120000Z", 8),
+            ("20261331120000Z", 6),
+            ("20260131120000", 14),
+            ("20260131120000.Z", 15),
+            ("20260131120000ZZ", 15),
+            ("20260131120000+2500", 17),
+        ] {
+            assert_eq!(text.parse::<GeneralizedTime>(), Err(InvalidGeneralizedTime { offset }), "{text}");
+        }
+    }
+
+    #[test]
+    fn two_digits_of_a_year_are_of_the_nearer_century() {
+        let printed = |text| utc_time_from_str(text).unwrap().to_string();
+        assert_eq!(printed("500101000000Z"), "19500101000000Z");
+        assert_eq!(printed("4912312359Z"), "20491231235900Z");
+        assert_eq!(printed("260131120000-0130"), "20260131133000Z");
+        assert_eq!(printed("2601311200"), "20260131120000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn moments_print_and_parse_back(
+            unix_seconds in -62_167_219_200_i64..=253_402_300_799,
+            nanoseconds in 0_u32..1_000_000_000,
+        ) {
+            let time = GeneralizedTime { unix_seconds, nanoseconds };
+            prop_assert_eq!(time.to_string().parse(), Ok(time));
+        }
+
+        #[test]
+        fn keys_sort_as_moments(a: (i64, u32), b: (i64, u32)) {
+            let time = |(unix_seconds, nanoseconds)| GeneralizedTime { unix_seconds, nanoseconds };
+            prop_assert_eq!(time(a).key().cmp(&time(b).key()), time(a).cmp(&time(b)));
+        }
+
+        #[test]
+        fn every_moment_prints_without_panic(unix_seconds: i64, nanoseconds: u32) {
+            let time = GeneralizedTime { unix_seconds, nanoseconds };
+            prop_assert!(time.to_string().ends_with('Z'));
+        }
+    }
+}

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::super::{
-    Schema, Syntax,
+    Schema,
     prepare::{self, Case, Insignificant},
-    syntax::split_uid,
+    syntax::grammar::{self, split_uid},
     time::{GeneralizedTime, utc_time_from_str},
 };
 use crate::dn::Dn;
@@ -49,7 +49,7 @@ pub(super) enum Form {
 impl Form {
     /// The normal form, or `None` when the value does not fit.
     pub(super) fn normalize<'v>(self, schema: Option<&Schema>, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
-        let schema = || schema.map_or_else(|| Schema::standard(), |schema| schema);
+        let schema = || or_standard(schema);
         match self {
             Self::Octets => Some(Cow::Borrowed(value)),
             Self::Text(case, insignificant) => prepare::value(value, case, insignificant),
@@ -58,8 +58,8 @@ impl Form {
             }
             Self::Word => prepare::value(value, Case::Fold, Insignificant::Spaces),
             Self::Lines => lines(value),
-            Self::Boolean => fits(Syntax::BOOLEAN, value),
-            Self::BitString => fits(Syntax::find("1.3.6.1.4.1.1466.115.121.1.6"), value),
+            Self::Boolean => fits(grammar::boolean, value),
+            Self::BitString => fits(grammar::bit_string, value),
             Self::Integer | Self::AllBits | Self::AnyBit => integer(value),
             Self::GeneralizedTime => {
                 let time: GeneralizedTime = std::str::from_utf8(value).ok()?.parse().ok()?;
@@ -68,9 +68,9 @@ impl Form {
             Self::UtcTime => {
                 Some(Cow::Owned(utc_time_from_str(std::str::from_utf8(value).ok()?)?.key().to_vec()))
             }
-            Self::Uuid => fits(Syntax::find("1.3.6.1.1.16.1"), value).map(lower),
+            Self::Uuid => fits(grammar::uuid, value).map(lower),
             Self::Csn => csn(value),
-            Self::CsnSid => fits(Syntax::find("1.3.6.1.4.1.4203.666.11.2.4"), value).map(lower),
+            Self::CsnSid => fits(grammar::csn_sid, value).map(lower),
             Self::Oid => schema().normal_oid(value),
             Self::Name => name(schema(), value).map(Cow::Owned),
             Self::NameAndUid => {
@@ -101,7 +101,7 @@ impl Form {
 
 /// An integer of up to 64 bits, for the bit rules.
 pub(super) fn bits(value: &[u8]) -> Option<i64> {
-    Syntax::INTEGER.check(value).ok()?;
+    fits(grammar::integer, value)?;
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
@@ -110,8 +110,13 @@ pub(super) fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|octet| *octet == b' ' || octet.is_ascii_punctuation()).filter(|word| !word.is_empty())
 }
 
-fn fits(syntax: Syntax, value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    syntax.check(value).ok().map(|()| Cow::Borrowed(value))
+fn or_standard(schema: Option<&Schema>) -> &Schema {
+    let Some(schema) = schema else { return Schema::standard() };
+    schema
+}
+
+fn fits(is_valid: fn(&[u8]) -> bool, value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    is_valid(value).then_some(Cow::Borrowed(value))
 }
 
 fn lower(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
@@ -121,7 +126,7 @@ fn lower(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 /// Octets that sort as integers do, whatever their size: the sign, then the number of digits, then the digits; all of
 /// it inverted below zero.
 fn integer(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    Syntax::INTEGER.check(value).ok()?;
+    fits(grammar::integer, value)?;
     let (digits, inverted) = match value {
         [b'-', digits @ ..] => (digits, 0xff),
         digits => (digits, 0),
@@ -135,7 +140,7 @@ fn integer(value: &[u8]) -> Option<Cow<'_, [u8]>> {
 
 /// OpenLDAP's form of today in lower case; the older one is filled up.
 fn csn(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let value = lower_keeping_zone(fits(Syntax::find("1.3.6.1.4.1.4203.666.11.2.1"), value)?);
+    let value = lower_keeping_zone(fits(grammar::csn, value)?);
     let fields: Vec<&[u8]> = value.split(|&octet| octet == b'#').collect();
     let [time, count, replica, modification] = fields.as_slice() else { return None };
     if time.len() == 22 && replica.len() == 3 {

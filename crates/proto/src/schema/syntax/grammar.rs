@@ -10,26 +10,26 @@ use super::super::{
 };
 use crate::dn::Dn;
 
-pub(super) fn any(_: &[u8]) -> bool {
+pub(in crate::schema) fn any(_: &[u8]) -> bool {
     true
 }
 
-pub(super) fn utf8(value: &[u8]) -> bool {
+pub(in crate::schema) fn utf8(value: &[u8]) -> bool {
     from_utf8(value).is_ok()
 }
 
 /// §3.3.6: at least one character.
-pub(super) fn directory_string(value: &[u8]) -> bool {
+pub(in crate::schema) fn directory_string(value: &[u8]) -> bool {
     !value.is_empty() && utf8(value)
 }
 
 /// §3.3.15.
-pub(super) fn ia5_string(value: &[u8]) -> bool {
+pub(in crate::schema) fn ia5_string(value: &[u8]) -> bool {
     value.is_ascii()
 }
 
 /// §3.3.29, and §3.3.31 for telephone numbers.
-pub(super) fn printable_string(value: &[u8]) -> bool {
+pub(in crate::schema) fn printable_string(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&octet| is_printable(octet))
 }
 
@@ -39,22 +39,22 @@ fn is_printable(octet: u8) -> bool {
 }
 
 /// §3.3.23.
-pub(super) fn numeric_string(value: &[u8]) -> bool {
+pub(in crate::schema) fn numeric_string(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&octet| octet.is_ascii_digit() || octet == b' ')
 }
 
 /// §3.3.4.
-pub(super) fn country_string(value: &[u8]) -> bool {
+pub(in crate::schema) fn country_string(value: &[u8]) -> bool {
     value.len() == 2 && printable_string(value)
 }
 
 /// §3.3.3.
-pub(super) fn boolean(value: &[u8]) -> bool {
+pub(in crate::schema) fn boolean(value: &[u8]) -> bool {
     matches!(value, b"TRUE" | b"FALSE")
 }
 
 /// §3.3.16: no leading zeros, no `-0`.
-pub(super) fn integer(value: &[u8]) -> bool {
+pub(in crate::schema) fn integer(value: &[u8]) -> bool {
     let digits = match value {
         [b'0'] => return true,
         [b'-', digits @ ..] => digits,
@@ -64,27 +64,27 @@ pub(super) fn integer(value: &[u8]) -> bool {
 }
 
 /// §3.3.2: `'0101'B`.
-pub(super) fn bit_string(value: &[u8]) -> bool {
+pub(in crate::schema) fn bit_string(value: &[u8]) -> bool {
     matches!(value, [b'\'', bits @ .., b'\'', b'B'] if bits.iter().all(|bit| matches!(bit, b'0' | b'1')))
 }
 
 /// §3.3.13.
-pub(super) fn generalized_time(value: &[u8]) -> bool {
+pub(in crate::schema) fn generalized_time(value: &[u8]) -> bool {
     from_utf8(value).is_ok_and(|text| text.parse::<GeneralizedTime>().is_ok())
 }
 
 /// §3.3.34.
-pub(super) fn utc_time(value: &[u8]) -> bool {
+pub(in crate::schema) fn utc_time(value: &[u8]) -> bool {
     from_utf8(value).is_ok_and(|text| utc_time_from_str(text).is_some())
 }
 
 /// §3.3.9.
-pub(super) fn dn(value: &[u8]) -> bool {
+pub(in crate::schema) fn dn(value: &[u8]) -> bool {
     from_utf8(value).is_ok_and(|text| text.parse::<Dn>().is_ok())
 }
 
 /// §3.3.21.
-pub(super) fn name_and_uid(value: &[u8]) -> bool {
+pub(in crate::schema) fn name_and_uid(value: &[u8]) -> bool {
     dn(split_uid(value).0)
 }
 
@@ -97,7 +97,7 @@ pub(in crate::schema) fn split_uid(value: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// §3.3.26: `descr` or `numericoid` (RFC 4512 §1.4). Underscores are let pass in names, as directories in the field do.
-pub(super) fn oid(value: &[u8]) -> bool {
+pub(in crate::schema) fn oid(value: &[u8]) -> bool {
     match value {
         [b'0'..=b'9', ..] => numeric_oid(value),
         [first, ..] => {
@@ -115,7 +115,7 @@ pub(in crate::schema) fn numeric_oid(value: &[u8]) -> bool {
 }
 
 /// §3.3.5.
-pub(super) fn delivery_method(value: &[u8]) -> bool {
+pub(in crate::schema) fn delivery_method(value: &[u8]) -> bool {
     const METHODS: [&[u8]; 10] = [
         b"any",
         b"mhs",
@@ -132,7 +132,7 @@ pub(super) fn delivery_method(value: &[u8]) -> bool {
 }
 
 /// §3.3.28: lines separated by `$`, in which `\24` and `\5C` stand for `$` and `\`.
-pub(super) fn postal_address(value: &[u8]) -> bool {
+pub(in crate::schema) fn postal_address(value: &[u8]) -> bool {
     utf8(value)
         && value.split(|&octet| octet == b'$').all(|line| !line.is_empty() && escapes(line, &[b"24", b"5c"]))
 }
@@ -147,7 +147,7 @@ fn escapes(value: &[u8], allowed: &[&[u8; 2]]) -> bool {
 }
 
 /// §3.3.11.
-pub(super) fn facsimile_number(value: &[u8]) -> bool {
+pub(in crate::schema) fn facsimile_number(value: &[u8]) -> bool {
     const PARAMETERS: [&[u8]; 7] = [
         b"twoDimensional",
         b"fineResolution",
@@ -163,7 +163,7 @@ pub(super) fn facsimile_number(value: &[u8]) -> bool {
 }
 
 /// §3.3.32.
-pub(super) fn teletex_identifier(value: &[u8]) -> bool {
+pub(in crate::schema) fn teletex_identifier(value: &[u8]) -> bool {
     const KEYS: [&[u8]; 5] = [b"graphic", b"control", b"misc", b"page", b"private"];
     let mut fields = value.split(|&octet| octet == b'$');
     fields.next().is_some_and(printable_string)
@@ -174,7 +174,7 @@ pub(super) fn teletex_identifier(value: &[u8]) -> bool {
 }
 
 /// §3.3.33.
-pub(super) fn telex_number(value: &[u8]) -> bool {
+pub(in crate::schema) fn telex_number(value: &[u8]) -> bool {
     let mut fields = 0_usize;
     value.split(|&octet| octet == b'$').all(|field| {
         fields += 1;
@@ -183,7 +183,7 @@ pub(super) fn telex_number(value: &[u8]) -> bool {
 }
 
 /// §3.3.10, without a look into the criteria.
-pub(super) fn enhanced_guide(value: &[u8]) -> bool {
+pub(in crate::schema) fn enhanced_guide(value: &[u8]) -> bool {
     const SUBSETS: [&[u8]; 3] = [b"baseobject", b"oneLevel", b"wholeSubtree"];
     let mut fields = value.split(|&octet| octet == b'#').map(<[u8]>::trim_ascii);
     let (Some(class), Some(criteria), Some(subset), None) =
@@ -195,13 +195,13 @@ pub(super) fn enhanced_guide(value: &[u8]) -> bool {
 }
 
 /// §3.3.27.
-pub(super) fn other_mailbox(value: &[u8]) -> bool {
+pub(in crate::schema) fn other_mailbox(value: &[u8]) -> bool {
     let mut halves = value.splitn(2, |&octet| octet == b'$');
     halves.next().is_some_and(printable_string) && halves.next().is_some_and(ia5_string)
 }
 
 /// §3.3.30: parts around at least one `*`, in which `\2A` and `\5C` stand for `*` and `\`.
-pub(super) fn substring_assertion(value: &[u8]) -> bool {
+pub(in crate::schema) fn substring_assertion(value: &[u8]) -> bool {
     utf8(value)
         && value.contains(&b'*')
         && !value.windows(2).any(|pair| pair == b"**")
@@ -209,12 +209,12 @@ pub(super) fn substring_assertion(value: &[u8]) -> bool {
 }
 
 /// The outline of every description of RFC 4512 §4.1: an identifier and fields in balanced parentheses.
-pub(super) fn definition(value: &[u8]) -> bool {
+pub(in crate::schema) fn definition(value: &[u8]) -> bool {
     from_utf8(value).is_ok_and(parse::is_outline)
 }
 
 /// RFC 4530 §2.1.
-pub(super) fn uuid(value: &[u8]) -> bool {
+pub(in crate::schema) fn uuid(value: &[u8]) -> bool {
     value.len() == 36
         && value.iter().enumerate().all(|(at, octet)| match at {
             8 | 13 | 18 | 23 => *octet == b'-',
@@ -223,7 +223,7 @@ pub(super) fn uuid(value: &[u8]) -> bool {
 }
 
 /// RFC 2307 §2.4: `(host,user,domain)`, each a key string, empty, or `-`.
-pub(super) fn netgroup_triple(value: &[u8]) -> bool {
+pub(in crate::schema) fn netgroup_triple(value: &[u8]) -> bool {
     let [b'(', fields @ .., b')'] = value else { return false };
     let is_key = |field: &[u8]| {
         field.trim_ascii().iter().all(|octet| octet.is_ascii_alphanumeric() || b"-_.;".contains(octet))
@@ -232,7 +232,7 @@ pub(super) fn netgroup_triple(value: &[u8]) -> bool {
 }
 
 /// RFC 2307 §2.4: `key=server:path`.
-pub(super) fn boot_parameter(value: &[u8]) -> bool {
+pub(in crate::schema) fn boot_parameter(value: &[u8]) -> bool {
     let mut halves = value.splitn(2, |&octet| octet == b'=');
     let key = halves.next().unwrap_or_default();
     let mut place = halves.next().unwrap_or_default().splitn(2, |&octet| octet == b':');
@@ -244,7 +244,7 @@ pub(super) fn boot_parameter(value: &[u8]) -> bool {
 
 /// OpenLDAP's change sequence number: `20260131120000.123456Z#000000#001#000000`. The form of OpenLDAP 2.3, without
 /// the fraction and with a replica number of two digits, is let pass.
-pub(super) fn csn(value: &[u8]) -> bool {
+pub(in crate::schema) fn csn(value: &[u8]) -> bool {
     let mut fields = value.split(|&octet| octet == b'#');
     let (Some(time), Some(count), Some(replica), Some(modification), None) =
         (fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
@@ -263,6 +263,6 @@ pub(super) fn csn(value: &[u8]) -> bool {
 }
 
 /// The replica number of a change sequence number: three hexadecimal digits.
-pub(super) fn csn_sid(value: &[u8]) -> bool {
+pub(in crate::schema) fn csn_sid(value: &[u8]) -> bool {
     value.len() == 3 && value.iter().all(u8::is_ascii_hexdigit)
 }

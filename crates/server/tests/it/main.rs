@@ -1,0 +1,20 @@
+//! The listener, seen from the wire, over a small directory that does what tests need.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper of tests fails the test"
+)]
+
+mod binds;
+mod limits;
+mod log;
+mod operations;
+mod peer;
+mod protocol;
+mod shutdown;
+mod tls;
+mod toy;
+mod unix;

@@ -1,0 +1,162 @@
+//! What is settled when a store is opened: schema, suffixes, indexes, policy, administrator.
+
+use std::{collections::HashSet, sync::Arc};
+
+use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Target};
+use flext_ldap_proto::{
+    dn::{Dn, DnKey},
+    result::ResultCode,
+    schema::Schema,
+};
+
+use crate::{
+    index::Indexes,
+    options::{Limits, SchemaHandle},
+    read::{Named, Resolved},
+    tables::{Failure, Rows, Tables},
+};
+
+pub(crate) struct Context {
+    pub(crate) schema: SchemaHandle,
+    pub(crate) suffixes: Vec<(Dn, DnKey)>,
+    pub(crate) indexes: Indexes,
+    pub(crate) policy: Arc<dyn AccessPolicy>,
+    pub(crate) administrator: Option<Administrator>,
+    pub(crate) peer_administrators: Vec<u32>,
+    pub(crate) limits: Limits,
+    /// What page cookies are sealed with.
+    pub(crate) page_key: Vec<u8>,
+    /// Names and OIDs of attribute types whose values are passwords, in lower case.
+    pub(crate) passwords: HashSet<String>,
+}
+
+/// Who may do everything.
+pub(crate) struct Administrator {
+    pub(crate) dn: Dn,
+    pub(crate) key: DnKey,
+    pub(crate) salt: Vec<u8>,
+    /// Of salt and password. It is never stored, so it need not be slow.
+    pub(crate) digest: Vec<u8>,
+}
+
+/// The name under which the schema is read.
+pub(crate) const SUBSCHEMA: &str = "cn=subschema";
+
+impl Context {
+    /// `userPassword` and its subtypes.
+    pub(crate) fn password_types(schema: &Schema) -> HashSet<String> {
+        let mut names = HashSet::from(["userpassword".to_owned(), "2.5.4.35".to_owned()]);
+        for attribute in schema.attribute_types() {
+            let mut up = Some(attribute);
+            for _ in 0..100 {
+                let Some(one) = up else { break };
+                if &*one.oid == "2.5.4.35" {
+                    names.insert(attribute.oid.to_ascii_lowercase());
+                    names.extend(attribute.names.iter().map(|name| name.to_ascii_lowercase()));
+                }
+                up = one.superior.as_deref().and_then(|name| schema.attribute_type(name));
+            }
+        }
+        names
+    }
+
+    /// Whether values of this attribute are passwords, which live apart.
+    pub(crate) fn is_password(&self, description: &str) -> bool {
+        self.passwords.contains(&base(description).to_ascii_lowercase())
+    }
+
+    /// The name the schema prefers for the type of an attribute.
+    pub(crate) fn preferred<'a>(&'a self, description: &'a str) -> &'a str {
+        let name = base(description);
+        self.schema.attribute_type(name).map_or(name, |kind| kind.name())
+    }
+
+    /// One text for all spellings of an attribute, options included.
+    pub(crate) fn canonical(&self, description: &str) -> String {
+        let mut canonical = self.preferred(description).to_ascii_lowercase();
+        let mut options: Vec<_> = description.split(';').skip(1).map(str::to_ascii_lowercase).collect();
+        options.sort_unstable();
+        for option in options {
+            canonical.push(';');
+            canonical.push_str(&option);
+        }
+        canonical
+    }
+
+    pub(crate) fn key(&self, dn: &Dn) -> Result<DnKey, Failure> {
+        self.schema
+            .dn_key(dn)
+            .map_err(|error| Failure::refused(ResultCode::INVALID_DN_SYNTAX, error.to_string()))
+    }
+
+    /// The suffix a name is in: how many components it has.
+    pub(crate) fn suffix_levels(&self, key: &DnKey) -> Option<usize> {
+        self.suffixes.iter().find(|(_, suffix)| key.is_within(suffix)).map(|(_, suffix)| suffix.rdns().len())
+    }
+
+    pub(crate) fn resolve<T: Rows>(&self, tables: &Tables<T>, key: &DnKey) -> Result<Resolved, Failure> {
+        match self.suffix_levels(key) {
+            Some(levels) => tables.resolve(key, levels),
+            None => Ok(Resolved::Missing(None)),
+        }
+    }
+
+    /// On whose behalf, and what that allows.
+    pub(crate) fn access<'a>(&'a self, actor: &'a Actor) -> Access<'a> {
+        let key = match actor {
+            Actor::User(identity) => identity.dn().and_then(|dn| self.schema.dn_key(dn).ok()),
+            Actor::Service | Actor::Anonymous => None,
+        };
+        let all = match actor {
+            Actor::Service => true,
+            Actor::Anonymous => false,
+            Actor::User(_) => {
+                key.is_some() && self.administrator.as_ref().map(|one| &one.key) == key.as_ref()
+            }
+        };
+        Access { context: self, actor, key, all }
+    }
+}
+
+/// The type in an attribute description.
+pub(crate) fn base(description: &str) -> &str {
+    description.split(';').next().unwrap_or_default()
+}
+
+/// The rights of one actor.
+pub(crate) struct Access<'a> {
+    context: &'a Context,
+    pub(crate) actor: &'a Actor,
+    pub(crate) key: Option<DnKey>,
+    /// Whether the policy need not be asked.
+    pub(crate) all: bool,
+}
+
+impl<'a> Access<'a> {
+    /// The same without limits, for what everybody may see.
+    pub(crate) fn unrestricted(&self) -> Self {
+        Self { context: self.context, actor: self.actor, key: self.key.clone(), all: true }
+    }
+
+    pub(crate) fn entry(&self, named: &Named, right: EntryRight) -> bool {
+        self.all || self.context.policy.entry(self.actor, self.target(named), right)
+    }
+
+    /// Passwords are neither searched nor read nor compared, whoever asks.
+    pub(crate) fn attribute(&self, named: &Named, description: &str, right: AttributeRight) -> bool {
+        if right != AttributeRight::Write && self.context.is_password(description) {
+            return false;
+        }
+        self.all
+            || self.context.policy.attribute(
+                self.actor,
+                self.target(named),
+                self.context.preferred(description),
+                right,
+            )
+    }
+
+    fn target<'t>(&self, named: &'t Named) -> Target<'t> {
+        Target { dn: &named.key, is_self: self.key.as_ref() == Some(&named.key) }
+    }
+}

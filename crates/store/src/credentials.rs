@@ -1,0 +1,221 @@
+//! Passwords as they are stored: argon2id for new ones, and what other directories write verified.
+//!
+//! Schemes (RFC 2307 and its successors): `{ARGON2}`, `{CRYPT}` with `$5$` and `$6$`, `{SSHA}`, `{SHA}`, and both with
+//! 256, 384 and 512. Comparison takes constant time.
+
+use argon2::{
+    Argon2,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flext_ldap_directory::{Error, ErrorKind};
+use sha_crypt::ShaCrypt;
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use subtle::ConstantTimeEq;
+
+/// What is verified where there is nothing to verify, so that a name that does not exist takes as long as a wrong
+/// password. Its parameters are those of [`hash`].
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGlzIGhlcmU$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// More than this is not a password but an attack on whoever hashes it.
+pub(crate) const LONGEST: usize = 4096;
+
+/// Costs a stored hash may ask for; a hash that asks for more never verifies.
+const MEMORY_KIB: u32 = 1 << 20;
+const PASSES: u32 = 100;
+const LANES: u32 = 64;
+const ROUNDS: u32 = 5_000_000;
+
+/// Hashes a password for storage: argon2id, 19 MiB, two passes, one lane (OWASP's first choice).
+pub(crate) fn hash(password: &[u8]) -> Result<Vec<u8>, Error> {
+    let hash: Result<PasswordHash, _> = Argon2::default().hash_password(password);
+    hash.map(|hash| format!("{{ARGON2}}{hash}").into_bytes())
+        .map_err(|error| Error::new(ErrorKind::Bug, "a password cannot be hashed").with_source(error))
+}
+
+/// Whether a value is a hash of a scheme that is known here.
+pub(crate) fn is_hash(value: &[u8]) -> bool {
+    Stored::parse(value).is_some()
+}
+
+/// Whether a value says that it is a hash, by a scheme known here or not.
+pub(crate) fn claims_to_be_hash(value: &[u8]) -> bool {
+    scheme(value).is_some_and(|(scheme, _)| {
+        scheme
+            .bytes()
+            .all(|octet| octet.is_ascii_uppercase() || octet.is_ascii_digit() || b"-_./".contains(&octet))
+    })
+}
+
+/// Which of the stored values the password fits, if any. Takes as long if there are none.
+pub(crate) fn verify(stored: &[Vec<u8>], password: &[u8]) -> Option<usize> {
+    let mut found = None;
+    let mut slow = false;
+    for (place, value) in stored.iter().enumerate() {
+        let stored = Stored::parse(value);
+        slow |= matches!(stored, Some(Stored::Argon2(_)));
+        if found.is_none() && stored.is_some_and(|stored| stored.verify(password)) {
+            found = Some(place);
+        }
+    }
+    if !slow && let Ok(nobody) = PasswordHash::new(NOBODY) {
+        let _ = std::hint::black_box(Argon2::default().verify_password(password, &nobody));
+    }
+    found
+}
+
+/// A stored password, taken apart.
+enum Stored<'a> {
+    Argon2(&'a str),
+    Crypt(&'a str),
+    Digest(fn(&[u8], &[u8]) -> Vec<u8>, Vec<u8>, Vec<u8>),
+}
+
+impl<'a> Stored<'a> {
+    fn parse(value: &'a [u8]) -> Option<Self> {
+        let (scheme, rest) = scheme(value)?;
+        let digest = |octets: usize, salted: bool, function: fn(&[u8], &[u8]) -> Vec<u8>| {
+            let decoded = STANDARD.decode(rest).ok()?;
+            let (digest, salt) = decoded.split_at_checked(octets)?;
+            (salt.is_empty() != salted).then(|| Self::Digest(function, digest.to_vec(), salt.to_vec()))
+        };
+        match scheme.to_ascii_uppercase().as_str() {
+            "ARGON2" => PasswordHash::new(rest).is_ok().then_some(Self::Argon2(rest)),
+            "CRYPT" => (rest.starts_with("$5$") || rest.starts_with("$6$")).then_some(Self::Crypt(rest)),
+            "SHA" => digest(20, false, digest_of::<Sha1>),
+            "SSHA" => digest(20, true, digest_of::<Sha1>),
+            "SHA256" => digest(32, false, digest_of::<Sha256>),
+            "SSHA256" => digest(32, true, digest_of::<Sha256>),
+            "SHA384" => digest(48, false, digest_of::<Sha384>),
+            "SSHA384" => digest(48, true, digest_of::<Sha384>),
+            "SHA512" => digest(64, false, digest_of::<Sha512>),
+            "SSHA512" => digest(64, true, digest_of::<Sha512>),
+            _ => None,
+        }
+    }
+
+    fn verify(&self, password: &[u8]) -> bool {
+        match self {
+            Self::Argon2(text) => PasswordHash::new(text).is_ok_and(|hash| {
+                let affordable = argon2::Params::try_from(&hash).is_ok_and(|params| {
+                    params.m_cost() <= MEMORY_KIB && params.t_cost() <= PASSES && params.p_cost() <= LANES
+                });
+                affordable && Argon2::default().verify_password(password, &hash).is_ok()
+            }),
+            Self::Crypt(text) => {
+                let rounds = text.split('$').find_map(|field| field.strip_prefix("rounds="));
+                let affordable =
+                    rounds.is_none_or(|rounds| rounds.parse::<u32>().is_ok_and(|rounds| rounds <= ROUNDS));
+                affordable && ShaCrypt::default().verify_password(password, *text).is_ok()
+            }
+            Self::Digest(function, digest, salt) => function(password, salt).ct_eq(digest).into(),
+        }
+    }
+}
+
+fn scheme(value: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(value)
+        .ok()?
+        .strip_prefix('{')?
+        .split_once('}')
+        .filter(|(scheme, _)| !scheme.is_empty())
+}
+
+fn digest_of<D: Digest>(password: &[u8], salt: &[u8]) -> Vec<u8> {
+    D::new().chain_update(password).chain_update(salt).finalize().to_vec()
+}
+
+/// A password of 100 random bits, without characters that look alike.
+pub(crate) fn generate() -> Vec<u8> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let (one, two) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    // The octets that hold a UUID's version and variant are not random; they are left out.
+    let random = [one, two].into_iter().flat_map(|uuid| {
+        uuid.into_bytes().into_iter().enumerate().filter(|(place, _)| !matches!(place, 6 | 8))
+    });
+    random.filter_map(|(_, octet)| ALPHABET.get(usize::from(octet & 31)).copied()).take(20).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_of_the_field_are_verified() {
+        // Made with slappasswd, openssl passwd and python's hashlib for the password `seagull-42`.
+        let digest = |scheme: &str, digest: Vec<u8>, salt: &[u8]| {
+            let mut octets = digest;
+            octets.extend_from_slice(salt);
+            format!("{{{scheme}}}{}", STANDARD.encode(octets)).into_bytes()
+        };
+        let password = b"seagull-42";
+        let salted = |salt: &[u8]| [password.as_slice(), salt].concat();
+        let table: Vec<(&str, Vec<u8>)> = vec![
+            ("sha", digest("SHA", Sha1::digest(password).to_vec(), b"")),
+            ("ssha", digest("SSHA", Sha1::digest(salted(b"salt")).to_vec(), b"salt")),
+            ("ssha, scheme in lower case", digest("ssha", Sha1::digest(salted(b"x")).to_vec(), b"x")),
+            ("sha256", digest("SHA256", Sha256::digest(password).to_vec(), b"")),
+            ("ssha256", digest("SSHA256", Sha256::digest(salted(b"12345678")).to_vec(), b"12345678")),
+            ("sha512", digest("SHA512", Sha512::digest(password).to_vec(), b"")),
+            ("ssha512", digest("SSHA512", Sha512::digest(salted(b"12345678")).to_vec(), b"12345678")),
+            ("argon2", hash(password).unwrap()),
+        ];
+        for (name, stored) in table {
+            assert!(is_hash(&stored), "{name}");
+            assert_eq!(verify(std::slice::from_ref(&stored), password), Some(0), "{name}");
+            assert_eq!(verify(std::slice::from_ref(&stored), b"seagull-43"), None, "{name}");
+            assert_eq!(verify(std::slice::from_ref(&stored), b""), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn crypt_is_verified() {
+        // The first test vectors of the scheme's specification; `openssl passwd` gives the same.
+        let table: [(&[u8], &[u8]); 2] = [
+            (
+                b"Hello world!",
+                b"{CRYPT}$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            ),
+            (
+                b"Hello world!",
+                b"{CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+            ),
+        ];
+        for (password, stored) in table {
+            assert_eq!(verify(&[stored.to_vec()], password), Some(0));
+            assert_eq!(verify(&[stored.to_vec()], b"hello world!"), None);
+        }
+    }
+
+    #[test]
+    fn crafted_values_verify_nothing() {
+        let table: [&[u8]; 12] = [
+            b"",
+            b"{",
+            b"{}",
+            b"{SSHA}",
+            b"{SSHA}AAAA",
+            b"{SSHA}!!!!",
+            b"{SHA}",
+            b"{ARGON2}",
+            b"{ARGON2}$argon2id$v=19$m=4294967295,t=4294967295,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
+            b"{CRYPT}$6$rounds=999999999$saltstring$x",
+            b"{CRYPT}xx",
+            b"{SSHA512}\xff",
+        ];
+        for stored in table {
+            for password in [b"".as_slice(), b"x", stored] {
+                assert_eq!(verify(&[stored.to_vec()], password), None, "{stored:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn generated_passwords_differ() {
+        let (one, two) = (generate(), generate());
+        assert_eq!((one.len(), two.len()), (20, 20));
+        assert_ne!(one, two);
+    }
+}

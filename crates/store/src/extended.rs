@@ -1,0 +1,426 @@
+//! Compare, Who Am I, Password Modify, and the way of writes to the writer: passwords are hashed on the way.
+
+use bytes::Bytes;
+use flext_ldap_directory::{Actor, AttributeRight, Deadline, EntryRight, Error, ErrorKind, Op, Outcome};
+use flext_ldap_proto::{
+    ber::Writer as BerWriter,
+    control::{Assertion, ControlValue, Controls, ManageDsaIt, PostRead, PreRead},
+    dn::Dn,
+    extended::{ExtendedOperation, PasswordModify, PasswordModifyResponse, WhoAmI},
+    filter::{Filter, Truth},
+    message::{Change, ChangeKind, Compare, ExtendedRequest, Modify},
+    result::{LdapResult, ResultCode},
+    secret::Secret,
+};
+
+use crate::{
+    context::{Access, base},
+    controls, credentials,
+    project::{View, computed},
+    read::{Named, Resolved},
+    row::Id,
+    special,
+    store::Store,
+    tables::{Failure, Snapshot},
+    write::{Write, WriteControls, WriteOp, holds},
+};
+
+impl Store {
+    /// RFC 4511 §4.10.
+    pub(crate) fn compare(
+        &self,
+        op: &Compare,
+        controls: &Controls,
+        actor: &Actor,
+        external: bool,
+    ) -> Result<Outcome, Failure> {
+        let context = self.context();
+        let controls = WriteControls::read(controls, &[Assertion::OID, ManageDsaIt::OID])?;
+        let access = context.access(actor);
+        let attribute = op.attribute.as_str();
+        if context.is_password(attribute) {
+            return Err(Failure::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                "passwords are checked by binding",
+            ));
+        }
+        let key = context.key(&op.dn)?;
+        let (view, open) = if key.is_root() {
+            (special::root_dse(context, external), true)
+        } else if special::is_subschema(context, &key) {
+            (special::subschema(context), true)
+        } else {
+            let tables = self.snapshot()?;
+            let id = self.find(&tables, &access, &op.dn, controls.manage_dsa_it)?;
+            let node = tables.existing_node(id)?;
+            let named = tables.named(id)?;
+            let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
+            (View { computed: computed(&node, &named, &tables.context_csn()?), named, stored }, false)
+        };
+        if !open && !access.attribute(&view.named, attribute, AttributeRight::Compare) {
+            return Err(Failure::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                format!("no right to compare `{attribute}` of this entry"),
+            ));
+        }
+        let everything = access.unrestricted();
+        if let Some(assertion) = &controls.assertion
+            && holds(context, assertion, &access, &view) != Truth::True
+        {
+            return Err(Failure::refused(
+                ResultCode::ASSERTION_FAILED,
+                "the assertion is not true of the entry",
+            ));
+        }
+        if context.schema.attribute_type(base(attribute)).is_none() {
+            return Err(Failure::refused(
+                ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
+                format!("attribute type `{attribute}` is not defined"),
+            ));
+        }
+        let present = Filter::present(op.attribute.clone());
+        if holds(context, &present, &everything, &view) != Truth::True {
+            return Err(Failure::refused(
+                ResultCode::NO_SUCH_ATTRIBUTE,
+                format!("there is no `{attribute}`"),
+            ));
+        }
+        let equal = Filter::equality(op.attribute.clone(), op.value.to_vec());
+        let code = match holds(context, &equal, &everything, &view) {
+            Truth::True => ResultCode::COMPARE_TRUE,
+            Truth::False => ResultCode::COMPARE_FALSE,
+            Truth::Undefined => {
+                return Err(Failure::refused(
+                    ResultCode::INVALID_ATTRIBUTE_SYNTAX,
+                    format!("the value does not fit `{attribute}`, or `{attribute}` cannot be compared"),
+                ));
+            }
+        };
+        Ok(Outcome::new(LdapResult::new(code)))
+    }
+
+    /// The entry a name leads to, for one who may know of it.
+    fn find(
+        &self,
+        tables: &Snapshot,
+        access: &Access<'_>,
+        dn: &Dn,
+        manage_dsa_it: bool,
+    ) -> Result<Id, Failure> {
+        let context = self.context();
+        match context.resolve(tables, &context.key(dn)?)? {
+            Resolved::Found(id) => {
+                let named = tables.named(id)?;
+                if !access.entry(&named, EntryRight::Disclose) {
+                    let parent = tables.existing_node(id)?.parent;
+                    return Err(special::missing(context, tables, access, Some(parent))?);
+                }
+                special::refer(context, tables, Some(id), dn, manage_dsa_it)?;
+                Ok(id)
+            }
+            Resolved::Missing(last) => {
+                special::refer(context, tables, last, dn, manage_dsa_it)?;
+                Err(special::missing(context, tables, access, last)?)
+            }
+        }
+    }
+
+    /// Add, modify, delete and rename.
+    pub(crate) async fn change(
+        &self,
+        op: Op,
+        controls: &Controls,
+        actor: Actor,
+        deadline: Deadline,
+    ) -> Result<Outcome, Failure> {
+        let mut known = vec![Assertion::OID, ManageDsaIt::OID];
+        match &op {
+            Op::Add(_) => known.push(PostRead::OID),
+            Op::Delete(_) => known.push(PreRead::OID),
+            _ => known.extend([PreRead::OID, PostRead::OID]),
+        }
+        let controls = WriteControls::read(controls, &known)?;
+        let (op, secrets) = match op {
+            Op::Add(mut op) => {
+                let mut passwords = Vec::new();
+                let mut rest = flext_ldap_proto::attribute::Attributes::builder();
+                for attribute in op.attributes.as_ref().iter() {
+                    if self.context().is_password(attribute.description()) {
+                        passwords.extend(attribute.values().map(Bytes::copy_from_slice));
+                    } else {
+                        rest.push(attribute.description(), attribute.values());
+                    }
+                }
+                if !passwords.is_empty() {
+                    op.attributes = rest.build();
+                }
+                let named = self.would_be(&op.dn)?;
+                let secrets = self.hash(&named, EntryRight::Add, &actor, passwords).await?;
+                (WriteOp::Add(op), secrets)
+            }
+            Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &actor).await?), Vec::new()),
+            Op::Delete(op) => (WriteOp::Delete(op), Vec::new()),
+            Op::Rename(op) => (WriteOp::Rename(op), Vec::new()),
+            Op::Search(_) | Op::Compare(_) | Op::Extended(_) => {
+                return Err(Error::new(ErrorKind::Bug, "an operation went the way of writes").into());
+            }
+        };
+        let write = Write { op, actor, controls, secrets, keep_operational: false };
+        self.writer().write(write, deadline).await
+    }
+
+    fn would_be(&self, dn: &Dn) -> Result<Named, Failure> {
+        Ok(Named { dn: dn.to_string(), key: self.context().key(dn)? })
+    }
+
+    /// Hashes passwords for one who may write them. A value that is a hash already is taken from whoever may add the
+    /// entry; anybody else could choose a hash that is weak, or that costs a lot to verify.
+    async fn hash(
+        &self,
+        named: &Named,
+        right: EntryRight,
+        actor: &Actor,
+        passwords: Vec<Bytes>,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        if passwords.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (trusted, allowed) = {
+            let access = self.context().access(actor);
+            let trusted = access.entry(named, EntryRight::Add);
+            let writes = access.attribute(named, "userPassword", AttributeRight::Write);
+            (trusted, writes && (right != EntryRight::Add || trusted))
+        };
+        if !allowed {
+            // Refused before work is spent on it.
+            return Err(Failure::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                "no right to set the password of this entry",
+            ));
+        }
+        let mut secrets = Vec::with_capacity(passwords.len());
+        for password in passwords {
+            if credentials::is_hash(&password) {
+                if !trusted {
+                    return Err(Failure::refused(
+                        ResultCode::CONSTRAINT_VIOLATION,
+                        "send the password itself; only who may add the entry may set a hash",
+                    ));
+                }
+                secrets.push(password.to_vec());
+                continue;
+            }
+            secrets.push(self.hash_one(Secret::new(password)).await?);
+        }
+        Ok(secrets)
+    }
+
+    async fn hash_one(&self, password: Secret) -> Result<Vec<u8>, Failure> {
+        check_password(password.expose())?;
+        Ok(self.hashers().run(move || credentials::hash(password.expose())).await??)
+    }
+
+    /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
+    async fn prepare(&self, mut op: Modify, actor: &Actor) -> Result<Modify, Failure> {
+        let context = self.context();
+        if !op.changes.iter().any(|change| context.is_password(change.attribute.as_str())) {
+            return Ok(op);
+        }
+        let named = self.would_be(&op.dn)?;
+        for change in &mut op.changes {
+            if !context.is_password(change.attribute.as_str()) || change.values.is_empty() {
+                continue;
+            }
+            let values = std::mem::take(&mut change.values);
+            let prepared = match change.kind {
+                ChangeKind::Delete => self.find_stored(&named, actor, values).await?,
+                _ => self.hash(&named, EntryRight::Disclose, actor, values).await?,
+            };
+            change.values = prepared.into_iter().map(Bytes::from).collect();
+        }
+        Ok(op)
+    }
+
+    /// The stored forms of passwords given in clear text or as they are stored.
+    async fn find_stored(
+        &self,
+        named: &Named,
+        actor: &Actor,
+        values: Vec<Bytes>,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        let context = self.context();
+        if !context.access(actor).attribute(named, "userPassword", AttributeRight::Write) {
+            return Err(Failure::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                "no right to change the password of this entry",
+            ));
+        }
+        let stored = {
+            let tables = self.snapshot()?;
+            match context.resolve(&tables, &named.key)? {
+                Resolved::Found(id) => tables.secrets(id)?,
+                Resolved::Missing(_) => Vec::new(),
+            }
+        };
+        let mut found = Vec::with_capacity(values.len());
+        for value in values {
+            if stored.iter().any(|one| *one == *value) && context.access(actor).entry(named, EntryRight::Add)
+            {
+                found.push(value.to_vec());
+                continue;
+            }
+            let (candidates, password) = (stored.clone(), Secret::new(value));
+            let place =
+                self.hashers().run(move || credentials::verify(&candidates, password.expose())).await?;
+            match place.and_then(|place| stored.get(place)) {
+                Some(one) => found.push(one.clone()),
+                None => {
+                    return Err(Failure::refused(
+                        ResultCode::NO_SUCH_ATTRIBUTE,
+                        "`userPassword` does not have a value that is to be deleted",
+                    ));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn extended(
+        &self,
+        op: ExtendedRequest,
+        controls: &Controls,
+        actor: Actor,
+        deadline: Deadline,
+    ) -> Result<Outcome, Failure> {
+        controls::check(controls, &[])?;
+        let malformed = |error: flext_ldap_proto::ber::DecodeError| {
+            Failure::refused(ResultCode::PROTOCOL_ERROR, error.to_string())
+        };
+        if op.oid == WhoAmI::OID {
+            WhoAmI::decode(&op).map_err(malformed)?;
+            let name = match &actor {
+                Actor::User(identity) => identity.authorization().to_owned(),
+                Actor::Service | Actor::Anonymous => String::new(),
+            };
+            return Ok(Outcome { value: Some(Bytes::from(name)), ..Outcome::success() });
+        }
+        if op.oid == PasswordModify::OID {
+            let asked = PasswordModify::decode(&op).map_err(malformed)?;
+            return self.password_modify(asked, actor, deadline).await;
+        }
+        Err(Failure::refused(
+            ResultCode::PROTOCOL_ERROR,
+            format!("extended operation {} is not known", op.oid),
+        ))
+    }
+
+    /// RFC 3062: by whoever may write the password; by its owner only with the old one.
+    async fn password_modify(
+        &self,
+        asked: PasswordModify,
+        actor: Actor,
+        deadline: Deadline,
+    ) -> Result<Outcome, Failure> {
+        let context = self.context();
+        let dn: Dn = match (&asked.user, &actor) {
+            (Some(name), _) => {
+                let name = name.strip_prefix("dn:").unwrap_or(name);
+                name.parse()
+                    .map_err(|error| Failure::refused(ResultCode::INVALID_DN_SYNTAX, format!("{error}")))?
+            }
+            (None, Actor::User(identity)) => identity.dn().cloned().ok_or_else(|| {
+                Failure::refused(ResultCode::UNWILLING_TO_PERFORM, "whoever asks has no entry here")
+            })?,
+            (None, Actor::Anonymous | Actor::Service) => {
+                return Err(Failure::refused(
+                    ResultCode::UNWILLING_TO_PERFORM,
+                    "say whose password is to be changed",
+                ));
+            }
+        };
+        let named = self.would_be(&dn)?;
+        let (writes, trusted, there) = {
+            let access = context.access(&actor);
+            let tables = self.snapshot()?;
+            let there = matches!(context.resolve(&tables, &named.key)?, Resolved::Found(_));
+            let writes = access.attribute(&named, "userPassword", AttributeRight::Write);
+            (writes, access.entry(&named, EntryRight::Add), there)
+        };
+        if !writes {
+            return Err(Failure::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                "no right to change this password",
+            ));
+        }
+        if !there {
+            return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "there is no such entry"));
+        }
+        match asked.old {
+            Some(old) => {
+                let fits = old.expose().len() <= credentials::LONGEST;
+                if !fits || self.authenticate(&dn, old).await?.is_none() {
+                    return Err(Failure::refused(
+                        ResultCode::UNWILLING_TO_PERFORM,
+                        "the old password is not the present one",
+                    ));
+                }
+            }
+            None if !trusted => {
+                return Err(Failure::refused(
+                    ResultCode::UNWILLING_TO_PERFORM,
+                    "the old password is needed to change one's own",
+                ));
+            }
+            None => {}
+        }
+        let (new, generated) = match asked.new {
+            Some(new) => (new, None),
+            None => {
+                let generated = Secret::new(credentials::generate());
+                (generated.clone(), Some(generated))
+            }
+        };
+        if credentials::is_hash(new.expose()) {
+            return Err(Failure::refused(
+                ResultCode::CONSTRAINT_VIOLATION,
+                "the new password looks like a hash; send the password itself",
+            ));
+        }
+        let hash = self.hash_one(new).await?;
+        let change = Change {
+            kind: ChangeKind::Replace,
+            attribute: "userPassword"
+                .parse()
+                .map_err(|_| Error::new(ErrorKind::Bug, "`userPassword` is not an attribute"))?,
+            values: vec![Bytes::from(hash)],
+        };
+        let write = Write {
+            op: WriteOp::Modify(Modify { dn, changes: vec![change] }),
+            actor,
+            controls: WriteControls::default(),
+            secrets: Vec::new(),
+            keep_operational: false,
+        };
+        let mut outcome = self.writer().write(write, deadline).await?;
+        if outcome.result.code == ResultCode::SUCCESS && generated.is_some() {
+            let mut writer = BerWriter::new();
+            PasswordModifyResponse { generated }.encode(&mut writer);
+            outcome.value = Some(writer.take());
+        }
+        Ok(outcome)
+    }
+}
+
+/// Whether a password can be one at all.
+pub(crate) fn check_password(password: &[u8]) -> Result<(), Failure> {
+    if password.is_empty() {
+        return Err(Failure::refused(ResultCode::CONSTRAINT_VIOLATION, "an empty password is none"));
+    }
+    if password.len() > credentials::LONGEST {
+        return Err(Failure::refused(
+            ResultCode::CONSTRAINT_VIOLATION,
+            format!("a password has at most {} octets", credentials::LONGEST),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! Indexes: which entries have an attribute, and which have a value of it.
+//!
+//! Each key has one row for every 4,096 ids that has any. A row is at most 512 octets, so adding an entry rewrites a
+//! few small rows within a page however many entries share the value.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use flext_ldap_proto::{
+    attribute::AttributesRef,
+    schema::{AttributeType, Schema},
+};
+use redb::ReadableTable;
+use roaring::RoaringBitmap;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    row::Id,
+    tables::{Failure, Name, Rows, Tables, Writable},
+};
+
+/// Attributes with an index for equality, and whether there is one for presence: it is left out where nearly every
+/// entry has the attribute.
+const INDEXED: [(&str, bool); 26] = [
+    ("objectClass", false),
+    ("entryUUID", false),
+    ("uid", true),
+    ("cn", false),
+    ("sn", false),
+    ("givenName", false),
+    ("displayName", false),
+    ("mail", true),
+    ("employeeNumber", true),
+    ("telephoneNumber", false),
+    ("ou", true),
+    ("o", true),
+    ("c", true),
+    ("dc", true),
+    ("member", true),
+    ("uniqueMember", true),
+    ("memberOf", true),
+    ("memberUid", true),
+    ("manager", true),
+    ("owner", true),
+    ("seeAlso", true),
+    ("uidNumber", true),
+    ("gidNumber", true),
+    ("krbPrincipalName", true),
+    ("sAMAccountName", true),
+    ("userPrincipalName", true),
+];
+
+/// Counts up when the same value comes to be indexed under another key.
+const VERSION: u32 = 1;
+
+/// Values longer than this are indexed by their hash.
+const LONGEST: usize = 200;
+
+/// What one row covers.
+const CHUNK_BITS: u32 = 12;
+/// Ids in a row from which on it is a bitmap.
+const DENSE: usize = 256;
+const WORDS: usize = 64;
+
+/// What a store indexes, resolved against its schema.
+#[derive(Debug)]
+pub(crate) struct Indexes {
+    /// By OID. Whether presence is indexed.
+    indexed: HashMap<Box<str>, bool>,
+    /// By OID: the type itself and its subtypes, by OID; absent where one of them is not indexed.
+    families: HashMap<Box<str>, Vec<Box<str>>>,
+    object_class: Box<str>,
+}
+
+/// What a leaf of a filter asks an index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked<'a> {
+    Presence,
+    Equality(&'a [u8]),
+}
+
+impl Indexes {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        let mut indexed = HashMap::new();
+        for (name, presence) in INDEXED {
+            if let Some(attribute) = schema.attribute_type(name) {
+                indexed.insert(attribute.oid.clone(), presence);
+            }
+        }
+        let mut families: HashMap<Box<str>, Vec<Box<str>>> = HashMap::new();
+        for attribute in schema.attribute_types() {
+            let mut up = Some(attribute);
+            // A schema's types do not inherit in circles; the bound is for those that would.
+            for _ in 0..100 {
+                let Some(one) = up else { break };
+                families.entry(one.oid.clone()).or_default().push(attribute.oid.clone());
+                up = one.superior.as_deref().and_then(|name| schema.attribute_type(name));
+            }
+        }
+        families.retain(|_, family| family.iter().all(|oid| indexed.contains_key(oid)));
+        let object_class =
+            schema.attribute_type("objectClass").map_or_else(|| "".into(), |one| one.oid.clone());
+        Self { indexed, families, object_class }
+    }
+
+    /// A text that differs where the index of the same entries would.
+    pub(crate) fn definition(&self, schema: &Schema) -> Vec<u8> {
+        let sorted: BTreeSet<_> = self.indexed.iter().collect();
+        let mut hash = Sha256::new();
+        hash.update(VERSION.to_be_bytes());
+        for (oid, presence) in sorted {
+            let rule = schema.attribute_type(oid).and_then(|one| one.equality).map_or("", |rule| rule.name());
+            hash.update(format!("{oid} {presence} {rule}\n"));
+        }
+        hash.finalize().to_vec()
+    }
+
+    /// The keys under which an entry with these attributes is found.
+    pub(crate) fn keys<'a>(
+        &self,
+        schema: &Schema,
+        segments: impl IntoIterator<Item = AttributesRef<'a>>,
+    ) -> BTreeSet<Vec<u8>> {
+        let mut keys = BTreeSet::new();
+        for attribute in segments.into_iter().flat_map(AttributesRef::iter) {
+            let name = attribute.description().split(';').next().unwrap_or_default();
+            let Some(kind) = schema.attribute_type(name) else { continue };
+            let Some(presence) = self.indexed.get(&kind.oid) else { continue };
+            if *presence {
+                keys.insert(key(&kind.oid, Asked::Presence));
+            }
+            for value in attribute.values() {
+                if let Some(key) = self.equality_key(schema, kind, value) {
+                    keys.insert(key);
+                }
+            }
+        }
+        keys
+    }
+
+    fn equality_key(&self, schema: &Schema, kind: &AttributeType, value: &[u8]) -> Option<Vec<u8>> {
+        if kind.oid == self.object_class {
+            // A class has several names; entries of one class are found under all of them. Every entry is a `top`.
+            let name = std::str::from_utf8(value).ok()?.to_ascii_lowercase();
+            let name = schema.object_class(&name).map_or(name, |class| class.oid.to_string());
+            return (name != "2.5.6.0").then(|| key(&kind.oid, Asked::Equality(name.as_bytes())));
+        }
+        let normalized = schema.normalize(kind, value);
+        let value = normalized.as_deref().unwrap_or(value);
+        Some(key(&kind.oid, Asked::Equality(value)))
+    }
+
+    /// The keys whose entries together are all that can match, or `None` where no index tells.
+    pub(crate) fn lookup(
+        &self,
+        schema: &Schema,
+        description: &str,
+        asked: Asked<'_>,
+    ) -> Option<Vec<Vec<u8>>> {
+        let name = description.split(';').next().unwrap_or_default();
+        let Some(kind) = schema.attribute_type(name) else {
+            // Undefined for every entry (RFC 4511 §4.5.1.7).
+            return Some(Vec::new());
+        };
+        let family = self.families.get(&kind.oid)?;
+        let mut keys = Vec::with_capacity(family.len());
+        for oid in family {
+            match asked {
+                Asked::Presence => {
+                    if !*self.indexed.get(oid)? {
+                        return None;
+                    }
+                    keys.push(key(oid, asked));
+                }
+                Asked::Equality(value) => {
+                    if schema.normalize(kind, value).is_err() {
+                        return Some(Vec::new());
+                    }
+                    let kind = schema.attribute_type(oid)?;
+                    keys.push(self.equality_key(schema, kind, value)?);
+                }
+            }
+        }
+        Some(keys)
+    }
+}
+
+fn key(oid: &str, asked: Asked<'_>) -> Vec<u8> {
+    let mut key = Vec::with_capacity(oid.len() + 48);
+    key.extend_from_slice(oid.as_bytes());
+    match asked {
+        Asked::Presence => key.extend_from_slice(b"\0*\0"),
+        Asked::Equality(value) => {
+            key.extend_from_slice(b"\0=");
+            match u8::try_from(value.len()) {
+                Ok(length) if value.len() <= LONGEST => {
+                    key.push(length);
+                    key.extend_from_slice(value);
+                }
+                _ => {
+                    key.push(u8::MAX);
+                    key.extend_from_slice(&Sha256::digest(value));
+                }
+            }
+        }
+    }
+    key
+}
+
+/// Some of 4,096 ids.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Chunk {
+    Sparse(Vec<u16>),
+    Dense(Box<[u64; WORDS]>),
+}
+
+impl Chunk {
+    fn decode(row: &[u8]) -> Self {
+        if row.len() == WORDS * 8 {
+            let mut words = Box::new([0_u64; WORDS]);
+            for (word, octets) in words.iter_mut().zip(row.as_chunks::<8>().0) {
+                *word = u64::from_be_bytes(*octets);
+            }
+            return Self::Dense(words);
+        }
+        Self::Sparse(row.as_chunks::<2>().0.iter().map(|octets| u16::from_be_bytes(*octets)).collect())
+    }
+
+    fn encode(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Sparse(ids) if ids.is_empty() => None,
+            Self::Sparse(ids) => Some(ids.iter().flat_map(|id| id.to_be_bytes()).collect()),
+            Self::Dense(words) => Some(words.iter().flat_map(|word| word.to_be_bytes()).collect()),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Self::Sparse(ids) => ids.len() as u64,
+            Self::Dense(words) => words.iter().map(|word| u64::from(word.count_ones())).sum(),
+        }
+    }
+
+    fn set(&mut self, id: u16, present: bool) {
+        match self {
+            Self::Sparse(ids) => match (ids.binary_search(&id), present) {
+                (Err(place), true) => {
+                    ids.insert(place, id);
+                    if ids.len() >= DENSE {
+                        let mut words = Box::new([0_u64; WORDS]);
+                        for id in ids.iter() {
+                            flip(&mut words, *id, true);
+                        }
+                        *self = Self::Dense(words);
+                    }
+                }
+                (Ok(place), false) => {
+                    ids.remove(place);
+                }
+                _ => {}
+            },
+            Self::Dense(words) => {
+                flip(words, id, present);
+                // Not at once below the bound, so that a value that comes and goes does not convert each time.
+                if !present && self.len() < DENSE as u64 / 2 {
+                    *self = Self::Sparse(self.ids().collect());
+                }
+            }
+        }
+    }
+
+    fn ids(&self) -> Box<dyn Iterator<Item = u16> + '_> {
+        match self {
+            Self::Sparse(ids) => Box::new(ids.iter().copied()),
+            Self::Dense(words) => Box::new((0..1 << CHUNK_BITS).filter(|id| {
+                words.get(usize::from(*id >> 6)).is_some_and(|word| word >> (*id & 63) & 1 == 1)
+            })),
+        }
+    }
+}
+
+fn flip(words: &mut [u64; WORDS], id: u16, present: bool) {
+    if let Some(word) = words.get_mut(usize::from(id >> 6)) {
+        let bit = 1_u64 << (id & 63);
+        *word = if present { *word | bit } else { *word & !bit };
+    }
+}
+
+fn row_key(key: &[u8], chunk: u32) -> Vec<u8> {
+    let mut row = Vec::with_capacity(key.len() + 4);
+    row.extend_from_slice(key);
+    row.extend_from_slice(&chunk.to_be_bytes());
+    row
+}
+
+impl<T: Rows> Tables<T> {
+    /// How many entries are under these keys; counting stops beyond `enough`.
+    pub(crate) fn count(&self, keys: &[Vec<u8>], enough: u64) -> Result<u64, Failure> {
+        let mut count = 0;
+        for key in keys {
+            let (first, last) = (row_key(key, 0), row_key(key, u32::MAX));
+            for row in self.index.range::<&[u8]>(first.as_slice()..=last.as_slice())? {
+                count += Chunk::decode(row?.1.value()).len();
+                if count > enough {
+                    return Ok(count);
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// The entries under these keys.
+    pub(crate) fn candidates(&self, keys: &[Vec<u8>]) -> Result<RoaringBitmap, Failure> {
+        let mut ids = RoaringBitmap::new();
+        for key in keys {
+            let (first, last) = (row_key(key, 0), row_key(key, u32::MAX));
+            for row in self.index.range::<&[u8]>(first.as_slice()..=last.as_slice())? {
+                let (key, row) = row?;
+                let Some(chunk) = key.value().last_chunk() else { continue };
+                let base = u32::from_be_bytes(*chunk) << CHUNK_BITS;
+                ids.extend(Chunk::decode(row.value()).ids().map(|id| base | Id::from(id)));
+            }
+        }
+        Ok(ids)
+    }
+}
+
+/// Index rows changed in the open transaction and not yet written: within one commit each is written once.
+#[derive(Debug, Default)]
+pub(crate) struct Pending(BTreeMap<Vec<u8>, Chunk>);
+
+impl Pending {
+    /// Puts an entry under `key`, or takes it away.
+    pub(crate) fn set(
+        &mut self,
+        tables: &Writable<'_>,
+        key: &[u8],
+        id: Id,
+        present: bool,
+    ) -> Result<(), Failure> {
+        let row = row_key(key, id >> CHUNK_BITS);
+        let chunk = match self.0.entry(row) {
+            std::collections::btree_map::Entry::Occupied(occupied) => occupied.into_mut(),
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                let stored = tables.index.get(vacant.key().as_slice())?;
+                let chunk =
+                    stored.map_or_else(|| Chunk::Sparse(Vec::new()), |row| Chunk::decode(row.value()));
+                vacant.insert(chunk)
+            }
+        };
+        let low = u16::try_from(id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
+        chunk.set(low, present);
+        Ok(())
+    }
+
+    pub(crate) fn flush(&mut self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        for (key, chunk) in std::mem::take(&mut self.0) {
+            tables.put(Name::Index, &key, chunk.encode().as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_a_set() {
+        let mut chunk = Chunk::Sparse(Vec::new());
+        let mut model = BTreeSet::new();
+        for step in 0..6_000_u32 {
+            let id = u16::try_from(step.wrapping_mul(2_654_435) % 4_096).unwrap();
+            let present = step < 2_000 || step % 7 == 0;
+            chunk.set(id, present);
+            if present {
+                model.insert(id);
+            } else {
+                model.remove(&id);
+            }
+            if step % 97 == 0 {
+                assert!(chunk.ids().eq(model.iter().copied()), "step {step}");
+                assert_eq!(chunk.len(), model.len() as u64);
+                let encoded = chunk.encode().unwrap_or_default();
+                assert!(encoded.len() <= 512);
+                assert_eq!(Chunk::decode(&encoded), chunk);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_do_not_run_into_each_other() {
+        let short = key("1.2", Asked::Equality(b"ab"));
+        let long = key("1.2", Asked::Equality(b"ab\0\0\0\0"));
+        assert!(!long.starts_with(&short));
+        let hashed = key("1.2", Asked::Equality(&[b'x'; 4_000]));
+        assert_eq!(hashed.len(), 3 + 2 + 1 + 32);
+        assert_ne!(hashed, key("1.2", Asked::Equality(&[b'x'; 4_001])));
+    }
+}

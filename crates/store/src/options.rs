@@ -1,0 +1,166 @@
+//! How a store is opened: where it lies, what it serves, who may do what, and how much.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use flext_ldap_directory::AccessPolicy;
+use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
+
+/// Where a store keeps its data.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Location {
+    /// In this folder, which is made if it is not there. One process at a time.
+    Folder(PathBuf),
+    /// In memory: gone when the store is closed.
+    Memory,
+}
+
+/// How a store is opened.
+///
+/// ```
+/// use flext_ldap_store::StoreOptions;
+///
+/// let options = StoreOptions::memory()
+///     .suffix("dc=harbourlane,dc=example".parse()?)
+///     .administrator("cn=admin,dc=harbourlane,dc=example".parse()?, "a password".into());
+/// # Ok::<(), flext_ldap_proto::dn::DnError>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "give it to `Store::open`"]
+pub struct StoreOptions {
+    pub(crate) location: Location,
+    pub(crate) suffixes: Vec<Dn>,
+    pub(crate) schema: SchemaHandle,
+    pub(crate) administrator: Option<(Dn, Secret)>,
+    pub(crate) peer_administrators: Vec<u32>,
+    pub(crate) policy: Arc<dyn AccessPolicy>,
+    pub(crate) limits: Limits,
+}
+
+/// What a store is willing to do for one caller. Administrators are bound by `cache` and the queues only.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Entries one search, or all pages of one together, may return. 10,000 a search; pages are not counted together.
+    pub size: u32,
+    /// Time one search may work, waiting for its reader not counted. 60 seconds.
+    pub time: Duration,
+    /// Entries one search may look at. 5,000,000.
+    pub lookthrough: u64,
+    /// Octets of pages kept in memory. 32 MiB.
+    pub cache: usize,
+    /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
+    pub write_queue: usize,
+    /// Threads that hash and verify passwords, 19 MiB each while they work. 2.
+    pub hashing_threads: usize,
+    /// Passwords that may wait to be hashed or verified; further ones are answered `busy`. 64.
+    pub hashing_queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            size: 10_000,
+            time: Duration::from_secs(60),
+            lookthrough: 5_000_000,
+            cache: 32 << 20,
+            write_queue: 4096,
+            hashing_threads: 2,
+            hashing_queue: 64,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// A store in `folder`.
+    pub fn folder(folder: impl Into<PathBuf>) -> Self {
+        Self::at(Location::Folder(folder.into()))
+    }
+
+    /// A store in memory.
+    pub fn memory() -> Self {
+        Self::at(Location::Memory)
+    }
+
+    /// A store at `location`, with the standard schema, no suffix, no administrator, and a
+    /// [`StandardPolicy`](crate::StandardPolicy).
+    pub fn at(location: Location) -> Self {
+        Self {
+            location,
+            suffixes: Vec::new(),
+            schema: SchemaHandle::Standard,
+            administrator: None,
+            peer_administrators: Vec::new(),
+            policy: Arc::new(crate::StandardPolicy::default()),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Serves this naming context too. Its entry need not be there yet; it can be added. What a store holds already is
+    /// served without being named.
+    pub fn suffix(mut self, suffix: Dn) -> Self {
+        self.suffixes.push(suffix);
+        self
+    }
+
+    /// Checks entries by this schema.
+    pub fn schema(mut self, schema: Arc<Schema>) -> Self {
+        self.schema = SchemaHandle::Shared(schema);
+        self
+    }
+
+    /// Lets `dn` bind with `password` and do everything. It needs no entry. The password is kept hashed, in memory.
+    pub fn administrator(mut self, dn: Dn, password: Secret) -> Self {
+        self.administrator = Some((dn, password));
+        self
+    }
+
+    /// Lets processes of this user that come over a Unix socket act as the administrator by SASL EXTERNAL. Root may
+    /// always do so, and who runs this process where the caller says so by this method.
+    pub fn peer_administrator(mut self, uid: u32) -> Self {
+        self.peer_administrators.push(uid);
+        self
+    }
+
+    /// Decides about access by this policy. The administrator and the program itself are not asked about.
+    pub fn policy(mut self, policy: Arc<dyn AccessPolicy>) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Within these limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("location", &self.location)
+            .field("suffixes", &self.suffixes)
+            .field("administrator", &self.administrator.as_ref().map(|(dn, _)| dn))
+            .field("peer_administrators", &self.peer_administrators)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The standard schema without a copy, or the caller's.
+#[derive(Clone)]
+pub(crate) enum SchemaHandle {
+    Standard,
+    Shared(Arc<Schema>),
+}
+
+impl std::ops::Deref for SchemaHandle {
+    type Target = Schema;
+
+    fn deref(&self) -> &Schema {
+        match self {
+            Self::Standard => Schema::standard(),
+            Self::Shared(schema) => schema,
+        }
+    }
+}

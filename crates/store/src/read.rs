@@ -1,0 +1,189 @@
+//! Reading names, entries and secrets, in a snapshot or inside a write transaction.
+
+use std::{collections::HashMap, sync::atomic::Ordering};
+
+use flext_ldap_proto::dn::{DnKey, RdnKey};
+
+use crate::{
+    row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
+    tables::{Failure, Rows, Tables},
+};
+
+/// Levels a name can have: what [`flext_ldap_proto::dn::Dn`] parses, and a bound where stored rows are climbed.
+const LEVELS: usize = 1_000;
+
+/// The name of an entry, as written and as compared.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Named {
+    pub(crate) dn: String,
+    pub(crate) key: DnKey,
+}
+
+/// How far a name leads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Resolved {
+    /// To an entry.
+    Found(Id),
+    /// Not to an entry; the last one on the way, if one is.
+    Missing(Option<Id>),
+}
+
+/// Names climbed before: within one batch most entries share their parents.
+pub(crate) type Climbed = HashMap<Id, Named>;
+
+impl<T: Rows> Tables<T> {
+    pub(crate) fn node(&self, id: Id) -> Result<Option<Node>, Failure> {
+        self.node.get(id.to_be_bytes().as_slice())?.map(|row| Node::decode(row.value())).transpose()
+    }
+
+    /// The place of an entry that something else says is there.
+    pub(crate) fn existing_node(&self, id: Id) -> Result<Node, Failure> {
+        self.node(id)?.ok_or_else(|| Failure::damaged("the place of an entry"))
+    }
+
+    pub(crate) fn child(&self, parent: Id, key: &[RdnKey]) -> Result<Option<Id>, Failure> {
+        let row = self.tree.get(tree_key(parent, key).as_slice())?;
+        row.map(|row| read_id(row.value())).transpose()
+    }
+
+    pub(crate) fn stored(&self, id: Id) -> Result<Option<Stored>, Failure> {
+        let row = self.entry.get(id.to_be_bytes().as_slice())?;
+        self.counts.entries_read.fetch_add(1, Ordering::Relaxed);
+        row.map(|row| Stored::decode(row.value())).transpose()
+    }
+
+    pub(crate) fn secrets(&self, id: Id) -> Result<Vec<Vec<u8>>, Failure> {
+        let row = self.secret.get(id.to_be_bytes().as_slice())?;
+        row.map_or_else(|| Ok(Vec::new()), |row| decode_secret(row.value()))
+    }
+
+    /// Climbs from an entry to its suffix.
+    pub(crate) fn named(&self, id: Id) -> Result<Named, Failure> {
+        let node = self.existing_node(id)?;
+        self.named_below(&node, &mut Climbed::new())
+    }
+
+    /// The name of an entry whose place is known, by the names of its ancestors, which are remembered.
+    pub(crate) fn named_below(&self, node: &Node, climbed: &mut Climbed) -> Result<Named, Failure> {
+        let mut path = vec![node.clone()];
+        let mut ids = Vec::new();
+        let mut id = node.parent;
+        let mut named = loop {
+            if id == ROOT {
+                break Named::default();
+            }
+            if let Some(named) = climbed.get(&id) {
+                break named.clone();
+            }
+            if path.len() >= LEVELS {
+                return Err(Failure::damaged("the name of an entry"));
+            }
+            let node = self.existing_node(id)?;
+            ids.push(id);
+            id = node.parent;
+            path.push(node);
+        };
+        while let Some(node) = path.pop() {
+            named = named.child(&node);
+            if let Some(id) = ids.pop() {
+                climbed.insert(id, named.clone());
+            }
+        }
+        Ok(named)
+    }
+
+    /// Follows a name down from the suffix it is in. The caller has found the suffix: `levels` of the name's
+    /// components are the suffix's own.
+    pub(crate) fn resolve(&self, key: &DnKey, levels: usize) -> Result<Resolved, Failure> {
+        let rdns = key.rdns();
+        let Some((below, suffix)) = rdns.split_at_checked(rdns.len().saturating_sub(levels)) else {
+            return Ok(Resolved::Missing(None));
+        };
+        let Some(mut id) = self.child(ROOT, suffix)? else {
+            return Ok(Resolved::Missing(None));
+        };
+        for rdn in below.iter().rev() {
+            match self.child(id, std::slice::from_ref(rdn))? {
+                Some(child) => id = child,
+                None => return Ok(Resolved::Missing(Some(id))),
+            }
+        }
+        Ok(Resolved::Found(id))
+    }
+
+    /// Whether an entry is `base` or below it.
+    pub(crate) fn is_within(&self, id: Id, base: Id, known: &mut HashMap<Id, bool>) -> Result<bool, Failure> {
+        let mut climbed = Vec::new();
+        let mut at = id;
+        let within = loop {
+            if at == base {
+                break true;
+            }
+            if at == ROOT {
+                break false;
+            }
+            if let Some(within) = known.get(&at) {
+                break *within;
+            }
+            if climbed.len() >= LEVELS {
+                return Err(Failure::damaged("the name of an entry"));
+            }
+            climbed.push(at);
+            match self.node.get(at.to_be_bytes().as_slice())? {
+                Some(row) => at = crate::row::parent_of(row.value())?,
+                None => break false,
+            }
+        };
+        // Leaves are asked about once; their ancestors again and again.
+        for id in climbed.into_iter().skip(1) {
+            known.insert(id, within);
+        }
+        Ok(within)
+    }
+
+    /// Up to `limit` children of `parent` in the order of their names, after the one named `after`: name and id.
+    pub(crate) fn children(
+        &self,
+        parent: Id,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Id)>, Failure> {
+        use std::ops::Bound;
+        let start = parent.to_be_bytes();
+        let lower = after.map_or(Bound::Included(start.as_slice()), Bound::Excluded);
+        let end = parent.checked_add(1).map(u32::to_be_bytes);
+        let upper = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
+        let mut children = Vec::new();
+        for row in self.tree.range::<&[u8]>((lower, upper))?.take(limit) {
+            let (key, id) = row?;
+            children.push((key.value().to_vec(), read_id(id.value())?));
+        }
+        Ok(children)
+    }
+
+    /// Up to `limit` ids from `from` on.
+    pub(crate) fn ids(&self, from: Id, limit: usize) -> Result<Vec<Id>, Failure> {
+        let from = from.to_be_bytes();
+        let rows = self.node.range::<&[u8]>(from.as_slice()..)?;
+        rows.take(limit).map(|row| read_id(row?.0.value())).collect()
+    }
+
+    /// The CSN of the last change.
+    pub(crate) fn context_csn(&self) -> Result<String, Failure> {
+        Ok(crate::writer::State::read(self)?.csn)
+    }
+}
+
+impl Named {
+    /// The name of what stands at `node` below this.
+    pub(crate) fn child(&self, node: &Node) -> Self {
+        let mut key = node.key.clone();
+        key.extend_from_slice(self.key.rdns());
+        let dn = if self.dn.is_empty() { node.name.clone() } else { format!("{},{}", node.name, self.dn) };
+        Self { dn, key: DnKey::from_rdns(key) }
+    }
+}
+
+pub(crate) fn read_id(row: &[u8]) -> Result<Id, Failure> {
+    row.first_chunk().map(|id| Id::from_be_bytes(*id)).ok_or_else(|| Failure::damaged("the name of an entry"))
+}

@@ -1,0 +1,168 @@
+//! How rows are encoded. Lengths before contents; nothing is trusted on the way back.
+
+use bytes::Bytes;
+use flext_ldap_proto::{
+    attribute::{Attributes, AttributesRef},
+    dn::RdnKey,
+    message::Limits,
+};
+
+use crate::tables::Failure;
+
+/// Names an entry. 0 is the root, which is no entry.
+pub(crate) type Id = u32;
+
+/// The id of the root: what suffixes stand below.
+pub(crate) const ROOT: Id = 0;
+
+/// What stored rows may hold: they were checked when they came in, so nothing but a bound on memory.
+pub(crate) const STORED: Limits = {
+    let mut limits = Limits::DEFAULT.with_message(usize::MAX);
+    limits.attributes = usize::MAX;
+    limits.values = usize::MAX;
+    limits
+};
+
+/// A row of `node`: where an entry stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) parent: Id,
+    pub(crate) children: u32,
+    /// The normalised name below the parent: one component, for a suffix all of them, leaf first.
+    pub(crate) key: Vec<RdnKey>,
+    /// The same as written.
+    pub(crate) name: String,
+}
+
+impl Node {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let key = encode_key(&self.key);
+        let mut row = Vec::with_capacity(12 + key.len() + self.name.len());
+        row.extend_from_slice(&self.parent.to_be_bytes());
+        row.extend_from_slice(&self.children.to_be_bytes());
+        put_octets(&mut row, &key);
+        row.extend_from_slice(self.name.as_bytes());
+        row
+    }
+
+    pub(crate) fn decode(mut row: &[u8]) -> Result<Self, Failure> {
+        let node = (|| {
+            let parent = take_u32(&mut row)?;
+            let children = take_u32(&mut row)?;
+            let mut key = take_octets(&mut row)?;
+            let mut rdns = Vec::with_capacity(1);
+            while !key.is_empty() {
+                rdns.push(RdnKey::from_normalized(take_octets(&mut key)?));
+            }
+            Some(Self { parent, children, key: rdns, name: std::str::from_utf8(row).ok()?.to_owned() })
+        })();
+        node.ok_or_else(|| Failure::damaged("the place of an entry"))
+    }
+}
+
+/// The parent of a row of `node`, without reading the rest.
+pub(crate) fn parent_of(mut row: &[u8]) -> Result<Id, Failure> {
+    take_u32(&mut row).ok_or_else(|| Failure::damaged("the place of an entry"))
+}
+
+/// The key in `tree` of what is named `key` below `parent`.
+pub(crate) fn tree_key(parent: Id, key: &[RdnKey]) -> Vec<u8> {
+    let mut tree = parent.to_be_bytes().to_vec();
+    tree.extend_from_slice(&encode_key(key));
+    tree
+}
+
+fn encode_key(key: &[RdnKey]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for rdn in key {
+        put_octets(&mut out, rdn.as_bytes());
+    }
+    out
+}
+
+/// A row of `entry`: the attributes in wire form, in one buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    user: Attributes,
+    operational: Attributes,
+}
+
+impl Stored {
+    pub(crate) fn new(user: Attributes, operational: Attributes) -> Self {
+        Self { user, operational }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (user, operational) = (self.user.as_ref().as_bytes(), self.operational.as_ref().as_bytes());
+        let mut row = Vec::with_capacity(4 + user.len() + operational.len());
+        put_octets(&mut row, user);
+        row.extend_from_slice(operational);
+        row
+    }
+
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, Failure> {
+        let bytes = Bytes::copy_from_slice(row);
+        let mut rest = row;
+        let split = take_octets(&mut rest).map(|user| 4 + user.len());
+        let parts = split.and_then(|split| {
+            let user = Attributes::check(bytes.slice(4..split), &STORED).ok()?;
+            let operational = Attributes::check(bytes.slice(split..), &STORED).ok()?;
+            Some(Self { user, operational })
+        });
+        parts.ok_or_else(|| Failure::damaged("an entry"))
+    }
+
+    /// What `*` returns.
+    pub(crate) fn user(&self) -> AttributesRef<'_> {
+        self.user.as_ref()
+    }
+
+    /// What `+` returns, without what is computed.
+    pub(crate) fn operational(&self) -> AttributesRef<'_> {
+        self.operational.as_ref()
+    }
+}
+
+/// A row of `secret`: password hashes.
+pub(crate) fn encode_secret(values: &[Vec<u8>]) -> Vec<u8> {
+    let mut row = Vec::new();
+    for value in values {
+        put_octets(&mut row, value);
+    }
+    row
+}
+
+pub(crate) fn decode_secret(mut row: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut values = Vec::new();
+    while !row.is_empty() {
+        let value = take_octets(&mut row).ok_or_else(|| Failure::damaged("a password hash"))?;
+        values.push(value.to_vec());
+    }
+    Ok(values)
+}
+
+pub(crate) fn put_octets(row: &mut Vec<u8>, octets: &[u8]) {
+    // Nothing that comes in is larger than a message, which is far below 4 GiB.
+    let length = u32::try_from(octets.len()).unwrap_or(u32::MAX);
+    row.extend_from_slice(&length.to_be_bytes());
+    row.extend_from_slice(octets);
+}
+
+pub(crate) fn take_octets<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take_u32(row)?).ok()?;
+    let (octets, rest) = row.split_at_checked(length)?;
+    *row = rest;
+    Some(octets)
+}
+
+pub(crate) fn take_u32(row: &mut &[u8]) -> Option<u32> {
+    let (number, rest) = row.split_first_chunk()?;
+    *row = rest;
+    Some(u32::from_be_bytes(*number))
+}
+
+pub(crate) fn take_u64(row: &mut &[u8]) -> Option<u64> {
+    let (number, rest) = row.split_first_chunk()?;
+    *row = rest;
+    Some(u64::from_be_bytes(*number))
+}

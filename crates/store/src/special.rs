@@ -1,0 +1,170 @@
+//! Entries that are not stored (root DSE, subschema), and answers for names that lead nowhere or elsewhere.
+
+use flext_ldap_directory::EntryRight;
+use flext_ldap_proto::{
+    attribute::Attributes,
+    control::{Assertion, ControlValue, ManageDsaIt, PagedResults, PostRead, PreRead},
+    dn::{Dn, DnKey},
+    extended::{ExtendedOperation, PasswordModify, WhoAmI},
+    result::{LdapResult, ResultCode},
+    url::LdapUrl,
+};
+
+use crate::{
+    context::{Access, Context, SUBSCHEMA},
+    index::Asked,
+    project::View,
+    read::Named,
+    row::{Id, ROOT, Stored},
+    tables::{Failure, Rows, Tables},
+};
+
+/// Features (RFC 3674): all operational attributes, absolute true and false, increment, `@class`.
+const FEATURES: [&str; 4] =
+    ["1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.3", "1.3.6.1.1.14", "1.3.6.1.4.1.4203.1.5.2"];
+
+/// The root DSE (RFC 4512 §5.1).
+pub(crate) fn root_dse(context: &Context, external: bool) -> View {
+    let mut user = Attributes::builder();
+    user.push("objectClass", ["top"]);
+    let mut operational = Attributes::builder();
+    operational.push("structuralObjectClass", ["top"]);
+    if !context.suffixes.is_empty() {
+        operational.push("namingContexts", context.suffixes.iter().map(|(dn, _)| dn.as_str()));
+    }
+    operational.push("subschemaSubentry", [SUBSCHEMA]);
+    operational.push("supportedLDAPVersion", ["3"]);
+    let controls = [ManageDsaIt::OID, PagedResults::OID, Assertion::OID, PreRead::OID, PostRead::OID];
+    operational.push("supportedControl", controls.iter().map(|oid| oid.as_str()));
+    let extensions = [WhoAmI::OID, PasswordModify::OID];
+    operational.push("supportedExtension", extensions.iter().map(|oid| oid.as_str()));
+    operational.push("supportedFeatures", FEATURES);
+    if external {
+        operational.push("supportedSASLMechanisms", ["EXTERNAL"]);
+    }
+    operational.push("vendorName", ["FLEXT-LDAP"]);
+    operational.push("vendorVersion", [concat!("flext-ldap ", env!("CARGO_PKG_VERSION"))]);
+    let mut computed = Attributes::builder();
+    computed.push("entryDN", [""]);
+    View {
+        named: Named::default(),
+        stored: Stored::new(user.build(), operational.build()),
+        computed: computed.build(),
+    }
+}
+
+/// Whether a name is that of the subschema entry.
+pub(crate) fn is_subschema(context: &Context, key: &DnKey) -> bool {
+    subschema_name(context).is_some_and(|(_, subschema)| subschema == *key)
+}
+
+fn subschema_name(context: &Context) -> Option<(Dn, DnKey)> {
+    let dn: Dn = SUBSCHEMA.parse().ok()?;
+    let key = context.schema.dn_key(&dn).ok()?;
+    Some((dn, key))
+}
+
+/// The subschema entry (RFC 4512 §4.2).
+pub(crate) fn subschema(context: &Context) -> View {
+    let mut user = Attributes::builder();
+    user.push("objectClass", ["top", "subentry", "subschema", "extensibleObject"]);
+    user.push("cn", ["subschema"]);
+    let mut computed = Attributes::builder();
+    computed.push("entryDN", [SUBSCHEMA]);
+    computed.push("hasSubordinates", ["FALSE"]);
+    computed.push("subschemaSubentry", [SUBSCHEMA]);
+    computed.push("structuralObjectClass", ["subschema"]);
+    let named =
+        subschema_name(context).map(|(dn, key)| Named { dn: dn.to_string(), key }).unwrap_or_default();
+    View {
+        named,
+        stored: Stored::new(user.build(), context.schema.to_subschema()),
+        computed: computed.build(),
+    }
+}
+
+/// `noSuchObject`, with the last entry on the way that the one who asks may know of.
+pub(crate) fn missing<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+    access: &Access<'_>,
+    mut last: Option<Id>,
+) -> Result<Failure, Failure> {
+    let _ = context;
+    let mut result = LdapResult::new(ResultCode::NO_SUCH_OBJECT);
+    while let Some(id) = last.filter(|id| *id != ROOT) {
+        let named = tables.named(id)?;
+        if access.entry(&named, EntryRight::Disclose) {
+            result.matched_dn = named.dn;
+            break;
+        }
+        last = Some(tables.existing_node(id)?.parent);
+    }
+    Ok(Failure::Refused(result))
+}
+
+/// Fails with a referral (RFC 3296) where `id` is, or is below, an entry that says that others hold it.
+pub(crate) fn refer<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+    id: Option<Id>,
+    asked: &Dn,
+    manage_dsa_it: bool,
+) -> Result<(), Failure> {
+    let Some(mut id) = id else { return Ok(()) };
+    if manage_dsa_it {
+        return Ok(());
+    }
+    let referrals = referral_objects(context, tables)?;
+    if referrals.is_empty() {
+        return Ok(());
+    }
+    while id != ROOT {
+        if referrals.contains(id) {
+            let named = tables.named(id)?;
+            let mut result = LdapResult::new(ResultCode::REFERRAL);
+            result.referrals = referral_urls(tables, id, &named, asked)?;
+            result.matched_dn = named.dn;
+            return Err(Failure::Refused(result));
+        }
+        id = tables.existing_node(id)?.parent;
+    }
+    Ok(())
+}
+
+/// The entries of class `referral`. Most directories have none, and finding that out is one look at an index.
+pub(crate) fn referral_objects<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+) -> Result<roaring::RoaringBitmap, Failure> {
+    match context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(b"referral")) {
+        Some(keys) => tables.candidates(&keys),
+        None => Ok(roaring::RoaringBitmap::new()),
+    }
+}
+
+/// The URLs of a referral object, each with the name asked for in place of the object's own.
+pub(crate) fn referral_urls<T: Rows>(
+    tables: &Tables<T>,
+    id: Id,
+    named: &Named,
+    asked: &Dn,
+) -> Result<Vec<String>, Failure> {
+    let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
+    let below = asked.depth().saturating_sub(named.key.rdns().len());
+    let mut urls = Vec::new();
+    for value in stored.user().get("ref").map(|one| one.values().collect::<Vec<_>>()).unwrap_or_default() {
+        let Ok(text) = std::str::from_utf8(value) else { continue };
+        // A label after the URL (RFC 3296 §2.2) is for people.
+        let text = text.split(' ').next().unwrap_or_default();
+        match text.parse::<LdapUrl>() {
+            Ok(mut url) => {
+                let rdns: Vec<_> = asked.rdns().take(below).map(|rdn| rdn.to_rdn()).collect();
+                url.dn = rdns.iter().rev().fold(url.dn, |dn, rdn| dn.child(rdn));
+                urls.push(url.to_string());
+            }
+            Err(_) => urls.push(text.to_owned()),
+        }
+    }
+    Ok(urls)
+}

@@ -1,0 +1,421 @@
+//! The store: opening, closing, and answering requests.
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write as _},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+use flext_ldap_directory::{
+    BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session, Sessions,
+};
+use flext_ldap_proto::dn::Dn;
+use redb::{StorageBackend, backends::InMemoryBackend};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    backend::Plain,
+    context::{Administrator, Context},
+    hashing::Hashers,
+    index::{Indexes, Pending},
+    options::{Location, StoreOptions},
+    row::ROOT,
+    search::Searching,
+    session::StoreSession,
+    tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
+    writer::{self, Engine, Published, State, Writer},
+};
+
+/// What the tables look like. Counts up when they change; a newer one is refused.
+const FORMAT: u32 = 1;
+
+const FORMAT_ROW: &[u8] = b"format";
+const INDEX_ROW: &[u8] = b"index";
+const PAGE_KEY_ROW: &[u8] = b"page-key";
+
+/// The files in a store's folder.
+const DATA_FILE: &str = "directory.redb";
+const LOCK_FILE: &str = "lock";
+
+/// An embedded directory. Cheap to copy; all copies are the same store.
+///
+/// When the last copy is dropped, all accepted writes are finished and the threads are joined: that blocks for as long
+/// as a commit takes.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    context: Arc<Context>,
+    published: Arc<Published>,
+    counts: Arc<Counts>,
+    writer: Writer,
+    hashers: Hashers,
+    /// Held for as long as the store is open.
+    _lock: Option<File>,
+}
+
+/// What a store has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Entries read from storage.
+    pub entries_read: u64,
+    /// Rows written or deleted.
+    pub rows_written: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Operations that changed something.
+    pub writes: u64,
+}
+
+impl Store {
+    /// Opens a store.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be used, another process has it open, it was written by a newer version, or the options
+    /// contradict each other.
+    pub fn open(options: StoreOptions) -> Result<Self, Error> {
+        match options.location.clone() {
+            Location::Memory => Self::start(Arc::new(InMemoryBackend::new()), options, None),
+            Location::Folder(folder) => {
+                let lock = lock(&folder)?;
+                let path = folder.join(DATA_FILE);
+                let file = private_file(&path).map_err(|error| unusable(&path, error))?;
+                Self::start(Arc::new(Plain(file)), options, Some(lock))
+            }
+        }
+    }
+
+    /// Opens a store on storage of the caller's own; the location in `options` is not looked at. For tests that want
+    /// storage to fail.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_on(backend: impl StorageBackend, options: StoreOptions) -> Result<Self, Error> {
+        Self::start(Arc::new(backend), options, None)
+    }
+
+    fn start(
+        backend: Arc<dyn StorageBackend>,
+        options: StoreOptions,
+        lock: Option<File>,
+    ) -> Result<Self, Error> {
+        let counts = Arc::new(Counts::default());
+        let database = writer::open(Arc::clone(&backend), options.limits.cache)?;
+        let (context, state) = prepare(&database, options, &counts).map_err(Failure::into_error)?;
+        let snapshot = writer::snapshot(&database, &counts)?;
+        let published = Arc::new(Published::new(snapshot));
+        let context = Arc::new(context);
+        let hashers = Hashers::start(context.limits.hashing_threads, context.limits.hashing_queue)?;
+        let engine = Engine {
+            database: Some(database),
+            backend,
+            context: Arc::clone(&context),
+            published: Arc::clone(&published),
+            counts: Arc::clone(&counts),
+            state,
+            broken: None,
+        };
+        let writer = Writer::start(engine, context.limits.write_queue)?;
+        Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
+    }
+
+    /// Refuses operations from now on, finishes those accepted, and joins the threads. Dropping the last copy does the
+    /// same.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// What the store has done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let Counts { entries_read, rows_written, commits, writes } = &*self.0.counts;
+        Counters {
+            entries_read: entries_read.load(Ordering::Relaxed),
+            rows_written: rows_written.load(Ordering::Relaxed),
+            commits: commits.load(Ordering::Relaxed),
+            writes: writes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The names the store serves.
+    #[must_use]
+    pub fn naming_contexts(&self) -> Vec<Dn> {
+        self.0.context.suffixes.iter().map(|(dn, _)| dn.clone()).collect()
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.0.context
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Failure> {
+        self.0.published.get()
+    }
+
+    pub(crate) fn hashers(&self) -> &Hashers {
+        &self.0.hashers
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.0.writer
+    }
+
+    /// Answers a request. `external` tells whether SASL EXTERNAL would be taken from the one who asks.
+    pub(crate) fn answer(&self, request: Request, external: bool) -> Reply {
+        let Request { op, controls, actor, deadline } = request;
+        let store = self.clone();
+        match op {
+            Op::Search(op) => {
+                match Searching::new(store, Request { op, controls, actor, deadline }, external) {
+                    Ok(searching) => Reply::events(searching),
+                    Err(failure) => Reply::ready(failure.into_reply()),
+                }
+            }
+            Op::Compare(op) => {
+                Reply::ready(store.compare(&op, &controls, &actor, external).or_else(Failure::into_reply))
+            }
+            Op::Extended(op) => Reply::pending(async move {
+                store.extended(op, &controls, actor, deadline).await.or_else(Failure::into_reply)
+            }),
+            op => Reply::pending(async move {
+                store.change(op, &controls, actor, deadline).await.or_else(Failure::into_reply)
+            }),
+        }
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.writer.close();
+        self.hashers.close();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Directory for Store {
+    fn call(&self, request: Request) -> Reply {
+        self.answer(request, false)
+    }
+}
+
+impl Sessions for Store {
+    fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
+        let session = StoreSession::new(self.clone(), peer);
+        Box::pin(async move { Ok(Box::new(session) as Box<dyn Session>) })
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}
+
+impl From<Outcome> for Failure {
+    fn from(outcome: Outcome) -> Self {
+        Self::Refused(outcome.result)
+    }
+}
+
+/// Makes the tables if there are none, and settles what depends on them and on the options.
+fn prepare(
+    database: &redb::Database,
+    options: StoreOptions,
+    counts: &Arc<Counts>,
+) -> Result<(Context, State), Failure> {
+    let transaction = database.begin_write().map_err(storage_error)?;
+    let (context, state) = {
+        let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
+        check_format(&mut tables)?;
+        let state = State::read(&tables)?;
+        let schema = options.schema;
+        let indexes = Indexes::new(&schema);
+        let mut context = Context {
+            suffixes: Vec::new(),
+            policy: options.policy,
+            administrator: None,
+            peer_administrators: options.peer_administrators,
+            limits: options.limits,
+            page_key: page_key(&mut tables)?,
+            passwords: Context::password_types(&schema),
+            indexes,
+            schema,
+        };
+        let mut suffixes = options.suffixes;
+        for (_, id) in tables.children(ROOT, None, usize::MAX)? {
+            let stored = tables.existing_node(id)?.name;
+            suffixes.push(stored.parse().map_err(|_| Failure::damaged("a naming context"))?);
+        }
+        for suffix in suffixes {
+            add_suffix(&mut context, suffix)?;
+        }
+        if let Some((dn, password)) = options.administrator {
+            let key = context
+                .schema
+                .dn_key(&dn)
+                .map_err(|error| misuse(format!("the administrator's name: {error}")))?;
+            let salt = uuid::Uuid::new_v4().into_bytes().to_vec();
+            let digest =
+                Sha256::new().chain_update(&salt).chain_update(password.expose()).finalize().to_vec();
+            if password.is_empty() {
+                return Err(misuse("the administrator's password is empty".to_owned()));
+            }
+            context.administrator = Some(Administrator { dn, key, salt, digest });
+        }
+        rebuild_indexes(&context, &mut tables)?;
+        (context, state)
+    };
+    transaction.commit().map_err(storage_error)?;
+    Ok((context, state))
+}
+
+fn misuse(message: String) -> Failure {
+    Failure::Failed(Error::new(ErrorKind::Misuse, message))
+}
+
+fn add_suffix(context: &mut Context, suffix: Dn) -> Result<(), Failure> {
+    let key = context
+        .schema
+        .dn_key(&suffix)
+        .map_err(|error| misuse(format!("the naming context `{suffix}`: {error}")))?;
+    if key.is_root() {
+        return Err(misuse("the root cannot be a naming context".to_owned()));
+    }
+    for (other, other_key) in &context.suffixes {
+        if *other_key == key {
+            return Ok(());
+        }
+        if key.is_within(other_key) || other_key.is_within(&key) {
+            return Err(misuse(format!(
+                "the naming contexts `{other}` and `{suffix}` stand one below the other"
+            )));
+        }
+    }
+    context.suffixes.push((suffix, key));
+    Ok(())
+}
+
+fn check_format(tables: &mut Writable<'_>) -> Result<(), Failure> {
+    use redb::ReadableTable;
+    let found = tables.meta.get(FORMAT_ROW)?.map(|row| row.value().to_vec());
+    match found {
+        None => tables.put(Name::Meta, FORMAT_ROW, Some(&FORMAT.to_be_bytes())),
+        Some(row) => match row.first_chunk().map(|format| u32::from_be_bytes(*format)) {
+            Some(FORMAT) => Ok(()),
+            Some(newer) => Err(Failure::Failed(Error::new(
+                ErrorKind::Storage,
+                format!(
+                    "the store has format {newer} and this version knows up to {FORMAT}; use a newer version, or \
+                     export with the one that wrote it and import here"
+                ),
+            ))),
+            None => Err(Failure::damaged("the format of the store")),
+        },
+    }
+}
+
+fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
+    use redb::ReadableTable;
+    if let Some(row) = tables.meta.get(PAGE_KEY_ROW)? {
+        return Ok(row.value().to_vec());
+    }
+    let key = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
+    tables.put(Name::Meta, PAGE_KEY_ROW, Some(&key))?;
+    Ok(key)
+}
+
+/// Makes the indexes anew where they were made by other rules than today's.
+fn rebuild_indexes(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
+    use redb::ReadableTable;
+    const AT_ONCE: usize = 1_000;
+    let wanted = context.indexes.definition(&context.schema);
+    if tables.meta.get(INDEX_ROW)?.is_some_and(|row| row.value() == wanted) {
+        return Ok(());
+    }
+    loop {
+        let some: Vec<Vec<u8>> = tables
+            .index
+            .range::<&[u8]>(..)?
+            .take(AT_ONCE)
+            .map(|row| Ok(row?.0.value().to_vec()))
+            .collect::<Result<_, Failure>>()?;
+        if some.is_empty() {
+            break;
+        }
+        for key in some {
+            tables.put(Name::Index, &key, None)?;
+        }
+    }
+    let mut from = ROOT + 1;
+    loop {
+        let ids = tables.ids(from, AT_ONCE)?;
+        let Some(last) = ids.last() else { break };
+        from = last.saturating_add(1);
+        let mut pending = Pending::default();
+        for id in ids {
+            let Some(stored) = tables.stored(id)? else { continue };
+            for key in context.indexes.keys(&context.schema, [stored.user(), stored.operational()]) {
+                pending.set(tables, &key, id, true)?;
+            }
+        }
+        pending.flush(tables)?;
+    }
+    tables.put(Name::Meta, INDEX_ROW, Some(&wanted))
+}
+
+/// Makes the folder and takes it for this process.
+fn lock(folder: &Path) -> Result<File, Error> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| unusable(folder, error))?;
+    let path = folder.join(LOCK_FILE);
+    let mut file = private_file(&path).map_err(|error| unusable(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who holds it is told if it can be.
+            let _ = (&mut file).take(64).read_to_string(&mut holder);
+            let holder = holder.trim();
+            let holder = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
+            return Err(Error::new(
+                ErrorKind::Storage,
+                format!(
+                    "the folder `{}` is in use by another process{holder}; stop it first",
+                    folder.display()
+                ),
+            ));
+        }
+        Err(TryLockError::Error(error)) => return Err(unusable(&path, error)),
+    }
+    let named = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| write!(file, "process {}", std::process::id()));
+    // The lock holds whether or not its holder's name could be written: the disk may be full.
+    if let Err(error) = named {
+        tracing::warn!(error = %error, "the lock file cannot be written");
+    }
+    Ok(file)
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn unusable(path: &Path, error: io::Error) -> Error {
+    Error::new(ErrorKind::Storage, format!("`{}` cannot be used ({})", path.display(), error.kind()))
+        .with_source(error)
+}

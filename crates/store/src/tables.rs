@@ -1,0 +1,192 @@
+//! The tables, and how rows are reached: the same reading code runs on a snapshot and inside a write transaction.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | meta | name | format, index definition, counters, contextCSN |
+//! | node | id | parent, number of children, normalised RDN, RDN as written |
+//! | tree | parent, normalised RDN | id |
+//! | entry | id | user attributes, operational attributes, both in wire form |
+//! | secret | id | password hashes |
+//! | index | attribute, kind, normalised value, id >> 12 | which of 4,096 ids: a sorted list or a bitmap |
+//! | change | sequence number | what was changed, by whom |
+//!
+//! All integers in keys are big-endian, so that keys sort as numbers do. Ids are never used again.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use flext_ldap_directory::{Error, ErrorKind};
+use flext_ldap_proto::result::{LdapResult, ResultCode};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+
+/// Rows of octets under keys of octets.
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+const META: Definition = TableDefinition::new("meta");
+const NODE: Definition = TableDefinition::new("node");
+const TREE: Definition = TableDefinition::new("tree");
+const ENTRY: Definition = TableDefinition::new("entry");
+const SECRET: Definition = TableDefinition::new("secret");
+const INDEX: Definition = TableDefinition::new("index");
+const CHANGE: Definition = TableDefinition::new("change");
+
+/// Names a table.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Name {
+    Meta,
+    Node,
+    Tree,
+    Entry,
+    Secret,
+    Index,
+    Change,
+}
+
+/// What a table can be read as, in a snapshot or in a write transaction.
+pub(crate) trait Rows: ReadableTable<&'static [u8], &'static [u8]> {}
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> Rows for T {}
+
+/// All tables of one transaction.
+pub(crate) struct Tables<T> {
+    pub(crate) meta: T,
+    pub(crate) node: T,
+    pub(crate) tree: T,
+    pub(crate) entry: T,
+    pub(crate) secret: T,
+    pub(crate) index: T,
+    pub(crate) change: T,
+    pub(crate) counts: Arc<Counts>,
+}
+
+/// The tables as of one commit. Shared by all readers until the next commit.
+pub(crate) type Snapshot = Tables<ReadOnlyTable<&'static [u8], &'static [u8]>>;
+
+/// The tables inside the one write transaction.
+pub(crate) type Writable<'t> = Tables<redb::Table<'t, &'static [u8], &'static [u8]>>;
+
+/// What was done, counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) entries_read: AtomicU64,
+    pub(crate) rows_written: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) writes: AtomicU64,
+}
+
+impl Snapshot {
+    pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
+        Ok(Self {
+            meta: transaction.open_table(META)?,
+            node: transaction.open_table(NODE)?,
+            tree: transaction.open_table(TREE)?,
+            entry: transaction.open_table(ENTRY)?,
+            secret: transaction.open_table(SECRET)?,
+            index: transaction.open_table(INDEX)?,
+            change: transaction.open_table(CHANGE)?,
+            counts,
+        })
+    }
+}
+
+impl<'t> Writable<'t> {
+    pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
+        Ok(Self {
+            meta: transaction.open_table(META)?,
+            node: transaction.open_table(NODE)?,
+            tree: transaction.open_table(TREE)?,
+            entry: transaction.open_table(ENTRY)?,
+            secret: transaction.open_table(SECRET)?,
+            index: transaction.open_table(INDEX)?,
+            change: transaction.open_table(CHANGE)?,
+            counts,
+        })
+    }
+
+    /// Writes or, without a value, deletes one row. Every change of storage passes here and is counted.
+    pub(crate) fn put(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
+        self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
+        let table = match name {
+            Name::Meta => &mut self.meta,
+            Name::Node => &mut self.node,
+            Name::Tree => &mut self.tree,
+            Name::Entry => &mut self.entry,
+            Name::Secret => &mut self.secret,
+            Name::Index => &mut self.index,
+            Name::Change => &mut self.change,
+        };
+        match value {
+            Some(value) => table.insert(key, value).map(|_| ())?,
+            None => table.remove(key).map(|_| ())?,
+        }
+        Ok(())
+    }
+}
+
+/// Why an operation was not done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The directory's answer is no.
+    Refused(LdapResult),
+    /// The directory could not answer.
+    Failed(Error),
+}
+
+impl Failure {
+    pub(crate) fn refused(code: ResultCode, diagnostic: impl Into<String>) -> Self {
+        Self::Refused(LdapResult::with_diagnostic(code, diagnostic))
+    }
+
+    /// A row that is not what this program writes.
+    pub(crate) fn damaged(what: &'static str) -> Self {
+        Self::Failed(Error::new(
+            ErrorKind::Storage,
+            format!("the store is damaged: {what} cannot be read; restore it from an export or a backup"),
+        ))
+    }
+}
+
+impl From<redb::StorageError> for Failure {
+    fn from(error: redb::StorageError) -> Self {
+        Self::Failed(storage_error(error))
+    }
+}
+
+impl From<redb::Error> for Failure {
+    fn from(error: redb::Error) -> Self {
+        Self::Failed(storage_error(error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What failed storage means for the one who runs the store.
+pub(crate) fn storage_error(error: impl Into<redb::Error>) -> Error {
+    let error = error.into();
+    let message = match &error {
+        redb::Error::Io(io) if is_full(io) => {
+            "no space is left for the store; free space and start it again".to_owned()
+        }
+        redb::Error::Io(io) => format!("the store cannot be read or written ({})", io.kind()),
+        redb::Error::PreviousIo => {
+            "an earlier failure of storage stopped the store; mend its cause and start it again".to_owned()
+        }
+        redb::Error::Corrupted(_) => "the store is damaged; restore it from an export or a backup".to_owned(),
+        _ => "the store failed".to_owned(),
+    };
+    Error::new(ErrorKind::Storage, message).with_source(error)
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge
+    )
+}

@@ -1,0 +1,366 @@
+//! What a write does, computed from what is stored without changing it: rows to write, or a refusal.
+//!
+//! redb cannot undo one operation of an open transaction, so nothing is written before all of an operation is known to
+//! be right.
+
+mod add;
+mod delete;
+mod edit;
+mod rename;
+
+use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
+use flext_ldap_proto::{
+    attribute::{Attributes, AttributesRef},
+    control::{Control, PostRead, PreRead, ReadEntry},
+    dn::{Dn, DnKey},
+    entry::Entry,
+    filter::{Filter, Matcher, Truth},
+    message::{Add, Delete, Modify, Rename},
+    result::{LdapResult, ResultCode},
+    schema::Violation,
+};
+
+use crate::{
+    clock::Stamp,
+    context::{Access, Context, base},
+    index::Pending,
+    modify::Draft,
+    project::{Projection, View, computed},
+    read::{Named, Resolved},
+    row::{Id, Node, Stored, put_octets},
+    special,
+    tables::{Failure, Name, Writable},
+};
+
+/// A write, on behalf of somebody.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) op: WriteOp,
+    pub(crate) actor: Actor,
+    pub(crate) controls: WriteControls,
+    /// Passwords of an add, hashed. Those of a modify are hashed in its changes.
+    pub(crate) secrets: Vec<Vec<u8>>,
+    /// Whether operational attributes are kept as given: an import.
+    pub(crate) keep_operational: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum WriteOp {
+    Add(Add),
+    Modify(Modify),
+    Delete(Delete),
+    Rename(Rename),
+}
+
+/// The controls a write knows.
+#[derive(Debug, Default)]
+pub(crate) struct WriteControls {
+    pub(crate) assertion: Option<Filter>,
+    pub(crate) pre_read: Option<PreRead>,
+    pub(crate) post_read: Option<PostRead>,
+    pub(crate) manage_dsa_it: bool,
+}
+
+/// What a write is computed with.
+pub(crate) struct Work<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) tables: &'a Writable<'a>,
+    pub(crate) stamp: &'a Stamp,
+    /// The id of the entry, if one is added.
+    pub(crate) next_id: Id,
+}
+
+/// What a write does.
+#[derive(Debug)]
+pub(crate) struct Effect {
+    rows: Vec<(Name, Vec<u8>, Option<Vec<u8>>)>,
+    index: Vec<(Vec<u8>, Id, bool)>,
+    change: ChangeRow,
+    pub(crate) takes_id: bool,
+    pub(crate) outcome: Outcome,
+}
+
+/// A row of `change`.
+#[derive(Debug)]
+struct ChangeRow {
+    kind: ChangeRowKind,
+    id: Id,
+    uuid: Vec<u8>,
+    /// Where the entry stood before.
+    parent: Id,
+    name: String,
+    /// The attributes that were changed, by canonical names.
+    attributes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum ChangeRowKind {
+    Add = 1,
+    Modify = 2,
+    Delete = 3,
+    Rename = 4,
+}
+
+/// An entry that a write aims at.
+struct Target {
+    id: Id,
+    node: Node,
+    view: View,
+}
+
+impl Work<'_> {
+    /// Computes what a write does.
+    pub(crate) fn effect(&self, write: &Write) -> Result<Effect, Failure> {
+        let access = self.context.access(&write.actor);
+        match &write.op {
+            WriteOp::Add(op) => self.add(op, write, &access),
+            WriteOp::Modify(op) => self.modify(op, write, &access),
+            WriteOp::Delete(op) => self.delete(op, write, &access),
+            WriteOp::Rename(op) => self.rename(op, write, &access),
+        }
+    }
+
+    /// Finds the entry a write aims at.
+    fn target(&self, dn: &Dn, write: &Write, access: &Access<'_>) -> Result<Target, Failure> {
+        let key = self.context.key(dn)?;
+        let id = match self.context.resolve(self.tables, &key)? {
+            Resolved::Found(id) => id,
+            Resolved::Missing(last) => {
+                special::refer(self.context, self.tables, last, dn, write.controls.manage_dsa_it)?;
+                return Err(special::missing(self.context, self.tables, access, last)?);
+            }
+        };
+        let node = self.tables.existing_node(id)?;
+        let named = self.tables.named(id)?;
+        if !access.entry(&named, EntryRight::Disclose) {
+            return Err(special::missing(self.context, self.tables, access, Some(node.parent))?);
+        }
+        special::refer(self.context, self.tables, Some(id), dn, write.controls.manage_dsa_it)?;
+        let stored = self.tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
+        let computed = computed(&node, &named, "");
+        let target = Target { id, node, view: View { named, stored, computed } };
+        self.assert(write, access, &target.view)?;
+        Ok(target)
+    }
+
+    /// The assertion control (RFC 4528): evaluated with the rights of the one who asks.
+    fn assert(&self, write: &Write, access: &Access<'_>, view: &View) -> Result<(), Failure> {
+        let Some(filter) = &write.controls.assertion else { return Ok(()) };
+        match holds(self.context, filter, access, view) {
+            Truth::True => Ok(()),
+            Truth::False | Truth::Undefined => {
+                Err(Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the entry"))
+            }
+        }
+    }
+
+    /// Checks an entry as it would be. `secrets` count as values of `userPassword`.
+    fn check(&self, dn: &Dn, draft: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
+        let mut full = draft.clone();
+        if !secrets.is_empty() {
+            let secrets = secrets.iter().map(|secret| bytes::Bytes::copy_from_slice(secret)).collect();
+            full.set(self.context, "userPassword", secrets);
+        }
+        let attributes = full.build();
+        let violations = self.context.schema.violations(dn, attributes.as_ref());
+        let Some(first) = violations.first() else { return Ok(()) };
+        let texts: Vec<String> = violations.iter().take(5).map(Violation::to_string).collect();
+        Err(Failure::refused(first.result_code(), texts.join("; ")))
+    }
+
+    /// Operational attributes that were given: the classes say nothing of them.
+    fn check_operational(&self, draft: &Draft) -> Result<(), Failure> {
+        for (name, values) in draft.iter() {
+            let Some(kind) = self.context.schema.attribute_type(base(name)) else { continue };
+            if kind.single_value && values.len() > 1 {
+                return Err(Failure::refused(
+                    ResultCode::CONSTRAINT_VIOLATION,
+                    format!("attribute `{name}` takes one value only"),
+                ));
+            }
+            for value in values {
+                kind.syntax.check(value).map_err(|error| {
+                    Failure::refused(ResultCode::INVALID_ATTRIBUTE_SYNTAX, format!("attribute `{name}`: {error}"))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn may_write(&self, access: &Access<'_>, named: &Named, attribute: &str) -> Result<(), Failure> {
+        if access.attribute(named, attribute, AttributeRight::Write) {
+            return Ok(());
+        }
+        Err(Failure::refused(
+            ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+            format!("no right to change `{attribute}` of this entry"),
+        ))
+    }
+
+    /// Rows for what becomes of an entry's own data.
+    fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
+        let keys = |stored: Option<&Stored>| {
+            stored.map_or_else(Default::default, |stored| {
+                self.context.indexes.keys(&self.context.schema, [stored.user(), stored.operational()])
+            })
+        };
+        let (before, after) = (keys(old), keys(new));
+        effect.index.extend(before.difference(&after).map(|key| (key.clone(), id, false)));
+        effect.index.extend(after.difference(&before).map(|key| (key.clone(), id, true)));
+        effect.rows.push((Name::Entry, id.to_be_bytes().to_vec(), new.map(Stored::encode)));
+    }
+
+    /// The row of a parent that gets or loses a child.
+    fn count_child(&self, effect: &mut Effect, parent: Id, gained: bool) -> Result<(), Failure> {
+        if parent == crate::row::ROOT {
+            return Ok(());
+        }
+        let mut node = self.tables.existing_node(parent)?;
+        node.children =
+            if gained { node.children.saturating_add(1) } else { node.children.saturating_sub(1) };
+        effect.rows.push((Name::Node, parent.to_be_bytes().to_vec(), Some(node.encode())));
+        Ok(())
+    }
+
+    /// What pre-read or post-read (RFC 4527) answers.
+    fn read_entry(
+        &self,
+        effect: &mut Effect,
+        oid: flext_ldap_proto::oid::Oid,
+        selection: &flext_ldap_proto::attribute::Selection,
+        access: &Access<'_>,
+        view: &View,
+    ) -> Result<(), Failure> {
+        let mut writer = flext_ldap_proto::ber::Writer::new();
+        Projection::new(self.context, selection, false).write(self.context, access, view, &mut writer);
+        let attributes = Attributes::check(writer.take(), &crate::row::STORED)
+            .map_err(|_| Failure::damaged("an entry"))?;
+        let dn: Dn = view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
+        ReadEntry(Entry::new(&dn, attributes)).encode(&mut writer);
+        effect.outcome.controls.push_raw(Control { oid, critical: false, value: Some(writer.take()) });
+        Ok(())
+    }
+
+    fn pre_read(
+        &self,
+        effect: &mut Effect,
+        write: &Write,
+        access: &Access<'_>,
+        view: &View,
+    ) -> Result<(), Failure> {
+        use flext_ldap_proto::control::ControlValue;
+        match &write.controls.pre_read {
+            Some(PreRead(selection)) => self.read_entry(effect, PreRead::OID, selection, access, view),
+            None => Ok(()),
+        }
+    }
+
+    fn post_read(
+        &self,
+        effect: &mut Effect,
+        write: &Write,
+        access: &Access<'_>,
+        view: &View,
+    ) -> Result<(), Failure> {
+        use flext_ldap_proto::control::ControlValue;
+        match &write.controls.post_read {
+            Some(PostRead(selection)) => self.read_entry(effect, PostRead::OID, selection, access, view),
+            None => Ok(()),
+        }
+    }
+
+    /// The operational attributes after a change.
+    fn stamped(&self, draft: &mut Draft, actor: &Actor) {
+        let text = |text: &str| vec![bytes::Bytes::copy_from_slice(text.as_bytes())];
+        draft.set(self.context, "entryCSN", text(&self.stamp.csn));
+        draft.set(self.context, "modifyTimestamp", text(&self.stamp.time));
+        draft.set(self.context, "modifiersName", text(&actor_name(actor)));
+    }
+}
+
+/// Whether a filter is true of an entry, as far as the one who asks may look.
+pub(crate) fn holds(context: &Context, filter: &Filter, access: &Access<'_>, view: &View) -> Truth {
+    let dn: Dn = view.named.dn.parse().unwrap_or_else(|_| Dn::root());
+    Matcher::new(filter, &context.schema).evaluate(&dn, &view.segments(), &|attribute| {
+        access.attribute(&view.named, attribute, AttributeRight::Search)
+    })
+}
+
+/// What `creatorsName` and `modifiersName` say: a name, as their syntax wants.
+fn actor_name(actor: &Actor) -> String {
+    match actor {
+        Actor::User(identity) => identity.dn().map(ToString::to_string).unwrap_or_default(),
+        Actor::Anonymous => String::new(),
+        Actor::Service => "cn=directory".to_owned(),
+    }
+}
+
+impl Effect {
+    fn new(kind: ChangeRowKind, id: Id, node: &Node, operational: AttributesRef<'_>) -> Self {
+        let uuid = operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default().to_vec();
+        Self {
+            rows: Vec::new(),
+            index: Vec::new(),
+            change: ChangeRow {
+                kind,
+                id,
+                uuid,
+                parent: node.parent,
+                name: node.name.clone(),
+                attributes: Vec::new(),
+            },
+            takes_id: false,
+            outcome: Outcome::new(LdapResult::success()),
+        }
+    }
+
+    /// Writes it all.
+    pub(crate) fn apply(
+        &self,
+        tables: &mut Writable<'_>,
+        pending: &mut Pending,
+        sequence: u64,
+        stamp: &Stamp,
+        actor: &Actor,
+    ) -> Result<(), Failure> {
+        for (key, id, present) in &self.index {
+            pending.set(tables, key, *id, *present)?;
+        }
+        for (name, key, value) in &self.rows {
+            tables.put(*name, key, value.as_deref())?;
+        }
+        let row = self.change.encode(stamp, actor);
+        tables.put(Name::Change, &sequence.to_be_bytes(), Some(&row))
+    }
+}
+
+impl ChangeRow {
+    fn encode(&self, stamp: &Stamp, actor: &Actor) -> Vec<u8> {
+        let mut row = vec![self.kind as u8];
+        put_octets(&mut row, stamp.csn.as_bytes());
+        row.extend_from_slice(&self.id.to_be_bytes());
+        put_octets(&mut row, &self.uuid);
+        row.extend_from_slice(&self.parent.to_be_bytes());
+        put_octets(&mut row, self.name.as_bytes());
+        put_octets(&mut row, actor_name(actor).as_bytes());
+        for attribute in &self.attributes {
+            put_octets(&mut row, attribute.as_bytes());
+        }
+        row
+    }
+}
+
+/// What only the directory sets (RFC 4512 §3.4).
+fn no_user_modification(attribute: &str) -> Failure {
+    Failure::refused(
+        ResultCode::CONSTRAINT_VIOLATION,
+        format!("attribute `{attribute}` is set by the directory only"),
+    )
+}
+
+/// The components a name has below its suffix's parent: what the new entry is called in `tree`.
+fn own_key(key: &DnKey, levels: usize) -> Vec<flext_ldap_proto::dn::RdnKey> {
+    let own = if key.rdns().len() == levels { levels } else { 1 };
+    key.rdns().iter().take(own).cloned().collect()
+}

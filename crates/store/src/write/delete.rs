@@ -1,0 +1,40 @@
+//! Delete (RFC 4511 §4.8).
+
+use flext_ldap_directory::EntryRight;
+use flext_ldap_proto::{message::Delete, result::ResultCode};
+
+use super::{ChangeRowKind, Effect, Work, Write};
+use crate::{
+    context::Access,
+    row::tree_key,
+    tables::{Failure, Name},
+};
+
+impl Work<'_> {
+    pub(super) fn delete(&self, op: &Delete, write: &Write, access: &Access<'_>) -> Result<Effect, Failure> {
+        let target = self.target(&op.dn, write, access)?;
+        if !access.entry(&target.view.named, EntryRight::Delete) {
+            return Err(Failure::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                "no right to delete this entry",
+            ));
+        }
+        if target.node.children > 0 {
+            return Err(Failure::refused(
+                ResultCode::NOT_ALLOWED_ON_NON_LEAF,
+                format!("{} entries stand below it; delete them first", target.node.children),
+            ));
+        }
+        let (id, node, stored) = (target.id, &target.node, &target.view.stored);
+        let mut effect = Effect::new(ChangeRowKind::Delete, id, node, stored.operational());
+        self.entry_rows(&mut effect, id, Some(stored), None);
+        if !self.tables.secrets(id)?.is_empty() {
+            effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), None));
+        }
+        effect.rows.push((Name::Node, id.to_be_bytes().to_vec(), None));
+        effect.rows.push((Name::Tree, tree_key(node.parent, &node.key), None));
+        self.count_child(&mut effect, node.parent, false)?;
+        self.pre_read(&mut effect, write, access, &target.view)?;
+        Ok(effect)
+    }
+}

@@ -1,0 +1,151 @@
+//! Modify (RFC 4511 §4.6).
+
+use flext_ldap_proto::{
+    dn::Dn,
+    message::{Change, ChangeKind, Modify},
+    result::ResultCode,
+};
+
+use super::{ChangeRowKind, Effect, Work, Write, no_user_modification};
+use crate::{
+    context::{Access, Context, base},
+    modify::Draft,
+    project::View,
+    row::{Stored, encode_secret},
+    tables::{Failure, Name},
+};
+
+impl Work<'_> {
+    pub(super) fn modify(&self, op: &Modify, write: &Write, access: &Access<'_>) -> Result<Effect, Failure> {
+        let context = self.context;
+        let target = self.target(&op.dn, write, access)?;
+        let stored = &target.view.stored;
+        let mut user = Draft::new(context, stored.user());
+        let mut operational = Draft::new(context, stored.operational());
+        let before = self.tables.secrets(target.id)?;
+        let mut secrets = before.clone();
+        let mut effect = Effect::new(ChangeRowKind::Modify, target.id, &target.node, stored.operational());
+
+        for change in &op.changes {
+            let name = change.attribute.as_str();
+            self.may_write(access, &target.view.named, name)?;
+            effect.change.attributes.push(context.canonical(name));
+            if context.is_password(name) {
+                change_secrets(&mut secrets, change)?;
+                continue;
+            }
+            let kind = context.schema.attribute_type(base(name));
+            if kind.is_some_and(|kind| kind.no_user_modification) {
+                return Err(no_user_modification(name));
+            }
+            let draft =
+                if kind.is_some_and(|kind| kind.is_operational()) { &mut operational } else { &mut user };
+            draft.apply(context, change)?;
+        }
+
+        let dn: Dn = target.view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
+        keeps_name(context, &dn, &user)?;
+        self.keeps_class(stored, &mut user)?;
+        self.check(&dn, &user, &secrets)?;
+        self.check_operational(&operational)?;
+        self.stamped(&mut operational, &write.actor);
+
+        let new = Stored::new(user.build(), operational.build());
+        self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));
+        if secrets != before {
+            let row = (!secrets.is_empty()).then(|| encode_secret(&secrets));
+            effect.rows.push((Name::Secret, target.id.to_be_bytes().to_vec(), row));
+        }
+        self.pre_read(&mut effect, write, access, &target.view)?;
+        let after = View { stored: new, ..target.view };
+        self.post_read(&mut effect, write, access, &after)?;
+        Ok(effect)
+    }
+
+    /// The structural class of an entry stays what it was (RFC 4512 §2.4.2).
+    fn keeps_class(&self, old: &Stored, user: &mut Draft) -> Result<(), Failure> {
+        let context = self.context;
+        let classes = user.values(context, "objectClass").to_vec();
+        let old: Vec<&[u8]> =
+            old.user().get("objectClass").map(|one| one.values().collect()).unwrap_or_default();
+        if classes.iter().map(|class| &**class).eq(old.iter().copied()) {
+            return Ok(());
+        }
+        user.complete_classes(context);
+        let structural = |classes: Vec<&[u8]>| context.schema.structural_class(classes.into_iter());
+        let before = structural(old);
+        let completed = user.values(context, "objectClass").to_vec();
+        let after = structural(completed.iter().map(|class| &**class).collect());
+        match (before, after) {
+            (Some(before), Some(after)) if before.oid != after.oid => Err(Failure::refused(
+                ResultCode::OBJECT_CLASS_MODS_PROHIBITED,
+                format!("the structural class cannot change from `{}` to `{}`", before.name(), after.name()),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The values of an entry's name stay among its attributes (RFC 4511 §4.6).
+fn keeps_name(context: &Context, dn: &Dn, user: &Draft) -> Result<(), Failure> {
+    for ava in dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
+        let name = ava.attribute_type();
+        if !context.is_password(name) && !user.has(context, name, &ava.value()) {
+            return Err(Failure::refused(
+                ResultCode::NOT_ALLOWED_ON_RDN,
+                format!("`{name}` names the entry; rename it instead"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Changes password hashes. New values are hashed and old ones found before they come here: they are compared by
+/// their octets.
+fn change_secrets(secrets: &mut Vec<Vec<u8>>, change: &Change) -> Result<(), Failure> {
+    let values = || change.values.iter().map(|value| value.to_vec());
+    match change.kind {
+        ChangeKind::Add if change.values.is_empty() => {
+            return Err(Failure::refused(
+                ResultCode::PROTOCOL_ERROR,
+                "`userPassword` is to be added without a value",
+            ));
+        }
+        ChangeKind::Add => {
+            for value in values() {
+                if secrets.contains(&value) {
+                    return Err(Failure::refused(
+                        ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+                        "`userPassword` has a value that is to be added",
+                    ));
+                }
+                secrets.push(value);
+            }
+        }
+        ChangeKind::Replace => *secrets = values().collect(),
+        ChangeKind::Delete => {
+            if secrets.is_empty() {
+                return Err(Failure::refused(ResultCode::NO_SUCH_ATTRIBUTE, "there is no `userPassword`"));
+            }
+            if change.values.is_empty() {
+                secrets.clear();
+            }
+            for value in values() {
+                let Some(place) = secrets.iter().position(|secret| *secret == value) else {
+                    return Err(Failure::refused(
+                        ResultCode::NO_SUCH_ATTRIBUTE,
+                        "`userPassword` does not have a value that is to be deleted",
+                    ));
+                };
+                secrets.remove(place);
+            }
+        }
+        _ => {
+            return Err(Failure::refused(
+                ResultCode::CONSTRAINT_VIOLATION,
+                "`userPassword` cannot be changed so",
+            ));
+        }
+    }
+    Ok(())
+}
