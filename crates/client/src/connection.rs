@@ -324,8 +324,13 @@ impl Session for Connection {
     /// Waits until every operation in flight has ended, sends the bind alone (RFC 4511 §4.2.1), and waits for its
     /// answer, all until `by`.
     ///
-    /// A bind that could not be sent in time changes nothing. One that was sent and then timed out, or whose future was
-    /// dropped, ends the connection: nobody could tell who is bound.
+    /// A bind that could not be sent in time changes nothing. One that was sent and then timed out ends the connection:
+    /// nobody could tell who is bound.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel-safe: when the future is dropped after the bind was sent, the connection ends. Dropped before, it
+    /// leaves a connection that carries nobody but [`Actor::Service`] until it is bound anew.
     ///
     /// # Errors
     ///

@@ -12,6 +12,8 @@ use flext_ldap_directory::{
     },
 };
 
+use proptest::{prelude::*, test_runner::TestRunner};
+
 use crate::support::*;
 
 /// What the server answers to a search with this id.
@@ -119,6 +121,45 @@ fn deep(id: MessageId, levels: usize) -> Vec<u8> {
 fn header(tag: u8, length: usize) -> Vec<u8> {
     let [.., b2, b1, b0] = length.to_be_bytes();
     vec![tag, 0x83, b2, b1, b0]
+}
+
+/// Whatever a server sends, the client neither panics nor waits for ever, and every caller hears of the end.
+#[test]
+fn invariant_1_mangled_answers_end_in_an_answer_or_an_error() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mangling = proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6);
+    let config = ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&(mangling, any::<proptest::sample::Index>()), |(mangling, cut)| {
+            runtime.block_on(async {
+                let (connection, mut peer) = pair().await;
+                let reply = connection.call(search("cn=a").into_any());
+                let neighbour = connection.call(delete("cn=b").into_any());
+                let (id, _) = peer.request().await;
+                let (other, _) = peer.request().await;
+                let mut octets = [
+                    &entry(id, "cn=1,ou=people", 9)[..],
+                    &encoded(other, &Response::Delete(LdapResult::success())),
+                    &encoded(id, &done()),
+                ]
+                .concat();
+                for (at, octet) in &mangling {
+                    let at = at.index(octets.len());
+                    octets[at] = *octet;
+                }
+                octets.truncate(cut.index(octets.len() + 1));
+                peer.raw(&octets).await;
+                drop(peer);
+                for outcome in [reply.outcome().await, neighbour.outcome().await] {
+                    if let Err(error) = outcome {
+                        assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::Protocol), "{error:?}");
+                    }
+                }
+                connection.closed().await;
+                Ok(())
+            })
+        })
+        .unwrap();
 }
 
 #[tokio::test]
