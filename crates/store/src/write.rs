@@ -181,7 +181,10 @@ impl Work<'_> {
             }
             for value in values {
                 kind.syntax.check(value).map_err(|error| {
-                    Failure::refused(ResultCode::INVALID_ATTRIBUTE_SYNTAX, format!("attribute `{name}`: {error}"))
+                    Failure::refused(
+                        ResultCode::INVALID_ATTRIBUTE_SYNTAX,
+                        format!("attribute `{name}`: {error}"),
+                    )
                 })?;
             }
         }

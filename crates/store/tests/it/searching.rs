@@ -24,12 +24,28 @@ async fn scopes() {
     let people = format!("ou=people,{SUFFIX}");
     let table = [
         (Scope::Base, "(objectClass=*)", vec![people.clone()]),
-        (Scope::One, "(objectClass=*)", vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect()),
+        (
+            Scope::One,
+            "(objectClass=*)",
+            vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect(),
+        ),
         (Scope::One, "(uid=bert)", vec![format!("uid=bert,{people}")]),
         (Scope::Subtree, "(ou=people)", vec![people.clone()]),
         (Scope::Children, "(ou=people)", vec![]),
-        (Scope::Children, "(sn=quay)", vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect()),
-        (Scope::Subtree, "(&)", vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).chain([people.clone()]).collect::<Vec<_>>()),
+        (
+            Scope::Children,
+            "(sn=quay)",
+            vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect(),
+        ),
+        (
+            Scope::Subtree,
+            "(&)",
+            vec!["anna", "bert", "cleo"]
+                .into_iter()
+                .map(|uid| format!("uid={uid},{people}"))
+                .chain([people.clone()])
+                .collect::<Vec<_>>(),
+        ),
         (Scope::Subtree, "(|)", vec![]),
     ];
     for (scope, text, mut want) in table {
@@ -86,7 +102,8 @@ async fn a_point_lookup_reads_one_entry() {
     for number in 0..50 {
         ok(&store, person(&format!("crew{number}"))).await;
     }
-    for text in ["(&(objectClass=*)(uid=crew7))", "(uid=crew7)", "(&(objectClass=inetOrgPerson)(uid=crew7))"] {
+    for text in ["(&(objectClass=*)(uid=crew7))", "(uid=crew7)", "(&(objectClass=inetOrgPerson)(uid=crew7))"]
+    {
         let before = store.counters().entries_read;
         assert_eq!(find(&store, subtree(text), Actor::Service).await.0.len(), 1);
         assert_eq!(store.counters().entries_read - before, 1, "{text}");
@@ -168,7 +185,10 @@ async fn limits() {
     };
     assert_eq!(outcome(subtree("(uid=*)"), user()).await, (2, ResultCode::SIZE_LIMIT_EXCEEDED));
     assert_eq!(outcome(subtree("(uid=*)"), Actor::Service).await, (3, ResultCode::SUCCESS));
-    assert_eq!(outcome(subtree("(uid=*)").size_limit(1), Actor::Service).await, (1, ResultCode::SIZE_LIMIT_EXCEEDED));
+    assert_eq!(
+        outcome(subtree("(uid=*)").size_limit(1), Actor::Service).await,
+        (1, ResultCode::SIZE_LIMIT_EXCEEDED)
+    );
     assert_eq!(outcome(subtree("(uid=*)").size_limit(3), Actor::Service).await, (3, ResultCode::SUCCESS));
     assert_eq!(outcome(subtree("(uid=anna)"), user()).await, (1, ResultCode::SUCCESS));
     assert_eq!(outcome(subtree("(description=x)"), user()).await, (0, ResultCode::ADMIN_LIMIT_EXCEEDED));
