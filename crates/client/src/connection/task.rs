@@ -33,8 +33,6 @@ use tokio::{
 use super::{Bounds, Shared, inbox::Inbox, operation::Kind, outbox::Outbox, slot::Slot, table::Table};
 use crate::{ending::Ending, transport::Transport};
 
-/// Octets of requests gathered for one write. A request that is larger goes out alone.
-const OUTBOX: usize = 256 << 10;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -372,7 +370,7 @@ impl Task {
     }
 
     fn fill_outbox(&mut self) {
-        while self.outbox.len() < OUTBOX && self.binding.is_none() {
+        while !self.outbox.is_full() && self.binding.is_none() {
             let is_bind = match self.unsent.front() {
                 None => return,
                 Some(Unsent { kind: Kind::Bind, .. }) if self.on_wire > 0 => return,

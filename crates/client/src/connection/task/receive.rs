@@ -115,7 +115,10 @@ impl Task {
     fn notice(&self, envelope: &Envelope) -> Result<(), Ending> {
         let server = &self.shared.server;
         match envelope.response(&self.limits).map_err(|error| Ending::malformed(server, error))? {
-            Response::Extended(notice) if notice.oid == Some(NOTICE_OF_DISCONNECTION) => {
+            // Active Directory puts the name where controls go, so to us it has none.
+            Response::Extended(notice)
+                if notice.oid.as_ref().is_none_or(|oid| *oid == NOTICE_OF_DISCONNECTION) =>
+            {
                 Err(Ending::notice(server, &notice))
             }
             Response::Extended(_) => Ok(()),
