@@ -32,7 +32,7 @@ pub struct Entries<'a> {
 #[derive(Debug)]
 enum Source<'a> {
     One(Reply),
-    Paged(Pages<'a>),
+    Paged(Box<Pages<'a>>),
 }
 
 /// References remembered by [`Entries`]; further ones are counted only.
@@ -44,7 +44,7 @@ impl<'a> Entries<'a> {
     }
 
     pub(crate) fn paged(pages: Pages<'a>) -> Self {
-        Self::over(Source::Paged(pages))
+        Self::over(Source::Paged(Box::new(pages)))
     }
 
     fn over(source: Source<'a>) -> Self {

@@ -26,6 +26,11 @@ impl<D, L> Layered<D, L> {
     pub fn new(inner: D, layer: Arc<L>) -> Self {
         Self { inner, layer }
     }
+
+    /// What is wrapped.
+    pub const fn inner(&self) -> &D {
+        &self.inner
+    }
 }
 
 impl<D: Directory, L: Layer> Directory for Layered<D, L> {

@@ -1,6 +1,9 @@
 //! Schema (RFC 4512 §4): what attributes and classes mean, how values compare, and whether an entry is right.
 //!
 //! A [`Schema`] is built once from definitions (subschema entries, OpenLDAP `.schema` files, LDIF) and then only read.
+//!
+//! Attribute types and object classes are what is read. Matching rules and syntaxes are those this project has code for;
+//! definitions of others, and DIT content rules, structure rules and name forms, are passed over and enforce nothing.
 
 mod build;
 mod definition;
@@ -40,9 +43,17 @@ pub struct Schema {
     attribute_superiors: Vec<Option<u32>>,
     attribute_index: NameIndex,
     object_classes: Vec<ObjectClass>,
-    /// For each object class its direct superclasses.
-    class_superiors: Vec<Box<[u32]>>,
+    /// For each object class what it refers to.
+    class_references: Vec<ClassReferences>,
     class_index: NameIndex,
+}
+
+/// What an object class refers to, by number.
+#[derive(Clone, Debug, Default)]
+struct ClassReferences {
+    superiors: Box<[u32]>,
+    must: Box<[u32]>,
+    may: Box<[u32]>,
 }
 
 /// A name whose value does not fit the attribute's syntax, or whose attribute type is unknown.
@@ -112,10 +123,11 @@ impl Schema {
         &'s self,
         class: &ObjectClass,
     ) -> impl Iterator<Item = &'s AttributeType> + use<'s> {
-        let mut numbers: Vec<u32> = self
-            .superclasses(class)
-            .flat_map(|class| class.must.iter().chain(&class.may))
-            .filter_map(|name| self.attribute_index.find(name))
+        let closure = self.class_closure(self.class_index.find(&class.oid));
+        let mut numbers: Vec<u32> = closure
+            .into_iter()
+            .filter_map(|number| self.class_references.get(number as usize))
+            .flat_map(|class| class.must.iter().chain(&class.may).copied())
             .collect();
         numbers.sort_unstable();
         numbers.dedup();
@@ -252,8 +264,8 @@ impl Schema {
         classes.into_iter().for_each(|number| add(&mut closure, number));
         let mut next = 0;
         while let Some(number) = closure.get(next).copied() {
-            let superiors = self.class_superiors.get(number as usize).map_or(&[][..], |superiors| superiors);
-            superiors.iter().for_each(|superior| add(&mut closure, *superior));
+            let superiors = self.class_references.get(number as usize).map(|class| &class.superiors);
+            superiors.into_iter().flatten().for_each(|superior| add(&mut closure, *superior));
             next += 1;
         }
         if let Some(top) = self.class_index.find("top") {

@@ -73,7 +73,7 @@ impl Catalog {
 
 impl CatalogStream {
     fn of(stream: &Stream) -> Self {
-        let key = stream.key().name.clone();
+        let key = stream.key().to_owned();
         let root = json!({
             "inclusion": "available",
             "selected": true,
@@ -93,7 +93,7 @@ impl CatalogStream {
         Self {
             tap_stream_id: stream.name.clone(),
             stream: stream.name.clone(),
-            schema: stream.json_schema(),
+            schema: Stream::json_schema(&stream.properties),
             metadata,
             key_properties: vec![key],
             replication_method: full_table(),

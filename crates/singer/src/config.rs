@@ -33,7 +33,7 @@ pub struct Config {
     /// Entries of one page, where the directory offers paging.
     #[serde(default = "default_page_size")]
     pub page_size: u32,
-    /// How long to wait for the directory, in seconds: for the connection and for each page.
+    /// How long to wait for the directory with each page of a search, in seconds.
     #[serde(default = "default_timeout", deserialize_with = "seconds")]
     pub timeout: Duration,
     /// How properties are named.
@@ -88,6 +88,24 @@ pub struct StreamConfig {
 pub struct ConfigError(serde_json::Error);
 
 impl Config {
+    /// The settings of a directory at `url`, all others as if absent.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            start_tls: false,
+            ca_file: None,
+            bind_dn: None,
+            bind_password: None,
+            base: None,
+            page_size: default_page_size(),
+            timeout: default_timeout(),
+            attribute_naming: Naming::default(),
+            key_attribute: None,
+            streams: None,
+        }
+    }
+
     /// Reads settings from a JSON object.
     ///
     /// # Errors
@@ -167,7 +185,8 @@ where
     T: std::str::FromStr<Err: fmt::Display>,
 {
     let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| text.parse().map_err(|error| de::Error::custom(format_args!("`{text}` is {error}")))).transpose()
+    text.map(|text| text.parse().map_err(|error| de::Error::custom(format_args!("`{text}` is {error}"))))
+        .transpose()
 }
 
 fn scope<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scope, D::Error> {
@@ -200,8 +219,12 @@ mod tests {
     #[test]
     fn defaults() {
         let config = read(&json!({"url": "ldap://localhost"})).unwrap();
-        assert_eq!((config.page_size, config.timeout, config.attribute_naming), (1000, Duration::from_secs(300), Naming::Ldap));
+        assert_eq!(
+            (config.page_size, config.timeout, config.attribute_naming),
+            (1000, Duration::from_secs(300), Naming::Ldap)
+        );
         assert!(config.streams.is_none() && config.bind_dn.is_none() && config.base.is_none());
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::new("ldap://localhost")));
     }
 
     #[test]
@@ -235,7 +258,10 @@ mod tests {
         ];
         for (settings, want) in table {
             let error = read(&settings).unwrap_err();
-            assert!(error.starts_with("the configuration cannot be used: ") && error.contains(want), "{error}");
+            assert!(
+                error.starts_with("the configuration cannot be used: ") && error.contains(want),
+                "{error}"
+            );
             assert!(!error.contains("12345"), "{error}");
         }
     }

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use flext_ldap_proto::schema::SchemaError;
-
 /// A tap that could not go on. What was written before is whole messages, and no STATE claims more than they hold.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,6 +93,3 @@ pub struct StreamSummary {
     /// Properties the catalog selects that this stream does not have.
     pub unknown_properties: Vec<String>,
 }
-
-/// Definitions of the directory's schema that could not be used; what they define is taken for text.
-pub type SchemaErrors = Vec<SchemaError>;

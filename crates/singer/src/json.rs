@@ -14,14 +14,18 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
     let octets = text.as_bytes();
     let mut written = 0;
     let mut at = 0;
-    while let Some(length) = octets.get(at..).and_then(|rest| rest.iter().position(|octet| needs_look(*octet))) {
+    while let Some(length) =
+        octets.get(at..).and_then(|rest| rest.iter().position(|octet| needs_look(*octet)))
+    {
         at = at.saturating_add(length);
         let rest = octets.get(at..).unwrap_or_default();
         let (escape, used): ([u8; 6], usize) = match rest {
             [0xe2, 0x80, 0xa8, ..] => (*br"\u2028", 3),
             [0xe2, 0x80, 0xa9, ..] => (*br"\u2029", 3),
             [0xc2, 0x85, ..] => (*br"\u0085", 2),
-            [octet @ (..0x20 | b'"' | b'\\'), ..] => ([b'\\', b'u', b'0', b'0', hex(octet >> 4), hex(octet & 15)], 1),
+            [octet @ (..0x20 | b'"' | b'\\'), ..] => {
+                ([b'\\', b'u', b'0', b'0', hex(octet >> 4), hex(octet & 15)], 1)
+            }
             _ => {
                 at = at.saturating_add(1);
                 continue;
@@ -83,7 +87,9 @@ pub(crate) fn push_value(out: &mut Vec<u8>, kind: Kind, value: &[u8]) -> bool {
         },
         Kind::Integer => return push_integer(out, value),
         Kind::Time => {
-            let Some(moment) = str::from_utf8(value).ok().and_then(|text| text.parse::<GeneralizedTime>().ok()) else {
+            let Some(moment) =
+                str::from_utf8(value).ok().and_then(|text| text.parse::<GeneralizedTime>().ok())
+            else {
                 return false;
             };
             out.push(b'"');

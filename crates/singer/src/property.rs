@@ -61,7 +61,14 @@ const SECRETS: [&str; 14] = [
 impl Property {
     /// The entry's name.
     pub(crate) fn dn() -> Self {
-        Self { name: "dn".to_owned(), attribute: None, kind: Kind::Text, single: true, is_key: false, secret: false }
+        Self {
+            name: "dn".to_owned(),
+            attribute: None,
+            kind: Kind::Text,
+            single: true,
+            is_key: false,
+            secret: false,
+        }
     }
 
     /// An attribute, typed by the schema; one the schema does not know is a list of strings.
@@ -207,7 +214,9 @@ mod tests {
     #[test]
     fn json_schemas() {
         let schema = |name: &str| {
-            Property::attribute(name.parse().unwrap(), Schema::standard(), Naming::Ldap).json_schema().to_string()
+            Property::attribute(name.parse().unwrap(), Schema::standard(), Naming::Ldap)
+                .json_schema()
+                .to_string()
         };
         let table = [
             ("displayName", r#"{"type":["string","null"]}"#),
@@ -215,7 +224,10 @@ mod tests {
             ("uidNumber", r#"{"type":["integer","null"]}"#),
             ("hasSubordinates", r#"{"type":["boolean","null"]}"#),
             ("createTimestamp", r#"{"type":["string","null"],"format":"date-time"}"#),
-            ("jpegPhoto", r#"{"type":["array","null"],"items":{"type":["string"],"contentEncoding":"base64"}}"#),
+            (
+                "jpegPhoto",
+                r#"{"type":["array","null"],"items":{"type":["string"],"contentEncoding":"base64"}}"#,
+            ),
             ("someThingElse", r#"{"type":["array","null"],"items":{"type":["string"]}}"#),
         ];
         for (name, want) in table {

@@ -36,7 +36,11 @@ const GROUPS: [&str; 6] =
     ["groupOfNames", "groupOfUniqueNames", "posixGroup", "groupOfMembers", "groupOfEntries", "group"];
 
 /// The streams of a configuration in a directory with this schema.
-pub(crate) fn streams(config: &Config, schema: &Schema, context: Option<&Dn>) -> Result<Vec<Stream>, TapError> {
+pub(crate) fn streams(
+    config: &Config,
+    schema: &Schema,
+    context: Option<&Dn>,
+) -> Result<Vec<Stream>, TapError> {
     let configured = match &config.streams {
         Some(streams) => streams.clone(),
         None => defaults(schema)?,
@@ -54,7 +58,11 @@ pub(crate) fn streams(config: &Config, schema: &Schema, context: Option<&Dn>) ->
 /// Users and groups, by what the schema has.
 fn defaults(schema: &Schema) -> Result<Vec<StreamConfig>, TapError> {
     let known = |classes: &[&str]| -> Vec<String> {
-        classes.iter().filter(|class| schema.object_class(class).is_some()).map(|class| (*class).to_owned()).collect()
+        classes
+            .iter()
+            .filter(|class| schema.object_class(class).is_some())
+            .map(|class| (*class).to_owned())
+            .collect()
     };
     let mut streams = Vec::new();
     // In Active Directory computers are users too, but not persons.
@@ -90,7 +98,7 @@ fn stream(
     let mut classes = Vec::with_capacity(one.object_classes.len());
     for name in &one.object_classes {
         let class = schema.object_class(name);
-        classes.push(class.ok_or_else(|| mistake(one, format_args!("the directory has no class `{name}`")))?);
+        classes.push(class.ok_or_else(|| mistake(one, format!("the directory has no class `{name}`")))?);
     }
     let base = one.base.as_ref().or(config.base.as_ref()).or(context).ok_or_else(|| {
         mistake(one, "the directory does not name one naming context; set `base`, here or for the whole tap")
@@ -132,11 +140,13 @@ fn properties(
     let mut attributes: Vec<AttributeDescription> = Vec::new();
     let mut add = |name: &str| -> Result<(), TapError> {
         let description: AttributeDescription =
-            name.parse().map_err(|error| mistake(one, format_args!("`{name}` is {error}")))?;
+            name.parse().map_err(|error| mistake(one, format!("`{name}` is {error}")))?;
         // Named as the schema prefers, so that a synonym is no second property.
         let preferred = schema.attribute_type(description.attribute_type()).map(|known| known.name());
         let description = match preferred {
-            Some(preferred) if description.options().next().is_none() => preferred.parse().unwrap_or(description),
+            Some(preferred) if description.options().next().is_none() => {
+                preferred.parse().unwrap_or(description)
+            }
             _ => description,
         };
         if !attributes.iter().any(|known| known.as_str().eq_ignore_ascii_case(description.as_str())) {
@@ -153,7 +163,9 @@ fn properties(
         add(key)?;
     }
     match &one.attributes {
-        Some(names) => names.iter().filter(|name| !name.eq_ignore_ascii_case("dn")).try_for_each(|name| add(name))?,
+        Some(names) => {
+            names.iter().filter(|name| !name.eq_ignore_ascii_case("dn")).try_for_each(|name| add(name))?
+        }
         None if classes.is_empty() => {
             return Err(mistake(one, "say what to extract: set `object_classes` or `attributes`"));
         }
@@ -173,10 +185,7 @@ fn properties(
         }
         properties.push(property);
     }
-    properties.insert(properties.len().min(1), Property::dn());
-    if key.is_none() {
-        properties.rotate_left(properties.iter().position(|property| property.attribute.is_none()).unwrap_or(0));
-    }
+    properties.insert(usize::from(key.is_some()), Property::dn());
     if let Some(first) = properties.first_mut() {
         first.is_key = true;
         first.single = true;
@@ -201,20 +210,19 @@ fn attributes_of<'s>(classes: &[&'s ObjectClass], schema: &'s Schema) -> Vec<&'s
 }
 
 impl Stream {
-    /// The property that identifies a record.
-    pub(crate) fn key(&self) -> &Property {
-        static DN: std::sync::LazyLock<Property> = std::sync::LazyLock::new(Property::dn);
-        self.properties.first().unwrap_or(&DN)
+    /// The name of the property that identifies a record.
+    pub(crate) fn key(&self) -> &str {
+        self.properties.first().map_or("dn", |property| &property.name)
     }
 
-    /// The JSON Schema of its records.
-    pub(crate) fn json_schema(&self) -> Value {
+    /// The JSON Schema of records with these properties.
+    pub(crate) fn json_schema<'p>(properties: impl IntoIterator<Item = &'p Property>) -> Value {
         let properties: Map<String, Value> =
-            self.properties.iter().map(|property| (property.name.clone(), property.json_schema())).collect();
+            properties.into_iter().map(|property| (property.name.clone(), property.json_schema())).collect();
         json!({"type": "object", "properties": properties, "additionalProperties": false})
     }
 }
 
-fn mistake(stream: &StreamConfig, reason: impl ToString) -> TapError {
-    TapError::Stream { stream: stream.name.clone(), reason: reason.to_string() }
+fn mistake(stream: &StreamConfig, reason: impl Into<String>) -> TapError {
+    TapError::Stream { stream: stream.name.clone(), reason: reason.into() }
 }

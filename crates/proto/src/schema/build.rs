@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::{
-    AttributeType, MatchingRule, ObjectClass, Schema, SchemaError, SchemaErrorKind, Syntax,
+    AttributeType, ClassReferences, MatchingRule, ObjectClass, Schema, SchemaError, SchemaErrorKind, Syntax,
     index::NameIndex,
     parse::{AttributeDraft, MAX_INHERITANCE},
     source::{Drafts, Placed, Position},
@@ -76,15 +76,15 @@ impl SchemaBuilder {
         let attributes = without_duplicates(attribute_types, &mut errors);
         let classes = without_duplicates(object_classes, &mut errors);
         let (attribute_types, attribute_superiors, attribute_index) =
-            resolve_attributes(attributes, &mut errors);
-        let (object_classes, class_superiors, class_index) =
+            resolve_attributes(&attributes, &mut errors);
+        let (object_classes, class_references, class_index) =
             resolve_classes(classes, &attribute_types, &attribute_index, &mut errors);
         let schema = Schema {
             attribute_types,
             attribute_superiors,
             attribute_index,
             object_classes,
-            class_superiors,
+            class_references,
             class_index,
         };
         (schema, errors)
@@ -98,7 +98,7 @@ trait Draft {
     fn means_the_same(&self, other: &Self) -> bool;
 
     fn preferred_name(&self) -> String {
-        self.names().first().map_or_else(|| self.oid(), |name| name).to_owned()
+        self.names().first().map(|name| &**name).unwrap_or_else(|| self.oid()).to_owned()
     }
 
     /// Its names and its OID, in lower case.
@@ -168,12 +168,12 @@ fn without_duplicates<D: Draft>(drafts: Vec<Placed<D>>, errors: &mut Vec<SchemaE
 type Resolved<T, S> = (Vec<T>, Vec<S>, NameIndex);
 
 fn resolve_attributes(
-    drafts: Vec<Placed<AttributeDraft>>,
+    drafts: &[Placed<AttributeDraft>],
     errors: &mut Vec<SchemaError>,
 ) -> Resolved<AttributeType, Option<u32>> {
     let index = NameIndex::new(drafts.iter().map(|placed| placed.draft.keys()));
     let mut superiors: Vec<Option<u32>> = Vec::with_capacity(drafts.len());
-    for Placed { draft, position, .. } in &drafts {
+    for Placed { draft, position, .. } in drafts {
         let superior = draft.definition.superior.as_deref();
         let found = superior.and_then(|name| index.find(name));
         if let (Some(missing), None) = (superior, found) {
@@ -243,7 +243,7 @@ fn resolve_classes(
     types: &[AttributeType],
     type_index: &NameIndex,
     errors: &mut Vec<SchemaError>,
-) -> Resolved<ObjectClass, Box<[u32]>> {
+) -> Resolved<ObjectClass, ClassReferences> {
     let index = NameIndex::new(drafts.iter().map(|placed| placed.draft.keys()));
     let mut edges: Vec<Vec<u32>> = Vec::with_capacity(drafts.len());
     for Placed { draft, position, .. } in &drafts {
@@ -258,38 +258,36 @@ fn resolve_classes(
     }
     let positions: Vec<(Position, String)> =
         drafts.iter().map(|placed| (placed.position, placed.draft.preferred_name())).collect();
-    let mut superiors: Vec<Box<[u32]>> = vec![Box::default(); drafts.len()];
+    let mut references = vec![ClassReferences::default(); drafts.len()];
     for (number, edges) in order_of(edges.into_iter(), &positions, errors) {
-        if let Some(place) = superiors.get_mut(number) {
-            *place = edges.into_boxed_slice();
+        if let Some(class) = references.get_mut(number) {
+            class.superiors = edges.into_boxed_slice();
         }
     }
     let mut classes = Vec::with_capacity(drafts.len());
-    for (Placed { mut draft, position, .. }, above) in drafts.into_iter().zip(&superiors) {
+    for (Placed { mut draft, position, .. }, class) in drafts.into_iter().zip(&mut references) {
         let preferred = |number: &u32| positions.get(*number as usize).map(|(_, name)| name.as_str().into());
-        draft.superiors = above.iter().filter_map(preferred).collect();
-        let mut known = |names: Vec<Box<str>>| {
-            let mut found = Vec::with_capacity(names.len());
+        draft.superiors = class.superiors.iter().filter_map(preferred).collect();
+        let mut known = |names: &[Box<str>]| {
+            let (mut numbers, mut preferred) = (Vec::new(), Vec::new());
             for name in names {
-                match type_index.find(&name).and_then(|number| types.get(number as usize)) {
-                    Some(attribute) => found.push(attribute.name().into()),
-                    None => errors.push(error(
-                        position,
-                        SchemaErrorKind::Missing {
-                            definition: draft.names.first().unwrap_or(&draft.oid).to_string(),
-                            missing: name.into(),
-                        },
-                    )),
+                let number = type_index.find(name);
+                match number.and_then(|number| Some((number, types.get(number as usize)?))) {
+                    Some((number, attribute)) => {
+                        numbers.push(number);
+                        preferred.push(attribute.name().into());
+                    }
+                    None => errors.push(missing_reference(position, &draft, name)),
                 }
             }
-            found
+            (numbers.into_boxed_slice(), preferred)
         };
-        let (must, may) = (std::mem::take(&mut draft.must), std::mem::take(&mut draft.may));
-        let (must, may) = (known(must), known(may));
-        (draft.must, draft.may) = (must, may);
+        let (must, may) = (known(&draft.must), known(&draft.may));
+        (class.must, draft.must) = must;
+        (class.may, draft.may) = may;
         classes.push(draft);
     }
-    (classes, superiors, index)
+    (classes, references, index)
 }
 
 /// The definitions so that each comes after those it inherits from, with the references that may stay: one that would

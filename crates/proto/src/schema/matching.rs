@@ -208,10 +208,11 @@ fn after_any<'v>(value: &'v [u8], part: &[u8], at_start: bool) -> Option<&'v [u8
     if is_blank(part) {
         return Some(value);
     }
-    if at_start && let Some(core) = part.strip_prefix(b" ") {
-        if let Some(after) = after_initial(value, core) {
-            return Some(after);
-        }
+    if at_start
+        && let Some(core) = part.strip_prefix(b" ")
+        && let Some(after) = after_initial(value, core)
+    {
+        return Some(after);
     }
     let core = part.strip_suffix(b" ").unwrap_or(part);
     if let Some(at) = memmem::find(value, part) {

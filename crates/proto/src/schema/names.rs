@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::{MatchingRule, NameError, Schema};
+use super::{MatchingRule, NameError, Schema, Syntax, SyntaxError};
 use crate::dn::{Ava, Dn, RdnRef};
 
 /// What becomes of an attribute type the schema does not know.
@@ -39,10 +39,12 @@ fn ava_key(schema: &Schema, ava: Ava<'_>, unknown: Unknown) -> Result<Vec<u8>, N
     let value = ava.value();
     let (oid, normal) = match schema.attribute_type(name) {
         Some(attribute) => {
-            let normal = schema
-                .normalize(attribute, &value)
-                .map_err(|error| NameError { attribute: name.to_owned(), reason: error.to_string() })?;
-            (attribute.oid.to_ascii_lowercase(), normal)
+            // Not every rule refuses all that the syntax does: text of no characters, a country of three.
+            let fits = attribute.syntax.check(&value);
+            let normal = fits.and_then(|()| schema.normalize(attribute, &value));
+            let refused =
+                |error: SyntaxError| NameError { attribute: name.to_owned(), reason: error.to_string() };
+            (attribute.oid.to_ascii_lowercase(), normal.map_err(refused)?)
         }
         None if unknown == Unknown::Refused => {
             return Err(NameError {
@@ -92,7 +94,7 @@ impl Schema {
     /// lower case.
     pub(super) fn normal_oid<'v>(&self, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
         let text = std::str::from_utf8(value).ok()?.trim();
-        super::Syntax::OID.check(text.as_bytes()).ok()?;
+        Syntax::OID.check(text.as_bytes()).ok()?;
         let class = self.object_class(text).map(|class| class.name());
         let name = class.or_else(|| Some(self.attribute_type(text)?.name())).unwrap_or(text);
         if name.as_bytes() == value && !value.iter().any(u8::is_ascii_uppercase) {

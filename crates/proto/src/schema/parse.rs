@@ -1,7 +1,7 @@
 //! Parsing of definitions (RFC 4512 §4.1), with what servers get wrong. It knows nothing of files: see `source`.
 //!
-//! Let pass: fields in any order, missing spaces, quoted OIDs, OIDs that are texts, lists where one value is wanted to be
-//! and the reverse, fields in any case. Every octet is looked at once.
+//! Let pass: fields in any order and in any case, missing spaces, quoted OIDs, OIDs that are texts, one value in
+//! parentheses. The work grows with the length of the text and with nothing else.
 
 mod scanner;
 
@@ -52,8 +52,8 @@ pub enum SchemaErrorKind {
 /// How many definitions one may inherit from in a row.
 pub(super) const MAX_INHERITANCE: usize = 64;
 
-/// The longest OID, and the longest that macros may make.
-const MAX_OID: usize = 255;
+/// The longest name or OID, and the longest that macros may make.
+const MAX_IDENTIFIER: usize = 255;
 
 /// What `objectidentifier` lines define: a name, in lower case, for an OID or the start of one.
 pub(super) type Macros = HashMap<String, String>;
@@ -75,7 +75,7 @@ pub(super) fn attribute_type(scanner: &mut Scanner<'_>, macros: &Macros) -> Resu
     definition.oid = start(scanner, macros)?;
     while let Some(field) = field(scanner)? {
         match field.to_ascii_uppercase().as_str() {
-            "NAME" => definition.names = texts(scanner)?,
+            "NAME" => definition.names = names(scanner)?,
             "DESC" => definition.description = texts(scanner)?.into_iter().next(),
             "OBSOLETE" => definition.obsolete = true,
             "SUP" => definition.superior = Some(oid(scanner, macros)?),
@@ -98,7 +98,7 @@ pub(super) fn object_class(scanner: &mut Scanner<'_>, macros: &Macros) -> Result
     let mut class = ObjectClass { oid: start(scanner, macros)?, ..ObjectClass::default() };
     while let Some(field) = field(scanner)? {
         match field.to_ascii_uppercase().as_str() {
-            "NAME" => class.names = texts(scanner)?,
+            "NAME" => class.names = names(scanner)?,
             "DESC" => class.description = texts(scanner)?.into_iter().next(),
             "OBSOLETE" => class.obsolete = true,
             "SUP" => class.superiors = oids(scanner, macros)?,
@@ -182,6 +182,11 @@ fn word(scanner: &mut Scanner<'_>, what: &'static str) -> Result<Box<str>, Failu
     }
 }
 
+/// One short name or several in parentheses.
+fn names(scanner: &mut Scanner<'_>) -> Result<Vec<Box<str>>, Failure> {
+    list(scanner, "a quoted name", |scanner, name| identifier(scanner, name.into()))
+}
+
 /// One quoted text or several in parentheses.
 fn texts(scanner: &mut Scanner<'_>) -> Result<Vec<Box<str>>, Failure> {
     list(scanner, "a quoted text", |_, text| Ok(text.into()))
@@ -225,7 +230,6 @@ fn list(
 }
 
 /// `oid`, `oid{length}`, `'oid{length}'`, `oid {length}`.
-#[expect(clippy::type_complexity, reason = "two fields of one definition")]
 fn syntax(scanner: &mut Scanner<'_>, macros: &Macros) -> Result<(Option<Box<str>>, Option<u32>), Failure> {
     const WHAT: &str = "the object identifier of a syntax";
     let text = word(scanner, WHAT)?;
@@ -266,16 +270,23 @@ fn expand(scanner: &Scanner<'_>, macros: &Macros, text: &str) -> Result<Box<str>
         (None, Some(_)) => return Err(scanner.expected("a macro that an `objectidentifier` line defines")),
         (None, None) => text.into(),
     };
-    if expanded.is_empty() || expanded.len() > MAX_OID {
-        return Err(scanner.expected("an identifier of 1 to 255 octets"));
-    }
     if expanded.starts_with(|c: char| c.is_ascii_digit())
         && suffix.is_some()
         && !numeric_oid(expanded.as_bytes())
     {
         return Err(scanner.expected("an object identifier"));
     }
-    Ok(expanded)
+    identifier(scanner, expanded)
+}
+
+/// What may stand for a definition. Servers in the field use more than RFC 4512 §1.4 allows; what would end a word
+/// could not be told apart when printed.
+fn identifier(scanner: &Scanner<'_>, text: Box<str>) -> Result<Box<str>, Failure> {
+    let is_special = |c: char| c.is_whitespace() || c.is_control() || "()$'\"{}\\:".contains(c);
+    if text.is_empty() || text.len() > MAX_IDENTIFIER || text.contains(is_special) {
+        return Err(scanner.expected("a name or identifier of 1 to 255 octets without spaces or quotes"));
+    }
+    Ok(text)
 }
 
 impl AttributeDraft {

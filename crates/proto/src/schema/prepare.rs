@@ -49,12 +49,30 @@ pub(super) fn value(value: &[u8], case: Case, insignificant: Insignificant) -> O
     if is_prepared(value, case, insignificant) {
         return Some(Cow::Borrowed(value));
     }
+    let plain = value.iter().all(|octet| matches!(octet, b' '..=b'~'));
+    if plain && insignificant == Insignificant::Spaces {
+        return Some(Cow::Owned(plain_value(value, case)));
+    }
     let mut prepared = strip(&mapped(value, case)?, insignificant, false, false);
     if prepared.is_empty() {
         // §2.6.1: nothing but spaces is not the same as nothing at all, but an empty value is.
         prepared.push(' ');
     }
     Some(Cow::Owned(prepared.into_bytes()))
+}
+
+/// As [`value`], for printable ASCII: what most values are.
+fn plain_value(value: &[u8], case: Case) -> Vec<u8> {
+    let mut prepared = Vec::with_capacity(value.len());
+    for &octet in value.trim_ascii() {
+        if octet != b' ' || prepared.last() != Some(&b' ') {
+            prepared.push(if case == Case::Fold { octet.to_ascii_lowercase() } else { octet });
+        }
+    }
+    if prepared.is_empty() {
+        prepared.push(b' ');
+    }
+    prepared
 }
 
 /// Prepares a part of a substring assertion. A part of nothing but spaces becomes one space.

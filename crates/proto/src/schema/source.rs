@@ -110,7 +110,11 @@ impl Drafts {
                 .filter(|line| is_macro(line))
                 .chain(record.iter().filter(|line| !is_macro(line)))
             {
-                self.read_value(line.kind, &line.value, &|offset| line.place(offset));
+                let place = |offset| line.place(offset);
+                match &line.value {
+                    Some(value) => self.read_value(line.kind, value, &place),
+                    None => self.fail(Failure { offset: 0, expected: "base64 of UTF-8" }, place),
+                }
             }
         }
     }
@@ -181,7 +185,8 @@ impl Drafts {
 #[derive(Debug)]
 struct LdifLine {
     kind: Kind,
-    value: String,
+    /// `None` where it is not what it says it is: base64 of UTF-8.
+    value: Option<String>,
     /// For each piece of the value its offset in the value and its place in the file.
     pieces: Vec<(usize, Position)>,
 }
@@ -231,11 +236,13 @@ impl Iterator for Records<'_> {
                 }
             }
             if let Some(kind) = kind {
-                if is_base64 {
+                let value = if is_base64 {
                     // The columns of the text are not those of the file then; the line is right.
                     pieces.truncate(1);
-                    value = decoded(&value).unwrap_or_default();
-                }
+                    decoded(&value)
+                } else {
+                    Some(value)
+                };
                 record.push(LdifLine { kind, value, pieces });
             }
         }

@@ -176,26 +176,37 @@ fn check_classes(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<
     if let Err(violation) = structural(schema, given.iter().copied()) {
         violations.push(violation);
     }
-    let mut allowed: HashSet<u32> = HashSet::new();
+    let mut allowed = vec![false; schema.attribute_types.len()];
+    let mut allow = |number: u32| {
+        if let Some(allowed) = allowed.get_mut(number as usize) {
+            *allowed = true;
+        }
+    };
+    let mut missing: HashSet<u32> = HashSet::new();
     let mut anything = false;
     let has = |number: u32| known.binary_search_by_key(&number, |known| known.number).is_ok();
-    for class in schema.class_closure(given) {
-        let Some(class) = schema.object_classes.get(class as usize) else { continue };
+    for number in schema.class_closure(given) {
+        let definition = schema.object_classes.get(number as usize);
+        let Some((class, references)) = definition.zip(schema.class_references.get(number as usize)) else {
+            continue;
+        };
         anything = anything || &*class.oid == EXTENSIBLE_OBJECT;
-        for name in &class.must {
-            let Some(number) = schema.attribute_index.find(name) else { continue };
+        for (&number, name) in references.must.iter().zip(&class.must) {
+            allow(number);
             // Two classes may require the same; it is missing once.
-            if allowed.insert(number) && !has(number) {
+            if !has(number) && missing.insert(number) {
                 let (class, attribute) = (class.name().to_owned(), name.to_string());
                 violations.push(Violation::MissingAttribute { class, attribute });
             }
         }
-        allowed.extend(class.may.iter().filter_map(|name| schema.attribute_index.find(name)));
+        for number in &references.may {
+            allow(*number);
+        }
     }
     if !anything {
-        let refused = known
-            .iter()
-            .filter(|known| !known.attribute_type.is_operational() && !allowed.contains(&known.number));
+        let is_allowed = |number: u32| allowed.get(number as usize) == Some(&true);
+        let refused =
+            known.iter().filter(|known| !known.attribute_type.is_operational() && !is_allowed(known.number));
         violations.extend(
             refused.map(|known| Violation::AttributeNotAllowed(known.attribute.description().to_owned())),
         );

@@ -9,6 +9,8 @@ use flext_ldap_proto::{
     filter::Filter,
     ldif::{LdifReader, LdifWriter, ReadOptions},
     message::Limits,
+    schema::Schema,
+    url::LdapUrl,
 };
 
 use crate::protos;
@@ -90,4 +92,29 @@ fn ldif() {
         all
     };
     assert_eq!(refused("ldif", reads), ["broken", "file"]);
+}
+
+#[test]
+fn schema() {
+    let reads = |seed: &[u8]| {
+        let text = std::str::from_utf8(seed).unwrap();
+        let [mut openldap, mut ldif] = [Schema::standard().to_builder(), Schema::standard().to_builder()];
+        openldap.add_openldap(text);
+        ldif.add_ldif(text);
+        [openldap, ldif].into_iter().any(|builder| {
+            let (schema, errors) = builder.build_lenient();
+            errors.is_empty() && schema.object_class("badgeHolder").is_some()
+        })
+    };
+    assert_eq!(refused("schema", reads), ["broken"]);
+}
+
+#[test]
+fn url() {
+    let settles = |seed: &[u8]| {
+        let Ok(url) = std::str::from_utf8(seed).unwrap().parse::<LdapUrl>() else { return false };
+        assert_eq!(url.to_string().parse(), Ok(url));
+        true
+    };
+    assert_eq!(refused("url", settles), ["broken"]);
 }

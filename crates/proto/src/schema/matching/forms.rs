@@ -49,7 +49,7 @@ pub(super) enum Form {
 impl Form {
     /// The normal form, or `None` when the value does not fit.
     pub(super) fn normalize<'v>(self, schema: Option<&Schema>, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
-        let schema = || schema.map_or_else(|| Schema::standard(), |schema| schema);
+        let schema = || or_standard(schema);
         match self {
             Self::Octets => Some(Cow::Borrowed(value)),
             Self::Text(case, insignificant) => prepare::value(value, case, insignificant),
@@ -108,6 +108,11 @@ pub(super) fn bits(value: &[u8]) -> Option<i64> {
 /// The words of a prepared text: runs of what is neither a space nor ASCII punctuation.
 pub(super) fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|octet| *octet == b' ' || octet.is_ascii_punctuation()).filter(|word| !word.is_empty())
+}
+
+fn or_standard(schema: Option<&Schema>) -> &Schema {
+    let Some(schema) = schema else { return Schema::standard() };
+    schema
 }
 
 fn fits(is_valid: fn(&[u8]) -> bool, value: &[u8]) -> Option<Cow<'_, [u8]>> {

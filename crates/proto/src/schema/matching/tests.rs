@@ -6,9 +6,11 @@ fn rule(name: &str) -> MatchingRule {
     MatchingRule::find(name).unwrap()
 }
 
-/// Values that are one to a rule, and values that are others.
+/// For each rule values that are one to it, and values that are others.
+type Table = [(&'static str, &'static [&'static [u8]], &'static [&'static [u8]])];
+
 #[rustfmt::skip]
-const EQUALITY: &[(&str, &[&[u8]], &[&[u8]])] = &[
+const EQUALITY: &Table = &[
     ("bitStringMatch", &[b"'010'B"], &[b"'01'B", b"'0100'B"]),
     ("booleanMatch", &[b"TRUE"], &[b"FALSE"]),
     ("caseExactIA5Match", &[b"A  b", b" A b "], &[b"a b", b"Ab"]),
@@ -233,7 +235,9 @@ proptest! {
     #[test]
     fn a_value_has_its_own_parts(value in "[ab ]{1,20}", cuts in proptest::collection::vec(0_usize..20, 2)) {
         let (a, b) = (cuts[0].min(cuts[1]).min(value.len()), cuts[0].max(cuts[1]).min(value.len()));
-        let assertion = format!("{}*{}*{}", &value[..a], &value[a..b], &value[b..]);
+        let ((initial, rest), any) = (value.split_at(a), b - a);
+        let (any, last) = rest.split_at(any);
+        let assertion = format!("{initial}*{any}*{last}");
         prop_assert!(has("caseIgnoreSubstringsMatch", &value, &assertion), "{:?} {:?}", value, assertion);
     }
 }

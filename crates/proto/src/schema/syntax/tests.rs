@@ -1,8 +1,10 @@
 use super::*;
 
 /// For each syntax values that fit and values that do not.
+type Table = [(&'static str, &'static [&'static [u8]], &'static [&'static [u8]])];
+
 #[rustfmt::skip]
-const TABLE: &[(&str, &[&[u8]], &[&[u8]])] = &[
+const TABLE: &Table = &[
     ("Bit String", &[b"''B", b"'0101'B"], &[b"", b"0101", b"'0102'B", b"'01'b", b"'01'", b"'", b"'B"]),
     ("Boolean", &[b"TRUE", b"FALSE"], &[b"", b"true", b"TRUE ", b"1"]),
     ("Country String", &[b"NL", b"de"], &[b"", b"N", b"NLD", b"\xc3\xa9", b"N_"]),

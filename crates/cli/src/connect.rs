@@ -1,0 +1,234 @@
+//! How the server is reached, and as whom: the options all commands share.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use flext_ldap_client::{Connection, Connector, Credentials, TlsOptions};
+use flext_ldap_directory::proto::{
+    dn::Dn,
+    result::ResultCode,
+    secret::Secret,
+    url::{LdapUrl, Scheme},
+};
+
+use crate::{conf::Conf, exit::Usage};
+
+/// Where `--help` lists these options.
+const CONNECTION: &str = "Connection";
+
+/// The server, and who to be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Connect {
+    /// Server: ldap://HOST, ldaps://HOST or ldapi://PATH; several are tried in order. URI of ldap.conf or LDAPURI if left out
+    #[arg(help_heading = CONNECTION, short = 'H', long = "url", value_name = "URL")]
+    urls: Vec<String>,
+    /// Bind as this name
+    #[arg(help_heading = CONNECTION, short = 'D', long, value_name = "DN")]
+    bind_dn: Option<String>,
+    /// Password; visible to others on this machine: -W asks, -y reads a file
+    #[arg(help_heading = CONNECTION, short = 'w', long, value_name = "PASSWORD", value_parser = secret, conflicts_with_all = ["ask_password", "password_file"])]
+    password: Option<Secret>,
+    /// Ask for the password
+    #[arg(help_heading = CONNECTION, short = 'W', long, conflicts_with = "password_file")]
+    ask_password: bool,
+    /// Read the password from this file, a line end at its end left out
+    #[arg(help_heading = CONNECTION, short = 'y', long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Simple authentication; it is what is done unless -Y is given
+    #[arg(help_heading = CONNECTION, short = 'x', long, conflicts_with = "mechanism")]
+    simple: bool,
+    /// SASL mechanism: EXTERNAL, for a Unix socket or a client certificate
+    #[arg(help_heading = CONNECTION, short = 'Y', long, value_name = "MECHANISM", value_parser = ["EXTERNAL"], ignore_case = true)]
+    mechanism: Option<String>,
+    /// Start TLS on an ldap:// connection; it must succeed, given once (-Z) or twice (-ZZ)
+    #[arg(help_heading = CONNECTION, short = 'Z', long = "start-tls", action = clap::ArgAction::Count)]
+    start_tls: u8,
+    /// Trust the certificates of this file (PEM) instead of this machine's; TLS_CACERT or LDAPTLS_CACERT if left out
+    #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Client certificate (PEM); TLS_CERT or LDAPTLS_CERT if left out
+    #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Key of the client certificate (PEM); TLS_KEY or LDAPTLS_KEY if left out
+    #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Accept any certificate: whoever is in between can read and change everything
+    #[arg(help_heading = CONNECTION, long)]
+    dangerous_accept_any_certificate: bool,
+    /// Send passwords in clear over the network: whoever is in between can read them
+    #[arg(help_heading = CONNECTION, long)]
+    dangerous_clear_passwords: bool,
+    /// Seconds for finding, reaching and binding to the server together
+    #[arg(help_heading = CONNECTION, long, value_name = "SECONDS")]
+    connect_timeout: Option<u64>,
+}
+
+impl Connect {
+    /// Connects and binds.
+    pub(crate) async fn open(&self) -> anyhow::Result<Connection> {
+        let conf = Conf::load()?;
+        let urls = self.urls(&conf)?;
+        let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
+        let connector = self.connector(&conf, &urls)?;
+        let connected = connector.connect().await;
+        connected.map_err(|error| {
+            let hint = match error.result_code() {
+                Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
+                Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
+                    ": the server wants TLS first, -ZZ or ldaps://"
+                }
+                _ => "",
+            };
+            anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", names.join(", ")))
+        })
+    }
+
+    /// Whether a server is named among the arguments.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.urls.is_empty()
+    }
+
+    /// The first server named.
+    pub(crate) fn first_url(&self) -> anyhow::Result<LdapUrl> {
+        let first = self.urls(&Conf::load()?)?.into_iter().next();
+        first.ok_or_else(|| Usage("-H names no server".to_owned()).into())
+    }
+
+    /// The base for those who gave none: BASE of ldap.conf, the base in the URL, or an error that says what to do.
+    pub(crate) fn default_base(&self) -> anyhow::Result<Dn> {
+        let conf = Conf::load()?;
+        if let Some(url) = self.urls(&conf)?.into_iter().find(|url| !url.dn.is_root()) {
+            return Ok(url.dn);
+        }
+        match conf.get("BASE") {
+            Some(base) => Ok(base.parse().with_context(|| format!("BASE of ldap.conf is `{base}`"))?),
+            // As ldapsearch: the root, which a base search reads as the root DSE.
+            None => Ok(Dn::root()),
+        }
+    }
+
+    /// A number of ldap.conf.
+    pub(crate) fn conf_number(&self, name: &str) -> anyhow::Result<Option<u32>> {
+        Conf::load()?.number(name)
+    }
+
+    fn urls(&self, conf: &Conf) -> anyhow::Result<Vec<LdapUrl>> {
+        let given = if self.urls.is_empty() {
+            conf.get("URI").unwrap_or("ldap://localhost").to_owned()
+        } else {
+            self.urls.join(" ")
+        };
+        let mut urls = Vec::new();
+        for text in given.split([' ', ',']).filter(|text| !text.is_empty()) {
+            let url: LdapUrl = text.parse().map_err(|error| Usage(format!("`{text}`: {error}")))?;
+            urls.push(url);
+        }
+        if urls.is_empty() { Err(Usage("-H names no server".to_owned()).into()) } else { Ok(urls) }
+    }
+
+    fn connector(&self, conf: &Conf, urls: &[LdapUrl]) -> anyhow::Result<Connector> {
+        let scheme = urls.first().map_or(Scheme::Ldap, |url| url.scheme);
+        if urls.iter().any(|url| url.scheme != scheme) {
+            return Err(Usage(
+                "the servers of one command must be all ldap, all ldaps or all ldapi".to_owned(),
+            )
+            .into());
+        }
+        let builder = Connector::builder();
+        let mut builder = match scheme {
+            Scheme::Ldaps if self.start_tls > 0 => {
+                return Err(Usage("-Z is for ldap://; ldaps:// has TLS already".to_owned()).into());
+            }
+            Scheme::Ldaps => builder.ldaps(self.tls(conf)?),
+            _ if self.start_tls > 0 => builder.start_tls(self.tls(conf)?),
+            _ => builder.clear(),
+        };
+        if self.dangerous_clear_passwords {
+            builder = builder.dangerous_clear_passwords();
+        }
+        let timeout = match self.connect_timeout {
+            Some(seconds) => Some(seconds),
+            None => conf.number("NETWORK_TIMEOUT")?.map(u64::from).filter(|seconds| *seconds > 0),
+        };
+        if let Some(seconds) = timeout {
+            builder = builder.connect_timeout(Duration::from_secs(seconds));
+        }
+        builder = builder.credentials(self.credentials(conf)?);
+        for url in urls {
+            builder = builder.url(url);
+        }
+        Ok(builder.build()?)
+    }
+
+    fn tls(&self, conf: &Conf) -> anyhow::Result<TlsOptions> {
+        let setting =
+            |own: &Option<PathBuf>, name: &str| own.clone().or_else(|| conf.get(name).map(PathBuf::from));
+        let mut tls = TlsOptions::new();
+        if let Some(path) = setting(&self.ca_file, "TLS_CACERT") {
+            tls = tls.ca_file(path);
+        }
+        match (setting(&self.cert, "TLS_CERT"), setting(&self.key, "TLS_KEY")) {
+            (Some(cert), Some(key)) => tls = tls.client_certificate_files(cert, key),
+            (None, None) => {}
+            _ => return Err(Usage("a client certificate needs both --cert and --key".to_owned()).into()),
+        }
+        if let Some(value) = conf.get("TLS_REQCERT").filter(|value| !matches!(*value, "demand" | "hard")) {
+            writeln!(
+                std::io::stderr(),
+                "flext-ldap: TLS_REQCERT {value} is not followed: certificates are verified, save with \
+                 --dangerous-accept-any-certificate"
+            )?;
+        }
+        Ok(if self.dangerous_accept_any_certificate { tls.dangerous_accept_any_certificate() } else { tls })
+    }
+
+    fn credentials(&self, conf: &Conf) -> anyhow::Result<Credentials> {
+        let by_conf = !self.simple && self.bind_dn.is_none() && conf.get("SASL_MECH") == Some("EXTERNAL");
+        if self.mechanism.is_some() || by_conf {
+            return Ok(Credentials::External);
+        }
+        let password = match (&self.password, self.ask_password, &self.password_file) {
+            (Some(password), ..) => Some(password.clone()),
+            (None, true, _) => Some(ask_password("Password: ")?),
+            (None, false, Some(path)) => Some(password_file(path)?),
+            (None, false, None) => None,
+        };
+        let name = self.bind_dn.clone().or_else(|| conf.get("BINDDN").map(str::to_owned));
+        match (name, password) {
+            (Some(name), Some(password)) if !name.is_empty() => Ok(Credentials::simple(name, password)),
+            (_, None) if self.bind_dn.is_none() => Ok(Credentials::Anonymous),
+            (_, None) => {
+                Err(Usage("-D needs a password: -W asks for it, -y reads it from a file".to_owned()).into())
+            }
+            (_, Some(_)) => Err(Usage("a password needs a name to bind as: -D".to_owned()).into()),
+        }
+    }
+}
+
+/// A password given as an argument.
+#[expect(clippy::unnecessary_wraps, reason = "what clap wants of a parser")]
+pub(crate) fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::from(text))
+}
+
+/// Asks for a password on the terminal, without showing it.
+pub(crate) fn ask_password(prompt: &str) -> anyhow::Result<Secret> {
+    let password = rpassword::prompt_password(prompt)
+        .context("failed to ask for a password; -y reads one from a file")?;
+    Ok(Secret::new(password.into_bytes()))
+}
+
+/// Reads a password from a file, without the line end at its end.
+pub(crate) fn password_file(path: &Path) -> anyhow::Result<Secret> {
+    let mut octets =
+        fs::read(path).with_context(|| format!("failed to read the password from {}", path.display()))?;
+    while octets.last().is_some_and(|last| matches!(last, b'\n' | b'\r')) {
+        octets.pop();
+    }
+    Ok(Secret::new(octets))
+}

@@ -1,0 +1,107 @@
+//! `flext-ldap delete`: what ldapdelete does.
+
+use std::{
+    io::{self, BufRead, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use flext_ldap_directory::{
+    Actor, DirectoryExt, ErrorKind, Request, Session,
+    proto::{
+        attribute::Selection,
+        dn::Dn,
+        filter::Filter,
+        message::{Delete, Scope, Search},
+    },
+};
+
+use crate::{connect::Connect, exit::Usage, input};
+
+const EXAMPLES: &str = "\
+Examples:
+  flext-ldap delete -D cn=admin,dc=example,dc=com -W uid=ada,ou=people,dc=example,dc=com
+  flext-ldap delete -c -f names.txt     # one name a line
+  flext-ldap delete -r ou=old,dc=example,dc=com";
+
+/// Arguments of `delete`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connect: Connect,
+    /// Delete what is below each entry too, leaves first
+    #[arg(short = 'r', long)]
+    recursive: bool,
+    /// Read names from this file, one a line
+    #[arg(short = 'f', long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Go on with the next name when one fails
+    #[arg(short = 'c', long = "continue")]
+    go_on: bool,
+    /// Say what would be deleted, and delete nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Say on standard error what is done
+    #[arg(short = 'v', long)]
+    verbose: bool,
+    /// Entries to delete; read from standard input if there are none and no file
+    #[arg(value_name = "DN")]
+    names: Vec<Dn>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut names = self.names.clone();
+        if names.is_empty() || self.file.is_some() {
+            for (index, line) in input::open(self.file.as_deref())?.lines().enumerate() {
+                let line = line?;
+                if !line.is_empty() {
+                    let name = line.parse().map_err(|error| Usage(format!("line {}: {error}", index + 1)))?;
+                    names.push(name);
+                }
+            }
+        }
+        crate::block_on(self.delete_all(names))
+    }
+
+    async fn delete_all(&self, names: Vec<Dn>) -> anyhow::Result<ExitCode> {
+        let connection = self.connect.open().await?;
+        let mut code = ExitCode::SUCCESS;
+        for name in names {
+            let doomed = if self.recursive { self.below(&connection, &name).await? } else { vec![name] };
+            for name in doomed {
+                if self.verbose || self.dry_run {
+                    writeln!(io::stderr(), "delete `{name}`")?;
+                }
+                if self.dry_run {
+                    continue;
+                }
+                let request = Request::new(Delete { dn: name.clone() }, Actor::Service);
+                if let Err(error) = connection.delete(request).await {
+                    let go_on = self.go_on && error.kind() == ErrorKind::Rejected;
+                    let error = anyhow::Error::new(error).context(format!("failed to delete `{name}`"));
+                    if !go_on {
+                        return Err(error);
+                    }
+                    crate::complain(&error);
+                    code = crate::exit::of(&error);
+                }
+            }
+        }
+        connection.close().await;
+        Ok(code)
+    }
+
+    /// The names of an entry and all below it, deepest first.
+    async fn below(&self, session: &impl Session, base: &Dn) -> anyhow::Result<Vec<Dn>> {
+        let search = Search::new(base.clone(), Scope::Subtree, Filter::any()).attributes(Selection::none());
+        let mut entries = session.search(Request::new(search, Actor::Service));
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next().await? {
+            names.push(entry.dn()?);
+        }
+        names.sort_by_key(|name| std::cmp::Reverse(name.depth()));
+        Ok(names)
+    }
+}

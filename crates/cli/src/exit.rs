@@ -1,0 +1,90 @@
+//! Exit codes: part of the interface, documented in `flext-ldap --help`.
+//!
+//! 0 is success; 1 to 123 are LDAP result codes as themselves; 124 stands for result codes above 123; from 200 on are
+//! errors of this side of the wire. That no entry was found is success, as with ldapsearch.
+
+use std::{fmt, process::ExitCode};
+
+use flext_ldap_directory::{Error, ErrorKind};
+
+/// An LDAP result code above 123.
+const OTHER_RESULT: u8 = 124;
+/// Wrong flags or arguments, or input that cannot be understood.
+pub(crate) const USAGE: u8 = 201;
+/// The server could not be reached.
+const UNREACHABLE: u8 = 202;
+/// TLS could not be agreed on, or the certificate is not to be trusted.
+const TLS: u8 = 203;
+/// The connection was lost.
+const CLOSED: u8 = 204;
+/// A deadline passed.
+const TIMEOUT: u8 = 205;
+/// The server sent what it must not.
+const PROTOCOL: u8 = 206;
+/// Refused on this side before anything was sent: a password in clear, an empty password.
+const REFUSED: u8 = 207;
+/// Files or storage of this machine failed.
+pub(crate) const STORAGE: u8 = 208;
+/// Anything else, a defect of this program among it.
+const INTERNAL: u8 = 210;
+
+/// What the tail of `--help` says.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0        success; that no entry was found is success
+  1-123    the server's LDAP result code, e.g. 32 noSuchObject, 49 invalidCredentials
+  124      an LDAP result code above 123
+  201      wrong arguments, or input that cannot be understood
+  202      the server cannot be reached
+  203      TLS failed: refused, untrusted, wrong name, expired
+  204      the connection was lost before the answer
+  205      a time limit of this side passed
+  206      the server broke the protocol
+  207      refused on this side: a password in clear, an empty password
+  208      a file or storage of this machine failed
+  210      anything else";
+
+/// An error of the user's making: bad arguments or bad input.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The exit code for an error: that of the first cause that has one.
+pub(crate) fn of(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(error.chain().find_map(of_cause).unwrap_or(INTERNAL))
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<Error>() {
+        return Some(of_directory(error));
+    }
+    if cause.is::<Usage>() || cause.is::<flext_ldap_directory::proto::ldif::LdifError>() {
+        return Some(USAGE);
+    }
+    cause.is::<std::io::Error>().then_some(STORAGE)
+}
+
+fn of_directory(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::Rejected => match error.result_code().map(|code| code.0) {
+            Some(code @ 1..=123) => u8::try_from(code).unwrap_or(OTHER_RESULT),
+            _ => OTHER_RESULT,
+        },
+        ErrorKind::Unreachable => UNREACHABLE,
+        ErrorKind::Tls => TLS,
+        ErrorKind::Closed => CLOSED,
+        ErrorKind::Timeout => TIMEOUT,
+        ErrorKind::Protocol => PROTOCOL,
+        ErrorKind::Confidentiality | ErrorKind::EmptyPassword => REFUSED,
+        ErrorKind::Storage => STORAGE,
+        ErrorKind::Misuse | ErrorKind::NoEntry | ErrorKind::MoreThanOne => USAGE,
+        _ => INTERNAL,
+    }
+}

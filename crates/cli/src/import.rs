@@ -1,0 +1,217 @@
+//! `flext-ldap import`: LDIF into a server, many operations in flight.
+//!
+//! Records keep their order where it matters: an entry is sent when its parent's answer has come, and a record that is
+//! not an addition waits for all before it.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use flext_ldap_directory::{
+    Directory, Error, ErrorKind,
+    proto::{
+        control::Controls,
+        dn::DnKey,
+        ldif::{ChangeRecord, Record},
+        message::Add,
+        result::ResultCode,
+        schema::Schema,
+    },
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    change::{describe, send},
+    connect::Connect,
+    exit::Usage,
+    input::LdifInput,
+    progress::Progress,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  flext-ldap import -H ldap://localhost -D cn=admin,dc=example,dc=com -W -f backup.ldif
+  flext-ldap import --skip-existing -f backup.ldif
+  flext-ldap import --from-line 48211 -f backup.ldif   # go on where it stopped";
+
+/// Arguments of `import`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connect: Connect,
+    #[command(flatten)]
+    input: LdifInput,
+    /// Operations in flight at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    in_flight: u16,
+    /// Leave records before this line out
+    #[arg(long, value_name = "LINE", default_value_t = 0)]
+    from_line: u64,
+    /// An entry that is there already is no error
+    #[arg(long)]
+    skip_existing: bool,
+    /// Go on when a record fails
+    #[arg(short = 'c', long = "continue")]
+    go_on: bool,
+}
+
+struct Import<'a> {
+    arguments: &'a Arguments,
+    directory: Arc<dyn Directory>,
+    running: JoinSet<Answer>,
+    /// Additions whose answer has not come, by key.
+    pending: HashMap<DnKey, u64>,
+    progress: Progress,
+    applied: u64,
+    skipped: u64,
+    failed: u64,
+    code: ExitCode,
+}
+
+struct Answer {
+    key: Option<DnKey>,
+    line: u64,
+    what: String,
+    result: Result<(), Error>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        crate::block_on(self.import())
+    }
+
+    async fn import(&self) -> anyhow::Result<ExitCode> {
+        let mut reader = self.input.reader()?;
+        let connection = Arc::new(self.connect.open().await?);
+        let mut import = Import {
+            arguments: self,
+            directory: connection.clone(),
+            running: JoinSet::new(),
+            pending: HashMap::new(),
+            progress: Progress::new("records"),
+            applied: 0,
+            skipped: 0,
+            failed: 0,
+            code: ExitCode::SUCCESS,
+        };
+        let started = std::time::Instant::now();
+        while let Some(record) =
+            reader.next_record().map_err(|error| import.stopped(Some(error.line), error.into()))?
+        {
+            if reader.line() >= self.from_line {
+                import.take(record, reader.line()).await?;
+            }
+        }
+        import.wait_for(0).await?;
+        let Import { applied, skipped, failed, code, progress, directory, .. } = import;
+        drop((progress, directory));
+        let seconds = started.elapsed().as_secs_f64();
+        writeln!(
+            io::stderr(),
+            "imported {applied} records in {seconds:.1} s, skipped {skipped} that were there, {failed} failed"
+        )?;
+        if let Ok(connection) = Arc::try_unwrap(connection) {
+            connection.close().await;
+        }
+        Ok(code)
+    }
+}
+
+impl Import<'_> {
+    async fn take(&mut self, record: Record, line: u64) -> anyhow::Result<()> {
+        let (controls, change) = match record {
+            Record::Change(controls, change) => (controls, change),
+            Record::Entry(entry) => {
+                let add =
+                    Add::try_from(&entry).map_err(|error| Usage(format!("`{}`: {error}", entry.dn_str())));
+                let add = add
+                    .with_context(|| format!("line {line}"))
+                    .map_err(|error| self.stopped(Some(line), error))?;
+                (Controls::none(), ChangeRecord::Add(add))
+            }
+        };
+        let key = match &change {
+            // A name the standard schema cannot compare is sent alone, like everything that is not an addition.
+            ChangeRecord::Add(add) => Schema::standard().dn_key(&add.dn).ok(),
+            _ => None,
+        };
+        match &key {
+            None => self.wait_for(0).await?,
+            Some(key) => {
+                let parent = key.parent();
+                while self.pending.contains_key(key)
+                    || parent.as_ref().is_some_and(|up| self.pending.contains_key(up))
+                {
+                    self.wait_for(self.running.len().saturating_sub(1)).await?;
+                }
+                self.wait_for(usize::from(self.arguments.in_flight) - 1).await?;
+                self.pending.insert(key.clone(), line);
+            }
+        }
+        let is_alone = key.is_none();
+        let directory = self.directory.clone();
+        let what = describe(&change);
+        self.running.spawn(async move {
+            let result = send(&*directory, change, controls).await;
+            Answer { key, line, what, result }
+        });
+        if is_alone { self.wait_for(0).await } else { Ok(()) }
+    }
+
+    /// Waits until at most `most` operations are in flight.
+    async fn wait_for(&mut self, most: usize) -> anyhow::Result<()> {
+        while self.running.len() > most {
+            match self.running.join_next().await {
+                Some(answer) => self.hear(answer.context("an operation of the import broke")?)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, answer: Answer) -> anyhow::Result<()> {
+        let Answer { key, line, what, result } = answer;
+        if let Some(key) = key {
+            self.pending.remove(&key);
+        }
+        self.progress.advance(1);
+        match result {
+            Ok(()) => self.applied += 1,
+            Err(error)
+                if self.arguments.skip_existing
+                    && error.result_code() == Some(ResultCode::ENTRY_ALREADY_EXISTS) =>
+            {
+                self.skipped += 1;
+            }
+            Err(error) => {
+                let go_on = self.arguments.go_on && error.kind() == ErrorKind::Rejected;
+                let error = anyhow::Error::new(error).context(format!("line {line}: failed to {what}"));
+                self.failed += 1;
+                if !go_on {
+                    return Err(self.stopped(Some(line), error));
+                }
+                crate::complain(&error);
+                self.code = crate::exit::of(&error);
+            }
+        }
+        Ok(())
+    }
+
+    /// What stopped the import, what is applied, and how to go on. `line` is that of the record at fault, if one is.
+    fn stopped(&self, line: Option<u64>, error: anyhow::Error) -> anyhow::Error {
+        let first = self.pending.values().copied().chain(line).min();
+        let unsure = match self.pending.len() {
+            0 => String::new(),
+            more => format!(", {more} more were in flight"),
+        };
+        let go_on = first.map_or_else(String::new, |line| {
+            format!("; mend the record, then go on with --from-line {line} --skip-existing")
+        });
+        error.context(format!("stopped: {} records are applied{unsure}{go_on}", self.applied))
+    }
+}

@@ -1,0 +1,46 @@
+//! Where LDIF and lists come from: a file, or standard input.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use flext_ldap_directory::proto::ldif::{LdifReader, ReadOptions};
+
+/// Opens `path`, or standard input for none and for `-`.
+pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn BufRead + Send>> {
+    match path.filter(|path| path.as_os_str() != "-") {
+        None => Ok(Box::new(BufReader::with_capacity(1 << 16, io::stdin()))),
+        Some(path) => {
+            let file = File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
+            Ok(Box::new(BufReader::with_capacity(1 << 16, file)))
+        }
+    }
+}
+
+/// Options of what reads LDIF.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LdifInput {
+    /// Read LDIF from this file instead of standard input
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Let `attribute:< file:///…` read files of this machine
+    #[arg(long)]
+    pub(crate) read_files: bool,
+}
+
+impl LdifInput {
+    /// Opens it.
+    pub(crate) fn reader(&self) -> anyhow::Result<LdifReader<Box<dyn BufRead + Send>>> {
+        Ok(LdifReader::new(open(self.file.as_deref())?, self.options()))
+    }
+
+    /// What the reader accepts.
+    pub(crate) fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.read_files = self.read_files;
+        options
+    }
+}

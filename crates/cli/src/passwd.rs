@@ -1,0 +1,98 @@
+//! `flext-ldap passwd`: what ldappasswd does (RFC 3062).
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use flext_ldap_directory::{
+    Actor, DirectoryExt, Request,
+    proto::{
+        extended::{ExtendedOperation, PasswordModify},
+        secret::Secret,
+    },
+};
+
+use crate::connect::{Connect, ask_password, password_file, secret};
+
+const EXAMPLES: &str = "\
+Examples:
+  flext-ldap passwd -D uid=ada,ou=people,dc=example,dc=com -W -A -S     # ask for the old and the new one
+  flext-ldap passwd -D cn=admin,dc=example,dc=com -W uid=ada,ou=people,dc=example,dc=com
+                                                                     # the server makes one up, and it is printed";
+
+/// Arguments of `passwd`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connect: Connect,
+    /// Old password; visible to others on this machine: -A asks, -t reads a file
+    #[arg(short = 'a', long, value_name = "PASSWORD", value_parser = secret, conflicts_with_all = ["ask_old", "old_file"])]
+    old: Option<Secret>,
+    /// Ask for the old password
+    #[arg(short = 'A', long, conflicts_with = "old_file")]
+    ask_old: bool,
+    /// Read the old password from this file
+    #[arg(short = 't', long, value_name = "FILE")]
+    old_file: Option<PathBuf>,
+    /// New password; visible to others on this machine: -S asks, -T reads a file
+    #[arg(short = 's', long, value_name = "PASSWORD", value_parser = secret, conflicts_with_all = ["ask_new", "new_file"])]
+    new: Option<Secret>,
+    /// Ask for the new password
+    #[arg(short = 'S', long, conflicts_with = "new_file")]
+    ask_new: bool,
+    /// Read the new password from this file
+    #[arg(short = 'T', long, value_name = "FILE")]
+    new_file: Option<PathBuf>,
+    /// Whose password; your own if left out
+    #[arg(value_name = "USER")]
+    user: Option<String>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let old = match (&self.old, self.ask_old, &self.old_file) {
+            (Some(old), ..) => Some(old.clone()),
+            (None, true, _) => Some(ask_password("Old password: ")?),
+            (None, false, Some(path)) => Some(password_file(path)?),
+            (None, false, None) => None,
+        };
+        let new = match (&self.new, self.ask_new, &self.new_file) {
+            (Some(new), ..) => Some(new.clone()),
+            (None, true, _) => {
+                let new = ask_password("New password: ")?;
+                let again = ask_password("New password again: ")?;
+                if new.expose() != again.expose() {
+                    return Err(crate::exit::Usage(
+                        "the two passwords differ; nothing was changed".to_owned(),
+                    )
+                    .into());
+                }
+                Some(new)
+            }
+            (None, false, Some(path)) => Some(password_file(path)?),
+            (None, false, None) => None,
+        };
+        if new.as_ref().is_some_and(|new| new.is_empty()) {
+            return Err(
+                crate::exit::Usage("the new password is empty; nothing was changed".to_owned()).into()
+            );
+        }
+        let change = PasswordModify { user: self.user.clone(), old, new };
+        crate::block_on(async move {
+            let connection = self.connect.open().await?;
+            let request = Request::new(change.request(), Actor::Service);
+            let answer = connection.extended::<PasswordModify>(request).await?;
+            if let Some(generated) = answer.generated {
+                let mut out = io::stdout().lock();
+                out.write_all(b"New password: ")?;
+                out.write_all(generated.expose())?;
+                out.write_all(b"\n")?;
+            }
+            connection.close().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}

@@ -1,0 +1,301 @@
+//! `flext-ldap search`: what ldapsearch does.
+
+use std::{
+    io::{self, BufRead, BufWriter, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use flext_ldap_directory::{
+    Actor, DirectoryExt, Entries, Request, Session, SessionExt,
+    proto::{
+        attribute::Selection,
+        batch::Item,
+        dn::Dn,
+        filter::Filter,
+        message::{DerefAliases, Scope, Search},
+        result::ResultCode,
+    },
+};
+
+use crate::{
+    connect::Connect,
+    exit::Usage,
+    input,
+    output::{EntryWriter, Format},
+    progress::Progress,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  flext-ldap search -H ldap://localhost -b dc=example,dc=com '(uid=ada)' cn mail
+  flext-ldap search -H ldaps://ldap.example.com -D uid=ada,ou=people,dc=example,dc=com -W -b dc=example,dc=com
+  flext-ldap search -LLL -E pr=500 -b ou=people,dc=example,dc=com --format jsonl | jq .mail
+  printf 'ada\\nbrook\\n' | flext-ldap search -b dc=example,dc=com -f - '(uid=%s)' cn";
+
+/// Arguments of `search`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connect: Connect,
+    /// Entry to start from; BASE of ldap.conf or LDAPBASE if left out
+    #[arg(short = 'b', long, value_name = "DN")]
+    base: Option<Dn>,
+    /// How far to go from there
+    #[arg(short = 's', long, value_enum, default_value_t = ScopeName::Sub)]
+    scope: ScopeName,
+    /// At most this many entries; 0 leaves it to the server
+    #[arg(short = 'z', long, value_name = "ENTRIES")]
+    size_limit: Option<u32>,
+    /// At most this many seconds; 0 leaves it to the server
+    #[arg(short = 'l', long, value_name = "SECONDS")]
+    time_limit: Option<u32>,
+    /// Whether aliases are followed
+    #[arg(short = 'a', long, value_enum)]
+    deref: Option<DerefName>,
+    /// Only names of attributes, no values
+    #[arg(short = 'A', long)]
+    types_only: bool,
+    /// Search extension: `pr=SIZE` reads in pages of SIZE entries
+    #[arg(short = 'E', long = "extension", value_name = "[!]pr=SIZE")]
+    extensions: Vec<String>,
+    /// Once: LDIF without comments on the connection; twice: no comments; three times: no version line
+    #[arg(short = 'L', action = clap::ArgAction::Count)]
+    ldif: u8,
+    /// One search a line of this file, `%s` of the filter being the line
+    #[arg(short = 'f', long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Go on with the next line of the file when a search fails
+    #[arg(short = 'c', long = "continue")]
+    go_on: bool,
+    /// Print what would be asked, and ask nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Say on standard error what is done
+    #[arg(short = 'v', long)]
+    verbose: bool,
+    /// Format of the entries
+    #[arg(long, value_enum, default_value_t = Format::Ldif)]
+    format: Format,
+    /// Column to fold LDIF lines at; 0 does not fold
+    #[arg(long, value_name = "COLUMNS", default_value_t = 76)]
+    width: usize,
+    /// Filter, if it has a `=`, `(objectClass=*)` if not; then attributes, all user attributes if none
+    #[arg(value_name = "FILTER] [ATTRIBUTE")]
+    rest: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ScopeName {
+    Base,
+    One,
+    Sub,
+    Children,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum DerefName {
+    Never,
+    Search,
+    Find,
+    Always,
+}
+
+impl From<ScopeName> for Scope {
+    fn from(name: ScopeName) -> Self {
+        match name {
+            ScopeName::Base => Self::Base,
+            ScopeName::One => Self::One,
+            ScopeName::Sub => Self::Subtree,
+            ScopeName::Children => Self::Children,
+        }
+    }
+}
+
+impl From<DerefName> for DerefAliases {
+    fn from(name: DerefName) -> Self {
+        match name {
+            DerefName::Never => Self::Never,
+            DerefName::Search => Self::InSearching,
+            DerefName::Find => Self::FindingBase,
+            DerefName::Always => Self::Always,
+        }
+    }
+}
+
+/// A filter in which `%s` stands for a value that is not known yet.
+///
+/// The pattern is parsed before a value is put in, and values are put into its leaves, so no value can change its shape.
+struct Pattern(Filter);
+
+impl Pattern {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        Ok(Self(text.parse::<Filter>().map_err(|error| Usage(format!("`{text}`: {error}")))?))
+    }
+
+    fn with(&self, value: &str) -> Filter {
+        self.0.map_values(|octets| replace(octets, b"%s", value.as_bytes()))
+    }
+}
+
+fn replace(octets: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len());
+    let mut rest = octets;
+    while let Some(at) = rest.windows(what.len()).position(|window| window == what) {
+        let (before, after) = rest.split_at(at);
+        out.extend_from_slice(before);
+        out.extend_from_slice(with);
+        rest = after.get(what.len()..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let page_size = self.page_size()?;
+        let (filter, attributes) = self.filter_and_attributes();
+        let pattern = Pattern::parse(&filter)?;
+        let base = match &self.base {
+            Some(base) => base.clone(),
+            None => self.connect.default_base()?,
+        };
+        let mut search = Search::new(base, self.scope.into(), pattern.0.clone())
+            .attributes(attributes.iter().collect::<Selection>())
+            .size_limit(self.size_limit.or(self.connect.conf_number("SIZELIMIT")?).unwrap_or(0))
+            .time_limit(self.time_limit.or(self.connect.conf_number("TIMELIMIT")?).unwrap_or(0))
+            .deref(self.deref.map_or(DerefAliases::Never, Into::into));
+        search.types_only = self.types_only;
+        let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        let mut writer = EntryWriter::new(self.format, out, self.width);
+        self.header(&mut writer, &search)?;
+        let code = if self.dry_run {
+            ExitCode::SUCCESS
+        } else {
+            crate::block_on(self.searches(&search, &pattern, page_size, &mut writer))?
+        };
+        writer.into_inner().flush()?;
+        Ok(code)
+    }
+
+    async fn searches(
+        &self,
+        search: &Search,
+        pattern: &Pattern,
+        page_size: Option<u32>,
+        writer: &mut EntryWriter<impl Write>,
+    ) -> anyhow::Result<ExitCode> {
+        let connection = self.connect.open().await?;
+        let mut code = ExitCode::SUCCESS;
+        match &self.file {
+            None => self.search(&connection, search.clone(), page_size, writer).await?,
+            Some(path) => {
+                for line in input::open(Some(path))?.lines() {
+                    let mut search = search.clone();
+                    search.filter = pattern.with(&line?);
+                    if let Err(error) = self.search(&connection, search, page_size, writer).await {
+                        if !self.go_on || crate::is_broken_pipe(&error) {
+                            return Err(error);
+                        }
+                        crate::complain(&error);
+                        code = crate::exit::of(&error);
+                    }
+                }
+            }
+        }
+        connection.close().await;
+        Ok(code)
+    }
+
+    async fn search(
+        &self,
+        session: &impl Session,
+        search: Search,
+        page_size: Option<u32>,
+        writer: &mut EntryWriter<impl Write>,
+    ) -> anyhow::Result<()> {
+        let what = format!("`{}` for {}", search.base, search.filter);
+        if self.verbose {
+            writeln!(io::stderr(), "searching {what}")?;
+        }
+        // A time limit of the server's is given a little longer here, so that its own answer is seen.
+        let wait = match search.time_limit {
+            0 => Duration::from_secs(300),
+            seconds => Duration::from_secs(u64::from(seconds) + 10),
+        };
+        let request = Request::new(search, Actor::Service).within(wait);
+        let mut entries: Entries<'_> = match page_size {
+            Some(size) => session.search_pages(request, size),
+            None => session.search(request),
+        };
+        let progress = Progress::new("entries");
+        let (mut found, mut references) = (0_u64, 0_u64);
+        while let Some(batch) =
+            entries.next_batch().await.with_context(|| format!("failed to search {what}"))?
+        {
+            for item in batch.iter() {
+                match item.get() {
+                    Item::Entry(entry) => {
+                        writer.entry(entry)?;
+                        found += 1;
+                        progress.advance(1);
+                    }
+                    Item::Reference(urls) => {
+                        references += 1;
+                        if self.ldif < 2 {
+                            urls.iter().try_for_each(|url| writer.comment(&format!("refldap: {url}")))?;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        drop(progress);
+        if self.ldif == 0 {
+            let code = entries.outcome().map_or(ResultCode::SUCCESS, |outcome| outcome.result.code);
+            writer.comment(&format!("result: {code}"))?;
+            writer.comment(&format!("entries: {found}, references: {references}"))?;
+        }
+        Ok(())
+    }
+
+    fn header(&self, writer: &mut EntryWriter<impl Write>, search: &Search) -> io::Result<()> {
+        if self.ldif < 3 {
+            writer.version()?;
+        }
+        if self.ldif == 0 || self.dry_run {
+            writer.comment(&format!("base <{}> with scope {:?}", search.base, self.scope).to_lowercase())?;
+            writer.comment(&format!("filter: {}", search.filter))?;
+        }
+        Ok(())
+    }
+
+    fn page_size(&self) -> anyhow::Result<Option<u32>> {
+        let mut size = None;
+        for extension in &self.extensions {
+            let name = extension.strip_prefix('!').unwrap_or(extension);
+            let pages = name.strip_prefix("pr=").map(|value| value.split('/').next().unwrap_or(value));
+            match pages.map(str::parse::<u32>) {
+                Some(Ok(pages)) if pages > 0 => size = Some(pages),
+                _ => {
+                    return Err(Usage(format!(
+                        "`-E {extension}` is not known; `-E pr=SIZE` is, e.g. `-E pr=500`"
+                    ))
+                    .into());
+                }
+            }
+        }
+        Ok(size)
+    }
+
+    /// As ldapsearch has it: the first word is a filter if it has a `=`.
+    fn filter_and_attributes(&self) -> (String, &[String]) {
+        match self.rest.split_first() {
+            Some((first, rest)) if first.contains('=') || first.starts_with('(') => (first.clone(), rest),
+            _ => ("(objectClass=*)".to_owned(), &self.rest),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Help, wrong arguments, and the exit codes of this side.
+
+use crate::program::{flext_ldap, people, run, tap};
+
+#[test]
+fn help_is_what_it_was() {
+    let commands = [
+        "",
+        "search",
+        "add",
+        "modify",
+        "delete",
+        "passwd",
+        "whoami",
+        "export",
+        "import",
+        "directory",
+        "demo",
+    ];
+    for command in commands {
+        let arguments: Vec<_> =
+            command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
+        let output = run(flext_ldap(&arguments));
+        assert_eq!((output.code, output.err.as_str()), (0, ""), "{command}");
+        insta::assert_snapshot!(
+            format!("help-{}", if command.is_empty() { "main" } else { command }),
+            output.out
+        );
+    }
+    insta::assert_snapshot!("help-directory-serve", run(flext_ldap(&["directory", "serve", "--help"])).out);
+    insta::assert_snapshot!("help-tap", run(tap(&["--help"])).out);
+}
+
+#[test]
+fn wrong_input_is_201_and_says_where() {
+    let directory = people();
+    let table: &[(&[&str], &str)] = &[
+        (
+            &["search", "-b", "dc=x,,", "(a=b)"],
+            "not a distinguished name: expected an attribute type at offset 5",
+        ),
+        (&["search", "-b", "dc=x", "(a=b"], "`(a=b`: not a filter: expected `)` at offset 4"),
+        (&["search", "-b", "dc=x", "-E", "vlv=1"], "`-E vlv=1` is not known"),
+        (&["whoami", "-D", "cn=x"], "-D needs a password: -W asks for it, -y reads it from a file"),
+        (&["whoami", "-w", "x"], "a password needs a name to bind as: -D"),
+        (&["whoami", "-H", "http://x"], "`http://x`: not an LDAP URL"),
+        (&["whoami", "-H", "ldap://x", "-H", "ldaps://y"], "all ldap, all ldaps or all ldapi"),
+        (&["whoami", "--cert", "x.pem"], "needs both --cert and --key"),
+        (&["frobnicate"], "unrecognized subcommand"),
+    ];
+    for (arguments, expected) in table {
+        let mut arguments = arguments.to_vec();
+        if !arguments.contains(&"-H") && arguments[0] != "frobnicate" {
+            arguments.extend(["-H", directory.url(), "-Z"]);
+        }
+        let output = run(flext_ldap(&arguments));
+        assert_eq!(output.code, 201, "{arguments:?}: {output:?}");
+        assert!(output.err.contains(expected), "{arguments:?}: {output:?}");
+        assert_eq!(output.out, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_used_has_an_exit_code_and_a_mend() {
+    let directory = people();
+    let url = directory.url();
+    let tls = url.replace("ldap://", "ldaps://");
+    let ada = "uid=ada,ou=people,dc=harbourlane,dc=example";
+    let table: &[(&[&str], i32, &str)] = &[
+        (&["-H", "ldap://127.0.0.1:1"], 202, "is the server running"),
+        (&["-H", &tls], 203, "TLS"),
+        (&["-H", url, "-ZZ"], 203, "nothing was sent in clear"),
+        (&["-H", url, "-D", ada, "-w", "wrong"], 49, "the name or the password is wrong"),
+        (&["-H", url, "-D", ada, "-w", ""], 207, "the password is empty"),
+        (&["-H", "ldap://192.0.2.1", "-D", ada, "-w", "x"], 207, "clear"),
+    ];
+    for (arguments, code, expected) in table {
+        let output = run(flext_ldap(&[&["whoami", "--connect-timeout", "5"], *arguments].concat()));
+        assert_eq!(output.code, *code, "{arguments:?}: {output:?}");
+        assert!(output.err.contains(expected), "{arguments:?}: {output:?}");
+        assert!(!output.err.contains("wrong'"), "no password in an error");
+    }
+}
+
+#[test]
+fn settings_of_openldap_are_honoured() {
+    let directory = people();
+    let mut command = flext_ldap(&["search", "-LLL", "(uid=ada)", "cn"]);
+    command.env_remove("LDAPNOINIT");
+    command.env("LDAPURI", directory.url()).env("LDAPBASE", "dc=harbourlane,dc=example");
+    let output = run(command);
+    assert_eq!(
+        output.out, "dn: uid=ada,ou=people,dc=harbourlane,dc=example\ncn: Ada Nordin\n\n",
+        "{output:?}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("URI {}\nBASE ou=groups,dc=harbourlane,dc=example\n", directory.url());
+    std::fs::write(folder.path().join(".ldaprc"), text).unwrap();
+    let mut command = flext_ldap(&["search", "-LLL", "(objectClass=*)", "1.1"]);
+    command.env_remove("LDAPNOINIT").env("HOME", folder.path());
+    let output = run(command);
+    let expected =
+        "dn: ou=groups,dc=harbourlane,dc=example\n\ndn: cn=crew,ou=groups,dc=harbourlane,dc=example\n\n";
+    assert_eq!(output.out, expected, "{output:?}");
+}

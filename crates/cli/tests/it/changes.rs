@@ -1,0 +1,170 @@
+//! `flext-ldap add`, `modify`, `delete`, `passwd`, `import`.
+
+use std::process::Command;
+
+use flext_ldap_testkit::TestDirectory;
+
+use crate::program::{Output, flext_ldap, people, run, run_with};
+
+const ADA: &str = "uid=ada,ou=people,dc=harbourlane,dc=example";
+
+fn as_admin(directory: &TestDirectory, arguments: &[&str]) -> Command {
+    let admin = directory.admin_dn().to_string();
+    let connect = ["-H", directory.url(), "-D", &admin, "-w", directory.admin_password()];
+    let (command, rest) = arguments.split_first().unwrap();
+    flext_ldap(&[&[*command], &connect[..], rest].concat())
+}
+
+fn entry(directory: &TestDirectory, dn: &str, attributes: &[&str]) -> Output {
+    let arguments = ["search", "-LLL", "-H", directory.url(), "-s", "base", "-b", dn, "(objectClass=*)"];
+    run(flext_ldap(&[&arguments[..], attributes].concat()))
+}
+
+#[test]
+fn records_are_applied_in_order() {
+    let directory = people();
+    let changes = "\
+dn: uid=dara,ou=people,dc=harbourlane,dc=example
+changetype: add
+objectClass: inetOrgPerson
+cn: Dara Wik
+sn: Wik
+
+dn: uid=dara,ou=people,dc=harbourlane,dc=example
+changetype: modify
+add: mail
+mail: dara@harbourlane.example
+-
+
+dn: uid=dara,ou=people,dc=harbourlane,dc=example
+changetype: modrdn
+newrdn: uid=dw
+deleteoldrdn: 1
+
+dn: uid=brook,ou=people,dc=harbourlane,dc=example
+changetype: delete
+";
+    let output = run_with(as_admin(&directory, &["modify"]), changes);
+    assert_eq!((output.code, output.out.as_str(), output.err.as_str()), (0, "", ""));
+    let dara = entry(&directory, "uid=dw,ou=people,dc=harbourlane,dc=example", &["uid", "mail"]);
+    assert!(
+        dara.out.contains("uid: dw\n") && dara.out.contains("mail: dara@harbourlane.example\n"),
+        "{dara:?}"
+    );
+    assert!(!dara.out.contains("uid: dara\n"), "{dara:?}");
+    assert_eq!(entry(&directory, "uid=brook,ou=people,dc=harbourlane,dc=example", &[]).code, 32);
+}
+
+#[test]
+fn what_stops_says_at_which_line_and_what_is_applied() {
+    let directory = people();
+    let changes = format!(
+        "dn: {ADA}\nchangetype: modify\nreplace: title\ntitle: Pilot\n-\n\ndn: uid=zoe,{BASE}\nchangetype: delete\n"
+    );
+    let output = run_with(as_admin(&directory, &["modify"]), &changes);
+    assert_eq!(output.code, 32, "{output:?}");
+    assert!(output.err.contains("stopped after 1 records"), "{output:?}");
+    assert!(
+        output.err.contains("line 7: failed to delete `uid=zoe,dc=harbourlane,dc=example`"),
+        "{output:?}"
+    );
+
+    let output = run_with(as_admin(&directory, &["add"]), "dn: dc=x\nobjectClass top\n");
+    assert_eq!(output.code, 201, "{output:?}");
+    assert!(output.err.contains("line 2: expected"), "{output:?}");
+}
+
+const BASE: &str = "dc=harbourlane,dc=example";
+
+#[test]
+fn going_on_does_the_rest_and_keeps_the_exit_code() {
+    let directory = people();
+    let changes = format!(
+        "dn: uid=zoe,{BASE}\nchangetype: delete\n\ndn: {ADA}\nchangetype: modify\nreplace: title\ntitle: Pilot\n"
+    );
+    let output = run_with(as_admin(&directory, &["modify", "-c"]), &changes);
+    assert_eq!(output.code, 32, "{output:?}");
+    assert!(entry(&directory, ADA, &["title"]).out.contains("title: Pilot\n"));
+    let output =
+        run_with(as_admin(&directory, &["modify", "-n"]), &format!("dn: {ADA}\nchangetype: delete\n"));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(entry(&directory, ADA, &[]).code, 0, "a dry run changes nothing");
+}
+
+/// security: CSV/LDIF import, `file://` in LDIF.
+#[test]
+fn a_file_in_ldif_is_refused_unless_asked_for() {
+    let directory = people();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("note");
+    std::fs::write(&path, "from a file").unwrap();
+    let change = format!(
+        "dn: {ADA}\nchangetype: modify\nreplace: description\ndescription:< file://{}\n-\n",
+        path.display()
+    );
+    let output = run_with(as_admin(&directory, &["modify"]), &change);
+    assert_eq!(output.code, 201, "{output:?}");
+    assert!(output.err.contains("line 4: the value is in a file"), "{output:?}");
+    let output = run_with(as_admin(&directory, &["modify", "--read-files"]), &change);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(entry(&directory, ADA, &["description"]).out.contains("description: from a file\n"));
+}
+
+#[test]
+fn passwords_are_changed_by_their_owner_and_by_the_administrator() {
+    let directory = people();
+    let own = [
+        "passwd",
+        "-H",
+        directory.url(),
+        "-D",
+        ADA,
+        "-w",
+        "tall waves",
+        "-a",
+        "tall waves",
+        "-s",
+        "long waves",
+    ];
+    let output = run(flext_ldap(&own));
+    assert_eq!(output.code, 0, "{output:?}");
+    let whoami =
+        |password| run(flext_ldap(&["whoami", "-H", directory.url(), "-D", ADA, "-w", password])).code;
+    assert_eq!((whoami("tall waves"), whoami("long waves")), (49, 0));
+    let output = run(as_admin(&directory, &["passwd", ADA]));
+    let generated = output.out.trim().strip_prefix("New password: ").unwrap().to_owned();
+    assert_eq!((whoami("long waves"), whoami(&generated)), (49, 0));
+    let mine = [
+        "passwd",
+        "-H",
+        directory.url(),
+        "-D",
+        ADA,
+        "-w",
+        &generated,
+        "-s",
+        "x y z",
+        "uid=brook,ou=people,dc=harbourlane,dc=example",
+    ];
+    assert_eq!(run(flext_ldap(&mine)).code, 50, "nobody else's");
+}
+
+#[test]
+fn an_import_that_stops_says_how_to_go_on() {
+    let directory = people();
+    let records: String = (1..=40)
+        .map(|n| {
+            let sn = if n == 30 { "" } else { "sn: Person\n" };
+            format!("dn: uid=p{n},ou=people,{BASE}\nobjectClass: inetOrgPerson\ncn: Person {n}\n{sn}\n")
+        })
+        .collect();
+    let output = run_with(as_admin(&directory, &["import", "--in-flight", "1"]), &records);
+    assert_eq!(output.code, 65, "{output:?}");
+    assert!(output.err.contains("stopped: 29 records are applied"), "{output:?}");
+    assert!(output.err.contains("--from-line 146 --skip-existing"), "{output:?}");
+    let mended = records.replace("cn: Person 30\n", "cn: Person 30\nsn: Person\n");
+    let output =
+        run_with(as_admin(&directory, &["import", "--from-line", "146", "--skip-existing"]), &mended);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.err.contains("imported 11 records"), "{output:?}");
+}

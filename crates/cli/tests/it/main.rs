@@ -1,0 +1,18 @@
+//! The programs as their users meet them: arguments, standard output, standard error, exit code.
+
+#[cfg(test)]
+mod arguments;
+#[cfg(test)]
+mod changes;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod extract;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod search;
+#[cfg(test)]
+mod serve;
+#[cfg(test)]
+mod tap;

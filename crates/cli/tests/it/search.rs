@@ -1,0 +1,105 @@
+//! `flext-ldap search`, `whoami` and `export`.
+
+use crate::program::{flext_ldap, people, run, run_with};
+
+const BASE: &str = "dc=harbourlane,dc=example";
+
+#[test]
+fn entries_are_ldif_with_comments_as_asked() {
+    let directory = people();
+    let search = |flags: &[&str]| {
+        let common = ["search", "-H", directory.url(), "-b", BASE, "(uid=ada)", "cn"];
+        run(flext_ldap(&[&common[..1], flags, &common[1..]].concat()))
+    };
+    let entry = "dn: uid=ada,ou=people,dc=harbourlane,dc=example\ncn: Ada Nordin\n\n";
+    assert_eq!(search(&["-LLL"]).out, entry);
+    let full = search(&[]).out;
+    assert!(full.starts_with("version: 1\n"), "{full}");
+    assert!(full.contains("# filter: (uid=ada)\n") && full.contains(entry), "{full}");
+    assert!(full.ends_with("# result: success (0)\n# entries: 1, references: 0\n"), "{full}");
+}
+
+#[test]
+fn nothing_found_is_success_and_a_missing_base_is_32() {
+    let directory = people();
+    let none = run(flext_ldap(&["search", "-LLL", "-H", directory.url(), "-b", BASE, "(uid=zoe)"]));
+    assert_eq!((none.code, none.out.as_str(), none.err.as_str()), (0, "", ""));
+    let missing =
+        run(flext_ldap(&["search", "-LLL", "-H", directory.url(), "-b", "ou=no,dc=harbourlane,dc=example"]));
+    assert_eq!(missing.code, 32, "{missing:?}");
+    assert!(missing.err.contains("noSuchObject (32)"), "{missing:?}");
+}
+
+#[test]
+fn scopes_pages_limits_and_json() {
+    let directory = people();
+    let names = |flags: &[&str]| {
+        let common = ["search", "-LLL", "-H", directory.url(), "--format", "jsonl"];
+        let output = run(flext_ldap(&[&common, flags, &["(objectClass=*)", "1.1"]].concat()));
+        (output.code, output.out.lines().count())
+    };
+    assert_eq!(names(&["-b", BASE]), (0, 7));
+    assert_eq!(names(&["-b", BASE, "-s", "base"]), (0, 1));
+    assert_eq!(names(&["-b", BASE, "-s", "one"]), (0, 2));
+    assert_eq!(names(&["-b", BASE, "-s", "children"]), (0, 6));
+    assert_eq!(names(&["-b", BASE, "-E", "pr=2/noprompt"]), (0, 7));
+    assert_eq!(names(&["-b", BASE, "-z", "3"]), (4, 3), "what came before the limit is printed");
+    let line = run(flext_ldap(&[
+        "search",
+        "-LLL",
+        "-H",
+        directory.url(),
+        "-b",
+        BASE,
+        "--format",
+        "jsonl",
+        "(uid=chidi)",
+        "cn",
+    ]));
+    assert_eq!(
+        line.out,
+        "{\"dn\":\"uid=chidi,ou=people,dc=harbourlane,dc=example\",\"cn\":[\"Chidi Öberg\"]}\n"
+    );
+}
+
+/// security: LDAP injection, filter.
+#[test]
+fn lines_of_a_file_are_values_and_nothing_else() {
+    let directory = people();
+    let command =
+        flext_ldap(&["search", "-LLL", "-H", directory.url(), "-b", BASE, "-f", "-", "(uid=%s)", "1.1"]);
+    let output = run_with(command, "ada\n*\n*)(uid=*\nbrook\n");
+    let expected = "dn: uid=ada,ou=people,dc=harbourlane,dc=example\n\ndn: uid=brook,ou=people,dc=harbourlane,dc=example\n\n";
+    assert_eq!((output.code, output.out.as_str()), (0, expected), "{output:?}");
+}
+
+#[test]
+fn who_am_i() {
+    let directory = people();
+    assert_eq!(run(flext_ldap(&["whoami", "-H", directory.url()])).out, "anonymous\n");
+    let ada = "uid=ada,ou=people,dc=harbourlane,dc=example";
+    let output = run(flext_ldap(&["whoami", "-H", directory.url(), "-D", ada, "-w", "tall waves"]));
+    assert_eq!((output.code, output.out), (0, format!("dn:{ada}\n")), "{:?}", output.err);
+}
+
+#[test]
+fn an_export_can_be_imported_again() {
+    let directory = people();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.ldif");
+    let file = file.to_str().unwrap();
+    let admin = ["-D", &directory.admin_dn().to_string(), "-w", directory.admin_password()];
+    let export = [&["export", "-H", directory.url(), "-b", BASE, "-o", file], &admin[..]].concat();
+    let output = run(flext_ldap(&export));
+    assert_eq!((output.code, output.err.as_str()), (0, "exported 7 entries\n"));
+
+    let delete =
+        [&["delete", "-r", "-H", directory.url(), "ou=people,dc=harbourlane,dc=example"], &admin[..]]
+            .concat();
+    assert_eq!(run(flext_ldap(&delete)).code, 0);
+    let import = [&["import", "--skip-existing", "-H", directory.url(), "-f", file], &admin[..]].concat();
+    let output = run(flext_ldap(&import));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.err.contains("imported 4 records") && output.err.contains("skipped 3"), "{output:?}");
+    assert_eq!(run(flext_ldap(&export)).err, "exported 7 entries\n");
+}

@@ -1,0 +1,145 @@
+//! Every wait has an end (invariant 8).
+
+use std::time::Duration;
+
+use flext_ldap_client::{Connector, Credentials};
+use flext_ldap_directory::{
+    Applied, Directory, DirectoryExt, ErrorKind, Event, proto::message::Request as Message,
+};
+use tokio::time::Instant;
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_late_search_is_abandoned_and_its_answers_dropped() {
+    let (connection, mut peer) = pair().await;
+    let begun = Instant::now();
+    let late = connection.call(search("cn=a").within(Duration::from_secs(7)).into_any());
+    let (id, _) = peer.request().await;
+    let error = late.outcome().await.unwrap_err();
+    assert_eq!(begun.elapsed().as_secs(), 7);
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::No));
+    assert!(error.is_connection_usable() && error.is_retryable());
+    assert!(error.to_string().ends_with("timed out: the server did not answer"), "{error}");
+    let (_, abandon) = peer.request().await;
+    assert_eq!(abandon, Message::Abandon(id));
+    peer.entry(id, "cn=late").await;
+    peer.answer(id, done()).await;
+    let reply = connection.call(search("cn=b").into_any());
+    let (next, _) = peer.request().await;
+    assert_ne!(next, id);
+    peer.answer(next, done()).await;
+    reply.outcome().await.unwrap();
+    assert_eq!(connection.late_answers(), 2);
+}
+
+#[tokio::test]
+async fn a_dropped_search_or_compare_is_abandoned() {
+    let (connection, mut peer) = pair().await;
+    for request in [search("cn=a").into_any(), compare("cn=a").into_any()] {
+        let reply = connection.call(request);
+        let (id, _) = peer.request().await;
+        drop(reply);
+        let (_, abandon) = peer.request().await;
+        assert_eq!(abandon, Message::Abandon(id));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_counts_only_the_time_it_waits_for_the_server() {
+    let (connection, mut peer) = pair().await;
+    let mut reply = connection.call(search("cn=a").within(Duration::from_secs(10)).into_any());
+    let (id, _) = peer.request().await;
+    for round in 0..5 {
+        // The server takes one second each time, the caller an hour.
+        let server = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            peer.entry(id, &format!("cn={round}")).await;
+        };
+        let (event, ()) = tokio::join!(reply.next(), server);
+        assert!(matches!(event.unwrap(), Event::Batch(_)));
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+    }
+    let begun = Instant::now();
+    let error = reply.next().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let waited = begun.elapsed();
+    assert!((4..=6).contains(&waited.as_secs()), "10 s less the 5 s waited before, not {waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_never_gets_its_turn_is_told_so() {
+    let (connection, _peer) = pair_with(|builder| builder.in_flight(1)).await;
+    let first = connection.call(search("cn=a").into_any());
+    let second = connection.call(search("cn=b").within(Duration::from_secs(2)).into_any());
+    let error = second.outcome().await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::No));
+    assert!(error.to_string().contains("it waited for its turn"), "{error}");
+    drop(first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_deadline_covers_connecting_tls_and_bind_together() {
+    // At each step the server falls silent; in all cases the caller waits as long as it said, once.
+    for (step, expected) in [("StartTLS", "the answer to StartTLS"), ("TLS", "the TLS handshake")] {
+        let server = Server::start().await;
+        let options = flext_ldap_client::TlsOptions::new().dangerous_accept_any_certificate();
+        let builder = match step {
+            "StartTLS" => Connector::builder().start_tls(options),
+            _ => Connector::builder().ldaps(options),
+        };
+        let connector = builder.address("127.0.0.1", server.address.port()).build().unwrap();
+        let begun = Instant::now();
+        let (connected, _peer) = tokio::join!(connector.connect(), server.accept());
+        let error = connected.unwrap_err();
+        assert_eq!((error.kind(), begun.elapsed().as_secs()), (ErrorKind::Timeout, 10), "{error}");
+        assert!(error.to_string().ends_with(expected), "{error}");
+    }
+
+    let server = Server::start().await;
+    let connector = server
+        .clear()
+        .credentials(Credentials::simple("cn=reader", "a password"))
+        .connect_timeout(Duration::from_secs(4))
+        .build()
+        .unwrap();
+    let begun = Instant::now();
+    let (connected, mut peer) = tokio::join!(connector.connect(), server.accept());
+    let error = connected.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed().as_secs()), (ErrorKind::Timeout, 4), "{error}");
+    assert!(error.to_string().contains("the bind on "), "{error}");
+    assert!(matches!(peer.request().await, (_, Message::Bind(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_servers_share_the_time_there_is() {
+    let (silent, good) = (Server::start().await, Server::start().await);
+    let options = flext_ldap_client::TlsOptions::new().dangerous_accept_any_certificate();
+    let connector = Connector::builder()
+        .start_tls(options)
+        .address("127.0.0.1", silent.address.port())
+        .address("127.0.0.1", good.address.port())
+        .build()
+        .unwrap();
+    let begun = Instant::now();
+    let (connected, ..) = tokio::join!(connector.connect(), silent.accept(), good.accept());
+    let error = connected.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed().as_secs()), (ErrorKind::Timeout, 10));
+    let text = error.to_string();
+    assert!(text.starts_with("none of the servers answered: "), "{text}");
+    assert!(text.contains(&silent.address.to_string()) && text.contains(&good.address.to_string()), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_has_passed_already_sends_nothing_that_stays() {
+    let (connection, mut peer) = pair().await;
+    let error = connection.delete(delete("cn=a").within(Duration::ZERO)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    drop(connection);
+    let rest = peer.rest().await;
+    assert_eq!(
+        rest.contains(&Message::Delete(delete("cn=a").op)),
+        error.applied() == Applied::Unknown,
+        "{rest:?}"
+    );
+}
