@@ -50,8 +50,7 @@ impl Work<'_> {
         let dn: Dn = target.view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
         keeps_name(context, &dn, &user)?;
         self.keeps_class(stored, &mut user)?;
-        self.check(&dn, &user, &secrets)?;
-        self.check_operational(&operational)?;
+        self.check(&dn, &user, &operational, &secrets)?;
         self.stamped(&mut operational, &write.actor);
 
         let new = Stored::new(user.build(), operational.build());
