@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Passes over a conversation before other tasks get their turn.
-const PASSES: usize = 64;
+const PASSES: usize = 16;
 
 /// Why a conversation ended.
 #[derive(Debug)]

@@ -41,6 +41,11 @@ impl Draft {
         )
     }
 
+    /// The attributes, by the spelling each had first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[Bytes])> {
+        self.0.iter().map(|one| (one.description.as_str(), one.values.as_slice()))
+    }
+
     pub(crate) fn build(&self) -> Attributes {
         let mut attributes = Attributes::builder();
         for attribute in &self.0 {

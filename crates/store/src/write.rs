@@ -22,7 +22,7 @@ use flext_ldap_proto::{
 
 use crate::{
     clock::Stamp,
-    context::{Access, Context},
+    context::{Access, Context, base},
     index::Pending,
     modify::Draft,
     project::{Projection, View, computed},
@@ -167,6 +167,25 @@ impl Work<'_> {
         let Some(first) = violations.first() else { return Ok(()) };
         let texts: Vec<String> = violations.iter().take(5).map(Violation::to_string).collect();
         Err(Failure::refused(first.result_code(), texts.join("; ")))
+    }
+
+    /// Operational attributes that were given: the classes say nothing of them.
+    fn check_operational(&self, draft: &Draft) -> Result<(), Failure> {
+        for (name, values) in draft.iter() {
+            let Some(kind) = self.context.schema.attribute_type(base(name)) else { continue };
+            if kind.single_value && values.len() > 1 {
+                return Err(Failure::refused(
+                    ResultCode::CONSTRAINT_VIOLATION,
+                    format!("attribute `{name}` takes one value only"),
+                ));
+            }
+            for value in values {
+                kind.syntax.check(value).map_err(|error| {
+                    Failure::refused(ResultCode::INVALID_ATTRIBUTE_SYNTAX, format!("attribute `{name}`: {error}"))
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn may_write(&self, access: &Access<'_>, named: &Named, attribute: &str) -> Result<(), Failure> {

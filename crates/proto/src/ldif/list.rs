@@ -1,7 +1,8 @@
 //! The attributes of one entry on their way from lines to wire form.
 //!
 //! Values are written down as `OCTET STRING`s as they come, so that an attribute whose lines stand together, as they
-//! nearly always do, is one stretch to copy. A name is compared with the one before it first.
+//! nearly always do, is one stretch to copy. A name is compared with the one before it first, and then with the one
+//! at the same place of the record before: records of one file tend to look alike.
 
 use bytes::Bytes;
 
@@ -21,6 +22,11 @@ pub(super) struct AttributeList {
     stretches: Vec<Stretch>,
     /// The attribute that the last stretch belongs to.
     current: usize,
+    /// The names of the record before and its attributes.
+    last_names: Vec<u8>,
+    last_attributes: Vec<Attribute>,
+    /// Whether all names so far are those of the record before, in the same order.
+    follows: bool,
     /// The list as it is put together.
     out: Writer,
 }
@@ -48,6 +54,9 @@ struct Stretch {
 
 impl AttributeList {
     pub(super) fn clear(&mut self) {
+        std::mem::swap(&mut self.names, &mut self.last_names);
+        std::mem::swap(&mut self.attributes, &mut self.last_attributes);
+        self.follows = true;
         self.names.clear();
         self.values.clear();
         self.attributes.clear();
@@ -73,20 +82,25 @@ impl AttributeList {
         }
         let stretch = self.stretches.len();
         self.stretches.push(Stretch { start, end, next: None });
-        let known = self.attributes.iter().position(|attribute| is_named(&self.names, attribute, name));
-        if let Some(known) = known
-            && let Some(attribute) = self.attributes.get_mut(known)
-        {
-            attribute.size = attribute.size.saturating_add(size);
-            if let Some(last) = self.stretches.get_mut(attribute.last) {
-                last.next = Some(stretch);
+        // The names of a record differ from each other, so the one that comes next in the record before is new here.
+        let last = self.last_attributes.get(self.attributes.len()).map(|last| named(&self.last_names, last));
+        if !self.follows || last != Some(name) {
+            let known = self.attributes.iter().position(|attribute| is_named(&self.names, attribute, name));
+            if let Some(known) = known
+                && let Some(attribute) = self.attributes.get_mut(known)
+            {
+                attribute.size = attribute.size.saturating_add(size);
+                if let Some(last) = self.stretches.get_mut(attribute.last) {
+                    last.next = Some(stretch);
+                }
+                attribute.last = stretch;
+                self.current = known;
+                return Ok(());
             }
-            attribute.last = stretch;
-            self.current = known;
-            return Ok(());
+            let description = str::from_utf8(name).map_err(|_| LdifErrorKind::Utf8)?;
+            check_description(description).map_err(LdifErrorKind::Description)?;
+            self.follows = false;
         }
-        let description = str::from_utf8(name).map_err(|_| LdifErrorKind::Utf8)?;
-        check_description(description).map_err(LdifErrorKind::Description)?;
         if self.attributes.len() >= Limits::DEFAULT.attributes {
             return Err(LdifErrorKind::TooManyAttributes(Limits::DEFAULT.attributes));
         }

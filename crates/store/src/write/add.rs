@@ -44,6 +44,7 @@ impl Work<'_> {
         }
         user.complete_classes(context);
         self.check(&op.dn, &user, &write.secrets)?;
+        self.check_operational(&operational)?;
         self.complete(&user, &mut operational, write);
 
         let stored = Stored::new(user.build(), operational.build());

@@ -47,6 +47,7 @@ impl Work<'_> {
         keeps_name(context, &dn, &user)?;
         self.keeps_class(stored, &mut user)?;
         self.check(&dn, &user, &secrets)?;
+        self.check_operational(&operational)?;
         self.stamped(&mut operational, &write.actor);
 
         let new = Stored::new(user.build(), operational.build());

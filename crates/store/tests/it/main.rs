@@ -1,5 +1,11 @@
 //! The store through its public face.
 
-mod support;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod access;
+mod bulk;
+mod durability;
 mod operations;
+mod passwords;
+mod searching;
+mod support;
