@@ -1,7 +1,10 @@
 //! Who may do what, as most sites want it.
 
 use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Target};
-use flext_ldap_proto::dn::Dn;
+use flext_ldap_proto::{
+    dn::{Dn, DnKey},
+    schema::Schema,
+};
 
 /// The policy of a store that is not given another.
 ///
@@ -12,7 +15,7 @@ use flext_ldap_proto::dn::Dn;
 #[derive(Clone, Debug, Default)]
 pub struct StandardPolicy {
     anonymous_read: bool,
-    administrators: Vec<Dn>,
+    administrators: Vec<DnKey>,
 }
 
 /// Attributes whose values prove who somebody is, by their preferred names.
@@ -36,11 +39,11 @@ impl StandardPolicy {
         self
     }
 
-    /// Makes this entry an administrator, besides the store's own. Spelt as the user binds: names are compared by
-    /// spelling without regard to ASCII case here.
+    /// Makes this entry an administrator, besides the store's own. Names are compared as the standard schema says; one
+    /// it cannot compare gives nobody any right.
     #[must_use]
-    pub fn administrator(mut self, dn: Dn) -> Self {
-        self.administrators.push(dn);
+    pub fn administrator(mut self, dn: &Dn) -> Self {
+        self.administrators.extend(Schema::standard().dn_key(dn));
         self
     }
 
@@ -49,7 +52,8 @@ impl StandardPolicy {
             Actor::Service => true,
             Actor::Anonymous => false,
             Actor::User(identity) => identity.dn().is_some_and(|dn| {
-                self.administrators.iter().any(|one| one.as_str().eq_ignore_ascii_case(dn.as_str()))
+                !self.administrators.is_empty()
+                    && Schema::standard().dn_key(dn).is_ok_and(|key| self.administrators.contains(&key))
             }),
         }
     }

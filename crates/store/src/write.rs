@@ -155,9 +155,14 @@ impl Work<'_> {
         }
     }
 
-    /// Checks an entry as it would be. `secrets` count as values of `userPassword`.
-    fn check(&self, dn: &Dn, draft: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
-        let mut full = draft.clone();
+    /// Checks an entry as it would be. `secrets` count as values of `userPassword`; what a class asks for may be
+    /// operational, as `ref` is.
+    fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
+        self.check_operational(operational)?;
+        let mut full = user.clone();
+        for (name, values) in operational.iter() {
+            full.set(self.context, name, values.to_vec());
+        }
         if !secrets.is_empty() {
             let secrets = secrets.iter().map(|secret| bytes::Bytes::copy_from_slice(secret)).collect();
             full.set(self.context, "userPassword", secrets);

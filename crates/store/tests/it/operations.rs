@@ -406,7 +406,8 @@ async fn compare_answers() {
         (compare(ANNA, "nonesuch", "x"), ResultCode::UNDEFINED_ATTRIBUTE_TYPE),
         (compare(ANNA, "userPassword", "x"), ResultCode::INSUFFICIENT_ACCESS_RIGHTS),
         (compare("uid=x,dc=harbourlane,dc=example", "cn", "x"), ResultCode::NO_SUCH_OBJECT),
-        (compare("", "supportedLDAPVersion", "3"), ResultCode::COMPARE_TRUE),
+        (compare("", "vendorName", "FLEXT-LDAP"), ResultCode::COMPARE_TRUE),
+        (compare("", "supportedLDAPVersion", "3"), ResultCode::INAPPROPRIATE_MATCHING),
         (compare(ANNA, "entryDN", ANNA), ResultCode::COMPARE_TRUE),
     ];
     for (op, want) in table {

@@ -280,3 +280,55 @@ async fn entries_that_come_and_go_do_not_disturb_a_search() {
     assert_eq!(total, 599);
     assert_eq!(reply.next().await.unwrap_err().kind(), ErrorKind::Misuse);
 }
+
+#[tokio::test]
+async fn large_and_small_subtrees_side_by_side() {
+    use std::fmt::Write as _;
+    const MANY: usize = 11_000;
+    let other = "o=Gull Rock";
+    let store = Store::open(options().suffix(dn(other))).unwrap();
+    fill(&store).await;
+    let mut text = format!(
+        "dn: {other}\nobjectClass: organization\n\ndn: ou=a,{other}\nobjectClass: organizationalUnit\n\n"
+    );
+    for number in 0..MANY {
+        write!(text, "dn: uid=n{number},ou=a,{other}\nobjectClass: account\n\n").unwrap();
+    }
+    store.import(text.as_bytes(), &flext_ldap_store::ImportOptions::default(), &mut |_| {}).unwrap();
+    for uid in 0..3 {
+        ok(&store, entry(&format!("uid=few{uid},{other}"), &["objectClass: account"])).await;
+    }
+    let table = [
+        // Found by climbing, since too much stands below.
+        (other, Scope::Subtree, "(objectClass=account)", MANY + 3),
+        (other, Scope::Children, "(!(description=x))", MANY + 4),
+        (other, Scope::Subtree, "(!(description=x))", MANY + 5),
+        (other, Scope::One, "(objectClass=account)", 3),
+        (other, Scope::Subtree, "(uid=few*)", 3),
+        // Found by walking.
+        (SUFFIX, Scope::Subtree, "(objectClass=account)", 0),
+        (SUFFIX, Scope::Subtree, "(!(description=x))", 6),
+        (SUFFIX, Scope::Children, "(!(description=x))", 5),
+        (SUFFIX, Scope::Subtree, "(|(objectClass=account)(uid=anna))", 1),
+        ("", Scope::Subtree, "(objectClass=account)", MANY + 3),
+        ("", Scope::One, "(o=*)", 2),
+    ];
+    for (base, scope, text, want) in table {
+        let search = Search::new(dn(base), scope, filter(text)).attributes(["1.1"]);
+        let (names, outcome) = find(&store, search.clone(), Actor::Service).await;
+        assert_eq!(
+            (names.len(), outcome.result.code),
+            (want, ResultCode::SUCCESS),
+            "{base} {scope:?} {text}"
+        );
+        if want < 10 {
+            let session = session(&store).await;
+            let mut paged = session.search_pages(Request::new(search, Actor::Service), 2);
+            let mut found = 0;
+            while paged.next().await.unwrap().is_some() {
+                found += 1;
+            }
+            assert_eq!(found, want, "in pages: {base} {scope:?} {text}");
+        }
+    }
+}
