@@ -115,5 +115,6 @@ fn attributes(tables: &Snapshot, id: Id, options: &ExportOptions) -> Result<Opti
 }
 
 fn unwritable(error: io::Error) -> Error {
-    Error::new(ErrorKind::Storage, format!("the export cannot be written ({})", error.kind())).with_source(error)
+    Error::new(ErrorKind::Storage, format!("the export cannot be written ({})", error.kind()))
+        .with_source(error)
 }

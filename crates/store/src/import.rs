@@ -282,12 +282,8 @@ impl<R: BufRead> Import<'_, R> {
                 }
                 (WriteOp::Modify(modify), vec![ManageDsaIt::OID, Assertion::OID])
             }
-            ChangeRecord::Delete(delete) => {
-                (WriteOp::Delete(delete), vec![ManageDsaIt::OID, Assertion::OID])
-            }
-            ChangeRecord::Rename(rename) => {
-                (WriteOp::Rename(rename), vec![ManageDsaIt::OID, Assertion::OID])
-            }
+            ChangeRecord::Delete(delete) => (WriteOp::Delete(delete), vec![ManageDsaIt::OID, Assertion::OID]),
+            ChangeRecord::Rename(rename) => (WriteOp::Rename(rename), vec![ManageDsaIt::OID, Assertion::OID]),
         };
         let mut controls = WriteControls::read(&controls, &known).map_err(refused)?;
         // Referral objects are loaded as the entries they are.

@@ -380,7 +380,10 @@ fn rename_key(context: &Context, tables: &mut Writable<'_>, id: Id) -> Result<()
     let unnamed = || {
         Failure::Failed(Error::new(
             ErrorKind::Misuse,
-            format!("the schema given cannot compare the stored name `{}`; open the store with its own", node.name),
+            format!(
+                "the schema given cannot compare the stored name `{}`; open the store with its own",
+                node.name
+            ),
         ))
     };
     let name: Dn = node.name.parse().map_err(|_| unnamed())?;
@@ -391,7 +394,10 @@ fn rename_key(context: &Context, tables: &mut Writable<'_>, id: Id) -> Result<()
     if tables.child(node.parent, &key)?.is_some() {
         return Err(Failure::Failed(Error::new(
             ErrorKind::Misuse,
-            format!("by the schema given, two entries have the name `{}`; open the store with its own", node.name),
+            format!(
+                "by the schema given, two entries have the name `{}`; open the store with its own",
+                node.name
+            ),
         )));
     }
     tables.put(Name::Tree, &tree_key(node.parent, &node.key), None)?;

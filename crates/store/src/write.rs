@@ -157,13 +157,7 @@ impl Work<'_> {
 
     /// Checks an entry as it would be. `secrets` count as values of `userPassword`; what a class asks for may be
     /// operational, as `ref` is.
-    fn check(
-        &self,
-        dn: &Dn,
-        user: &Draft,
-        operational: &Draft,
-        secrets: &[Vec<u8>],
-    ) -> Result<(), Failure> {
+    fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
         self.check_operational(operational)?;
         let mut full = user.clone();
         for (name, values) in operational.iter() {
@@ -192,7 +186,10 @@ impl Work<'_> {
             }
             for value in values {
                 kind.syntax.check(value).map_err(|error| {
-                    Failure::refused(ResultCode::INVALID_ATTRIBUTE_SYNTAX, format!("attribute `{name}`: {error}"))
+                    Failure::refused(
+                        ResultCode::INVALID_ATTRIBUTE_SYNTAX,
+                        format!("attribute `{name}`: {error}"),
+                    )
                 })?;
             }
         }

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flext_ldap_directory::{
-    Actor, BindReply, BindStep, Deadline, Directory, ErrorKind, External, Identity, Peer, PeerAddress, Protection, Request,
-    Sessions,
+    Actor, BindReply, BindStep, Deadline, Directory, ErrorKind, External, Identity, Peer, PeerAddress,
+    Protection, Request, Sessions,
 };
 use flext_ldap_proto::{
     filter::Filter,
@@ -79,15 +79,26 @@ async fn users_read_and_change_their_own_password_only() {
     let denied = ResultCode::INSUFFICIENT_ACCESS_RIGHTS;
     assert_eq!(code_as(&store, person("eve"), &anna).await, denied);
     assert_eq!(code_as(&store, Delete { dn: dn(BERT) }, &anna).await, denied);
-    let rename = Rename { dn: dn(ANNA), new_rdn: "uid=admin".parse().unwrap(), delete_old_rdn: true, new_superior: None };
+    let rename = Rename {
+        dn: dn(ANNA),
+        new_rdn: "uid=admin".parse().unwrap(),
+        delete_old_rdn: true,
+        new_superior: None,
+    };
     assert_eq!(code_as(&store, rename, &anna).await, denied);
     assert_eq!(code_as(&store, replace(ANNA, "title", "x"), &anna).await, denied);
     assert_eq!(code_as(&store, replace(BERT, "userPassword", "x"), &anna).await, denied);
-    assert_eq!(code_as(&store, replace(ANNA, "userPassword", "spring tide"), &anna).await, ResultCode::SUCCESS);
+    assert_eq!(
+        code_as(&store, replace(ANNA, "userPassword", "spring tide"), &anna).await,
+        ResultCode::SUCCESS
+    );
     assert!(bind(&store, ANNA, "spring tide").await.is_ok());
     // A hash could be a weak one, or one that costs the directory much to verify.
     let hash = "{SSHA}6Uj6JpXmLXAYTdOQ9JgTfmOTCpFzYWx0";
-    assert_eq!(code_as(&store, replace(ANNA, "userPassword", hash), &anna).await, ResultCode::CONSTRAINT_VIOLATION);
+    assert_eq!(
+        code_as(&store, replace(ANNA, "userPassword", hash), &anna).await,
+        ResultCode::CONSTRAINT_VIOLATION
+    );
 }
 
 /// Secrets leak neither by filters nor by selections, to nobody.
@@ -124,14 +135,33 @@ async fn passwords_are_not_seen() {
 #[tokio::test]
 async fn the_administrator_is_found_by_name_not_by_spelling() {
     let store = small().await;
-    for name in [ADMIN, "CN=Admin,DC=HarbourLane,dc=example", "cn = admin , dc=harbourlane,dc=example", r"cn=\61dmin,dc=harbourlane,dc=example", "2.5.4.3=admin,dc=harbourlane,dc=example"] {
+    for name in [
+        ADMIN,
+        "CN=Admin,DC=HarbourLane,dc=example",
+        "cn = admin , dc=harbourlane,dc=example",
+        r"cn=\61dmin,dc=harbourlane,dc=example",
+        "2.5.4.3=admin,dc=harbourlane,dc=example",
+    ] {
         assert!(bind(&store, name, ADMIN_PASSWORD).await.is_ok(), "{name}");
     }
-    for name in ["cn=admin", r"cn=admin\,dc\=harbourlane,dc=example", "cn=admin,cn=admin,dc=harbourlane,dc=example", "uid=admin,dc=harbourlane,dc=example", "cn=admin+sn=x,dc=harbourlane,dc=example"] {
+    for name in [
+        "cn=admin",
+        r"cn=admin\,dc\=harbourlane,dc=example",
+        "cn=admin,cn=admin,dc=harbourlane,dc=example",
+        "uid=admin,dc=harbourlane,dc=example",
+        "cn=admin+sn=x,dc=harbourlane,dc=example",
+    ] {
         assert_eq!(bind(&store, name, ADMIN_PASSWORD).await, Err(ResultCode::INVALID_CREDENTIALS), "{name}");
-        assert_eq!(code_as(&store, Delete { dn: dn(ANNA) }, &user(name)).await, ResultCode::INSUFFICIENT_ACCESS_RIGHTS, "{name}");
+        assert_eq!(
+            code_as(&store, Delete { dn: dn(ANNA) }, &user(name)).await,
+            ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+            "{name}"
+        );
     }
-    assert_eq!(code_as(&store, Delete { dn: dn(ANNA) }, &user("CN=ADMIN, dc=harbourlane,dc=example")).await, ResultCode::SUCCESS);
+    assert_eq!(
+        code_as(&store, Delete { dn: dn(ANNA) }, &user("CN=ADMIN, dc=harbourlane,dc=example")).await,
+        ResultCode::SUCCESS
+    );
 }
 
 fn peer(uid: Option<u32>) -> Peer {
@@ -156,7 +186,18 @@ async fn external() {
             BindReply::Done { actor, .. } => {
                 assert!(allowed, "{uid:?}");
                 assert_eq!(actor, user(ADMIN));
-                assert_eq!(session.call(Request::new(person("eve"), actor).into_any()).outcome().await.unwrap().result.code.0 & !68, 0);
+                assert_eq!(
+                    session
+                        .call(Request::new(person("eve"), actor).into_any())
+                        .outcome()
+                        .await
+                        .unwrap()
+                        .result
+                        .code
+                        .0
+                        & !68,
+                    0
+                );
             }
             BindReply::Refused(outcome) => {
                 assert!(!allowed, "{uid:?}: {outcome:?}");

@@ -89,7 +89,11 @@ async fn an_import_that_stops_says_where_and_goes_on_from_there() {
     let store = Store::open(options()).unwrap();
     let mut text = ldif(10);
     let bad_line = text.lines().count() as u64 + 1;
-    write!(text, "dn: cn=x,{SUFFIX}\nobjectClass: person\ncn: x\n\ndn: cn=y,{SUFFIX}\nobjectClass: person\nsn: y\n\n").unwrap();
+    write!(
+        text,
+        "dn: cn=x,{SUFFIX}\nobjectClass: person\ncn: x\n\ndn: cn=y,{SUFFIX}\nobjectClass: person\nsn: y\n\n"
+    )
+    .unwrap();
     let mut options = ImportOptions::default();
     options.commit_every = 4;
     let error = import(&store, &text, &options).unwrap_err();
@@ -146,7 +150,8 @@ async fn renaming_a_large_subtree_writes_a_handful_of_rows() {
     let store = Store::open(options()).unwrap();
     let mut text = ldif(0);
     for number in 0..PEOPLE {
-        write!(text, "dn: uid=crew{number},ou=people,{SUFFIX}\nobjectClass: account\nuid: crew{number}\n\n").unwrap();
+        write!(text, "dn: uid=crew{number},ou=people,{SUFFIX}\nobjectClass: account\nuid: crew{number}\n\n")
+            .unwrap();
     }
     assert_eq!(import(&store, &text, &ImportOptions::default()).unwrap(), PEOPLE as u64 + 2);
     ok(&store, entry(&format!("ou=crews,{SUFFIX}"), &["objectClass: organizationalUnit"])).await;

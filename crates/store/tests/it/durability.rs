@@ -170,7 +170,7 @@ async fn what_was_acknowledged_is_there_after_the_power_failed() {
             }
         }
         drop(store);
-        let after = disk.after_power_failure(|| random() % 2 == 0);
+        let after = disk.after_power_failure(|| random().is_multiple_of(2));
         let store = Store::open_on(after, options()).unwrap();
         for uid in &acknowledged {
             let name = format!("uid={uid},ou=people,{SUFFIX}");
@@ -294,7 +294,7 @@ async fn a_write_goes_on_when_nobody_waits_for_it() {
     let mut reply = Box::pin(store.call(request).outcome());
     // Polled once, so that it is under way; then dropped.
     let waker = std::task::Waker::noop();
-    let _ = std::future::Future::poll(reply.as_mut(), &mut std::task::Context::from_waker(waker));
+    let _ = Future::poll(reply.as_mut(), &mut std::task::Context::from_waker(waker));
     drop(reply);
     ok(&store, person("eve")).await;
     assert!(read(&store, &format!("uid=dora,ou=people,{SUFFIX}")).await.is_some());

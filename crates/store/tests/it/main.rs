@@ -1,10 +1,11 @@
 //! The store through its public face.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod access;
 mod bulk;
 mod durability;
+mod model;
 mod operations;
 mod passwords;
 mod searching;

@@ -8,7 +8,6 @@ use flext_ldap_proto::{
     attribute::Selection,
     ber::Reader,
     control::{Assertion, Control, ControlValue, ManageDsaIt, PostRead, PreRead, ReadEntry},
-
     filter::Filter,
     message::{Change, ChangeKind, Compare, Delete, Limits, Modify, Rename, Scope, Search},
     result::ResultCode,
@@ -65,24 +64,94 @@ async fn add_answers() {
     let store = small().await;
     let below = |rdn: &str| format!("{rdn},{PEOPLE}");
     let table: Vec<(&str, String, Vec<&str>, ResultCode)> = vec![
-        ("there already", ANNA.into(), vec!["objectClass: person", "sn: x", "cn: x", "uid: anna"], ResultCode::ENTRY_ALREADY_EXISTS),
-        ("spelt otherwise", format!("UID= Anna ,{PEOPLE}"), vec!["objectClass: account"], ResultCode::ENTRY_ALREADY_EXISTS),
-        ("no parent", format!("cn=x,ou=nowhere,{SUFFIX}"), vec!["objectClass: person", "sn: x"], ResultCode::NO_SUCH_OBJECT),
+        (
+            "there already",
+            ANNA.into(),
+            vec!["objectClass: person", "sn: x", "cn: x", "uid: anna"],
+            ResultCode::ENTRY_ALREADY_EXISTS,
+        ),
+        (
+            "spelt otherwise",
+            format!("UID= Anna ,{PEOPLE}"),
+            vec!["objectClass: account"],
+            ResultCode::ENTRY_ALREADY_EXISTS,
+        ),
+        (
+            "no parent",
+            format!("cn=x,ou=nowhere,{SUFFIX}"),
+            vec!["objectClass: person", "sn: x"],
+            ResultCode::NO_SUCH_OBJECT,
+        ),
         ("outside", "dc=elsewhere".into(), vec!["objectClass: domain"], ResultCode::NO_SUCH_OBJECT),
         ("no class", below("cn=x"), vec!["cn: x"], ResultCode::OBJECT_CLASS_VIOLATION),
         ("unknown class", below("cn=x"), vec!["objectClass: nonesuch"], ResultCode::OBJECT_CLASS_VIOLATION),
         ("abstract only", below("cn=x"), vec!["objectClass: top"], ResultCode::OBJECT_CLASS_VIOLATION),
-        ("two structures", below("cn=x"), vec!["objectClass: person", "objectClass: organization", "sn: x", "o: x"], ResultCode::OBJECT_CLASS_VIOLATION),
-        ("required attribute", below("cn=x"), vec!["objectClass: person"], ResultCode::OBJECT_CLASS_VIOLATION),
-        ("attribute not allowed", below("cn=x"), vec!["objectClass: person", "sn: x", "mail: x@example.com"], ResultCode::OBJECT_CLASS_VIOLATION),
-        ("unknown attribute", below("cn=x"), vec!["objectClass: person", "sn: x", "nonesuch: x"], ResultCode::UNDEFINED_ATTRIBUTE_TYPE),
-        ("bad syntax", below("cn=x"), vec!["objectClass: groupOfNames", "member: not a name"], ResultCode::INVALID_ATTRIBUTE_SYNTAX),
-        ("value twice", below("cn=x"), vec!["objectClass: person", "sn: x", "sn: X"], ResultCode::ATTRIBUTE_OR_VALUE_EXISTS),
-        ("single value", below("uid=x"), vec!["objectClass: inetOrgPerson", "cn: x", "sn: x", "displayName: a", "displayName: b"], ResultCode::CONSTRAINT_VIOLATION),
-        ("set by the directory", below("cn=x"), vec!["objectClass: person", "sn: x", "entryUUID: 6b1b1d3e-7a6e-4b62-8a5e-1f9a2d1c0b11"], ResultCode::CONSTRAINT_VIOLATION),
-        ("unknown type in the name", below("nonesuch=x"), vec!["objectClass: person", "sn: x", "cn: x"], ResultCode::INVALID_DN_SYNTAX),
-        ("name not allowed", below("mail=x@example.com"), vec!["objectClass: person", "sn: x", "cn: x"], ResultCode::OBJECT_CLASS_VIOLATION),
-        ("values of the name are added", below("cn=Xenia+sn=Sound"), vec!["objectClass: person"], ResultCode::SUCCESS),
+        (
+            "two structures",
+            below("cn=x"),
+            vec!["objectClass: person", "objectClass: organization", "sn: x", "o: x"],
+            ResultCode::OBJECT_CLASS_VIOLATION,
+        ),
+        (
+            "required attribute",
+            below("cn=x"),
+            vec!["objectClass: person"],
+            ResultCode::OBJECT_CLASS_VIOLATION,
+        ),
+        (
+            "attribute not allowed",
+            below("cn=x"),
+            vec!["objectClass: person", "sn: x", "mail: x@example.com"],
+            ResultCode::OBJECT_CLASS_VIOLATION,
+        ),
+        (
+            "unknown attribute",
+            below("cn=x"),
+            vec!["objectClass: person", "sn: x", "nonesuch: x"],
+            ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
+        ),
+        (
+            "bad syntax",
+            below("cn=x"),
+            vec!["objectClass: groupOfNames", "member: not a name"],
+            ResultCode::INVALID_ATTRIBUTE_SYNTAX,
+        ),
+        (
+            "value twice",
+            below("cn=x"),
+            vec!["objectClass: person", "sn: x", "sn: X"],
+            ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+        ),
+        (
+            "single value",
+            below("uid=x"),
+            vec!["objectClass: inetOrgPerson", "cn: x", "sn: x", "displayName: a", "displayName: b"],
+            ResultCode::CONSTRAINT_VIOLATION,
+        ),
+        (
+            "set by the directory",
+            below("cn=x"),
+            vec!["objectClass: person", "sn: x", "entryUUID: 6b1b1d3e-7a6e-4b62-8a5e-1f9a2d1c0b11"],
+            ResultCode::CONSTRAINT_VIOLATION,
+        ),
+        (
+            "unknown type in the name",
+            below("nonesuch=x"),
+            vec!["objectClass: person", "sn: x", "cn: x"],
+            ResultCode::INVALID_DN_SYNTAX,
+        ),
+        (
+            "name not allowed",
+            below("mail=x@example.com"),
+            vec!["objectClass: person", "sn: x", "cn: x"],
+            ResultCode::OBJECT_CLASS_VIOLATION,
+        ),
+        (
+            "values of the name are added",
+            below("cn=Xenia+sn=Sound"),
+            vec!["objectClass: person"],
+            ResultCode::SUCCESS,
+        ),
         ("escapes", below(r"cn=a\2cb\+c \#d"), vec!["objectClass: person", "sn: x"], ResultCode::SUCCESS),
     ];
     let before = store.counters().writes;
@@ -100,7 +169,9 @@ async fn add_answers() {
     let xenia = read(&store, &below("sn=sound+cn=xenia")).await.unwrap();
     assert_eq!((xenia.text("cn"), xenia.text("sn")), (Some("Xenia"), Some("Sound")));
     let outcome =
-        ask(&store, entry(&format!("cn=x,uid=zoe,{PEOPLE}"), &["objectClass: person"]), Actor::Service).await.unwrap();
+        ask(&store, entry(&format!("cn=x,uid=zoe,{PEOPLE}"), &["objectClass: person"]), Actor::Service)
+            .await
+            .unwrap();
     assert_eq!(outcome.result.matched_dn, PEOPLE);
 }
 
@@ -110,45 +181,98 @@ async fn modify_answers() {
     let store = small().await;
     let table: Vec<(&str, Vec<Change>, ResultCode)> = vec![
         ("add", vec![change(Add, "description", &["one", "two"])], ResultCode::SUCCESS),
-        ("add what is there", vec![change(Add, "description", &["ONE"])], ResultCode::ATTRIBUTE_OR_VALUE_EXISTS),
+        (
+            "add what is there",
+            vec![change(Add, "description", &["ONE"])],
+            ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+        ),
         ("add nothing", vec![change(Add, "description", &[])], ResultCode::PROTOCOL_ERROR),
         ("delete a value", vec![change(Delete, "description", &["TWO"])], ResultCode::SUCCESS),
-        ("delete a value again", vec![change(Delete, "description", &["two"])], ResultCode::NO_SUCH_ATTRIBUTE),
+        (
+            "delete a value again",
+            vec![change(Delete, "description", &["two"])],
+            ResultCode::NO_SUCH_ATTRIBUTE,
+        ),
         ("delete the attribute", vec![change(Delete, "description", &[])], ResultCode::SUCCESS),
         ("delete what is not there", vec![change(Delete, "description", &[])], ResultCode::NO_SUCH_ATTRIBUTE),
-        ("replace with nothing what is not there", vec![change(Replace, "description", &[])], ResultCode::SUCCESS),
+        (
+            "replace with nothing what is not there",
+            vec![change(Replace, "description", &[])],
+            ResultCode::SUCCESS,
+        ),
         ("replace", vec![change(Replace, "title", &["Pilot"])], ResultCode::SUCCESS),
-        ("replace with the same twice", vec![change(Replace, "title", &["a", "A"])], ResultCode::ATTRIBUTE_OR_VALUE_EXISTS),
-        ("unknown attribute", vec![change(Replace, "nonesuch", &["x"])], ResultCode::UNDEFINED_ATTRIBUTE_TYPE),
+        (
+            "replace with the same twice",
+            vec![change(Replace, "title", &["a", "A"])],
+            ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+        ),
+        (
+            "unknown attribute",
+            vec![change(Replace, "nonesuch", &["x"])],
+            ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
+        ),
         ("not allowed", vec![change(Replace, "dc", &["x"])], ResultCode::OBJECT_CLASS_VIOLATION),
         ("required", vec![change(Delete, "sn", &[])], ResultCode::OBJECT_CLASS_VIOLATION),
         ("the name's value", vec![change(Delete, "uid", &["anna"])], ResultCode::NOT_ALLOWED_ON_RDN),
-        ("the name's value, replaced", vec![change(Replace, "uid", &["other"])], ResultCode::NOT_ALLOWED_ON_RDN),
-        ("set by the directory", vec![change(Replace, "entryUUID", &["x"])], ResultCode::CONSTRAINT_VIOLATION),
-        ("an auxiliary class", vec![
-            change(Add, "objectClass", &["posixAccount"]),
-            change(Add, "uidNumber", &["41"]),
-            change(Add, "gidNumber", &["7"]),
-            change(Add, "homeDirectory", &["/home/anna"]),
-        ], ResultCode::SUCCESS),
+        (
+            "the name's value, replaced",
+            vec![change(Replace, "uid", &["other"])],
+            ResultCode::NOT_ALLOWED_ON_RDN,
+        ),
+        (
+            "set by the directory",
+            vec![change(Replace, "entryUUID", &["x"])],
+            ResultCode::CONSTRAINT_VIOLATION,
+        ),
+        (
+            "an auxiliary class",
+            vec![
+                change(Add, "objectClass", &["posixAccount"]),
+                change(Add, "uidNumber", &["41"]),
+                change(Add, "gidNumber", &["7"]),
+                change(Add, "homeDirectory", &["/home/anna"]),
+            ],
+            ResultCode::SUCCESS,
+        ),
         ("bad number", vec![change(Replace, "uidNumber", &["4x"])], ResultCode::INVALID_ATTRIBUTE_SYNTAX),
         ("increment", vec![change(Increment, "uidNumber", &["1"])], ResultCode::SUCCESS),
-        ("increment by what is no number", vec![change(Increment, "uidNumber", &["x"])], ResultCode::CONSTRAINT_VIOLATION),
-        ("increment past all numbers", vec![change(Increment, "uidNumber", &["170141183460469231731687303715884105727"])], ResultCode::CONSTRAINT_VIOLATION),
-        ("increment what is not there", vec![change(Increment, "roomNumber", &["1"])], ResultCode::NO_SUCH_ATTRIBUTE),
-        ("another structure", vec![
-            change(Delete, "objectClass", &["inetOrgPerson", "organizationalPerson", "person"]),
-            change(Add, "objectClass", &["account"]),
-        ], ResultCode::OBJECT_CLASS_MODS_PROHIBITED),
-        ("all or none", vec![
-            change(Replace, "title", &["Captain"]),
-            change(Delete, "description", &["no"]),
-        ], ResultCode::NO_SUCH_ATTRIBUTE),
-        ("in order", vec![
-            change(Add, "description", &["a"]),
-            change(Delete, "description", &["a"]),
-            change(Add, "description", &["b"]),
-        ], ResultCode::SUCCESS),
+        (
+            "increment by what is no number",
+            vec![change(Increment, "uidNumber", &["x"])],
+            ResultCode::CONSTRAINT_VIOLATION,
+        ),
+        (
+            "increment past all numbers",
+            vec![change(Increment, "uidNumber", &["170141183460469231731687303715884105727"])],
+            ResultCode::CONSTRAINT_VIOLATION,
+        ),
+        (
+            "increment what is not there",
+            vec![change(Increment, "roomNumber", &["1"])],
+            ResultCode::NO_SUCH_ATTRIBUTE,
+        ),
+        (
+            "another structure",
+            vec![
+                change(Delete, "objectClass", &["inetOrgPerson", "organizationalPerson", "person"]),
+                change(Add, "objectClass", &["account"]),
+            ],
+            ResultCode::OBJECT_CLASS_MODS_PROHIBITED,
+        ),
+        (
+            "all or none",
+            vec![change(Replace, "title", &["Captain"]), change(Delete, "description", &["no"])],
+            ResultCode::NO_SUCH_ATTRIBUTE,
+        ),
+        (
+            "in order",
+            vec![
+                change(Add, "description", &["a"]),
+                change(Delete, "description", &["a"]),
+                change(Add, "description", &["b"]),
+            ],
+            ResultCode::SUCCESS,
+        ),
     ];
     for (what, changes, want) in table {
         let outcome = ask(&store, modify(ANNA, changes), Actor::Service).await.unwrap();
@@ -162,13 +286,19 @@ async fn modify_answers() {
     assert_eq!(names, [ANNA]);
     let (names, _) = find(&store, subtree("(uidNumber=41)"), Actor::Service).await;
     assert!(names.is_empty());
-    assert_eq!(code(&store, modify("uid=nobody,dc=harbourlane,dc=example", vec![])).await, ResultCode::NO_SUCH_OBJECT);
+    assert_eq!(
+        code(&store, modify("uid=nobody,dc=harbourlane,dc=example", vec![])).await,
+        ResultCode::NO_SUCH_OBJECT
+    );
 }
 
 #[tokio::test]
 async fn options_are_attributes_of_their_own() {
     let store = small().await;
-    let changes = vec![change(ChangeKind::Add, "title;lang-de", &["Lotsin"]), change(ChangeKind::Add, "title", &["Pilot"])];
+    let changes = vec![
+        change(ChangeKind::Add, "title;lang-de", &["Lotsin"]),
+        change(ChangeKind::Add, "title", &["Pilot"]),
+    ];
     ok(&store, modify(ANNA, changes)).await;
     ok(&store, modify(ANNA, vec![change(ChangeKind::Delete, "title", &[])])).await;
     let anna = read(&store, ANNA).await.unwrap();
@@ -193,7 +323,10 @@ async fn delete_answers() {
     ok(&store, delete(PEOPLE)).await;
     ok(&store, delete("ou=groups,dc=harbourlane,dc=example")).await;
     ok(&store, delete(SUFFIX)).await;
-    assert_eq!(find(&store, subtree("(objectClass=*)"), Actor::Service).await.1.result.code, ResultCode::NO_SUCH_OBJECT);
+    assert_eq!(
+        find(&store, subtree("(objectClass=*)"), Actor::Service).await.1.result.code,
+        ResultCode::NO_SUCH_OBJECT
+    );
     fill(&store).await;
     assert_eq!(find(&store, subtree("(uid=*)"), Actor::Service).await.0.len(), 3);
 }
@@ -203,17 +336,41 @@ async fn rename_answers() {
     let store = small().await;
     let table: Vec<(&str, Rename, ResultCode)> = vec![
         ("taken", rename(ANNA, "uid=bert", true, None), ResultCode::ENTRY_ALREADY_EXISTS),
-        ("no such superior", rename(ANNA, "uid=anna", true, Some("ou=nowhere,dc=harbourlane,dc=example")), ResultCode::NO_SUCH_OBJECT),
+        (
+            "no such superior",
+            rename(ANNA, "uid=anna", true, Some("ou=nowhere,dc=harbourlane,dc=example")),
+            ResultCode::NO_SUCH_OBJECT,
+        ),
         ("below itself", rename(PEOPLE, "ou=people", true, Some(ANNA)), ResultCode::UNWILLING_TO_PERFORM),
         ("to itself", rename(PEOPLE, "ou=people", true, Some(PEOPLE)), ResultCode::UNWILLING_TO_PERFORM),
         ("a naming context", rename(SUFFIX, "dc=other", true, None), ResultCode::UNWILLING_TO_PERFORM),
         ("required value lost", rename(ANNA, "description=x", true, None), ResultCode::SUCCESS),
-        ("unknown attribute", rename("description=x,ou=people,dc=harbourlane,dc=example", "nonesuch=y", false, None), ResultCode::INVALID_DN_SYNTAX),
-        ("attribute not allowed", rename("description=x,ou=people,dc=harbourlane,dc=example", "dc=y", false, None), ResultCode::OBJECT_CLASS_VIOLATION),
-        ("back", rename("description=x,ou=people,dc=harbourlane,dc=example", "uid=anna", true, None), ResultCode::SUCCESS),
+        (
+            "unknown attribute",
+            rename("description=x,ou=people,dc=harbourlane,dc=example", "nonesuch=y", false, None),
+            ResultCode::INVALID_DN_SYNTAX,
+        ),
+        (
+            "attribute not allowed",
+            rename("description=x,ou=people,dc=harbourlane,dc=example", "dc=y", false, None),
+            ResultCode::OBJECT_CLASS_VIOLATION,
+        ),
+        (
+            "back",
+            rename("description=x,ou=people,dc=harbourlane,dc=example", "uid=anna", true, None),
+            ResultCode::SUCCESS,
+        ),
         ("to what it is called", rename(ANNA, "UID=ANNA", false, None), ResultCode::SUCCESS),
-        ("the old value stays", rename("uid=bert,ou=people,dc=harbourlane,dc=example", "uid=berta", false, None), ResultCode::SUCCESS),
-        ("a subtree moves", rename(PEOPLE, "ou=crew", true, Some("ou=groups,dc=harbourlane,dc=example")), ResultCode::SUCCESS),
+        (
+            "the old value stays",
+            rename("uid=bert,ou=people,dc=harbourlane,dc=example", "uid=berta", false, None),
+            ResultCode::SUCCESS,
+        ),
+        (
+            "a subtree moves",
+            rename(PEOPLE, "ou=crew", true, Some("ou=groups,dc=harbourlane,dc=example")),
+            ResultCode::SUCCESS,
+        ),
     ];
     for (what, op, want) in table {
         let outcome = ask(&store, op, Actor::Service).await.unwrap();
@@ -227,7 +384,10 @@ async fn rename_answers() {
     assert_eq!(uids, [b"bert".as_slice(), b"berta"]);
     assert_eq!(read(&store, crew).await.unwrap().text("ou"), Some("crew"));
     assert!(read(&store, PEOPLE).await.is_none());
-    assert_eq!(read(&store, "ou=groups,dc=harbourlane,dc=example").await.unwrap().text("hasSubordinates"), Some("TRUE"));
+    assert_eq!(
+        read(&store, "ou=groups,dc=harbourlane,dc=example").await.unwrap().text("hasSubordinates"),
+        Some("TRUE")
+    );
 }
 
 #[tokio::test]
@@ -273,7 +433,8 @@ async fn controls() {
         .critical(&PostRead(Selection::from(["title", "entryDN"])));
     let outcome = call(both).await.unwrap();
     let read = |oid| {
-        let value = outcome.controls.iter().find(|control| control.oid == oid).unwrap().value.clone().unwrap();
+        let value =
+            outcome.controls.iter().find(|control| control.oid == oid).unwrap().value.clone().unwrap();
         ReadEntry::decode(&mut Reader::new(&value), &Limits::DEFAULT).unwrap().0
     };
     let (before, after) = (read(PreRead::OID), read(PostRead::OID));
@@ -286,7 +447,11 @@ async fn controls() {
     unknown.controls.push_raw(Control { oid, critical: true, value: None });
     assert_eq!(call(unknown.clone()).await.unwrap().result.code, ResultCode::UNAVAILABLE_CRITICAL_EXTENSION);
     let mut malformed = Request::new(title("z"), Actor::Service);
-    malformed.controls.push_raw(Control { oid: Assertion::OID, critical: true, value: Some(Bytes::from_static(b"\x30\x05")) });
+    malformed.controls.push_raw(Control {
+        oid: Assertion::OID,
+        critical: true,
+        value: Some(Bytes::from_static(b"\x30\x05")),
+    });
     assert_eq!(call(malformed).await.unwrap().result.code, ResultCode::PROTOCOL_ERROR);
     let mut optional = Request::new(title("z"), Actor::Service);
     let oid = "1.2.3.4".parse().unwrap();
@@ -298,7 +463,12 @@ async fn controls() {
 async fn referral_objects() {
     let store = small().await;
     let object = format!("ou=branch,{SUFFIX}");
-    let lines = ["objectClass: referral", "objectClass: extensibleObject", "ou: branch", "ref: ldap://branch.example/ou=branch,dc=far,dc=example"];
+    let lines = [
+        "objectClass: referral",
+        "objectClass: extensibleObject",
+        "ou: branch",
+        "ref: ldap://branch.example/ou=branch,dc=far,dc=example",
+    ];
     let add = Request::new(entry(&object, &lines), Actor::Service).critical(&ManageDsaIt);
     assert_eq!(store.call(add.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
 
@@ -313,12 +483,17 @@ async fn referral_objects() {
     while let flext_ldap_directory::Event::Batch(batch) = reply.next().await.unwrap() {
         for item in batch.iter() {
             match item.get() {
-                flext_ldap_proto::batch::Item::Reference(urls) => references.extend(urls.into_iter().map(str::to_owned)),
+                flext_ldap_proto::batch::Item::Reference(urls) => {
+                    references.extend(urls.into_iter().map(str::to_owned))
+                }
                 _ => found += 1,
             }
         }
     }
-    assert_eq!((found, references), (1, vec!["ldap://branch.example/ou=branch,dc=far,dc=example".to_owned()]));
+    assert_eq!(
+        (found, references),
+        (1, vec!["ldap://branch.example/ou=branch,dc=far,dc=example".to_owned()])
+    );
 
     let search = Search::new(dn(&object), Scope::Base, Filter::any());
     let plain = store.call(Request::new(search.clone(), Actor::Service).into_any()).outcome().await.unwrap();
@@ -345,7 +520,8 @@ async fn writes_of_many_share_commits_and_all_are_there() {
     // Numbers are given in commit order.
     let context = read(&store, SUFFIX).await.unwrap().text("contextCSN").unwrap().to_owned();
     let (entries, _) = entries(&store, subtree("(uid=crew*)").attributes(["entryCSN"]), Actor::Service).await;
-    let mut numbers: Vec<_> = entries.iter().map(|entry| entry.text("entryCSN").unwrap().to_owned()).collect();
+    let mut numbers: Vec<_> =
+        entries.iter().map(|entry| entry.text("entryCSN").unwrap().to_owned()).collect();
     numbers.sort();
     numbers.dedup();
     assert_eq!(numbers.len(), 200);

@@ -69,11 +69,19 @@ async fn several_passwords_and_their_ends() {
     assert_eq!(code(&store, passwords(ChangeKind::Delete, &[])).await, ResultCode::NO_SUCH_ATTRIBUTE);
     assert_eq!(code(&store, passwords(ChangeKind::Replace, &[""])).await, ResultCode::CONSTRAINT_VIOLATION);
     let long = "x".repeat(5_000);
-    assert_eq!(code(&store, passwords(ChangeKind::Replace, &[&long])).await, ResultCode::CONSTRAINT_VIOLATION);
+    assert_eq!(
+        code(&store, passwords(ChangeKind::Replace, &[&long])).await,
+        ResultCode::CONSTRAINT_VIOLATION
+    );
 }
 
-fn ask_for(user: Option<&str>, old: Option<&str>, new: Option<&str>) -> flext_ldap_proto::message::ExtendedRequest {
-    PasswordModify { user: user.map(str::to_owned), old: old.map(Secret::from), new: new.map(Secret::from) }.request()
+fn ask_for(
+    user: Option<&str>,
+    old: Option<&str>,
+    new: Option<&str>,
+) -> flext_ldap_proto::message::ExtendedRequest {
+    PasswordModify { user: user.map(str::to_owned), old: old.map(Secret::from), new: new.map(Secret::from) }
+        .request()
 }
 
 fn generated(outcome: &Outcome) -> Option<Secret> {
@@ -119,7 +127,11 @@ async fn password_modify() {
         (ask_for(Some(bert), Some("x"), Some("y")), anna(), ResultCode::INSUFFICIENT_ACCESS_RIGHTS),
         (ask_for(Some(bert), None, Some("y")), Actor::Anonymous, ResultCode::INSUFFICIENT_ACCESS_RIGHTS),
         (ask_for(None, None, Some("y")), Actor::Anonymous, ResultCode::UNWILLING_TO_PERFORM),
-        (ask_for(Some("uid=nobody,dc=harbourlane,dc=example"), None, Some("y")), Actor::Service, ResultCode::NO_SUCH_OBJECT),
+        (
+            ask_for(Some("uid=nobody,dc=harbourlane,dc=example"), None, Some("y")),
+            Actor::Service,
+            ResultCode::NO_SUCH_OBJECT,
+        ),
         (ask_for(Some("not a name"), None, Some("y")), Actor::Service, ResultCode::INVALID_DN_SYNTAX),
         (ask_for(Some(bert), None, Some("")), Actor::Service, ResultCode::CONSTRAINT_VIOLATION),
     ];

@@ -24,12 +24,28 @@ async fn scopes() {
     let people = format!("ou=people,{SUFFIX}");
     let table = [
         (Scope::Base, "(objectClass=*)", vec![people.clone()]),
-        (Scope::One, "(objectClass=*)", vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect()),
+        (
+            Scope::One,
+            "(objectClass=*)",
+            vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect(),
+        ),
         (Scope::One, "(uid=bert)", vec![format!("uid=bert,{people}")]),
         (Scope::Subtree, "(ou=people)", vec![people.clone()]),
         (Scope::Children, "(ou=people)", vec![]),
-        (Scope::Children, "(sn=quay)", vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect()),
-        (Scope::Subtree, "(&)", vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).chain([people.clone()]).collect::<Vec<_>>()),
+        (
+            Scope::Children,
+            "(sn=quay)",
+            vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect(),
+        ),
+        (
+            Scope::Subtree,
+            "(&)",
+            vec!["anna", "bert", "cleo"]
+                .into_iter()
+                .map(|uid| format!("uid={uid},{people}"))
+                .chain([people.clone()])
+                .collect::<Vec<_>>(),
+        ),
         (Scope::Subtree, "(|)", vec![]),
     ];
     for (scope, text, mut want) in table {
@@ -86,7 +102,8 @@ async fn a_point_lookup_reads_one_entry() {
     for number in 0..50 {
         ok(&store, person(&format!("crew{number}"))).await;
     }
-    for text in ["(&(objectClass=*)(uid=crew7))", "(uid=crew7)", "(&(objectClass=inetOrgPerson)(uid=crew7))"] {
+    for text in ["(&(objectClass=*)(uid=crew7))", "(uid=crew7)", "(&(objectClass=inetOrgPerson)(uid=crew7))"]
+    {
         let before = store.counters().entries_read;
         assert_eq!(find(&store, subtree(text), Actor::Service).await.0.len(), 1);
         assert_eq!(store.counters().entries_read - before, 1, "{text}");
@@ -168,7 +185,10 @@ async fn limits() {
     };
     assert_eq!(outcome(subtree("(uid=*)"), user()).await, (2, ResultCode::SIZE_LIMIT_EXCEEDED));
     assert_eq!(outcome(subtree("(uid=*)"), Actor::Service).await, (3, ResultCode::SUCCESS));
-    assert_eq!(outcome(subtree("(uid=*)").size_limit(1), Actor::Service).await, (1, ResultCode::SIZE_LIMIT_EXCEEDED));
+    assert_eq!(
+        outcome(subtree("(uid=*)").size_limit(1), Actor::Service).await,
+        (1, ResultCode::SIZE_LIMIT_EXCEEDED)
+    );
     assert_eq!(outcome(subtree("(uid=*)").size_limit(3), Actor::Service).await, (3, ResultCode::SUCCESS));
     assert_eq!(outcome(subtree("(uid=anna)"), user()).await, (1, ResultCode::SUCCESS));
     assert_eq!(outcome(subtree("(description=x)"), user()).await, (0, ResultCode::ADMIN_LIMIT_EXCEEDED));
@@ -259,4 +279,56 @@ async fn entries_that_come_and_go_do_not_disturb_a_search() {
     assert_eq!(outcome.result.code, ResultCode::SUCCESS);
     assert_eq!(total, 599);
     assert_eq!(reply.next().await.unwrap_err().kind(), ErrorKind::Misuse);
+}
+
+#[tokio::test]
+async fn large_and_small_subtrees_side_by_side() {
+    use std::fmt::Write as _;
+    const MANY: usize = 11_000;
+    let other = "o=Gull Rock";
+    let store = Store::open(options().suffix(dn(other))).unwrap();
+    fill(&store).await;
+    let mut text = format!(
+        "dn: {other}\nobjectClass: organization\n\ndn: ou=a,{other}\nobjectClass: organizationalUnit\n\n"
+    );
+    for number in 0..MANY {
+        write!(text, "dn: uid=n{number},ou=a,{other}\nobjectClass: account\n\n").unwrap();
+    }
+    store.import(text.as_bytes(), &flext_ldap_store::ImportOptions::default(), &mut |_| {}).unwrap();
+    for uid in 0..3 {
+        ok(&store, entry(&format!("uid=few{uid},{other}"), &["objectClass: account"])).await;
+    }
+    let table = [
+        // Found by climbing, since too much stands below.
+        (other, Scope::Subtree, "(objectClass=account)", MANY + 3),
+        (other, Scope::Children, "(!(description=x))", MANY + 4),
+        (other, Scope::Subtree, "(!(description=x))", MANY + 5),
+        (other, Scope::One, "(objectClass=account)", 3),
+        (other, Scope::Subtree, "(uid=few*)", 3),
+        // Found by walking.
+        (SUFFIX, Scope::Subtree, "(objectClass=account)", 0),
+        (SUFFIX, Scope::Subtree, "(!(description=x))", 6),
+        (SUFFIX, Scope::Children, "(!(description=x))", 5),
+        (SUFFIX, Scope::Subtree, "(|(objectClass=account)(uid=anna))", 1),
+        ("", Scope::Subtree, "(objectClass=account)", MANY + 3),
+        ("", Scope::One, "(o=*)", 2),
+    ];
+    for (base, scope, text, want) in table {
+        let search = Search::new(dn(base), scope, filter(text)).attributes(["1.1"]);
+        let (names, outcome) = find(&store, search.clone(), Actor::Service).await;
+        assert_eq!(
+            (names.len(), outcome.result.code),
+            (want, ResultCode::SUCCESS),
+            "{base} {scope:?} {text}"
+        );
+        if want < 10 {
+            let session = session(&store).await;
+            let mut paged = session.search_pages(Request::new(search, Actor::Service), 2);
+            let mut found = 0;
+            while paged.next().await.unwrap().is_some() {
+                found += 1;
+            }
+            assert_eq!(found, want, "in pages: {base} {scope:?} {text}");
+        }
+    }
 }
