@@ -1,3 +1,5 @@
+//! What a test directory is, holds, resets to and says.
+
 use std::{io::Write as _, net::TcpStream, os::unix::net::UnixStream, sync::Arc};
 
 use flext_ldap_proto::{
