@@ -39,7 +39,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use flext_ldap_directory::BoxFuture;
 
-use self::bench::Bench;
+use self::bench::{Bench, Conversation};
 pub use self::{
     freedom::{Freedom, Server},
     subject::Subject,
@@ -128,9 +128,11 @@ pub fn run(area: &str, start: impl Future<Output = Result<Subject>>) {
 async fn run_area(area: &str, start: impl Future<Output = Result<Subject>>) -> Result<()> {
     let (_, checks) = AREAS.iter().find(|(name, _)| *name == area).context("no such area")?;
     let subject = start.await.context("the subject does not start")?;
+    // One for all checks: verifying a password costs more than most of them.
+    let admin = Conversation::of_administrator(&subject).await?;
     let mut failures = Vec::new();
     for check in *checks {
-        if let Err(error) = run_check(area, check, &subject).await {
+        if let Err(error) = run_check(area, check, &subject, &admin).await {
             failures.push(format!("--- {area}::{}\n{error:#}\n", check.name));
         }
     }
@@ -146,9 +148,10 @@ async fn run_area(area: &str, start: impl Future<Output = Result<Subject>>) -> R
     )
 }
 
-async fn run_check(area: &str, check: &Check, subject: &Subject) -> Result<()> {
+async fn run_check(area: &str, check: &Check, subject: &Subject, admin: &Conversation) -> Result<()> {
     let whole = async {
-        let bench = Bench::prepare(subject, &format!("{area}-{}", check.name.replace('_', "-"))).await?;
+        let bench =
+            Bench::prepare(subject, admin, &format!("{area}-{}", check.name.replace('_', "-"))).await?;
         (check.run)(&bench).await
     };
     tokio::time::timeout(PATIENCE, whole).await.with_context(|| format!("not over within {PATIENCE:?}"))?

@@ -40,8 +40,8 @@ pub(super) struct Bench<'a> {
     pub(super) subject: &'a Subject,
     /// The check's own entry, an `organizationalUnit`. Nothing but the check works below it.
     pub(super) home: Dn,
-    /// The administrator's conversation.
-    pub(super) admin: Conversation,
+    /// The administrator's conversation, which the checks of an area share.
+    pub(super) admin: &'a Conversation,
 }
 
 /// A conversation, and whom it is bound as.
@@ -51,11 +51,8 @@ pub(super) struct Conversation {
 }
 
 impl<'a> Bench<'a> {
-    /// Opens the administrator's conversation and adds the check's entry.
-    pub(super) async fn prepare(subject: &'a Subject, name: &str) -> Result<Self> {
-        let mut admin = Conversation::open(subject).await?;
-        let (dn, password) = subject.administrator();
-        admin.bind(dn.as_str(), password.clone()).await.context("the administrator cannot bind")?;
+    /// Adds the check's entry.
+    pub(super) async fn prepare(subject: &'a Subject, admin: &'a Conversation, name: &str) -> Result<Self> {
         let home = subject.suffix().child(&Rdn::new(&"ou".parse()?, name.as_bytes()));
         let entry =
             Add::new(home.clone(), attributes(&format!("objectClass: organizationalUnit\nou: {name}")));
@@ -176,6 +173,14 @@ impl<'a> Bench<'a> {
 }
 
 impl Conversation {
+    /// A new conversation of the administrator.
+    pub(super) async fn of_administrator(subject: &Subject) -> Result<Self> {
+        let mut admin = Self::open(subject).await?;
+        let (dn, password) = subject.administrator();
+        admin.bind(dn.as_str(), password.clone()).await.context("the administrator cannot bind")?;
+        Ok(admin)
+    }
+
     pub(super) async fn open(subject: &Subject) -> Result<Self> {
         let session =
             subject.sessions().open(subject.peer().clone()).await.context("cannot open a conversation")?;

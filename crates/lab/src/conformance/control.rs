@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use flext_ldap_directory::{
-    Directory as _, ErrorKind, Op, Outcome, Request,
+    Directory as _, DirectoryExt as _, ErrorKind, Op, Outcome, Request,
     proto::{
         ber::Reader,
         control::{
@@ -38,6 +38,8 @@ checks![
     both_reads_and_an_assertion_work_together,
     a_failed_change_is_not_read,
     manage_dsa_it_changes_nothing_for_plain_entries,
+    referral_objects_send_elsewhere,
+    manage_dsa_it_makes_referral_objects_entries,
 ];
 
 const UNKNOWN: Oid = Oid::from_static("1.3.6.1.4.1.32473.3");
@@ -279,5 +281,74 @@ async fn manage_dsa_it_changes_nothing_for_plain_entries(bench: &Bench<'_>) -> R
         let code = bench.admin.outcome_with(op, &ManageDsaIt).await?.result.code;
         rows.same(format!("{name}: {code}"), is_done(code), true);
     }
+    rows.finish()
+}
+
+async fn referral(bench: &Bench<'_>) -> Result<()> {
+    let lines = "objectClass: referral\nobjectClass: extensibleObject\nou: else\n\
+                 ref: ldap://other.harbourlane.example/ou=there,dc=other";
+    bench.add("ou=else", lines).await?;
+    bench.add_person("ada", "").await
+}
+
+/// RFC 3296 §5: below a referral object the answer is a referral to where the name is; a search that meets one goes on.
+async fn referral_objects_send_elsewhere(bench: &Bench<'_>) -> Result<()> {
+    referral(bench).await?;
+    let there = "ldap://other.harbourlane.example/";
+    let mut rows = Rows::new();
+    for (row, op, name) in [
+        (
+            "search",
+            Op::from(Search::new(bench.dn("cn=x,ou=else")?, Scope::Base, Filter::any())),
+            "cn=x,ou=there,dc=other",
+        ),
+        ("compare", bench.compare("cn=x,ou=else", "cn", "x")?.into(), "cn=x,ou=there,dc=other"),
+        ("modify", bench.modify("ou=else", &[(Replace, "description", &["x"])])?.into(), "ou=there,dc=other"),
+        ("delete", bench.delete("ou=else")?.into(), "ou=there,dc=other"),
+        ("modrdn", bench.rename("ou=else", "ou=moved", true, None)?.into(), "ou=there,dc=other"),
+        ("add", bench.entry("cn=x,ou=else", &person("x", ""))?.into(), "cn=x,ou=there,dc=other"),
+    ] {
+        let result = bench.admin.outcome(op).await?.result;
+        rows.same(row, result.code, ResultCode::REFERRAL);
+        let urls: Vec<_> =
+            result.referrals.iter().map(|url| url.split('?').next().unwrap_or_default()).collect();
+        rows.same(row, urls, vec![&*format!("{there}{name}")]);
+    }
+    let mut entries = bench.admin.session.search(bench.admin.request(bench.search("(objectClass=*)")?));
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next().await? {
+        names.push(entry.dn_str().to_owned());
+    }
+    rows.same("entries", names.len(), 2);
+    let references: Vec<_> =
+        entries.references().map(|url| url.split('?').next().unwrap_or_default().to_owned()).collect();
+    rows.same("references", references, vec![format!("{there}ou=there,dc=other")]);
+    rows.finish()
+}
+
+async fn manage_dsa_it_makes_referral_objects_entries(bench: &Bench<'_>) -> Result<()> {
+    referral(bench).await?;
+    let mut rows = Rows::new();
+    let request = bench.admin.request(bench.search("(objectClass=referral)")?).critical(&ManageDsaIt);
+    let found = bench.admin.session.search_all(request).await?;
+    rows.same("found", found.len(), 1);
+    let modify = bench.modify("ou=else", &[(Replace, "ref", &["ldap://third.harbourlane.example/"])])?;
+    rows.same(
+        "modify",
+        bench.admin.outcome_with(modify, &ManageDsaIt).await?.result.code,
+        ResultCode::SUCCESS,
+    );
+    let rename = bench.rename("ou=else", "ou=moved", true, None)?;
+    rows.same(
+        "modrdn",
+        bench.admin.outcome_with(rename, &ManageDsaIt).await?.result.code,
+        ResultCode::SUCCESS,
+    );
+    let delete = bench.delete("ou=moved")?;
+    rows.same(
+        "delete",
+        bench.admin.outcome_with(delete, &ManageDsaIt).await?.result.code,
+        ResultCode::SUCCESS,
+    );
     rows.finish()
 }

@@ -121,12 +121,12 @@ async fn an_administrator_sets_a_password(bench: &Bench<'_>) -> Result<()> {
     for password in ["sounder", "lead line"] {
         let user = Some(bench.dn("cn=ada")?.to_string());
         let modify = PasswordModify { user, old: None, new: Some(password.into()) };
-        rows.same(password, change(&bench.admin, modify).await?, ResultCode::SUCCESS);
+        rows.same(password, change(bench.admin, modify).await?, ResultCode::SUCCESS);
         rows.same(password, code_of_bind(bench, "cn=ada", password.as_bytes()).await?, ResultCode::SUCCESS);
     }
     rows.same("the first", code_of_bind(bench, "cn=ada", b"sounder").await?, ResultCode::INVALID_CREDENTIALS);
     let user = Some(bench.dn("cn=nobody")?.to_string());
-    let nobody = change(&bench.admin, PasswordModify { user, old: None, new: Some("x".into()) }).await?;
+    let nobody = change(bench.admin, PasswordModify { user, old: None, new: Some("x".into()) }).await?;
     rows.same("nobody's is set", nobody == ResultCode::SUCCESS, false);
     rows.finish()
 }

@@ -41,6 +41,8 @@ pub enum Freedom {
     /// slapd ends the conversation over a filter in a control that cannot be decoded, as RFC 4511 §4.1.1 allows for a
     /// message that cannot be.
     MalformedAssertionEndsConversation,
+    /// slapd compares control characters, which RFC 4518 §2.2 maps to nothing.
+    ControlCharactersCount,
 }
 
 impl Freedom {

@@ -65,7 +65,7 @@ async fn near_misses_are_other_names(bench: &Bench<'_>) -> Result<()> {
         "uid=admins",
         "cn=аdmins",
         "cn=adm1ns",
-        r"cn=admins\00",
+        r"cn=admins\00x",
         r"cn=\2a",
         r"cn=admin\2a",
         "cn=adm ins",

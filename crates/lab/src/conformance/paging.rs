@@ -83,7 +83,7 @@ async fn each_page_has_the_size_asked_for(bench: &Bench<'_>) -> Result<()> {
     people(bench).await?;
     let (mut place, mut sizes) = (Bytes::new(), Vec::new());
     for size in [10, 4, 6, 100] {
-        let (found, outcome) = page(&bench.admin, all_people(bench)?, size, place).await?;
+        let (found, outcome) = page(bench.admin, all_people(bench)?, size, place).await?;
         same("the code", outcome.result.code, ResultCode::SUCCESS)?;
         sizes.push(found.len());
         place = cookie(&outcome)?;
@@ -94,13 +94,13 @@ async fn each_page_has_the_size_asked_for(bench: &Bench<'_>) -> Result<()> {
 
 async fn paging_can_stop_and_start_again(bench: &Bench<'_>) -> Result<()> {
     let wanted = people(bench).await?;
-    let (_, outcome) = page(&bench.admin, all_people(bench)?, 10, Bytes::new()).await?;
+    let (_, outcome) = page(bench.admin, all_people(bench)?, 10, Bytes::new()).await?;
     // RFC 2696 §3: size 0 with a cookie ends the search.
-    let (found, _) = page(&bench.admin, all_people(bench)?, 0, cookie(&outcome)?).await?;
+    let (found, _) = page(bench.admin, all_people(bench)?, 0, cookie(&outcome)?).await?;
     same("after the end", found, vec![])?;
-    let (mut found, outcome) = page(&bench.admin, all_people(bench)?, 10, Bytes::new()).await?;
+    let (mut found, outcome) = page(bench.admin, all_people(bench)?, 10, Bytes::new()).await?;
     same("the conversation goes on", bench.admin.who_am_i().await?.is_empty(), false)?;
-    let (rest, _) = page(&bench.admin, all_people(bench)?, 100, cookie(&outcome)?).await?;
+    let (rest, _) = page(bench.admin, all_people(bench)?, 100, cookie(&outcome)?).await?;
     found.extend(rest);
     found.sort();
     same("the whole", found, wanted)
@@ -109,9 +109,9 @@ async fn paging_can_stop_and_start_again(bench: &Bench<'_>) -> Result<()> {
 async fn two_searches_are_paged_side_by_side(bench: &Bench<'_>) -> Result<()> {
     let wanted = people(bench).await?;
     let other = bench.anonymous().await?;
-    let (mut one, first) = page(&bench.admin, all_people(bench)?, 9, Bytes::new()).await?;
+    let (mut one, first) = page(bench.admin, all_people(bench)?, 9, Bytes::new()).await?;
     let (mut two, second) = page(&other, all_people(bench)?, 11, Bytes::new()).await?;
-    one.extend(page(&bench.admin, all_people(bench)?, 100, cookie(&first)?).await?.0);
+    one.extend(page(bench.admin, all_people(bench)?, 100, cookie(&first)?).await?.0);
     two.extend(page(&other, all_people(bench)?, 100, cookie(&second)?).await?.0);
     one.sort();
     two.sort();
@@ -122,7 +122,7 @@ async fn two_searches_are_paged_side_by_side(bench: &Bench<'_>) -> Result<()> {
 async fn a_foreign_cookie_is_refused(bench: &Bench<'_>) -> Result<()> {
     people(bench).await?;
     let other = bench.anonymous().await?;
-    let (_, outcome) = page(&bench.admin, all_people(bench)?, 3, Bytes::new()).await?;
+    let (_, outcome) = page(bench.admin, all_people(bench)?, 3, Bytes::new()).await?;
     let mut rows = Rows::new();
     for (row, cookie) in [
         ("of another conversation", cookie(&outcome)?),

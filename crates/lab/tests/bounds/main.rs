@@ -1,7 +1,9 @@
 //! What both ends together may cost, in counts: our client on our listener, in front of a directory that makes its
 //! answers up as they are asked for, so that all the memory there is belongs to the two ends.
 
+#[cfg(test)]
 mod memory;
+#[cfg(test)]
 mod synthetic;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,6 +1,9 @@
 //! The conformance suite on all that is ours: the store, alone and behind our listener and client. `tests/it` runs
 //! the same checks on a real slapd.
 
+#[cfg(test)]
+mod layers;
+
 use flext_ldap_lab::conformance::subjects::{self, Transport};
 
 flext_ldap_lab::conformance!(store: subjects::store());
