@@ -2,6 +2,8 @@
 //! answers up as they are asked for, so that all the memory there is belongs to the two ends.
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod synthetic;

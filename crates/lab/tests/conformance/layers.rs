@@ -99,7 +99,7 @@ fn observe_hears_of_every_operation_once() {
             connection.call(Request::new(op, actor.clone())).outcome().await.unwrap();
         }
         let search = Search::new(base, Scope::Subtree, Filter::any());
-        assert_eq!(connection.search_all(Request::new(search, actor.clone())).await.unwrap().len(), 1);
+        assert_eq!(connection.search_all(Request::new(search, actor.clone())).await.unwrap().len(), 2);
         let admin = format!("dn:{}", directory.admin_dn());
         let wanted = [
             (OpKind::Add, ResultCode::SUCCESS, 0),

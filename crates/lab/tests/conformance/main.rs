@@ -11,4 +11,4 @@ flext_ldap_lab::conformance!(plain: subjects::listener(Transport::Plain));
 flext_ldap_lab::conformance!(start_tls: subjects::listener(Transport::StartTls));
 flext_ldap_lab::conformance!(ldaps: subjects::listener(Transport::Ldaps));
 flext_ldap_lab::conformance!(ldapi: subjects::listener(Transport::Ldapi));
-flext_ldap_lab::conformance!(layers: subjects::layers(Transport::Plain));
+flext_ldap_lab::conformance!(every_layer: subjects::layers(Transport::Plain));

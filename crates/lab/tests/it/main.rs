@@ -7,4 +7,6 @@ mod foreign;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod judges;
+#[cfg(test)]
 mod tap;
