@@ -62,6 +62,9 @@ impl Draft {
 
     /// Makes these the values, whatever was there.
     pub(crate) fn set(&mut self, context: &Context, description: &str, values: Vec<Bytes>) {
+        if values.is_empty() && self.0.is_empty() {
+            return;
+        }
         let canonical = context.canonical(description);
         if values.is_empty() {
             self.0.retain(|one| one.canonical != canonical);

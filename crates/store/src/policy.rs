@@ -1,10 +1,7 @@
 //! Who may do what, as most sites want it.
 
 use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Target};
-use flext_ldap_proto::{
-    dn::{Dn, DnKey},
-    schema::Schema,
-};
+use flext_ldap_proto::{dn::Dn, schema::Schema};
 
 /// The policy of a store that is not given another.
 ///
@@ -15,7 +12,7 @@ use flext_ldap_proto::{
 #[derive(Clone, Debug, Default)]
 pub struct StandardPolicy {
     anonymous_read: bool,
-    administrators: Vec<DnKey>,
+    administrators: Vec<Dn>,
 }
 
 /// Attributes whose values prove who somebody is, by their preferred names.
@@ -42,8 +39,8 @@ impl StandardPolicy {
     /// Makes this entry an administrator, besides the store's own. Names are compared as the standard schema says; one
     /// it cannot compare gives nobody any right.
     #[must_use]
-    pub fn administrator(mut self, dn: &Dn) -> Self {
-        self.administrators.extend(Schema::standard().dn_key(dn));
+    pub fn administrator(mut self, dn: Dn) -> Self {
+        self.administrators.push(dn);
         self
     }
 
@@ -52,8 +49,9 @@ impl StandardPolicy {
             Actor::Service => true,
             Actor::Anonymous => false,
             Actor::User(identity) => identity.dn().is_some_and(|dn| {
-                !self.administrators.is_empty()
-                    && Schema::standard().dn_key(dn).is_ok_and(|key| self.administrators.contains(&key))
+                let key = |dn: &Dn| Schema::standard().dn_key(dn).ok();
+                key(dn)
+                    .is_some_and(|own| self.administrators.iter().any(|one| key(one).as_ref() == Some(&own)))
             }),
         }
     }

@@ -18,7 +18,11 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::{MIB, alone, memory::Growth, request, serve, synthetic::Synthetic};
+use crate::{
+    ends::{MIB, alone, request, serve},
+    memory::Growth,
+    synthetic::Synthetic,
+};
 
 /// Unbounded buffering: a length that is claimed is not memory that is taken.
 #[test]

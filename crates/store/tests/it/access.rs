@@ -224,3 +224,19 @@ async fn a_peer_acts_for_whom_it_has_bound_as() {
     assert!(matches!(reply, BindReply::Refused(_)));
     assert_eq!(ask(&session, person("mallory"), actor).await.unwrap_err().kind(), ErrorKind::NotCarried);
 }
+
+#[tokio::test]
+async fn other_administrators() {
+    let policy = StandardPolicy::default().administrator(dn("UID=Anna, ou=people,dc=harbourlane,dc=example"));
+    let store = Store::open(options().policy(Arc::new(policy))).unwrap();
+    fill(&store).await;
+    let anna = user(ANNA);
+    assert_eq!(code_as(&store, person("eve"), &anna).await, ResultCode::SUCCESS);
+    assert_eq!(
+        code_as(&store, replace(BERT, "userPassword", "{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M="), &anna).await,
+        ResultCode::SUCCESS
+    );
+    assert_eq!(code_as(&store, person("mallory"), &user(BERT)).await, ResultCode::INSUFFICIENT_ACCESS_RIGHTS);
+    let (found, _) = entries(&store, subtree("(uid=eve)").attributes(["creatorsName"]), anna).await;
+    assert_eq!(found[0].text("creatorsName"), Some(ANNA));
+}
