@@ -74,9 +74,12 @@ fn read_only_refuses_every_write_and_lets_reads_through() {
     });
 }
 
+/// Operation, answer, items, and on whose behalf.
+type Line = (OpKind, Option<ResultCode>, u64, String);
+
 /// Remembers what it hears.
 #[derive(Default)]
-struct Heard(Mutex<Vec<(OpKind, Option<ResultCode>, u64, String)>>);
+struct Heard(Mutex<Vec<Line>>);
 
 impl Observer for Heard {
     fn finished(&self, observation: &Observation<'_>) {
