@@ -1,7 +1,9 @@
 //! The attributes of one entry on their way from lines to wire form.
 //!
 //! Values are written down as `OCTET STRING`s as they come, so that an attribute whose lines stand together, as they
-//! nearly always do, is one stretch to copy. A name is compared with the one before it first.
+//! nearly always do, is one stretch to copy. A name is compared with the one before it first, then searched for.
+
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 
@@ -18,6 +20,8 @@ pub(super) struct AttributeList {
     names: Vec<u8>,
     values: Writer,
     attributes: Vec<Attribute>,
+    /// The attributes as [`order`] has them, so that lines that take turns among many attributes stay cheap.
+    sorted: Vec<usize>,
     stretches: Vec<Stretch>,
     /// The attribute that the last stretch belongs to.
     current: usize,
@@ -51,6 +55,7 @@ impl AttributeList {
         self.names.clear();
         self.values.clear();
         self.attributes.clear();
+        self.sorted.clear();
         self.stretches.clear();
         self.current = 0;
     }
@@ -73,8 +78,8 @@ impl AttributeList {
         }
         let stretch = self.stretches.len();
         self.stretches.push(Stretch { start, end, next: None });
-        let known = self.attributes.iter().position(|attribute| is_named(&self.names, attribute, name));
-        if let Some(known) = known
+        let place = self.place(name);
+        if let Ok(known) = place
             && let Some(attribute) = self.attributes.get_mut(known)
         {
             attribute.size = attribute.size.saturating_add(size);
@@ -93,6 +98,9 @@ impl AttributeList {
         let name_start = self.names.len();
         self.names.extend_from_slice(name);
         self.current = self.attributes.len();
+        if let Err(place) = place {
+            self.sorted.insert(place, self.current);
+        }
         self.attributes.push(Attribute {
             name: (name_start, self.names.len()),
             size,
@@ -100,6 +108,16 @@ impl AttributeList {
             last: stretch,
         });
         Ok(())
+    }
+
+    /// The attribute with this name, or where in `sorted` it belongs.
+    fn place(&self, name: &[u8]) -> Result<usize, usize> {
+        let found = self.sorted.binary_search_by(|known| {
+            self.attributes
+                .get(*known)
+                .map_or(Ordering::Less, |attribute| order(named(&self.names, attribute), name))
+        });
+        found.map(|place| self.sorted.get(place).copied().unwrap_or_default())
     }
 
     /// The list in wire form (RFC 4511 §4.5.2), in a buffer of its own.
@@ -123,6 +141,12 @@ impl AttributeList {
 
 fn named<'a>(names: &'a [u8], attribute: &Attribute) -> &'a [u8] {
     names.get(attribute.name.0..attribute.name.1).unwrap_or_default()
+}
+
+/// By length, which most often decides, then by letters in lower case.
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    let lower = u8::to_ascii_lowercase;
+    one.len().cmp(&other.len()).then_with(|| one.iter().map(lower).cmp(other.iter().map(lower)))
 }
 
 fn is_named(names: &[u8], attribute: &Attribute, name: &[u8]) -> bool {

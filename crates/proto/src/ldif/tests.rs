@@ -361,6 +361,32 @@ fn attributes_and_controls_are_counted() {
         read_all(text.as_bytes(), ReadOptions::default()),
         "line 102: the record has more than 100 controls\n"
     );
+    let text = format!("dn: cn=a\nchangetype: modify\nadd: b\n{}", "b:\n".repeat((1 << 20) + 1));
+    assert_eq!(
+        read_all(text.as_bytes(), ReadOptions::default()),
+        "line 1048580: the record changes more than 1048576 values\n"
+    );
+}
+
+/// Lines may take turns among many attributes, in whichever case, and the order of the first ones stays.
+#[test]
+fn attributes_that_take_turns() {
+    let names: Vec<String> = (0..3000).map(|number| format!("a{}", number * 7 % 3001)).collect();
+    let mut text = "dn: cn=a\n".to_owned();
+    for round in 0..3 {
+        for name in &names {
+            let name = if round == 1 { name.to_uppercase() } else { name.clone() };
+            writeln!(text, "{name}: {round}").unwrap();
+        }
+    }
+    let mut reader = LdifReader::new(text.as_bytes(), ReadOptions::default());
+    let Some(Record::Entry(entry)) = reader.next_record().unwrap() else { panic!("an entry") };
+    let attributes: Vec<_> = entry.attributes().iter().collect();
+    assert_eq!(attributes.len(), names.len());
+    for (attribute, name) in attributes.iter().zip(&names) {
+        assert_eq!(attribute.description(), name);
+        assert_eq!(attribute.values().collect::<Vec<_>>(), [b"0", b"1", b"2"]);
+    }
 }
 
 /// A file URL in LDIF is refused unless asked for (security.md: CSV/LDIF import).
