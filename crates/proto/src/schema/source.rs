@@ -41,7 +41,7 @@ pub(super) struct Drafts {
 
 /// Definitions, names and references of one schema. Each is kept in many times the octets it can be spelt in; the
 /// largest schemas in use have some 50,000.
-const MAX_PARTS: usize = 500_000;
+const MAX_PARTS: usize = 200_000;
 
 /// What a directive or an attribute of a schema entry defines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -190,7 +190,7 @@ impl Drafts {
     fn count(&mut self, parts: usize, scanner: &Scanner<'_>) -> Result<(), Failure> {
         let all = self.parts.saturating_add(parts);
         if all > MAX_PARTS {
-            return Err(scanner.expected("at most 500,000 definitions, names and references in one schema"));
+            return Err(scanner.expected("at most 200,000 definitions, names and references in one schema"));
         }
         self.parts = all;
         Ok(())
