@@ -472,7 +472,9 @@ fn values_are_written_safely() {
         (b"", "cn:\n"),
         (b"x", "cn: x\n"),
         (b"x y: <", "cn: x y: <\n"),
-        (b"\tx", "cn: \tx\n"),
+        (b"\tx", "cn:: CXg=\n"),
+        (b"x\x1b[2J", "cn:: eBtbMko=\n"),
+        (b"~", "cn: ~\n"),
         (b"#x", "cn: #x\n"),
         (b" x", "cn:: IHg=\n"),
         (b":x", "cn:: Ong=\n"),
@@ -482,7 +484,7 @@ fn values_are_written_safely() {
         (b"x\ry", "cn:: eA15\n"),
         (b"x\0y", "cn:: eAB5\n"),
         ("\u{eb}".as_bytes(), "cn:: w6s=\n"),
-        (b"\x7f", "cn: \x7f\n"),
+        (b"\x7f", "cn:: fw==\n"),
     ];
     for (value, want) in table {
         assert_eq!(written(76, &[entry("cn=a", &[("cn", &[value])])]), format!("dn: cn=a\n{want}\n"));
@@ -515,8 +517,12 @@ fn comments_and_version_are_written() {
     writer.version().unwrap();
     writer.comment("harbour lane\r\ndn: cn=x").unwrap();
     writer.comment("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}").unwrap();
+    writer.comment("a\u{1b}b\u{9b}").unwrap();
     let text = String::from_utf8(writer.into_inner()).unwrap();
-    assert_eq!(text, "version: 1\n\n# harbour \n lane\n# dn: cn=x\n# \u{e9}\u{e9}\u{e9}\u{e9}\n \u{e9}\n");
+    assert_eq!(
+        text,
+        "version: 1\n\n# harbour \n lane\n# dn: cn=x\n# \u{e9}\u{e9}\u{e9}\u{e9}\n \u{e9}\n# a\u{fffd}b\u{fffd}\n"
+    );
     assert_reads(text.as_bytes(), "");
 }
 
