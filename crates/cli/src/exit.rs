@@ -6,6 +6,7 @@
 use std::{fmt, process::ExitCode};
 
 use flext_ldap_directory::{Error, ErrorKind};
+use flext_ldap_store::{ImportError, ImportFailure};
 
 /// An LDAP result code above 123.
 const OTHER_RESULT: u8 = 124;
@@ -67,6 +68,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if cause.is::<Usage>() || cause.is::<flext_ldap_directory::proto::ldif::LdifError>() {
         return Some(USAGE);
+    }
+    if let Some(error) = cause.downcast_ref::<ImportError>() {
+        return Some(if matches!(error.reason, ImportFailure::Storage(_)) { STORAGE } else { USAGE });
     }
     cause.is::<std::io::Error>().then_some(STORAGE)
 }

@@ -250,7 +250,7 @@ impl Connection {
         match outcome.result.code {
             ResultCode::SUCCESS => {
                 let actor = match mechanism {
-                    None => named(name),
+                    None => named(&name),
                     Some(mechanism) => self.ask_identity(&mechanism, by).await?,
                 };
                 self.bound = match &actor {
@@ -289,7 +289,7 @@ impl Connection {
 }
 
 /// Who a successful simple bind with this name has made a connection.
-fn named(name: String) -> Actor {
+fn named(name: &str) -> Actor {
     if name.is_empty() {
         return Actor::Anonymous;
     }
@@ -324,8 +324,13 @@ impl Session for Connection {
     /// Waits until every operation in flight has ended, sends the bind alone (RFC 4511 §4.2.1), and waits for its
     /// answer, all until `by`.
     ///
-    /// A bind that could not be sent in time changes nothing. One that was sent and then timed out, or whose future was
-    /// dropped, ends the connection: nobody could tell who is bound.
+    /// A bind that could not be sent in time changes nothing. One that was sent and then timed out ends the connection:
+    /// nobody could tell who is bound.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel-safe: when the future is dropped after the bind was sent, the connection ends. Dropped before, it
+    /// leaves a connection that carries nobody but [`Actor::Service`] until it is bound anew.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::{
     Connection, Credentials, TlsOptions, connection::Bounds, credentials, dial, exposure::Exposure,
-    start_tls, tls::Tls, transport::Transport,
+    gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
 };
 
 /// Where OpenLDAP's server listens for `ldapi:///`.
@@ -226,9 +226,9 @@ impl Connector {
     /// # Errors
     ///
     /// [`ErrorKind::Unreachable`], [`ErrorKind::Tls`], [`ErrorKind::Timeout`] or [`ErrorKind::Closed`] when no server
-    /// could be talked to; the message says why for each. [`ErrorKind::Rejected`] when the bind was refused, which is
-    /// not tried again on the next server, since wrong passwords lock accounts. [`ErrorKind::Confidentiality`] when a
-    /// password would go out in clear; nothing is connected to then.
+    /// could be talked to; the message says why for each. [`ErrorKind::Rejected`] when the bind was refused: that is
+    /// not tried again on the next server, since wrong passwords lock accounts, unless the server was only busy or
+    /// unavailable. [`ErrorKind::Confidentiality`] when a password would go out in clear; nothing is connected to then.
     ///
     /// # Cancel safety
     ///
@@ -278,8 +278,8 @@ impl Inner {
         if let Some(step) = self.credentials.step() {
             match connection.bind(step, by).await? {
                 BindReply::Done { .. } => {}
+                // Dropping the connection says goodbye without waiting, for the time there is may be over.
                 BindReply::Refused(outcome) | BindReply::Continue { outcome, .. } => {
-                    connection.close().await;
                     return Err(Error::rejected(outcome));
                 }
             }
@@ -316,7 +316,7 @@ impl Inner {
                         .with_source(error)
                 })?;
                 let exposure = Exposure::of_clear(peer, self.dangerous_clear_passwords);
-                return Ok((Transport::Tcp(stream), exposure));
+                return Ok((Transport::Tcp(GatheringTcp::new(stream)), exposure));
             }
             Security::Ldaps(tls) => tls,
             Security::StartTls(tls) => {
@@ -343,7 +343,7 @@ async fn within<T>(
 }
 
 impl Sessions for Connector {
-    /// Opens a connection and binds it if there are credentials; `peer` is not told to the server.
+    /// Opens a connection as [`Connector::connect`] does; `peer` is not told to the server.
     fn open(&self, _peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
         Box::pin(async { Ok(Box::new(self.connect().await?) as Box<dyn Session>) })
     }

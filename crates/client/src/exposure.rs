@@ -93,3 +93,95 @@ fn is_password(description: &str) -> bool {
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
+
+#[cfg(test)]
+mod tests {
+    use flext_ldap_directory::proto::{
+        attribute::Attributes,
+        control::Controls,
+        message::{ChangeKind, Compare, Delete},
+        secret::Secret,
+    };
+
+    use super::*;
+
+    #[test]
+    fn invariant_5_clear_is_guarded_on_loopback_only() {
+        let table = [
+            ("127.0.0.1:389", Exposure::Guarded),
+            ("127.255.0.3:389", Exposure::Guarded),
+            ("[::1]:389", Exposure::Guarded),
+            ("[::ffff:127.0.0.1]:389", Exposure::Guarded),
+            ("10.0.0.1:389", Exposure::Clear),
+            ("169.254.1.1:389", Exposure::Clear),
+            ("0.0.0.0:389", Exposure::Clear),
+            ("[::]:389", Exposure::Clear),
+            ("[fe80::1]:389", Exposure::Clear),
+            ("[::ffff:10.0.0.1]:389", Exposure::Clear),
+        ];
+        for (address, want) in table {
+            assert_eq!(Exposure::of_clear(address.parse().unwrap(), false), want, "{address}");
+        }
+        let remote = "10.0.0.1:389".parse().unwrap();
+        assert_eq!(Exposure::of_clear(remote, true), Exposure::ClearByChoice);
+    }
+
+    #[test]
+    fn invariant_5_no_bind_shows_a_password_in_clear() {
+        let sasl = |mechanism: &str| BindStep::Sasl {
+            mechanism: mechanism.to_owned(),
+            credentials: Some(Secret::from("\0maja\0a password")),
+            controls: Controls::none(),
+        };
+        let table = [
+            (BindStep::simple("cn=maja", "a password".into()), true),
+            (BindStep::anonymous(), false),
+            (sasl("PLAIN"), true),
+            (sasl("plain"), true),
+            (sasl("LOGIN"), true),
+            (sasl("XOAUTH2"), true),
+            (BindStep::external(), false),
+            (sasl("SCRAM-SHA-256"), false),
+            (sasl("gssapi"), false),
+        ];
+        for (step, shows) in table {
+            let kind = Exposure::Clear.check_bind(&step).err().map(|error| error.kind());
+            assert_eq!(kind, shows.then_some(ErrorKind::Confidentiality), "{step:?}");
+            assert!(Exposure::Guarded.check_bind(&step).is_ok());
+            assert!(Exposure::ClearByChoice.check_bind(&step).is_ok());
+        }
+    }
+
+    #[test]
+    fn invariant_5_no_operation_shows_a_password_in_clear() {
+        let dn = || "cn=maja".parse().unwrap();
+        let change = |attribute: &str| {
+            let change = Modify::new(dn()).change(ChangeKind::Replace, attribute.parse().unwrap(), ["value"]);
+            Op::Modify(change)
+        };
+        let add = |attribute: &str| {
+            let list = Attributes::builder().attribute(&attribute.parse().unwrap(), ["value"]).build();
+            Op::Add(Add::new(dn(), list))
+        };
+        let compare = |attribute: &str| {
+            Op::Compare(Compare { dn: dn(), attribute: attribute.parse().unwrap(), value: "value".into() })
+        };
+        let table = [
+            (change("userPassword"), true),
+            (change("USERPASSWORD;x-option"), true),
+            (change("2.5.4.35"), true),
+            (change("unicodePwd"), true),
+            (change("description"), false),
+            (add("userPassword"), true),
+            (add("description"), false),
+            (compare("userPassword"), true),
+            (compare("description"), false),
+            (Op::Delete(Delete { dn: dn() }), false),
+        ];
+        for (op, shows) in table {
+            let kind = Exposure::Clear.check_op(&op).err().map(|error| error.kind());
+            assert_eq!(kind, shows.then_some(ErrorKind::Confidentiality), "{op:?}");
+            assert!(Exposure::Guarded.check_op(&op).is_ok());
+        }
+    }
+}

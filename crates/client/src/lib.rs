@@ -41,6 +41,7 @@ mod credentials;
 mod dial;
 mod ending;
 mod exposure;
+mod gather;
 mod start_tls;
 mod tls;
 mod transport;

@@ -17,6 +17,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use crate::gather::GatheringTcp;
+
 /// How TLS is done: 1.2 or newer; certificate and host name are verified.
 ///
 /// Without more, servers are trusted whom the operating system trusts.
@@ -200,12 +202,12 @@ impl Tls {
         stream: TcpStream,
         host: &str,
         server: &str,
-    ) -> Result<TlsStream<TcpStream>, Error> {
+    ) -> Result<TlsStream<GatheringTcp>, Error> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => parse_name(host)?,
         };
-        self.connector.connect(name, stream).await.map_err(|error| {
+        self.connector.connect(name, GatheringTcp::new(stream)).await.map_err(|error| {
             let message = format!("no TLS with {server}: {}", explain(&error));
             Error::new(ErrorKind::Tls, message).with_source(error)
         })
@@ -272,7 +274,7 @@ fn explain_certificate(refusal: &CertificateError) -> String {
             } else {
                 format!(
                     "the server's certificate is for {}, not for `{expected}`: connect to a name that is in it",
-                    presented.join(", ")
+                    presented.iter().map(|name| bare_name(name)).collect::<Vec<_>>().join(", ")
                 )
             }
         }
@@ -285,9 +287,19 @@ fn explain_certificate(refusal: &CertificateError) -> String {
             "the server's certificate is not for servers: have one issued with the purpose `serverAuth`"
                 .to_owned()
         }
-        Refusal::BadSignature => "the server's certificate has a wrong signature".to_owned(),
+        Refusal::BadSignature => {
+            "the server's certificate was signed by another than the authority this client trusts under that name: name \
+             the CA file of its issuer"
+                .to_owned()
+        }
         other => format!("the server's certificate was refused: {other}"),
     }
+}
+
+/// A name of a certificate without the kind rustls writes around it: `DnsName("host")`, `IpAddress(1.2.3.4)`.
+fn bare_name(presented: &str) -> &str {
+    let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(presented).trim_matches('"')
 }
 
 /// The verifier of [`TlsOptions::dangerous_accept_any_certificate`]. Signatures of the handshake are still verified.

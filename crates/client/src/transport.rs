@@ -8,15 +8,17 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::UnixStream,
 };
 use tokio_rustls::client::TlsStream;
+
+use crate::gather::GatheringTcp;
 
 /// An open way to a server.
 #[derive(Debug)]
 pub(crate) enum Transport {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tcp(GatheringTcp),
+    Tls(Box<TlsStream<GatheringTcp>>),
     Unix(UnixStream),
 }
 
@@ -34,6 +36,15 @@ impl Transport {
     /// Whether a failed write may have sent some of what was offered: TLS keeps bytes of its own.
     pub(crate) const fn keeps_bytes(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Lets bytes gather in the kernel before they are read, where that can be.
+    pub(crate) fn gather(&mut self, gather: bool) {
+        match self {
+            Self::Tcp(stream) => stream.gather(gather),
+            Self::Tls(stream) => stream.get_mut().0.gather(gather),
+            Self::Unix(_) => {}
+        }
     }
 }
 

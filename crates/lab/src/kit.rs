@@ -66,7 +66,8 @@ impl Kit {
     }
 
     /// A command that finds its libraries, and that no setting of the user reaches.
-    pub(crate) fn command(&self, program: &Path) -> Command {
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();

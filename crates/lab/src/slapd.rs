@@ -324,7 +324,7 @@ fn root_dn(suffix: &str) -> String {
     format!("cn=admin,{suffix}")
 }
 
-fn ldapi_url(folder: &Path) -> String {
+pub(crate) fn ldapi_url(folder: &Path) -> String {
     let mut url = "ldapi://".to_owned();
     for byte in folder.join(SOCKET).as_os_str().as_encoded_bytes() {
         match byte {

@@ -35,11 +35,12 @@ use crate::{
     answer,
     connection::Connection,
     outbox::Outbox,
+    root_dse,
     stream::Stream,
 };
 
 /// Passes over a conversation before other tasks get their turn.
-const PASSES: usize = 64;
+const PASSES: usize = 16;
 
 /// Why a conversation ended.
 #[derive(Debug)]
@@ -90,6 +91,8 @@ pub(crate) struct Conversation<'c> {
 struct Running {
     id: MessageId,
     kind: OpKind,
+    /// Whether it reads the root DSE, part of which is the listener's.
+    root_dse: bool,
     reply: Reply,
     entries: u64,
     story: Story,
@@ -213,6 +216,11 @@ impl<'c> Conversation<'c> {
         let outcome = match event {
             Ok(Event::Batch(batch)) if running.kind == OpKind::Search => {
                 running.entries = running.entries.saturating_add(batch.len() as u64);
+                let batch = if running.root_dse {
+                    root_dse::completed(batch, self.shared.tls.is_some())
+                } else {
+                    batch
+                };
                 self.outbox.items(running.id, &batch);
                 return Polled::Items;
             }

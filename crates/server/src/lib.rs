@@ -32,6 +32,7 @@ mod limits;
 mod line_log;
 mod listen;
 mod outbox;
+mod root_dse;
 mod server;
 mod stream;
 mod tls;

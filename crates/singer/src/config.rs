@@ -88,6 +88,24 @@ pub struct StreamConfig {
 pub struct ConfigError(serde_json::Error);
 
 impl Config {
+    /// The settings of a directory at `url`, all others as if absent.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            start_tls: false,
+            ca_file: None,
+            bind_dn: None,
+            bind_password: None,
+            base: None,
+            page_size: default_page_size(),
+            timeout: default_timeout(),
+            attribute_naming: Naming::default(),
+            key_attribute: None,
+            streams: None,
+        }
+    }
+
     /// Reads settings from a JSON object.
     ///
     /// # Errors
@@ -217,6 +235,7 @@ mod tests {
             (1000, Duration::from_secs(300), Naming::Ldap)
         );
         assert!(config.streams.is_none() && config.bind_dn.is_none() && config.base.is_none());
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::new("ldap://localhost")));
     }
 
     #[test]

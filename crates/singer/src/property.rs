@@ -88,7 +88,7 @@ impl Property {
             Naming::SnakeCase => snake_case(attribute.as_str()),
         };
         // By its preferred name where it has one: `2.5.4.35;x-old` is a password too.
-        let plain = known.map_or(attribute.attribute_type(), AttributeType::name);
+        let plain = known.map_or_else(|| attribute.attribute_type(), AttributeType::name);
         let secret = SECRETS.iter().any(|name| name.eq_ignore_ascii_case(plain));
         Self {
             name,

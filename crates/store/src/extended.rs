@@ -72,11 +72,20 @@ impl Store {
                 "the assertion is not true of the entry",
             ));
         }
-        if context.schema.attribute_type(base(attribute)).is_none() {
-            return Err(Failure::refused(
-                ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
-                format!("attribute type `{attribute}` is not defined"),
-            ));
+        match context.schema.attribute_type(base(attribute)) {
+            Some(kind) if kind.equality.is_some() => {}
+            Some(_) => {
+                return Err(Failure::refused(
+                    ResultCode::INAPPROPRIATE_MATCHING,
+                    format!("values of `{attribute}` cannot be compared"),
+                ));
+            }
+            None => {
+                return Err(Failure::refused(
+                    ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
+                    format!("attribute type `{attribute}` is not defined"),
+                ));
+            }
         }
         let present = Filter::present(op.attribute.clone());
         if holds(context, &present, &everything, &view) != Truth::True {
@@ -92,7 +101,7 @@ impl Store {
             Truth::Undefined => {
                 return Err(Failure::refused(
                     ResultCode::INVALID_ATTRIBUTE_SYNTAX,
-                    format!("the value does not fit `{attribute}`, or `{attribute}` cannot be compared"),
+                    format!("the value does not fit `{attribute}`"),
                 ));
             }
         };

@@ -6,6 +6,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use flext_ldap_directory::{Error, ErrorKind};
@@ -13,6 +14,9 @@ use flext_ldap_proto::result::ResultCode;
 use tokio::sync::oneshot;
 
 use crate::tables::Failure;
+
+/// The longest wait for a turn and the work together.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -62,7 +66,11 @@ impl Hashers {
             }
             Err(TrySendError::Disconnected(_)) => return Err(closed().into()),
         }
-        answered.await.map_err(|_| Error::new(ErrorKind::Bug, "a password was not checked").into())
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Bug, "a password was not checked").into()),
+            Err(_) => Err(Failure::refused(ResultCode::BUSY, "passwords take too long to check at present")),
+        }
     }
 
     pub(crate) fn close(&self) {

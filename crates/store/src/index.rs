@@ -49,7 +49,7 @@ const INDEXED: [(&str, bool); 26] = [
     ("userPrincipalName", true),
 ];
 
-/// Counts up when the same value comes to be indexed under another key.
+/// Counts up when the same value comes to be normalised to another key, or another set of attributes is indexed.
 const VERSION: u32 = 1;
 
 /// Values longer than this are indexed by their hash.
@@ -102,16 +102,15 @@ impl Indexes {
         Self { indexed, families, object_class }
     }
 
-    /// A text that differs where the index of the same entries would.
+    /// A hash that differs where the same entries would have other keys, in the indexes or as names.
     pub(crate) fn definition(&self, schema: &Schema) -> Vec<u8> {
-        let sorted: BTreeSet<_> = self.indexed.iter().collect();
-        let mut hash = Sha256::new();
-        hash.update(VERSION.to_be_bytes());
-        for (oid, presence) in sorted {
-            let rule = schema.attribute_type(oid).and_then(|one| one.equality).map_or("", |rule| rule.name());
-            hash.update(format!("{oid} {presence} {rule}\n"));
-        }
-        hash.finalize().to_vec()
+        let indexed: BTreeSet<_> = self.indexed.iter().collect();
+        let types: BTreeSet<_> = schema
+            .attribute_types()
+            .map(|one| (&one.oid, &one.names, one.equality.map(|rule| rule.name()), one.syntax.oid()))
+            .collect();
+        let classes: BTreeSet<_> = schema.object_classes().map(|one| (&one.oid, &one.names)).collect();
+        Sha256::digest(format!("{VERSION} {indexed:?} {types:?} {classes:?}")).to_vec()
     }
 
     /// The keys under which an entry with these attributes is found.

@@ -41,6 +41,11 @@ impl Draft {
         )
     }
 
+    /// The attributes, by the spelling each had first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[Bytes])> {
+        self.0.iter().map(|one| (one.description.as_str(), one.values.as_slice()))
+    }
+
     pub(crate) fn build(&self) -> Attributes {
         let mut attributes = Attributes::builder();
         for attribute in &self.0 {
@@ -57,6 +62,9 @@ impl Draft {
 
     /// Makes these the values, whatever was there.
     pub(crate) fn set(&mut self, context: &Context, description: &str, values: Vec<Bytes>) {
+        if values.is_empty() && self.0.is_empty() {
+            return;
+        }
         let canonical = context.canonical(description);
         if values.is_empty() {
             self.0.retain(|one| one.canonical != canonical);

@@ -1,7 +1,7 @@
 //! Who may do what, as most sites want it.
 
 use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Target};
-use flext_ldap_proto::dn::Dn;
+use flext_ldap_proto::{dn::Dn, schema::Schema};
 
 /// The policy of a store that is not given another.
 ///
@@ -36,8 +36,8 @@ impl StandardPolicy {
         self
     }
 
-    /// Makes this entry an administrator, besides the store's own. Spelt as the user binds: names are compared by
-    /// spelling without regard to ASCII case here.
+    /// Makes this entry an administrator, besides the store's own. Names are compared as the standard schema says; one
+    /// it cannot compare gives nobody any right.
     #[must_use]
     pub fn administrator(mut self, dn: Dn) -> Self {
         self.administrators.push(dn);
@@ -49,7 +49,9 @@ impl StandardPolicy {
             Actor::Service => true,
             Actor::Anonymous => false,
             Actor::User(identity) => identity.dn().is_some_and(|dn| {
-                self.administrators.iter().any(|one| one.as_str().eq_ignore_ascii_case(dn.as_str()))
+                let key = |dn: &Dn| Schema::standard().dn_key(dn).ok();
+                key(dn)
+                    .is_some_and(|own| self.administrators.iter().any(|one| key(one).as_ref() == Some(&own)))
             }),
         }
     }

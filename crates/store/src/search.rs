@@ -79,7 +79,7 @@ pub(crate) struct Searching {
 enum Stage {
     /// Nothing was looked at yet.
     Start,
-    /// A subtree is being walked; `budget` entries more, then it is large.
+    /// A subtree is being walked, as long as it is small.
     Gather {
         base: Id,
         stack: Vec<(Id, Option<Vec<u8>>)>,
@@ -105,7 +105,10 @@ enum Source {
 /// What has still to be checked of a candidate's place.
 #[derive(Clone, Copy)]
 enum Within {
+    /// Nothing: it is in scope.
     Exactly,
+    /// Anything but this entry.
+    Other(Id),
     ChildOf(Id),
     Below(Id),
     /// Without the base itself.
@@ -224,26 +227,40 @@ impl Searching {
         if let Some(candidates) = &mut candidates {
             *candidates |= &self.referrals;
         }
-        self.stage = match (self.search.scope, candidates, token) {
-            (Scope::One, _, Some(Token::Child(name))) => {
-                Stage::Look { source: Source::Children(base, Some(name)), scope: Within::Exactly }
+        // A page goes on in the order the one before it had.
+        let from = after(token.as_ref());
+        let by_id = |candidates: Option<RoaringBitmap>| {
+            candidates.map_or(Source::All(from), |ids| Source::Ids(ids, from))
+        };
+        if self.search.scope == Scope::One {
+            let children = if base == ROOT { 0 } else { tables.existing_node(base)?.children };
+            self.stage = match (candidates, token) {
+                (_, Some(Token::Child(name))) => {
+                    Stage::Look { source: Source::Children(base, Some(name)), scope: Within::Exactly }
+                }
+                (candidates, Some(Token::Id(_))) => {
+                    Stage::Look { source: by_id(candidates), scope: Within::ChildOf(base) }
+                }
+                (Some(ids), None) if ids.len() <= u64::from(children) => {
+                    Stage::Look { source: by_id(Some(ids)), scope: Within::ChildOf(base) }
+                }
+                (_, None) => Stage::Look { source: Source::Children(base, None), scope: Within::Exactly },
+            };
+            return Ok(());
+        }
+        // The only naming context holds everything, so nothing is out of scope.
+        let whole =
+            base == ROOT || (context.suffixes.len() == 1 && tables.existing_node(base)?.parent == ROOT);
+        self.stage = match candidates {
+            candidates if whole => {
+                let children = self.search.scope == Scope::Children;
+                let scope = if children { Within::Other(base) } else { Within::Exactly };
+                Stage::Look { source: by_id(candidates), scope }
             }
-            (Scope::One, Some(ids), token) => {
-                Stage::Look { source: Source::Ids(ids, after(token.as_ref())), scope: Within::ChildOf(base) }
+            Some(ids) if ids.len() <= CLIMBED => {
+                Stage::Look { source: by_id(Some(ids)), scope: self.below(base) }
             }
-            (Scope::One, None, Some(token)) => {
-                Stage::Look { source: Source::All(after(Some(&token))), scope: Within::ChildOf(base) }
-            }
-            (Scope::One, None, None) => {
-                Stage::Look { source: Source::Children(base, None), scope: Within::Exactly }
-            }
-            (_, Some(ids), token) if ids.len() <= CLIMBED || base == ROOT => {
-                Stage::Look { source: Source::Ids(ids, after(token.as_ref())), scope: self.below(base) }
-            }
-            (_, None, token) if base == ROOT => {
-                Stage::Look { source: Source::All(after(token.as_ref())), scope: self.below(base) }
-            }
-            (_, candidates, token) => {
+            candidates => {
                 self.last = token;
                 Stage::Gather { base, stack: vec![(base, None)], ids: RoaringBitmap::new(), candidates }
             }
@@ -253,7 +270,6 @@ impl Searching {
 
     fn below(&self, base: Id) -> Within {
         match self.search.scope {
-            _ if base == ROOT => Within::Exactly,
             Scope::Children => Within::StrictlyBelow(base),
             _ => Within::Below(base),
         }
@@ -538,6 +554,7 @@ impl Within {
         let Some(node) = tables.node(id)? else { return Ok(None) };
         let admitted = match self {
             Self::Exactly => true,
+            Self::Other(base) => id != base,
             Self::ChildOf(base) => node.parent == base,
             Self::Below(base) => id == base || tables.is_within(node.parent, base, known)?,
             Self::StrictlyBelow(base) => tables.is_within(node.parent, base, known)?,

@@ -153,7 +153,8 @@ pub(crate) fn referral_urls<T: Rows>(
     let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
     let below = asked.depth().saturating_sub(named.key.rdns().len());
     let mut urls = Vec::new();
-    for value in stored.user().get("ref").map(|one| one.values().collect::<Vec<_>>()).unwrap_or_default() {
+    let references = stored.operational().get("ref").or_else(|| stored.user().get("ref"));
+    for value in references.map(|one| one.values().collect::<Vec<_>>()).unwrap_or_default() {
         let Ok(text) = std::str::from_utf8(value) else { continue };
         // A label after the URL (RFC 3296 §2.2) is for people.
         let text = text.split(' ').next().unwrap_or_default();

@@ -22,7 +22,7 @@ use crate::{
     hashing::Hashers,
     index::{Indexes, Pending},
     options::{Location, StoreOptions},
-    row::ROOT,
+    row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
@@ -272,7 +272,7 @@ fn prepare(
             }
             context.administrator = Some(Administrator { dn, key, salt, digest });
         }
-        rebuild_indexes(&context, &mut tables)?;
+        rebuild_keys(&context, &mut tables)?;
         (context, state)
     };
     transaction.commit().map_err(storage_error)?;
@@ -334,8 +334,8 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
     Ok(key)
 }
 
-/// Makes the indexes anew where they were made by other rules than today's.
-fn rebuild_indexes(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
+/// Makes the keys of names and indexes anew where they were made by other rules than today's.
+fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
     use redb::ReadableTable;
     const AT_ONCE: usize = 1_000;
     let wanted = context.indexes.definition(&context.schema);
@@ -363,6 +363,7 @@ fn rebuild_indexes(context: &Context, tables: &mut Writable<'_>) -> Result<(), F
         from = last.saturating_add(1);
         let mut pending = Pending::default();
         for id in ids {
+            rename_key(context, tables, id)?;
             let Some(stored) = tables.stored(id)? else { continue };
             for key in context.indexes.keys(&context.schema, [stored.user(), stored.operational()]) {
                 pending.set(tables, &key, id, true)?;
@@ -371,6 +372,38 @@ fn rebuild_indexes(context: &Context, tables: &mut Writable<'_>) -> Result<(), F
         pending.flush(tables)?;
     }
     tables.put(Name::Meta, INDEX_ROW, Some(&wanted))
+}
+
+/// Makes the key of one name anew.
+fn rename_key(context: &Context, tables: &mut Writable<'_>, id: Id) -> Result<(), Failure> {
+    let mut node = tables.existing_node(id)?;
+    let unnamed = || {
+        Failure::Failed(Error::new(
+            ErrorKind::Misuse,
+            format!(
+                "the schema given cannot compare the stored name `{}`; open the store with its own",
+                node.name
+            ),
+        ))
+    };
+    let name: Dn = node.name.parse().map_err(|_| unnamed())?;
+    let key = context.schema.dn_key(&name).map_err(|_| unnamed())?.rdns().to_vec();
+    if key == node.key {
+        return Ok(());
+    }
+    if tables.child(node.parent, &key)?.is_some() {
+        return Err(Failure::Failed(Error::new(
+            ErrorKind::Misuse,
+            format!(
+                "by the schema given, two entries have the name `{}`; open the store with its own",
+                node.name
+            ),
+        )));
+    }
+    tables.put(Name::Tree, &tree_key(node.parent, &node.key), None)?;
+    tables.put(Name::Tree, &tree_key(node.parent, &key), Some(&id.to_be_bytes()))?;
+    node.key = key;
+    tables.put(Name::Node, &id.to_be_bytes(), Some(&node.encode()))
 }
 
 /// Makes the folder and takes it for this process.

@@ -22,7 +22,7 @@ use flext_ldap_proto::{
 
 use crate::{
     clock::Stamp,
-    context::{Access, Context},
+    context::{Access, Context, base},
     index::Pending,
     modify::Draft,
     project::{Projection, View, computed},
@@ -155,9 +155,14 @@ impl Work<'_> {
         }
     }
 
-    /// Checks an entry as it would be. `secrets` count as values of `userPassword`.
-    fn check(&self, dn: &Dn, draft: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
-        let mut full = draft.clone();
+    /// Checks an entry as it would be. `secrets` count as values of `userPassword`; what a class asks for may be
+    /// operational, as `ref` is.
+    fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
+        self.check_operational(operational)?;
+        let mut full = user.clone();
+        for (name, values) in operational.iter() {
+            full.set(self.context, name, values.to_vec());
+        }
         if !secrets.is_empty() {
             let secrets = secrets.iter().map(|secret| bytes::Bytes::copy_from_slice(secret)).collect();
             full.set(self.context, "userPassword", secrets);
@@ -167,6 +172,28 @@ impl Work<'_> {
         let Some(first) = violations.first() else { return Ok(()) };
         let texts: Vec<String> = violations.iter().take(5).map(Violation::to_string).collect();
         Err(Failure::refused(first.result_code(), texts.join("; ")))
+    }
+
+    /// Operational attributes that were given: the classes say nothing of them.
+    fn check_operational(&self, draft: &Draft) -> Result<(), Failure> {
+        for (name, values) in draft.iter() {
+            let Some(kind) = self.context.schema.attribute_type(base(name)) else { continue };
+            if kind.single_value && values.len() > 1 {
+                return Err(Failure::refused(
+                    ResultCode::CONSTRAINT_VIOLATION,
+                    format!("attribute `{name}` takes one value only"),
+                ));
+            }
+            for value in values {
+                kind.syntax.check(value).map_err(|error| {
+                    Failure::refused(
+                        ResultCode::INVALID_ATTRIBUTE_SYNTAX,
+                        format!("attribute `{name}`: {error}"),
+                    )
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn may_write(&self, access: &Access<'_>, named: &Named, attribute: &str) -> Result<(), Failure> {

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use flext_ldap_directory::proto::{ber::Writer, message::MessageId};
 
+/// Octets gathered for one write. A request that is larger goes out alone.
+const ENOUGH: usize = 256 << 10;
 /// Memory kept for the next requests; what grew larger is given back.
 const KEPT: usize = 1 << 20;
 
@@ -19,9 +21,9 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Octets in the buffer, those written included.
-    pub(super) fn len(&self) -> usize {
-        self.writer.len()
+    /// Whether more should wait until this is written: when it is long, or holds a secret that must not be copied about.
+    pub(super) fn is_full(&self) -> bool {
+        self.holds_secret || self.writer.len() >= ENOUGH
     }
 
     /// What is still to be written.
@@ -157,13 +159,25 @@ mod tests {
         outbox.retract_all();
         assert_eq!(outbox.waiting(), b"c");
         outbox.advance(1);
-        assert_eq!((outbox.waiting(), outbox.len()), (&b""[..], 0));
+        assert_eq!((outbox.waiting(), outbox.writer.len()), (&b""[..], 0));
+    }
+
+    #[test]
+    fn nothing_is_added_to_a_secret_until_it_is_written() {
+        let mut outbox = Outbox::default();
+        outbox.push(MessageId(1), true, |writer| writer.raw(b"korrekt Pferd"));
+        assert!(outbox.is_full());
+        outbox.advance(12);
+        assert!(outbox.is_full());
+        outbox.advance(1);
+        assert!(!outbox.is_full());
+        assert_eq!((outbox.waiting(), outbox.writer.len()), (&b""[..], 0));
     }
 
     #[test]
     fn taking_back_the_last_leaves_nothing_to_write() {
         let mut outbox = outbox(&[(1, b"aaa"), (2, b"bbb")]);
         outbox.retract_all();
-        assert_eq!((outbox.waiting(), outbox.len()), (&b""[..], 0));
+        assert_eq!((outbox.waiting(), outbox.writer.len()), (&b""[..], 0));
     }
 }

@@ -4,6 +4,8 @@
 //! out what that read brought, and looks at the clock; it ends when a round changed nothing. Callers are woken after
 //! all locks are given back. Nothing here waits for a caller.
 
+mod receive;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     future::{Future, poll_fn},
@@ -14,35 +16,23 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use flext_ldap_directory::{
     Applied, Error, ErrorKind, OpKind, Outcome,
     proto::{
         batch::BatchBuilder,
-        ber::Tag,
         control::Controls,
-        extended::NOTICE_OF_DISCONNECTION,
-        message::{Envelope, Limits, MessageId, Request as Message, Response},
+        message::{Limits, MessageId, Request as Message},
     },
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::{Instant, Sleep},
 };
 
-use super::{
-    Bounds, Shared,
-    inbox::Inbox,
-    operation::Kind,
-    outbox::Outbox,
-    slot::{Slot, State},
-    table::{Found, Table},
-};
+use super::{Bounds, Shared, inbox::Inbox, operation::Kind, outbox::Outbox, slot::Slot, table::Table};
 use crate::{ending::Ending, transport::Transport};
 
-/// Octets of requests gathered for one write. A request that is larger goes out alone.
-const OUTBOX: usize = 256 << 10;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -104,6 +94,8 @@ struct InFlight {
     /// Nobody reads the answer any more.
     is_gone: bool,
     items: Option<BatchBuilder>,
+    /// Octets of items so far.
+    brought: usize,
     /// Given back when the operation is over.
     _permit: OwnedSemaphorePermit,
 }
@@ -182,6 +174,9 @@ impl Task {
                 None => return Err(Ending::by_owner(&self.shared.server)),
             }
         }
+        if self.table.len() != 1 {
+            self.transport.gather(false);
+        }
         self.write(cx)?;
         if self.full == 0
             && let Poll::Ready(read) = self.poll_read(cx)
@@ -209,7 +204,7 @@ impl Task {
         let mut state = slot.lock();
         // A write goes on when its caller goes.
         let is_gone = state.gone;
-        if is_gone && !kind.is_write() || is_gone && kind == Kind::Bind {
+        if is_gone && (kind == Kind::Bind || !kind.is_write()) {
             return;
         }
         let timer = state.deadline;
@@ -221,6 +216,7 @@ impl Task {
             is_full: false,
             is_gone,
             items: None,
+            brought: 0,
             _permit: permit,
         };
         match self.table.insert(in_flight) {
@@ -327,7 +323,7 @@ impl Task {
         if let Some(items) = operation.items.take()
             && !state.gone
         {
-            put(&mut state, items, &self.shared);
+            receive::put(&mut state, items, &self.shared);
         }
         state.tell_when_below = None;
         state.finish(end);
@@ -374,7 +370,7 @@ impl Task {
     }
 
     fn fill_outbox(&mut self) {
-        while self.outbox.len() < OUTBOX && self.binding.is_none() {
+        while !self.outbox.is_full() && self.binding.is_none() {
             let is_bind = match self.unsent.front() {
                 None => return,
                 Some(Unsent { kind: Kind::Bind, .. }) if self.on_wire > 0 => return,
@@ -390,116 +386,6 @@ impl Task {
                 self.binding = Some(id);
             }
             self.outbox.push(id, holds_secret, |writer| message.encode(id, &controls, writer));
-        }
-    }
-
-    /// Reads once, and hands out what it brought.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        let octets = {
-            // This future keeps nothing of its own, so it can be dropped and made anew.
-            let read = std::pin::pin!(self.transport.read_buf(self.inbox.room()));
-            match std::task::ready!(read.poll(cx)) {
-                Ok(octets) => octets,
-                Err(error) => return Poll::Ready(Err(Ending::lost(&self.shared.server, error))),
-            }
-        };
-        if octets == 0 {
-            return Poll::Ready(Err(Ending::by_server(&self.shared.server)));
-        }
-        self.inbox.learn(octets);
-        let cut = self.inbox.cut();
-        let received = match self.inbox.take() {
-            Some((octets, ends)) => self.receive(&octets, &ends),
-            None => Ok(()),
-        };
-        let cut = cut.map_err(|error| Ending::malformed(&self.shared.server, error));
-        Poll::Ready(received.and(cut))
-    }
-
-    fn receive(&mut self, octets: &Bytes, ends: &[usize]) -> Result<(), Ending> {
-        let mut start = 0;
-        let received = ends.iter().try_for_each(|end| {
-            let message = std::mem::replace(&mut start, *end)..*end;
-            self.message(octets, message.start, message.end)
-        });
-        self.deliver();
-        received
-    }
-
-    fn message(&mut self, octets: &Bytes, start: usize, end: usize) -> Result<(), Ending> {
-        let server = &self.shared.server;
-        let malformed = |error| Ending::malformed(server, error);
-        let envelope = Envelope::decode(octets.slice(start..end), &self.limits).map_err(malformed)?;
-        if envelope.id == MessageId::UNSOLICITED {
-            return self.notice(&envelope);
-        }
-        let operation = match self.table.find(envelope.id) {
-            Found::InFlight(operation) if !operation.is_unsent => operation,
-            Found::Over => {
-                self.shared.late.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            }
-            Found::InFlight(_) | Found::Never => {
-                return Err(Ending::protocol(server, "an answer to a request that was never made"));
-            }
-        };
-        if is_item(operation.kind, envelope.tag) {
-            if operation.is_gone {
-                return Ok(());
-            }
-            if operation.items.is_none() {
-                self.touched.push(envelope.id);
-            }
-            let shifted = |range: std::ops::Range<usize>| range.start + start..range.end + start;
-            return operation
-                .items
-                .get_or_insert_with(|| BatchBuilder::over(octets.clone()))
-                .add(shifted(envelope.op_range()), shifted(envelope.controls_range()), &self.limits)
-                .map_err(malformed);
-        }
-        let response = envelope.response(&self.limits).map_err(malformed)?;
-        let Some(mut outcome) = outcome_of(operation.kind, response) else {
-            let what = format_args!(
-                "a wrong kind of answer to a {} (tag 0x{:02x})",
-                operation.kind.name(),
-                envelope.tag.0
-            );
-            return Err(Ending::protocol(server, what));
-        };
-        outcome.controls = envelope.controls(&self.limits).map_err(malformed)?;
-        self.finish(envelope.id, Ok(outcome));
-        Ok(())
-    }
-
-    /// A message nobody asked for (RFC 4511 §4.4). Notices other than that of disconnection are to be ignored.
-    fn notice(&self, envelope: &Envelope) -> Result<(), Ending> {
-        let server = &self.shared.server;
-        match envelope.response(&self.limits).map_err(|error| Ending::malformed(server, error))? {
-            Response::Extended(notice) if notice.oid == Some(NOTICE_OF_DISCONNECTION) => {
-                Err(Ending::notice(server, &notice))
-            }
-            Response::Extended(_) => Ok(()),
-            _ => Err(Ending::protocol(server, "an answer with message id 0")),
-        }
-    }
-
-    /// Hands out the items of one read.
-    fn deliver(&mut self) {
-        for id in self.touched.drain(..) {
-            let Some(operation) = self.table.get_mut(id) else { continue };
-            let Some(items) = operation.items.take() else { continue };
-            let mut state = operation.slot.lock();
-            if state.gone {
-                continue;
-            }
-            let unread = put(&mut state, items, &self.shared);
-            if unread >= self.unread && !operation.is_full {
-                operation.is_full = true;
-                state.tell_when_below = Some(self.unread / 2);
-                self.full += 1;
-                self.shared.held_back.store(true, Ordering::Relaxed);
-            }
-            self.wakers.extend(state.waker());
         }
     }
 
@@ -621,47 +507,4 @@ impl Shared {
     pub(super) fn timeout(&self, kind: Kind, why: &str) -> Error {
         Error::new(ErrorKind::Timeout, format!("the {} on {} timed out: {why}", kind.name(), self.server))
     }
-}
-
-/// Leaves items for their caller. Returns the octets that are unread now.
-fn put(state: &mut State, items: BatchBuilder, shared: &Shared) -> usize {
-    let batch = items.build();
-    shared.unread.fetch_add(batch.size(), Ordering::Relaxed);
-    state.put(batch)
-}
-
-/// Whether a message with this tag comes before the end of such an operation.
-fn is_item(kind: Kind, tag: Tag) -> bool {
-    const ENTRY: Tag = Tag::application_constructed(4);
-    const REFERENCE: Tag = Tag::application_constructed(19);
-    const INTERMEDIATE: Tag = Tag::application_constructed(25);
-    match kind {
-        Kind::Op(OpKind::Search) => tag == ENTRY || tag == REFERENCE || tag == INTERMEDIATE,
-        Kind::Op(_) => tag == INTERMEDIATE,
-        Kind::Bind => false,
-    }
-}
-
-/// The end of such an operation, if the answer is one.
-fn outcome_of(kind: Kind, response: Response) -> Option<Outcome> {
-    let result = match (kind, response) {
-        (Kind::Op(OpKind::Search), Response::SearchDone(result))
-        | (Kind::Op(OpKind::Compare), Response::Compare(result))
-        | (Kind::Op(OpKind::Add), Response::Add(result))
-        | (Kind::Op(OpKind::Modify), Response::Modify(result))
-        | (Kind::Op(OpKind::Delete), Response::Delete(result))
-        | (Kind::Op(OpKind::Rename), Response::Rename(result)) => result,
-        (Kind::Op(OpKind::Extended), Response::Extended(response)) => {
-            let mut outcome = Outcome::new(response.result);
-            (outcome.oid, outcome.value) = (response.oid, response.value);
-            return Some(outcome);
-        }
-        (Kind::Bind, Response::Bind(response)) => {
-            let mut outcome = Outcome::new(response.result);
-            outcome.value = response.server_credentials;
-            return Some(outcome);
-        }
-        _ => return None,
-    };
-    Some(Outcome::new(result))
 }

@@ -168,6 +168,8 @@ async fn a_bind_that_is_not_sent_in_time_changes_nothing() {
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::No));
     assert!(error.to_string().ends_with("operations before it have not ended"), "{error}");
     assert_eq!(connection.actor(), Some(Actor::Anonymous));
+    // From here on the sockets take the time they take.
+    tokio::time::resume();
     let (id, _) = peer.request().await;
     peer.answer(id, Response::Delete(LdapResult::success())).await;
     before.outcome().await.unwrap();
@@ -188,6 +190,8 @@ async fn a_bind_that_is_given_up_half_way_ends_the_connection() {
     assert_eq!(connection.actor(), None);
 
     // Dropped.
+    // From here on the sockets take the time they take.
+    tokio::time::resume();
     let (mut connection, mut peer) = pair().await;
     tokio::select! {
         _ = connection.bind(BindStep::simple("cn=maja", "a password".into()), soon()) => panic!("nobody answered"),

@@ -87,6 +87,20 @@ async fn a_notice_of_disconnection_is_heard_and_named() {
     assert!(connection.closed().await.to_string().contains("Notice of Disconnection"));
 }
 
+/// Active Directory writes the name of the notice beside the operation instead of into it.
+#[tokio::test]
+async fn a_notice_with_its_name_in_the_wrong_place_is_heard() {
+    let (connection, mut peer) = pair().await;
+    let mut octets = vec![0x30, 0x26, 0x02, 0x01, 0x00];
+    octets.extend_from_slice(&[0x78, 0x07, 0x0a, 0x01, 0x34, 0x04, 0x00, 0x04, 0x00]);
+    octets.extend_from_slice(&[0x8a, 0x16]);
+    octets.extend_from_slice(b"1.3.6.1.4.1.1466.20036");
+    octets[1] = (octets.len() - 2) as u8;
+    peer.raw(&octets).await;
+    let ending = connection.closed().await.to_string();
+    assert!(ending.contains("Notice of Disconnection, unavailable (52)"), "{ending}");
+}
+
 #[tokio::test]
 async fn a_notice_is_heard_although_a_write_fails_first() {
     let (connection, mut peer) = pair().await;

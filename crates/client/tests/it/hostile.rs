@@ -12,7 +12,12 @@ use flext_ldap_directory::{
     },
 };
 
+use proptest::{prelude::*, test_runner::TestRunner};
+
 use crate::support::*;
+
+/// What the server answers to a search with this id.
+type Answer = Box<dyn Fn(MessageId) -> Vec<u8>>;
 
 /// The error a search ends with when the server answers with these octets, made from its id.
 async fn answered_with(octets: impl FnOnce(MessageId) -> Vec<u8>) -> String {
@@ -36,7 +41,7 @@ async fn answered_with(octets: impl FnOnce(MessageId) -> Vec<u8>) -> String {
 #[tokio::test]
 async fn invariant_1_broken_rules_end_the_connection_with_an_error_that_names_them() {
     let never = MessageId((7 << 12) + 9);
-    let table: Vec<(&str, Box<dyn Fn(MessageId) -> Vec<u8>>, &str)> = vec![
+    let table: Vec<(&str, Answer, &str)> = vec![
         ("no message inside", Box::new(|_| vec![0x30, 0x02, 0x05, 0x00]), "malformed"),
         ("garbage", Box::new(|_| b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()), "malformed"),
         (
@@ -116,6 +121,45 @@ fn deep(id: MessageId, levels: usize) -> Vec<u8> {
 fn header(tag: u8, length: usize) -> Vec<u8> {
     let [.., b2, b1, b0] = length.to_be_bytes();
     vec![tag, 0x83, b2, b1, b0]
+}
+
+/// Whatever a server sends, the client neither panics nor waits for ever, and every caller hears of the end.
+#[test]
+fn invariant_1_mangled_answers_end_in_an_answer_or_an_error() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mangling = proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6);
+    let config = ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&(mangling, any::<proptest::sample::Index>()), |(mangling, cut)| {
+            runtime.block_on(async {
+                let (connection, mut peer) = pair().await;
+                let reply = connection.call(search("cn=a").into_any());
+                let neighbour = connection.call(delete("cn=b").into_any());
+                let (id, _) = peer.request().await;
+                let (other, _) = peer.request().await;
+                let mut octets = [
+                    &entry(id, "cn=1,ou=people", 9)[..],
+                    &encoded(other, &Response::Delete(LdapResult::success())),
+                    &encoded(id, &done()),
+                ]
+                .concat();
+                for (at, octet) in &mangling {
+                    let at = at.index(octets.len());
+                    octets[at] = *octet;
+                }
+                octets.truncate(cut.index(octets.len() + 1));
+                peer.raw(&octets).await;
+                drop(peer);
+                for outcome in [reply.outcome().await, neighbour.outcome().await] {
+                    if let Err(error) = outcome {
+                        assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::Protocol), "{error:?}");
+                    }
+                }
+                connection.closed().await;
+                Ok(())
+            })
+        })
+        .unwrap();
 }
 
 #[tokio::test]

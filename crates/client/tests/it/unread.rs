@@ -47,6 +47,8 @@ async fn invariant_8_what_nobody_reads_stays_within_its_bound_and_is_named_to_ne
 
     // An hour later it can still be read: nobody waited for the server meanwhile.
     tokio::time::sleep(Duration::from_secs(3600)).await;
+    // From here on the sockets take the time they take.
+    tokio::time::resume();
     let mut octets = 0;
     while octets < sent / 2 {
         let Event::Batch(batch) = unread.next().await.unwrap() else { panic!("the end") };
@@ -78,7 +80,44 @@ async fn dropping_an_unread_search_frees_its_neighbours() {
     assert!(matches!(peer.request().await, (_, Message::Abandon(gone)) if gone == id));
 }
 
-#[tokio::test]
+/// While a bulk result streams in large pieces, lookups come and go: reads turn eager for them and gather again after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lookups_are_answered_in_the_midst_of_a_bulk_result() {
+    const LOOKUPS: usize = 200;
+    let (connection, mut peer) = pair().await;
+    let connection = std::sync::Arc::new(connection);
+    let mut entries = connection.search(search("ou=people"));
+    let (bulk, _) = peer.request().await;
+    let server = tokio::spawn(async move {
+        let hundred: Vec<u8> = (0..100).flat_map(|_| entry(bulk, "uid=maja,ou=people", 200)).collect();
+        let mut sent = 0;
+        for _ in 0..LOOKUPS {
+            for _ in 0..4 {
+                peer.raw(&hundred).await;
+                sent += 100;
+            }
+            let (id, request) = peer.request().await;
+            assert!(matches!(request, Message::Search(_)));
+            peer.answer(id, done()).await;
+        }
+        peer.answer(bulk, done()).await;
+        (peer, sent)
+    });
+    let reader = tokio::spawn(async move {
+        let mut found = 0;
+        while let Some(batch) = entries.next_batch().await.unwrap() {
+            found += batch.len();
+        }
+        found
+    });
+    for _ in 0..LOOKUPS {
+        connection.search_all(search("cn=a")).await.unwrap();
+    }
+    let (_peer, sent) = server.await.unwrap();
+    assert_eq!(reader.await.unwrap(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_entries_pass_through_little_memory() {
     const N: usize = 1_000_000;
     let (connection, mut peer) = pair_with(|builder| builder.unread(BOUND)).await;

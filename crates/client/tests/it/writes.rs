@@ -58,6 +58,8 @@ async fn a_late_write_is_unknown_and_one_that_never_left_is_taken_back() {
     assert!(error.to_string().ends_with("timed out: the server does not read what is sent to it"), "{error}");
     let error = stuck.outcome().await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::Unknown));
+    // From here on the sockets take the time they take.
+    tokio::time::resume();
     // What was reported as not applied must never arrive; what was begun must arrive whole.
     let server = async {
         let (_, first) = peer.request().await;
@@ -95,6 +97,8 @@ async fn a_write_that_timed_out_is_not_abandoned() {
         error.to_string().contains("the modrdn") || error.to_string().contains("the delete on "),
         "{error}"
     );
+    // From here on the sockets take the time they take.
+    tokio::time::resume();
     peer.answer(id, Response::Delete(LdapResult::success())).await;
     let reply = connection.call(search("cn=b").into_any());
     let (id, request) = peer.request().await;

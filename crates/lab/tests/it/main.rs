@@ -1,6 +1,12 @@
 //! Every test that needs a real server or a foreign client. `./test --quick` leaves this binary out.
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod judges;
 #[cfg(test)]
 mod tap;

@@ -1,7 +1,9 @@
 //! The attributes of one entry on their way from lines to wire form.
 //!
 //! Values are written down as `OCTET STRING`s as they come, so that an attribute whose lines stand together, as they
-//! nearly always do, is one stretch to copy. A name is compared with the one before it first, then searched for.
+//! nearly always do, is one stretch to copy. A name is compared with the one before it first, and then with the one
+//! at the same place of the record before: records of one file tend to look alike. Only where neither helps is it
+//! searched for.
 
 use std::cmp::Ordering;
 
@@ -20,11 +22,16 @@ pub(super) struct AttributeList {
     names: Vec<u8>,
     values: Writer,
     attributes: Vec<Attribute>,
-    /// The attributes as [`order`] has them, so that lines that take turns among many attributes stay cheap.
+    /// The first so many attributes as [`order`] has them, so that lines that take turns among many attributes are cheap.
     sorted: Vec<usize>,
     stretches: Vec<Stretch>,
     /// The attribute that the last stretch belongs to.
     current: usize,
+    /// The names of the record before and its attributes.
+    last_names: Vec<u8>,
+    last_attributes: Vec<Attribute>,
+    /// Whether all names so far are those of the record before, in the same order.
+    follows: bool,
     /// The list as it is put together.
     out: Writer,
 }
@@ -52,6 +59,9 @@ struct Stretch {
 
 impl AttributeList {
     pub(super) fn clear(&mut self) {
+        std::mem::swap(&mut self.names, &mut self.last_names);
+        std::mem::swap(&mut self.attributes, &mut self.last_attributes);
+        self.follows = true;
         self.names.clear();
         self.values.clear();
         self.attributes.clear();
@@ -78,29 +88,30 @@ impl AttributeList {
         }
         let stretch = self.stretches.len();
         self.stretches.push(Stretch { start, end, next: None });
-        let place = self.place(name);
-        if let Ok(known) = place
-            && let Some(attribute) = self.attributes.get_mut(known)
-        {
-            attribute.size = attribute.size.saturating_add(size);
-            if let Some(last) = self.stretches.get_mut(attribute.last) {
-                last.next = Some(stretch);
+        // The names of a record differ from each other, so the one that comes next in the record before is new here.
+        let last = self.last_attributes.get(self.attributes.len()).map(|last| named(&self.last_names, last));
+        if !self.follows || last != Some(name) {
+            if let Some(known) = self.find(name)
+                && let Some(attribute) = self.attributes.get_mut(known)
+            {
+                attribute.size = attribute.size.saturating_add(size);
+                if let Some(last) = self.stretches.get_mut(attribute.last) {
+                    last.next = Some(stretch);
+                }
+                attribute.last = stretch;
+                self.current = known;
+                return Ok(());
             }
-            attribute.last = stretch;
-            self.current = known;
-            return Ok(());
+            let description = str::from_utf8(name).map_err(|_| LdifErrorKind::Utf8)?;
+            check_description(description).map_err(LdifErrorKind::Description)?;
+            self.follows = false;
         }
-        let description = str::from_utf8(name).map_err(|_| LdifErrorKind::Utf8)?;
-        check_description(description).map_err(LdifErrorKind::Description)?;
         if self.attributes.len() >= Limits::DEFAULT.attributes {
             return Err(LdifErrorKind::TooManyAttributes(Limits::DEFAULT.attributes));
         }
         let name_start = self.names.len();
         self.names.extend_from_slice(name);
         self.current = self.attributes.len();
-        if let Err(place) = place {
-            self.sorted.insert(place, self.current);
-        }
         self.attributes.push(Attribute {
             name: (name_start, self.names.len()),
             size,
@@ -110,14 +121,21 @@ impl AttributeList {
         Ok(())
     }
 
-    /// The attribute with this name, or where in `sorted` it belongs.
-    fn place(&self, name: &[u8]) -> Result<usize, usize> {
-        let found = self.sorted.binary_search_by(|known| {
-            self.attributes
-                .get(*known)
-                .map_or(Ordering::Less, |attribute| order(named(&self.names, attribute), name))
-        });
-        found.map(|place| self.sorted.get(place).copied().unwrap_or_default())
+    /// The attribute with this name.
+    fn find(&mut self, name: &[u8]) -> Option<usize> {
+        let Self { names, attributes, sorted, .. } = self;
+        let search = |sorted: &[usize], name: &[u8]| {
+            sorted.binary_search_by(|place| {
+                attributes
+                    .get(*place)
+                    .map_or(Ordering::Less, |attribute| order(named(names, attribute), name))
+            })
+        };
+        while let Some(next) = attributes.get(sorted.len()) {
+            let (Ok(place) | Err(place)) = search(sorted, named(names, next));
+            sorted.insert(place, sorted.len());
+        }
+        sorted.get(search(sorted, name).ok()?).copied()
     }
 
     /// The list in wire form (RFC 4511 §4.5.2), in a buffer of its own.

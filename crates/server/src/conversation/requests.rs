@@ -20,7 +20,7 @@ use flext_ldap_proto::{
 use tokio::{io::AsyncReadExt as _, time::Instant};
 
 use super::{Binding, Conversation, End, Running, Stage, sealed::sealed};
-use crate::{What, answer, what::describe};
+use crate::{What, answer, root_dse, what::describe};
 
 /// Octets asked for when nothing is known about what comes.
 const READ: usize = 4096;
@@ -182,9 +182,10 @@ impl Conversation<'_> {
             Op::Search(_) => limits.search,
             _ => limits.operation,
         };
+        let root_dse = matches!(&op, Op::Search(search) if root_dse::is_read_by(search));
         let deadline = Deadline::after(time);
         let reply = session.call(DirectoryRequest { op, controls, actor: self.actor.clone(), deadline });
-        self.running.push(Running { id, kind, reply, entries: 0, story });
+        self.running.push(Running { id, kind, root_dse, reply, entries: 0, story });
         let _ = self.poll_one(self.running.len().saturating_sub(1), cx);
     }
 

@@ -207,3 +207,52 @@ async fn unbind_and_end_of_stream_end_the_session() {
         })
         .await;
 }
+
+/// Octets without pattern, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+}
+
+#[tokio::test]
+async fn damaged_messages_cost_no_more_than_their_connection() {
+    use tokio::io::AsyncWriteExt as _;
+
+    let lab = Lab::new().await;
+    let mut bystander = lab.peer().await;
+    let mut random = Random(7);
+    let whole = [
+        search_for("dc=example", "(&(cn=a)(|(sn=b*c*d)(!(x:dn:2.4:=d)))(uid>=1))".parse().unwrap()),
+        bind("cn=a", "b"),
+        crate::peer::sasl("STEPS"),
+        crate::peer::compare("cn=a,dc=example"),
+        delete("cn=a"),
+        Request::Abandon(MessageId(3)),
+    ]
+    .map(|request| contents(&encoded(7, &request)));
+    for round in 0..1500 {
+        let mut octets = whole[round % whole.len()].clone();
+        for _ in 0..=random.below(3) {
+            let place = random.below(octets.len());
+            let octet = u8::try_from(random.below(256)).unwrap();
+            match random.below(4) {
+                0 => octets[place] ^= 1 << random.below(8),
+                1 => octets[place] = octet,
+                2 => octets.insert(place, octet),
+                _ => drop(octets.remove(place)),
+            }
+        }
+        let mut peer = lab.peer().await;
+        // Once with the outer length right, once as it comes.
+        let sent = if round % 2 == 0 { message(&octets) } else { octets };
+        peer.send_octets(&sent).await;
+        peer.stream.shutdown().await.unwrap();
+        // Whatever comes is well formed, and it ends.
+        while peer.receive().await.is_some() {}
+    }
+    assert_eq!(bystander.who_am_i(1).await, "");
+}

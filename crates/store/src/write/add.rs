@@ -43,7 +43,7 @@ impl Work<'_> {
             }
         }
         user.complete_classes(context);
-        self.check(&op.dn, &user, &write.secrets)?;
+        self.check(&op.dn, &user, &operational, &write.secrets)?;
         self.complete(&user, &mut operational, write);
 
         let stored = Stored::new(user.build(), operational.build());
@@ -136,9 +136,11 @@ impl Work<'_> {
             }
             draft.set(context, name, values);
         }
-        // What is computed is not stored, even if an export has it.
-        for name in ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN", "numSubordinates"] {
-            operational.set(context, name, Vec::new());
+        if write.keep_operational {
+            // What is computed is not stored, even if another directory's export has it.
+            for name in ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN", "numSubordinates"] {
+                operational.set(context, name, Vec::new());
+            }
         }
         Ok((user, operational))
     }

@@ -34,19 +34,23 @@ impl Work<'_> {
                 change_secrets(&mut secrets, change)?;
                 continue;
             }
-            let kind = context.schema.attribute_type(base(name));
-            if kind.is_some_and(|kind| kind.no_user_modification) {
+            let Some(kind) = context.schema.attribute_type(base(name)) else {
+                return Err(Failure::refused(
+                    ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
+                    format!("attribute type `{name}` is not defined"),
+                ));
+            };
+            if kind.no_user_modification {
                 return Err(no_user_modification(name));
             }
-            let draft =
-                if kind.is_some_and(|kind| kind.is_operational()) { &mut operational } else { &mut user };
+            let draft = if kind.is_operational() { &mut operational } else { &mut user };
             draft.apply(context, change)?;
         }
 
         let dn: Dn = target.view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
         keeps_name(context, &dn, &user)?;
         self.keeps_class(stored, &mut user)?;
-        self.check(&dn, &user, &secrets)?;
+        self.check(&dn, &user, &operational, &secrets)?;
         self.stamped(&mut operational, &write.actor);
 
         let new = Stored::new(user.build(), operational.build());

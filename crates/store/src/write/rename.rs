@@ -134,7 +134,7 @@ impl Work<'_> {
             Failure::refused(ResultCode::NAMING_VIOLATION, "the new name would be longer than names can be")
         })?;
         // What stands below keeps its attributes, so only this entry is checked.
-        self.check(&dn, &user, &self.tables.secrets(target.id)?)?;
+        self.check(&dn, &user, &operational, &self.tables.secrets(target.id)?)?;
         self.stamped(&mut operational, &write.actor);
         Ok(Stored::new(user.build(), operational.build()))
     }

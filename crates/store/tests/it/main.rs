@@ -1,5 +1,12 @@
 //! The store through its public face.
 
-mod support;
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod access;
+mod bulk;
+mod durability;
+mod model;
 mod operations;
+mod passwords;
+mod searching;
+mod support;

@@ -1,0 +1,318 @@
+//! First figures: our client, store and listener beside OpenLDAP's, on the invented company, as ratios in one run.
+//!
+//! `crates/lab/get`, then `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [TABLE..]`
+//!
+//! Tables: `bulk`, `replay`, `lookup`, `pipelined`, `import`; all, unless some are named. Every contender runs in a process of its
+//! own, once to warm up and then `--rounds` times, taking turns with the others of its table. What is printed are
+//! medians; a ratio is the median of the ratios of the rounds. What was seen and what it means is in
+//! docs/performance.md.
+//!
+//! Not here: decoding alone, names and LDIF (`cargo bench -p flext-ldap-proto`), and any verdict: it never fails for
+//! being slow.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it found")]
+
+mod clients;
+mod contest;
+mod servers;
+mod sink;
+mod usage;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use flext_ldap_lab::{Content, Kit, Slapd, SlapdOptions};
+use flext_ldap_testkit::company::{SUFFIX, company};
+use tempfile::TempDir;
+
+use crate::clients::Target;
+use crate::contest::{Contender, contest};
+use crate::servers::Helper;
+
+/// The seed of the company; any would do.
+const SEED: u64 = 7;
+
+fn main() -> Result<()> {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.split_first() {
+        Some((role, rest)) if role == "role" => play(rest),
+        _ => Settings::parse(&arguments)?.run(),
+    }
+}
+
+/// What a process started by this one does.
+fn play(arguments: &[String]) -> Result<()> {
+    let (role, rest) = arguments.split_first().context("a role without a name")?;
+    match role.as_str() {
+        "time" => usage::time(rest),
+        "import" => servers::import(rest),
+        "serve" => servers::serve(rest),
+        "replay" => servers::replay(rest),
+        "sink" => sink::play(&Target::parse(rest)?),
+        "ours" => clients::play(&Target::parse(rest)?),
+        _ => bail!("no role {role}"),
+    }
+}
+
+struct Settings {
+    people: u32,
+    rounds: usize,
+    lookups: usize,
+    tables: Vec<String>,
+}
+
+impl Settings {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut settings = Self { people: 100_000, rounds: 5, lookups: 20_000, tables: Vec::new() };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().with_context(|| format!("{argument} wants a number"));
+            match argument.as_str() {
+                "--people" => settings.people = value()?.parse()?,
+                "--rounds" => settings.rounds = value()?.parse()?,
+                "--lookups" => settings.lookups = value()?.parse()?,
+                "bulk" | "replay" | "lookup" | "pipelined" | "import" => {
+                    settings.tables.push(argument.clone());
+                }
+                _ => bail!("what is `{argument}`? see the head of crates/lab/benches/figures/main.rs"),
+            }
+        }
+        Ok(settings)
+    }
+
+    fn wants(&self, table: &str) -> bool {
+        self.tables.is_empty() || self.tables.iter().any(|wanted| wanted == table)
+    }
+
+    fn run(&self) -> Result<()> {
+        let bench = Bench::prepare(self)?;
+        println!("{} people, {} entries, {} octets of LDIF\n", self.people, bench.entries, bench.octets);
+        if self.wants("import") {
+            bench.import()?;
+        }
+        if ["bulk", "replay", "lookup", "pipelined"].iter().any(|table| self.wants(table)) {
+            bench.servers(self)?;
+        }
+        Ok(())
+    }
+}
+
+/// The company as files.
+struct Bench {
+    folder: TempDir,
+    ldif: PathBuf,
+    /// User names to look for, one a line.
+    names: PathBuf,
+    entries: u64,
+    octets: u64,
+    lookups: u64,
+    rounds: usize,
+}
+
+/// Who the clients are.
+struct Login<'a> {
+    dn: &'a str,
+    password: &'a str,
+}
+
+impl Bench {
+    fn prepare(settings: &Settings) -> Result<Self> {
+        let folder = TempDir::with_prefix("figures-").context("cannot make a folder")?;
+        let (ldif, names) = (folder.path().join("company.ldif"), folder.path().join("names"));
+        let company = company(settings.people, SEED);
+        let mut out = BufWriter::new(File::create(&ldif)?);
+        company.write_ldif(&mut out)?;
+        out.flush()?;
+        // Not one after the other, or caches would look better than they are.
+        let people: Vec<String> = company.people().map(|person| person.uid).collect();
+        let mut out = BufWriter::new(File::create(&names)?);
+        for number in 0..settings.lookups {
+            let place = number * 7_919 % people.len().max(1);
+            writeln!(out, "{}", people.get(place).context("no people")?)?;
+        }
+        out.flush()?;
+        let octets = std::fs::metadata(&ldif)?.len();
+        let (entries, lookups, rounds) =
+            (company.counts().entries, settings.lookups as u64, settings.rounds.max(1));
+        Ok(Self { folder, ldif, names, entries, octets, lookups, rounds })
+    }
+
+    /// Loads the company into an empty directory: ours with every commit on disk, slapd's in its quick mode without.
+    fn import(&self) -> Result<()> {
+        let kit = Kit::load()?;
+        // Its folder has what slapadd needs; the server itself is in the way.
+        let mut slapd = Slapd::start(SlapdOptions::default())?;
+        slapd.stop()?;
+        let (configuration, data) = (slapd.folder().join("slapd.conf"), slapd.folder().join("db"));
+        let ours = self.folder.path().join("imported");
+        let contenders = vec![
+            Contender::new("slapadd -q, whole process", self.entries, || {
+                std::fs::remove_dir_all(&data)?;
+                std::fs::create_dir(&data)?;
+                let mut command = timed(&kit, &kit.slapd)?;
+                command.args(["-T", "add", "-q", "-b", SUFFIX, "-f"]).arg(&configuration);
+                command.arg("-l").arg(&self.ldif);
+                Ok(command)
+            }),
+            Contender::new("`Store::import`", self.entries, || {
+                if ours.exists() {
+                    std::fs::remove_dir_all(&ours)?;
+                }
+                let mut command = role("import")?;
+                command.arg(&ours).arg(&self.ldif);
+                Ok(command)
+            }),
+        ];
+        contest("Import", "entries", contenders, self.rounds)
+    }
+
+    fn servers(&self, settings: &Settings) -> Result<()> {
+        let slapd = Slapd::start(SlapdOptions {
+            content: Content::File(self.ldif.clone()),
+            log_operations: false,
+            ..SlapdOptions::default()
+        })?;
+        let root = slapd.root_dn();
+        let login = Login { dn: &root, password: slapd.root_password() };
+        let slapd_pid = std::fs::read_to_string(slapd.folder().join("slapd.pid"))?.trim().parse()?;
+        let slapd_url = slapd.ldap_url();
+
+        let data = self.folder.path().join("served");
+        if std::env::var_os("NO_OURS").is_none() {
+            contest::run(role("import")?.arg(&data).arg(&self.ldif))?;
+        }
+        let ours = Helper::start(role("serve")?.arg(&data).args([login.dn, login.password]))?;
+        let servers = [("slapd", slapd_url.as_str(), slapd_pid), ("ours", ours.url(), ours.pid())];
+        let servers = if std::env::var_os("NO_OURS").is_none() { &servers[..] } else { &servers[..1] };
+
+        if settings.wants("bulk") {
+            let mut contenders = Vec::new();
+            for &(name, url, pid) in servers {
+                contenders.extend(self.bulk(name, url, pid, &login)?);
+            }
+            contest("Bulk: one search for everything", "entries", contenders, self.rounds)?;
+        }
+        if settings.wants("replay") {
+            let capture = self.folder.path().join("capture");
+            sink::capture(&Target::new("bulk", &slapd_url, &login, &self.names), &capture)?;
+            let replay = Helper::start(role("replay")?.arg(&capture))?;
+            let contenders = self.bulk("replay", replay.url(), replay.pid(), &login)?;
+            contest("Bulk from memory: the client alone", "entries", contenders, self.rounds)?;
+        }
+        if settings.wants("lookup") {
+            let mut contenders = Vec::new();
+            for &(name, url, pid) in servers {
+                contenders.extend(self.lookups(name, url, pid, &login)?);
+            }
+            contest("Lookups, one at a time", "lookups", contenders, self.rounds)?;
+        }
+        if settings.wants("pipelined") {
+            let mut contenders = Vec::new();
+            for &(name, url, pid) in servers {
+                contenders.extend(self.pipelined(name, url, pid, &login));
+            }
+            contest("Lookups, 64 in flight", "lookups", contenders, self.rounds)?;
+        }
+        Ok(())
+    }
+
+    fn bulk<'a>(
+        &'a self,
+        server: &'a str,
+        url: &'a str,
+        pid: u32,
+        login: &'a Login<'_>,
+    ) -> Result<Vec<Contender<'a>>> {
+        let kit = Kit::load()?;
+        let ours = self.clients(server, url, pid, login, "bulk", &["sink", "current", "multi"]);
+        let search =
+            Contender::new(format!("{server}: ldapsearch -LLL, whole process"), self.entries, move || {
+                ldapsearch(&kit, url, login, &["(objectClass=*)"])
+            });
+        Ok(ours.into_iter().chain([search.beside(pid)]).collect())
+    }
+
+    fn lookups<'a>(
+        &'a self,
+        server: &'a str,
+        url: &'a str,
+        pid: u32,
+        login: &'a Login<'_>,
+    ) -> Result<Vec<Contender<'a>>> {
+        let kit = Kit::load()?;
+        let kinds = ["sink", "current", "current-spawned", "multi", "multi-spawned"];
+        let ours = self.clients(server, url, pid, login, "lookup", &kinds);
+        let search =
+            Contender::new(format!("{server}: ldapsearch -f, whole process"), self.lookups, move || {
+                let mut command = ldapsearch(&kit, url, login, &["-f"])?;
+                command.arg(&self.names).arg("(uid=%s)");
+                Ok(command)
+            });
+        Ok(ours.into_iter().chain([search.beside(pid)]).collect())
+    }
+
+    fn pipelined<'a>(
+        &'a self,
+        server: &'a str,
+        url: &'a str,
+        pid: u32,
+        login: &'a Login<'_>,
+    ) -> Vec<Contender<'a>> {
+        self.clients(server, url, pid, login, "pipelined", &["sink", "current", "multi"])
+    }
+
+    /// The plain reader and our client on its runtimes.
+    fn clients<'a>(
+        &'a self,
+        server: &'a str,
+        url: &'a str,
+        pid: u32,
+        login: &'a Login<'_>,
+        work: &'static str,
+        kinds: &[&'static str],
+    ) -> Vec<Contender<'a>> {
+        let items = if work == "bulk" { self.entries } else { self.lookups };
+        let contender = |kind: &'static str| {
+            let name = match kind {
+                "sink" => "plain blocking socket, decodes nothing",
+                "current" => "our client, current-thread runtime",
+                "current-spawned" => "our client, current-thread runtime, in a task",
+                "multi" => "our client, multi-thread runtime",
+                _ => "our client, multi-thread runtime, in a task",
+            };
+            Contender::new(format!("{server}: {name}"), items, move || {
+                let mut command = role(if kind == "sink" { "sink" } else { "ours" })?;
+                Target::new(work, url, login, &self.names).push(&mut command);
+                command.arg(kind);
+                Ok(command)
+            })
+            .beside(pid)
+        };
+        kinds.iter().map(|kind| contender(kind)).collect()
+    }
+}
+
+/// This program in another process.
+fn role(name: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["role", name]);
+    Ok(command)
+}
+
+/// A foreign program whose time and memory are taken.
+fn timed(kit: &Kit, program: &Path) -> Result<Command> {
+    let mut command = kit.command(&std::env::current_exe()?);
+    command.args(["role", "time"]).arg(program);
+    Ok(command)
+}
+
+fn ldapsearch(kit: &Kit, url: &str, login: &Login<'_>, rest: &[&str]) -> Result<Command> {
+    let mut command = timed(kit, &kit.tools.join("ldapsearch"))?;
+    command.args(["-x", "-LLL", "-H", url, "-D", login.dn, "-w", login.password, "-b", SUFFIX]).args(rest);
+    command.stdin(Stdio::null());
+    Ok(command)
+}

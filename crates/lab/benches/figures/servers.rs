@@ -1,0 +1,157 @@
+//! Servers in processes of their own: ours over the store, and one that replays a search from memory.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use flext_ldap_directory::proto::{
+    ber::{Tag, Writer, frame_length},
+    message::{Envelope, Limits},
+};
+use flext_ldap_server::Server;
+use flext_ldap_store::{ImportOptions, Store, StoreOptions};
+use flext_ldap_testkit::company::SUFFIX;
+
+use crate::usage::Watch;
+
+/// A server that was started; ends when it is dropped.
+pub(crate) struct Helper {
+    process: Child,
+    url: String,
+}
+
+impl Helper {
+    /// Starts a process whose first line is its URL, and which ends when its input does.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut url = String::new();
+        BufReader::new(process.stdout.take().context("no output")?).read_line(&mut url)?;
+        let url = url.trim_end().trim_end_matches('/').to_owned();
+        if url.is_empty() {
+            bail!("it did not start: {}", process.wait()?);
+        }
+        Ok(Self { process, url })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        // It has nothing left to lose, and the folder it uses is about to go.
+        let _ = self.process.wait();
+    }
+}
+
+fn options(folder: &str) -> Result<StoreOptions> {
+    Ok(StoreOptions::folder(folder).suffix(SUFFIX.parse()?))
+}
+
+/// `import FOLDER LDIF`: loads a store.
+pub(crate) fn import(arguments: &[String]) -> Result<()> {
+    let [folder, ldif] = arguments else { bail!("wrong arguments") };
+    let watch = Watch::start()?;
+    let store = Store::open(options(folder)?)?;
+    let mut settings = ImportOptions::default();
+    settings.hash_clear_passwords = true;
+    store.import(BufReader::new(File::open(ldif)?), &settings, &mut |_| ())?;
+    store.close();
+    watch.report(&mut [])
+}
+
+/// `serve FOLDER DN PASSWORD`: our listener over a store.
+#[expect(clippy::print_stdout, reason = "the parent reads it")]
+pub(crate) fn serve(arguments: &[String]) -> Result<()> {
+    let [folder, dn, password] = arguments else { bail!("wrong arguments") };
+    let store = Store::open(options(folder)?.administrator(dn.parse()?, password.as_str().into()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let server = Server::builder(Arc::new(store)).listen("ldap://127.0.0.1:0".parse()?).start();
+    let server = runtime.block_on(server)?;
+    println!("{}", server.urls().first().context("it listens nowhere")?);
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    runtime.block_on(server.shutdown(Duration::from_secs(1)));
+    Ok(())
+}
+
+/// `replay FILE`: answers every search with what the file holds.
+#[expect(clippy::print_stdout, reason = "the parent reads it")]
+pub(crate) fn replay(arguments: &[String]) -> Result<()> {
+    let [file] = arguments else { bail!("wrong arguments") };
+    let stream = std::fs::read(file)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    println!("ldap://{}", listener.local_addr()?);
+    std::thread::spawn(move || -> Result<()> {
+        let mut streams = HashMap::new();
+        for socket in listener.incoming() {
+            // A client that goes is none of our business.
+            let _ = answer(&mut socket?, &stream, &mut streams);
+        }
+        Ok(())
+    });
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// Serves one client. The stream is written for each message id once, and kept for the next client that uses it.
+fn answer(socket: &mut TcpStream, stream: &[u8], streams: &mut HashMap<u32, Vec<u8>>) -> Result<()> {
+    let limits = Limits::DEFAULT;
+    let (mut received, mut octets) = (Vec::new(), [0; 4096]);
+    loop {
+        let whole = frame_length(&received, limits.message)?.filter(|length| *length <= received.len());
+        let Some(length) = whole else {
+            let read = socket.read(&mut octets)?;
+            received.extend_from_slice(octets.get(..read).filter(|read| !read.is_empty()).context("over")?);
+            continue;
+        };
+        let message = Envelope::decode(received.drain(..length).collect::<Vec<_>>().into(), &limits)?;
+        match message.tag {
+            BIND => {
+                let mut writer = Writer::new();
+                writer.sequence(|writer| {
+                    writer.integer(i64::from(message.id.0));
+                    writer.raw(b"\x61\x07\x0a\x01\x00\x04\x00\x04\x00");
+                });
+                socket.write_all(writer.as_slice())?;
+            }
+            SEARCH => {
+                if !streams.contains_key(&message.id.0) {
+                    streams.insert(message.id.0, renumbered(stream, message.id.0)?);
+                }
+                socket.write_all(streams.get(&message.id.0).context("no stream")?)?;
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+const BIND: Tag = Tag::application_constructed(0);
+const SEARCH: Tag = Tag::application_constructed(3);
+
+/// The messages of `stream` under another message id.
+fn renumbered(stream: &[u8], id: u32) -> Result<Vec<u8>> {
+    let limits = Limits::DEFAULT;
+    let mut writer = Writer::new();
+    let mut rest = stream;
+    while let Some(length) = frame_length(rest, limits.message)? {
+        let (message, after) = rest.split_at_checked(length).context("the stream is cut")?;
+        let envelope = Envelope::decode(message.to_vec().into(), &limits)?;
+        writer.sequence(|writer| {
+            writer.integer(i64::from(id));
+            writer.raw(message.get(envelope.op_range()).unwrap_or_default());
+        });
+        rest = after;
+    }
+    Ok(writer.take().to_vec())
+}

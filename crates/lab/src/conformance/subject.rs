@@ -1,0 +1,91 @@
+//! What a check is run on: something that opens conversations, and what must be known to use it.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use flext_ldap_directory::{
+    Peer, Sessions,
+    proto::{dn::Dn, secret::Secret},
+};
+
+use super::{Freedom, Server};
+
+/// A directory under test.
+///
+/// It serves `suffix`, whose entry is there (a `dcObject` and `organization`) and has nothing below it. Anyone may
+/// read what is no secret, users may change their own password, and only the administrator may change other entries.
+pub struct Subject {
+    name: String,
+    server: Server,
+    sessions: Arc<dyn Sessions>,
+    peer: Peer,
+    suffix: Dn,
+    administrator: (Dn, Secret),
+    /// Ends the server when it is dropped.
+    _keep: Box<dyn Any + Send + Sync>,
+}
+
+impl Subject {
+    /// A directory that `sessions` talks to as `peer`, whose administrator binds as `administrator`. `keep` is dropped
+    /// after the last check: it ends the server.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        server: Server,
+        (sessions, peer): (impl Sessions, Peer),
+        suffix: Dn,
+        administrator: (Dn, Secret),
+        keep: impl Any + Send + Sync,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            server,
+            sessions: Arc::new(sessions),
+            peer,
+            suffix,
+            administrator,
+            _keep: Box::new(keep),
+        }
+    }
+
+    /// The same with its sessions wrapped.
+    pub(super) fn map_sessions(mut self, wrap: impl FnOnce(Arc<dyn Sessions>) -> Arc<dyn Sessions>) -> Self {
+        self.sessions = wrap(self.sessions);
+        self
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn sessions(&self) -> &dyn Sessions {
+        &*self.sessions
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) const fn suffix(&self) -> &Dn {
+        &self.suffix
+    }
+
+    pub(super) const fn administrator(&self) -> &(Dn, Secret) {
+        &self.administrator
+    }
+
+    /// Whether the server takes a freedom that an RFC gives.
+    pub(super) const fn takes(&self, freedom: Freedom) -> bool {
+        freedom.is_taken_by(self.server)
+    }
+
+    /// Whether the transport tells the server who its peer is, so that SASL EXTERNAL works.
+    pub(super) const fn knows_its_peer(&self) -> bool {
+        self.peer.external.is_some()
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("name", &self.name).field("peer", &self.peer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,175 @@
+//! The subjects there are: the store by itself, behind our listener, behind layers, and slapd, over every transport.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use flext_ldap_client::{Connector, TlsOptions};
+use flext_ldap_directory::{
+    DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection, Request, Sessions,
+    layers::{Observation, Observe, Observer},
+    proto::{
+        dn::Dn,
+        message::Add,
+        secret::Secret,
+        url::{LdapUrl, Scheme},
+    },
+};
+use flext_ldap_server::{Server as Listener, ServerTls};
+use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
+use tempfile::TempDir;
+
+use super::{Server, Subject, bench::attributes};
+use crate::{Authority, Content, DEFAULT_SUFFIX, Slapd, SlapdOptions};
+
+/// The entry of the suffix.
+const SUFFIX_ENTRY: &str =
+    "objectClass: dcObject\nobjectClass: organization\no: Harbour Lane\ndc: harbourlane";
+
+/// The password of the embedded directory's administrator.
+const PASSWORD: &str = "harbour-master";
+
+/// How a subject's server is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// TCP without protection, on loopback.
+    Plain,
+    /// TCP, protected by the StartTLS operation.
+    StartTls,
+    /// TLS from the start.
+    Ldaps,
+    /// A Unix socket.
+    Ldapi,
+}
+
+/// The embedded store, talked to without a socket.
+///
+/// # Errors
+/// The store cannot be opened.
+pub async fn store() -> Result<Subject> {
+    let store = open_store().await?;
+    let external = Some(this_user());
+    let peer = Peer { external, ..Peer::in_process() };
+    Ok(Subject::new("the store", Server::Embedded, (store, peer), suffix()?, administrator()?, ()))
+}
+
+/// The embedded store behind our listener, talked to by our client.
+///
+/// # Errors
+/// The store cannot be opened, or nothing can be listened on.
+pub async fn listener(transport: Transport) -> Result<Subject> {
+    let store = open_store().await?;
+    behind_listener(format!("the store behind our listener, {transport:?}"), transport, Arc::new(store)).await
+}
+
+/// The embedded store behind every layer that lets everything through, on each side of the socket.
+///
+/// # Errors
+/// As [`listener`].
+pub async fn layers(transport: Transport) -> Result<Subject> {
+    let observe = Arc::new(Observe::new(Arc::new(Count::default())));
+    let layered = Layered::new(open_store().await?, observe.clone());
+    let subject =
+        behind_listener(format!("every layer, {transport:?}"), transport, Arc::new(layered)).await?;
+    Ok(subject.map_sessions(|sessions| Arc::new(Layered::new(sessions, observe))))
+}
+
+/// A slapd of its own.
+///
+/// # Errors
+/// It is not to be had, or does not start.
+pub async fn slapd(transport: Transport) -> Result<Subject> {
+    let slapd = Slapd::start(SlapdOptions {
+        content: Content::Text(format!("dn: {DEFAULT_SUFFIX}\n{SUFFIX_ENTRY}\n")),
+        // The suite asks for more than the 500 entries that slapd gives by default.
+        size_limit: Some(100_000),
+        log_operations: false,
+        ..SlapdOptions::default()
+    })?;
+    let url = match transport {
+        Transport::Plain | Transport::StartTls => slapd.ldap_url(),
+        Transport::Ldaps => slapd.ldaps_url(),
+        Transport::Ldapi => slapd.ldapi_url(),
+    };
+    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let way = way_to(&url, transport, slapd.ca_pem())?;
+    let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
+    Ok(Subject::new(format!("slapd, {transport:?}"), Server::OpenLdap, way, suffix()?, administrator, slapd))
+}
+
+/// The embedded store, in memory, with the suffix entry. Whoever connects may read.
+async fn open_store() -> Result<Store> {
+    let (administrator, password) = administrator()?;
+    let store = Store::open(
+        StoreOptions::memory()
+            .suffix(suffix()?)
+            .administrator(administrator, password)
+            .peer_administrator(nix::unistd::geteuid().as_raw())
+            .policy(Arc::new(StandardPolicy::default().anonymous_read())),
+    )?;
+    let entry = Add::new(suffix()?, attributes(SUFFIX_ENTRY));
+    store
+        .add(Request::new(entry, flext_ldap_directory::Actor::Service))
+        .await
+        .context("cannot add the suffix")?;
+    Ok(store)
+}
+
+/// A listener in front of `sessions`, and the way to it by our client.
+async fn behind_listener(name: String, transport: Transport, sessions: Arc<dyn Sessions>) -> Result<Subject> {
+    let folder = TempDir::with_prefix("listener-").context("cannot make a folder for a socket")?;
+    let authority = Authority::new()?;
+    let identity = authority.server()?;
+    let tls = ServerTls::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes())?;
+    let url = match transport {
+        Transport::Plain | Transport::StartTls => "ldap://127.0.0.1:0".to_owned(),
+        Transport::Ldaps => "ldaps://127.0.0.1:0".to_owned(),
+        Transport::Ldapi => crate::slapd::ldapi_url(folder.path()),
+    };
+    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let server = Listener::builder(sessions).listen(url).tls(tls).start().await?;
+    let url = server.urls().first().context("a server without URL")?.clone();
+    let way = way_to(&url, transport, authority.pem())?;
+    Ok(Subject::new(name, Server::Embedded, way, suffix()?, administrator()?, (server, folder)))
+}
+
+/// A connector to the server of this URL, and who the server takes us for.
+fn way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> Result<(Connector, Peer)> {
+    let tls = TlsOptions::new().ca_pem(ca_pem);
+    let (builder, protection) = match transport {
+        Transport::Plain => (Connector::builder().clear(), Protection::Clear),
+        Transport::StartTls => (Connector::builder().start_tls(tls), Protection::Tls),
+        Transport::Ldaps => (Connector::builder().ldaps(tls), Protection::Tls),
+        Transport::Ldapi => (Connector::builder().clear(), Protection::Local),
+    };
+    let (address, external) = match url.scheme {
+        Scheme::Ldapi => (PeerAddress::Unix, Some(this_user())),
+        _ => (PeerAddress::Tcp(([127, 0, 0, 1], url.port()).into()), None),
+    };
+    Ok((builder.url(url).build()?, Peer { address, protection, external }))
+}
+
+fn this_user() -> External {
+    External::UnixUser { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+}
+
+fn suffix() -> Result<Dn> {
+    Ok(DEFAULT_SUFFIX.parse()?)
+}
+
+fn administrator() -> Result<(Dn, Secret)> {
+    Ok((format!("cn=admin,{DEFAULT_SUFFIX}").parse()?, PASSWORD.into()))
+}
+
+/// Counts what it is told.
+#[derive(Debug, Default)]
+struct Count(AtomicU64);
+
+impl Observer for Count {
+    fn finished(&self, _: &Observation<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}

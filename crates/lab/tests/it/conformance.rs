@@ -1,0 +1,8 @@
+//! The conformance suite on a real slapd, over every transport: what it asks of ours is what another server does.
+
+use flext_ldap_lab::conformance::subjects::{self, Transport};
+
+flext_ldap_lab::conformance!(slapd_plain: subjects::slapd(Transport::Plain));
+flext_ldap_lab::conformance!(slapd_start_tls: subjects::slapd(Transport::StartTls));
+flext_ldap_lab::conformance!(slapd_ldaps: subjects::slapd(Transport::Ldaps));
+flext_ldap_lab::conformance!(slapd_ldapi: subjects::slapd(Transport::Ldapi));

@@ -1,0 +1,118 @@
+//! Where a foreign client goes: our directory, or slapd with the same content.
+
+use std::path::PathBuf;
+
+use flext_ldap_lab::{Content, Slapd, SlapdOptions, Tool};
+use flext_ldap_testkit::TestDirectory;
+use tempfile::TempDir;
+
+/// The suffix of both.
+pub(crate) const BASE: &str = "dc=harbourlane,dc=example";
+
+/// The administrator of both.
+pub(crate) const ADMIN: &str = "cn=admin,dc=harbourlane,dc=example";
+
+/// The administrator's password.
+pub(crate) const PASSWORD: &str = "harbour-master";
+
+/// What both hold at the start.
+const LDIF: &str = "dn: dc=harbourlane,dc=example
+objectClass: dcObject
+objectClass: organization
+dc: harbourlane
+o: Harbour Lane Instruments
+
+dn: ou=people,dc=harbourlane,dc=example
+objectClass: organizationalUnit
+ou: people
+
+dn: ou=former,dc=harbourlane,dc=example
+objectClass: organizationalUnit
+ou: former
+";
+
+/// A directory, running.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) ldap: String,
+    pub(crate) ldaps: String,
+    pub(crate) ldapi: String,
+    pub(crate) ca_file: PathBuf,
+    _running: Box<dyn std::any::Any>,
+}
+
+/// How a client gets there: what it says, and to which URL.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    Plain,
+    StartTls,
+    Ldaps,
+    Ldapi,
+}
+
+pub(crate) const WAYS: [Way; 4] = [Way::Plain, Way::StartTls, Way::Ldaps, Way::Ldapi];
+
+impl Target {
+    /// Our directory and slapd.
+    pub(crate) fn both() -> [Self; 2] {
+        [Self::slapd(), Self::ours()]
+    }
+
+    pub(crate) fn ours() -> Self {
+        let directory = TestDirectory::builder()
+            .ldif(LDIF)
+            .admin(ADMIN, PASSWORD)
+            .anonymous_read()
+            .tls()
+            .ldapi()
+            .start()
+            .unwrap();
+        let folder = TempDir::new().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        std::fs::write(&ca_file, directory.ca_pem().unwrap()).unwrap();
+        Self {
+            name: "our directory",
+            ldap: directory.url().to_owned(),
+            ldaps: directory.ldaps_url().unwrap().to_owned(),
+            ldapi: directory.ldapi_url().unwrap().to_owned(),
+            ca_file,
+            _running: Box::new((directory, folder)),
+        }
+    }
+
+    pub(crate) fn slapd() -> Self {
+        let slapd = Slapd::start(SlapdOptions {
+            root_password: PASSWORD.to_owned(),
+            content: Content::Text(LDIF.to_owned()),
+            ..SlapdOptions::default()
+        })
+        .unwrap();
+        Self {
+            name: "slapd",
+            ldap: slapd.ldap_url(),
+            ldaps: slapd.ldaps_url(),
+            ldapi: slapd.ldapi_url(),
+            ca_file: slapd.ca_pem_file(),
+            _running: Box::new(slapd),
+        }
+    }
+
+    pub(crate) fn url(&self, way: Way) -> &str {
+        match way {
+            Way::Plain | Way::StartTls => &self.ldap,
+            Way::Ldaps => &self.ldaps,
+            Way::Ldapi => &self.ldapi,
+        }
+    }
+
+    /// One of OpenLDAP's clients, on its way, not yet bound.
+    pub(crate) fn tool(&self, name: &str, way: Way) -> Tool {
+        let tool = Tool::new(name).unwrap().trust(&self.ca_file).args(["-H", self.url(way)]);
+        if way == Way::StartTls { tool.arg("-ZZ") } else { tool }
+    }
+
+    /// The same as the administrator.
+    pub(crate) fn admin_tool(&self, name: &str, way: Way) -> Tool {
+        self.tool(name, way).args(["-x", "-D", ADMIN, "-w", PASSWORD])
+    }
+}

@@ -1,0 +1,4 @@
+//! The tap over the embedded directory: a test without a mock.
+
+#[cfg(test)]
+mod store;

@@ -1,0 +1,334 @@
+//! Scopes, filters, selections, limits, pages, and what they cost.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use flext_ldap_directory::{Actor, Directory, ErrorKind, Event, Identity, Request, SessionExt};
+use flext_ldap_proto::{
+    control::PagedResults,
+    filter::Filter,
+    message::{Delete, Limits as WireLimits, Scope, Search},
+    result::ResultCode,
+};
+use flext_ldap_store::{Limits, StandardPolicy, Store};
+
+use crate::support::*;
+
+fn user() -> Actor {
+    Actor::User(Identity::from_successful_bind(dn("uid=anna,ou=people,dc=harbourlane,dc=example")))
+}
+
+#[tokio::test]
+async fn scopes() {
+    let store = small().await;
+    let people = format!("ou=people,{SUFFIX}");
+    let table = [
+        (Scope::Base, "(objectClass=*)", vec![people.clone()]),
+        (
+            Scope::One,
+            "(objectClass=*)",
+            vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect(),
+        ),
+        (Scope::One, "(uid=bert)", vec![format!("uid=bert,{people}")]),
+        (Scope::Subtree, "(ou=people)", vec![people.clone()]),
+        (Scope::Children, "(ou=people)", vec![]),
+        (
+            Scope::Children,
+            "(sn=quay)",
+            vec!["anna", "bert", "cleo"].into_iter().map(|uid| format!("uid={uid},{people}")).collect(),
+        ),
+        (
+            Scope::Subtree,
+            "(&)",
+            vec!["anna", "bert", "cleo"]
+                .into_iter()
+                .map(|uid| format!("uid={uid},{people}"))
+                .chain([people.clone()])
+                .collect::<Vec<_>>(),
+        ),
+        (Scope::Subtree, "(|)", vec![]),
+    ];
+    for (scope, text, mut want) in table {
+        let search = Search::new(dn(&people), scope, filter(text));
+        let (names, outcome) = find(&store, search, Actor::Service).await;
+        want.sort();
+        assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+        assert_eq!(names, want, "{scope:?} {text}");
+    }
+    // From the root: all naming contexts, as one tree.
+    let all = Search::new(dn(""), Scope::Subtree, filter("(uid=anna)"));
+    assert_eq!(find(&store, all, Actor::Service).await.0.len(), 1);
+    let one = Search::new(dn(""), Scope::One, filter("(objectClass=*)"));
+    assert_eq!(find(&store, one, Actor::Service).await.0, [SUFFIX]);
+}
+
+#[tokio::test]
+async fn filters_find_the_same_with_and_without_an_index() {
+    let store = small().await;
+    let table = [
+        ("(uid=ANNA)", 1),
+        ("(cn=anna quay)", 1),
+        ("(name=anna quay)", 1),
+        ("(mail=*)", 3),
+        ("(mail=*@harbourlane.example)", 3),
+        ("(mail=a*)", 1),
+        ("(&(objectClass=person)(|(uid=anna)(uid=bert)))", 2),
+        ("(&(objectClass=person)(!(uid=anna)))", 2),
+        ("(!(uid=*))", 3),
+        ("(objectClass=2.5.6.6)", 3),
+        ("(uid>=b)", 0),
+        ("(nonesuch=x)", 0),
+        ("(!(nonesuch=x))", 0),
+        ("(|(nonesuch=x)(uid=cleo))", 1),
+        ("(objectClass=nonesuch)", 0),
+        ("(entryDN=uid=cleo,ou=people,dc=harbourlane,dc=example)", 1),
+        ("(hasSubordinates=TRUE)", 2),
+        ("(ou:dn:=people)", 4),
+        ("(uid:caseExactMatch:=anna)", 1),
+        ("(2.5.4.3=anna quay)", 1),
+    ];
+    for (text, want) in table {
+        let (names, outcome) = find(&store, subtree(text), Actor::Service).await;
+        assert_eq!(outcome.result.code, ResultCode::SUCCESS, "{text}");
+        if text != "(uid>=b)" {
+            assert_eq!(names.len(), want, "{text}: {names:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_point_lookup_reads_one_entry() {
+    let store = small().await;
+    for number in 0..50 {
+        ok(&store, person(&format!("crew{number}"))).await;
+    }
+    for text in ["(&(objectClass=*)(uid=crew7))", "(uid=crew7)", "(&(objectClass=inetOrgPerson)(uid=crew7))"]
+    {
+        let before = store.counters().entries_read;
+        assert_eq!(find(&store, subtree(text), Actor::Service).await.0.len(), 1);
+        assert_eq!(store.counters().entries_read - before, 1, "{text}");
+    }
+    let before = store.counters().entries_read;
+    assert_eq!(find(&store, subtree("(uid=nobody)"), Actor::Service).await.0.len(), 0);
+    assert_eq!(store.counters().entries_read - before, 0);
+}
+
+#[tokio::test]
+async fn selections() {
+    let store = small().await;
+    let base = |attributes: &[&str]| {
+        Search::new(dn("uid=anna,ou=people,dc=harbourlane,dc=example"), Scope::Base, Filter::any())
+            .attributes(attributes.iter().collect::<flext_ldap_proto::attribute::Selection>())
+    };
+    let table: [(&[&str], &[&str]); 8] = [
+        (&[], &["cn", "mail", "objectClass", "sn", "uid"]),
+        (&["*"], &["cn", "mail", "objectClass", "sn", "uid"]),
+        (&["1.1"], &[]),
+        (&["MAIL"], &["mail"]),
+        (&["name"], &["cn", "sn"]),
+        (&["1.1", "uid"], &["uid"]),
+        (&["entryUUID"], &["entryUUID"]),
+        (&["@person"], &["cn", "objectClass", "sn"]),
+    ];
+    for (asked, want) in table {
+        let (found, _) = entries(&store, base(asked), Actor::Service).await;
+        let mut names: Vec<_> = found[0].attributes().iter().map(|one| one.description()).collect();
+        names.sort_unstable();
+        assert_eq!(names, want, "{asked:?}");
+    }
+    let (found, _) = entries(&store, base(&["+"]), Actor::Service).await;
+    let names: Vec<_> = found[0].attributes().iter().map(|one| one.description()).collect();
+    for name in ["entryUUID", "entryCSN", "createTimestamp", "creatorsName", "entryDN", "hasSubordinates"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    assert!(!names.contains(&"cn"));
+    let mut types = base(&["cn"]);
+    types.types_only = true;
+    let (found, _) = entries(&store, types, Actor::Service).await;
+    assert_eq!(found[0].attributes().get("cn").unwrap().values().count(), 0);
+}
+
+#[tokio::test]
+async fn what_the_directory_says_of_itself() {
+    let store = small().await;
+    let root = read(&store, "").await.unwrap();
+    assert_eq!(root.text("namingContexts"), Some(SUFFIX));
+    assert_eq!(root.text("supportedLDAPVersion"), Some("3"));
+    assert_eq!(root.text("vendorName"), Some("FLEXT-LDAP"));
+    assert!(root.attributes().get("supportedSASLMechanisms").is_none());
+    let subschema = Search::new(dn("CN=Subschema"), Scope::Base, filter("(objectClass=subschema)"))
+        .attributes(["attributeTypes", "objectClasses"]);
+    let (found, _) = entries(&store, subschema, Actor::Anonymous).await;
+    assert!(found[0].attributes().get("attributeTypes").unwrap().values().count() > 100);
+    // Nobody changes either.
+    let delete = Delete { dn: dn("cn=subschema") };
+    assert_eq!(code(&store, delete).await, ResultCode::NO_SUCH_OBJECT);
+}
+
+fn with_limits(limits: Limits) -> Store {
+    Store::open(options().limits(limits).policy(Arc::new(StandardPolicy::default()))).unwrap()
+}
+
+#[tokio::test]
+async fn limits() {
+    let mut limits = Limits::default();
+    limits.size = 2;
+    limits.lookthrough = 4;
+    let store = with_limits(limits);
+    fill(&store).await;
+    let outcome = |search: Search, actor: Actor| {
+        let store = store.clone();
+        async move {
+            let (names, outcome) = find(&store, search, actor).await;
+            (names.len(), outcome.result.code)
+        }
+    };
+    assert_eq!(outcome(subtree("(uid=*)"), user()).await, (2, ResultCode::SIZE_LIMIT_EXCEEDED));
+    assert_eq!(outcome(subtree("(uid=*)"), Actor::Service).await, (3, ResultCode::SUCCESS));
+    assert_eq!(
+        outcome(subtree("(uid=*)").size_limit(1), Actor::Service).await,
+        (1, ResultCode::SIZE_LIMIT_EXCEEDED)
+    );
+    assert_eq!(outcome(subtree("(uid=*)").size_limit(3), Actor::Service).await, (3, ResultCode::SUCCESS));
+    assert_eq!(outcome(subtree("(uid=anna)"), user()).await, (1, ResultCode::SUCCESS));
+    assert_eq!(outcome(subtree("(description=x)"), user()).await, (0, ResultCode::ADMIN_LIMIT_EXCEEDED));
+    let late = Request::new(subtree("(uid=*)"), Actor::Service).within(Duration::ZERO).into_any();
+    assert_eq!(store.call(late).outcome().await.unwrap().result.code, ResultCode::TIME_LIMIT_EXCEEDED);
+}
+
+#[tokio::test]
+async fn answers_for_bases_that_lead_nowhere() {
+    let store = small().await;
+    let at = |name: &str| Search::new(dn(name), Scope::Subtree, Filter::any());
+    let (_, outcome) = find(&store, at("uid=zoe,ou=people,dc=harbourlane,dc=example"), Actor::Service).await;
+    assert_eq!(outcome.result.code, ResultCode::NO_SUCH_OBJECT);
+    assert_eq!(outcome.result.matched_dn, "ou=people,dc=harbourlane,dc=example");
+    let (_, outcome) = find(&store, at("dc=elsewhere"), Actor::Service).await;
+    assert_eq!((outcome.result.code, outcome.result.matched_dn.as_str()), (ResultCode::NO_SUCH_OBJECT, ""));
+    let (_, outcome) = find(&store, at("nonesuch=x"), Actor::Service).await;
+    assert_eq!(outcome.result.code, ResultCode::INVALID_DN_SYNTAX);
+}
+
+#[tokio::test]
+async fn pages() {
+    let store = small().await;
+    for number in 0..25 {
+        ok(&store, person(&format!("crew{number:02}"))).await;
+    }
+    for (scope, text) in [(Scope::Subtree, "(uid=*)"), (Scope::One, "(cn=*)"), (Scope::Subtree, "(sn>=a)")] {
+        let search = Search::new(dn("ou=people,dc=harbourlane,dc=example"), scope, filter(text));
+        let session = session(&store).await;
+        let mut paged = session.search_pages(Request::new(search.clone(), Actor::Service), 4);
+        let mut names = Vec::new();
+        while let Some(entry) = paged.next().await.unwrap() {
+            names.push(entry.dn_str().to_owned());
+        }
+        names.sort();
+        assert_eq!(names, find(&store, search, Actor::Service).await.0, "{scope:?} {text}");
+    }
+}
+
+/// Paging-cookie DoS / never-ending cookie (389ds): a cookie is good for its own search and actor only.
+#[tokio::test]
+async fn foreign_cookies_are_refused() {
+    let store = small().await;
+    let page = |search: Search, actor: Actor, cookie: Bytes| {
+        let store = store.clone();
+        async move {
+            let request = Request::new(search, actor).critical(&PagedResults { size: 1, cookie });
+            store.call(request.into_any()).outcome().await.unwrap()
+        }
+    };
+    let search = subtree("(uid=*)");
+    let first = page(search.clone(), user(), Bytes::new()).await;
+    let cookie = first.controls.get::<PagedResults>(&WireLimits::DEFAULT).unwrap().unwrap().cookie;
+    assert!(!cookie.is_empty());
+    assert_eq!(page(search.clone(), user(), cookie.clone()).await.result.code, ResultCode::SUCCESS);
+    let refused = ResultCode::UNWILLING_TO_PERFORM;
+    assert_eq!(page(subtree("(cn=*)"), user(), cookie.clone()).await.result.code, refused);
+    assert_eq!(page(search.clone(), Actor::Service, cookie.clone()).await.result.code, refused);
+    for place in 0..cookie.len() {
+        let mut altered = cookie.to_vec();
+        altered[place] ^= 1;
+        assert_eq!(page(search.clone(), user(), altered.into()).await.result.code, refused, "{place}");
+    }
+    for cookie in [b"x".as_slice(), &[0; 32], &[0xff; 5000]] {
+        assert_eq!(page(search.clone(), user(), Bytes::copy_from_slice(cookie)).await.result.code, refused);
+    }
+}
+
+#[tokio::test]
+async fn entries_that_come_and_go_do_not_disturb_a_search() {
+    let store = small().await;
+    for number in 0..600 {
+        ok(&store, person(&format!("crew{number:03}"))).await;
+    }
+    let mut reply = store.call(Request::new(subtree("(uid=crew*)"), Actor::Service).into_any());
+    let Event::Batch(first) = reply.next().await.unwrap() else { panic!("no entries") };
+    let seen = first.entries().count();
+    assert!(seen < 600, "a batch is bounded");
+    ok(&store, Delete { dn: dn("uid=crew599,ou=people,dc=harbourlane,dc=example") }).await;
+    ok(&store, person("extra")).await;
+    let mut total = seen;
+    let outcome = loop {
+        match reply.next().await.unwrap() {
+            Event::Batch(batch) => total += batch.entries().count(),
+            Event::Done(outcome) => break outcome,
+        }
+    };
+    assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+    assert_eq!(total, 599);
+    assert_eq!(reply.next().await.unwrap_err().kind(), ErrorKind::Misuse);
+}
+
+#[tokio::test]
+async fn large_and_small_subtrees_side_by_side() {
+    use std::fmt::Write as _;
+    const MANY: usize = 11_000;
+    let other = "o=Gull Rock";
+    let store = Store::open(options().suffix(dn(other))).unwrap();
+    fill(&store).await;
+    let mut text = format!(
+        "dn: {other}\nobjectClass: organization\n\ndn: ou=a,{other}\nobjectClass: organizationalUnit\n\n"
+    );
+    for number in 0..MANY {
+        write!(text, "dn: uid=n{number},ou=a,{other}\nobjectClass: account\n\n").unwrap();
+    }
+    store.import(text.as_bytes(), &flext_ldap_store::ImportOptions::default(), &mut |_| {}).unwrap();
+    for uid in 0..3 {
+        ok(&store, entry(&format!("uid=few{uid},{other}"), &["objectClass: account"])).await;
+    }
+    let table = [
+        // Found by climbing, since too much stands below.
+        (other, Scope::Subtree, "(objectClass=account)", MANY + 3),
+        (other, Scope::Children, "(!(description=x))", MANY + 4),
+        (other, Scope::Subtree, "(!(description=x))", MANY + 5),
+        (other, Scope::One, "(objectClass=account)", 3),
+        (other, Scope::Subtree, "(uid=few*)", 3),
+        // Found by walking.
+        (SUFFIX, Scope::Subtree, "(objectClass=account)", 0),
+        (SUFFIX, Scope::Subtree, "(!(description=x))", 6),
+        (SUFFIX, Scope::Children, "(!(description=x))", 5),
+        (SUFFIX, Scope::Subtree, "(|(objectClass=account)(uid=anna))", 1),
+        ("", Scope::Subtree, "(objectClass=account)", MANY + 3),
+        ("", Scope::One, "(o=*)", 2),
+    ];
+    for (base, scope, text, want) in table {
+        let search = Search::new(dn(base), scope, filter(text)).attributes(["1.1"]);
+        let (names, outcome) = find(&store, search.clone(), Actor::Service).await;
+        assert_eq!(
+            (names.len(), outcome.result.code),
+            (want, ResultCode::SUCCESS),
+            "{base} {scope:?} {text}"
+        );
+        if want < 10 {
+            let session = session(&store).await;
+            let mut paged = session.search_pages(Request::new(search, Actor::Service), 2);
+            let mut found = 0;
+            while paged.next().await.unwrap().is_some() {
+                found += 1;
+            }
+            assert_eq!(found, want, "in pages: {base} {scope:?} {text}");
+        }
+    }
+}
