@@ -78,7 +78,7 @@ pub(crate) fn contest(
             median(costs.iter().zip(&first).map(|(one, other)| other.0.seconds / one.0.seconds).collect());
         let items = contender.items as f64;
         let latency = match of(|cost| cost.p50) {
-            none if none == 0.0 => String::new(),
+            0.0 => String::new(),
             p50 => format!("{p50:.0}/{:.0}", of(|cost| cost.p99)),
         };
         let server = match contender.server {
