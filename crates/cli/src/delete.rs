@@ -2,6 +2,7 @@
 
 use std::{io::BufRead, path::PathBuf, process::ExitCode};
 
+use anyhow::Context as _;
 use flext_ldap_directory::{
     Actor, DirectoryExt, Error, ErrorKind, Request, Session,
     proto::{
@@ -51,7 +52,7 @@ impl Arguments {
         let mut names = self.names.clone();
         if names.is_empty() || self.file.is_some() {
             for (index, line) in input::open(self.file.as_deref())?.lines().enumerate() {
-                let line = line?;
+                let line = line.context("failed to read the list of names")?;
                 if !line.is_empty() {
                     let name = line.parse().map_err(|error| Usage(format!("line {}: {error}", index + 1)))?;
                     names.push(name);

@@ -213,8 +213,9 @@ impl Arguments {
             None => self.search(&connection, search.clone(), page_size, writer).await?,
             Some(path) => {
                 for line in input::open(Some(path))?.lines() {
+                    let line = line.with_context(|| format!("failed to read {}", path.display()))?;
                     let mut search = search.clone();
-                    search.filter = pattern.with(&line?);
+                    search.filter = pattern.with(&line);
                     if let Err(error) = self.search(&connection, search, page_size, writer).await {
                         if !self.go_on || crate::is_broken_pipe(&error) {
                             return Err(error);

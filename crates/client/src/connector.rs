@@ -169,7 +169,8 @@ impl ConnectorBuilder {
 
     /// Octets received for one operation and not read by its caller, from which on the connection is not read. 1 MiB.
     ///
-    /// One operation can hold this much, and what one read brings on top: at most 256 KiB or one message.
+    /// One operation can hold this much, and what one read brings on top: at most 256 KiB or one message. The memory
+    /// it keeps is at most eight times that, where the server sends its answers in many small pieces.
     pub const fn unread(mut self, octets: usize) -> Self {
         self.bounds.unread = octets;
         self

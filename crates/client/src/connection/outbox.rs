@@ -33,14 +33,25 @@ impl Outbox {
 
     /// Adds the message that `encode` writes. With `secret` its memory is wiped once it is written.
     pub(super) fn push(&mut self, id: MessageId, secret: bool, encode: impl FnOnce(&mut Writer)) {
-        if secret {
-            // Growing would leave a copy behind in freed memory; requests with passwords are short.
-            self.writer.reserve(4 << 10);
+        if secret || self.holds_secret {
+            self.make_room();
         }
         let start = self.writer.len();
         encode(&mut self.writer);
         self.places.push((id, start..self.writer.len()));
         self.holds_secret |= secret;
+    }
+
+    /// Growing would leave a copy of a secret behind in freed memory, so there is room before; requests with passwords
+    /// are short.
+    fn make_room(&mut self) {
+        let mut roomy = Writer::new();
+        roomy.reserve(self.writer.len() + (4 << 10));
+        roomy.raw(self.writer.as_slice());
+        let mut old = std::mem::replace(&mut self.writer, roomy);
+        if self.holds_secret {
+            old.wipe();
+        }
     }
 
     /// The transport has taken `octets` more.
@@ -69,6 +80,7 @@ impl Outbox {
         };
         let (_, gone) = self.places.remove(at);
         let mut rest = Writer::new();
+        rest.reserve(self.writer.len());
         rest.raw(self.writer.as_slice().get(..gone.start).unwrap_or_default());
         rest.raw(self.writer.as_slice().get(gone.end..).unwrap_or_default());
         for (_, place) in self.places.iter_mut().skip(at) {
