@@ -64,7 +64,12 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(&args)),
+        Ok(runtime) => {
+            let result = runtime.block_on(run(&args));
+            // A name that the resolver still looks for must not keep a run that has given it up.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(anyhow!(error).context("the program could not be started")),
     };
     match result {

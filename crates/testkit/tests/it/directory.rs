@@ -187,3 +187,11 @@ fn mistakes_are_named() {
     let TestDirectoryError::Load(load) = error else { panic!("{error}") };
     assert_eq!((load.line, load.applied), (18, 3));
 }
+
+#[test]
+fn a_reset_is_not_held_up_by_the_limits_of_searches() {
+    let mut limits = flext_ldap_store::Limits::default();
+    limits.size = 1;
+    let directory = TestDirectory::builder().ldif(LDIF).store_limits(limits).start().unwrap();
+    directory.reset().unwrap();
+}
