@@ -1,6 +1,9 @@
 //! `flext-ldap directory`: served, loaded, dumped.
 
-use std::process::Child;
+use std::{
+    io::Write as _,
+    process::{Child, Stdio},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -85,6 +88,21 @@ fn served_changed_ended_and_served_again() {
     assert_eq!(import.code, 0, "{import:?}");
     let again = run(flext_ldap(&["directory", "export", "--data", &copy, "--suffix", BASE]));
     assert_eq!(again.out, export.out, "a copy is a copy, identifiers, times and hashes included");
+}
+
+#[test]
+fn a_signal_ends_it_while_it_loads() {
+    let serve =
+        ["directory", "serve", "--data", ":memory:", "--suffix", BASE, "--listen", "ldap://127.0.0.1:0"];
+    let mut command = flext_ldap(&[&serve[..], &["--import", "-"]].concat());
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // More than a pipe holds, so once it is written the loading has begun; it goes on until the pipe is closed.
+    stdin.write_all(&b"# nothing yet\n".repeat(64 << 10)).unwrap();
+    let ended = terminate(child);
+    assert_eq!(ended.code, 210, "{ended:?}");
+    assert!(ended.err.contains("stopped by a signal while the LDIF was loaded"), "{ended:?}");
+    drop(stdin);
 }
 
 #[test]
