@@ -1,4 +1,4 @@
-//! LDIF, read to its end past whatever is wrong.
+//! LDIF, read to its end past whatever is wrong, and what was read written and read again.
 
 #![no_main]
 
@@ -7,8 +7,13 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut reader = LdifReader::new(data, ReadOptions::default());
-    let mut writer = LdifWriter::new(Vec::new());
     while let Some(record) = reader.next_record().transpose() {
-        let _ = record.map(|record| writer.record(&record).unwrap());
+        let Ok(record) = record else { continue };
+        let mut writer = LdifWriter::new(Vec::new());
+        writer.record(&record).unwrap();
+        let written = writer.into_inner();
+        let mut again = LdifReader::new(&written[..], ReadOptions::default());
+        assert_eq!(again.next_record().unwrap(), Some(record));
+        assert_eq!(again.next_record().unwrap(), None);
     }
 });

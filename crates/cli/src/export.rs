@@ -1,4 +1,6 @@
 //! `flext-ldap export`: everything under a base as LDIF that can be loaded again.
+//!
+//! Without a version line, which OpenLDAP's slapadd does not take.
 
 use std::{
     fs::File,
@@ -78,7 +80,6 @@ impl Arguments {
         let mut entries = connection.search_pages(Request::new(search, Actor::Service), self.page_size);
         let progress = Progress::new("entries");
         let mut count = 0;
-        writer.version()?;
         while let Some(batch) =
             entries.next_batch().await.with_context(|| format!("stopped after {count} entries"))?
         {

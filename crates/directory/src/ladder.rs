@@ -2,7 +2,7 @@
 //!
 //! On these rungs an answer that is no is an [`Error`]; below them, at [`Directory::call`], it is an outcome.
 
-use std::{collections::VecDeque, future::Future};
+use std::future::Future;
 
 use flext_ldap_proto::{
     batch::{Batch, Item},
@@ -24,7 +24,9 @@ pub struct Entries<'a> {
     source: Source<'a>,
     batch: Batch,
     read: usize,
-    references: VecDeque<String>,
+    references: Vec<String>,
+    /// Octets of the references remembered.
+    remembered: usize,
     passed_over: u64,
     outcome: Option<Outcome>,
 }
@@ -37,6 +39,9 @@ enum Source<'a> {
 
 /// References remembered by [`Entries`]; further ones are counted only.
 const REMEMBERED_REFERENCES: usize = 1_000;
+
+/// Octets of all of them: a URL may be as long as a message.
+const REMEMBERED_OCTETS: usize = 1 << 20;
 
 impl<'a> Entries<'a> {
     pub(crate) fn new(reply: Reply) -> Self {
@@ -52,7 +57,8 @@ impl<'a> Entries<'a> {
             source,
             batch: Batch::default(),
             read: 0,
-            references: VecDeque::new(),
+            references: Vec::new(),
+            remembered: 0,
             passed_over: 0,
             outcome: None,
         }
@@ -78,8 +84,10 @@ impl<'a> Entries<'a> {
                 }
                 if let Item::Reference(urls) = item.get() {
                     for url in urls {
-                        if self.references.len() < REMEMBERED_REFERENCES {
-                            self.references.push_back(url.to_owned());
+                        let remembered = self.remembered.saturating_add(url.len());
+                        if self.references.len() < REMEMBERED_REFERENCES && remembered <= REMEMBERED_OCTETS {
+                            self.remembered = remembered;
+                            self.references.push(url.to_owned());
                         } else {
                             self.passed_over += 1;
                         }
@@ -121,7 +129,8 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// The references met so far, oldest first: LDAP URLs as sent, at most 1,000.
+    /// The references met by [`next`](Self::next) so far, oldest first: LDAP URLs as sent, at most 1,000, of 1 MiB
+    /// together.
     pub fn references(&self) -> impl Iterator<Item = &str> {
         self.references.iter().map(String::as_str)
     }
@@ -265,7 +274,7 @@ pub trait DirectoryExt: Directory {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel-safe: a write goes on when its future is dropped, and its answer is lost.
+    /// Not cancel-safe: a write that has begun goes on when its future is dropped, and its answer is lost.
     fn add(&self, request: Request<Add>) -> impl Future<Output = Result<Outcome, Error>> + Send {
         success(self.call(request.into_any()))
     }

@@ -1,8 +1,9 @@
 //! One conformance suite, written once over the seam, and run on every directory there is.
 //!
-//! A check is a function that talks to a [`Subject`] through [`Sessions`] and asserts what the RFCs say about what it
-//! hears. It knows neither store nor socket nor server: the store directly, the store behind our listener and our
-//! client over every transport, the same with every layer around it, and a real slapd all take the same checks.
+//! A check is a function that talks to a [`Subject`] through [`Sessions`](flext_ldap_directory::Sessions) and asserts
+//! what the RFCs say about what it hears. It knows neither store nor socket nor server: the store directly, the store
+//! behind our listener and our client over every transport, the same with every layer around it, and a real slapd all
+//! take the same checks.
 //!
 //! Where the RFCs leave a server free, servers differ; [`Freedom`] is the one list of these places. Everything else
 //! is compared by value.

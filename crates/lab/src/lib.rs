@@ -7,7 +7,7 @@
 //! A test that uses these belongs into `tests/it`, the one binary that `./test --quick` leaves out. It never skips:
 //! without `target/lab` it fails and says what to run.
 //!
-//! [`conformance`] is the suite that every directory passes, ours and theirs.
+//! [`mod@conformance`] is the suite that every directory passes, ours and theirs.
 //!
 //! Not here: an in-process directory (`testkit`), and the company the servers are filled with (`testkit::company`).
 

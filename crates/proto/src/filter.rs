@@ -21,7 +21,8 @@ use crate::{
     oid::check_numeric_oid,
 };
 
-/// A node is some hundred octets, and a peer can spell one in two.
+/// Nodes and parts of substring assertions, together. A node is some hundred octets, a part some thirty, and a peer can
+/// spell a node in two octets and a part in three.
 const MAX_NODES: usize = 100_000;
 
 /// A search filter.
@@ -127,7 +128,7 @@ pub enum FilterErrorKind {
     /// Deeper than 1,000 levels.
     #[error("nested deeper than the limit")]
     TooDeep,
-    /// More than 100,000 nodes.
+    /// More than 100,000 nodes and parts of substring assertions.
     #[error("more parts than the limit")]
     TooLarge,
 }
@@ -255,11 +256,11 @@ impl Filter {
         Self(nodes)
     }
 
-    /// Reads a filter, up to [`Limits::depth`] levels and 100,000 nodes.
+    /// Reads a filter, up to [`Limits::depth`] levels, and 100,000 nodes and parts of substring assertions together.
     ///
     /// # Errors
     ///
-    /// When it is malformed or too deep.
+    /// When it is malformed, too deep or too large.
     pub fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
         wire::decode(reader, limits)
     }
@@ -334,7 +335,8 @@ fn asserted(attribute: AttributeDescription) -> AttributeDescription {
 impl FromStr for Filter {
     type Err = FilterError;
 
-    /// Parses the string form, up to 1,000 levels and 100,000 nodes. The outermost parentheses may be left out, as in OpenLDAP's tools.
+    /// Parses the string form, up to 1,000 levels, and 100,000 nodes and parts of substring assertions together. The
+    /// outermost parentheses may be left out, as in OpenLDAP's tools.
     fn from_str(text: &str) -> Result<Self, FilterError> {
         text::parse(text)
     }

@@ -20,6 +20,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use self::answer::{Answer, encode_result};
+pub(crate) use self::modify::MAX_VALUES as MAX_VALUES_OF_MODIFY;
 pub use self::{
     add::Add,
     bind::{Authentication, BindRequest, BindResponse},
@@ -86,7 +87,7 @@ pub struct Limits {
     pub controls: usize,
     /// Attributes of one entry, elements of one selection, changes of one modify, URLs of one referral. 10,000.
     pub attributes: usize,
-    /// Values of one entry. 5,000,000.
+    /// Values of one entry. 5,000,000; of one modify, whose values are kept one by one, never more than 1,048,576.
     pub values: usize,
 }
 

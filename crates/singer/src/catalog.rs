@@ -105,16 +105,15 @@ impl CatalogStream {
         self.metadata.is_empty() || self.root_says()
     }
 
-    /// Whether a property is to be extracted; without a word on that, as the stream. Keys always are, whatever this
-    /// says.
-    pub(crate) fn selects(&self, property: &str) -> bool {
+    /// Whether a property is to be extracted, where that is said. Keys always are, whatever this says.
+    pub(crate) fn says(&self, property: &str) -> Option<bool> {
         let own = self.metadata.iter().find(|metadata| {
             matches!(&metadata.breadcrumb[..], [properties, name] if properties == "properties" && name == property)
         });
         match own.map(|own| own.inclusion()) {
-            Some(Some("unsupported")) => false,
-            Some(Some("automatic")) => true,
-            _ => own.and_then(Metadata::says).unwrap_or_else(|| self.is_selected()),
+            Some(Some("unsupported")) => Some(false),
+            Some(Some("automatic")) => Some(true),
+            _ => own.and_then(Metadata::says),
         }
     }
 
@@ -180,22 +179,22 @@ mod tests {
     #[test]
     fn properties_are_selected() {
         let table = [
-            (json!({"selected": true}), true),
-            (json!({"selected": false}), false),
-            (json!({"selected": false, "inclusion": "automatic"}), true),
-            (json!({"selected": true, "inclusion": "unsupported"}), false),
-            (json!({"inclusion": "available", "selected-by-default": false}), false),
-            (json!({"inclusion": "available", "selected-by-default": false, "selected": true}), true),
-            (json!({"inclusion": "available"}), true),
+            (json!({"selected": true}), Some(true)),
+            (json!({"selected": false}), Some(false)),
+            (json!({"selected": false, "inclusion": "automatic"}), Some(true)),
+            (json!({"selected": true, "inclusion": "unsupported"}), Some(false)),
+            (json!({"inclusion": "available", "selected-by-default": false}), Some(false)),
+            (json!({"inclusion": "available", "selected-by-default": false, "selected": true}), Some(true)),
+            (json!({"inclusion": "available"}), None),
         ];
         for (facts, want) in table {
             let stream = stream(&json!([
                 {"breadcrumb": [], "metadata": {"selected": true}},
                 {"breadcrumb": ["properties", "cn"], "metadata": facts},
             ]));
-            assert_eq!(stream.selects("cn"), want, "{facts}");
-            assert!(stream.selects("sn"), "not spoken about: as the stream");
+            assert_eq!(stream.says("cn"), want, "{facts}");
+            assert_eq!(stream.says("sn"), None, "not spoken about");
         }
-        assert!(stream(&json!([])).selects("cn"));
+        assert_eq!(stream(&json!([])).says("cn"), None);
     }
 }

@@ -30,10 +30,10 @@ pub struct Config {
     /// Where streams start that do not say; the directory's naming context if absent.
     #[serde(default, deserialize_with = "parsed_option")]
     pub base: Option<Dn>,
-    /// Entries of one page, where the directory offers paging.
-    #[serde(default = "default_page_size")]
+    /// Entries of one page, where the directory offers paging: 1 to 2,147,483,647.
+    #[serde(default = "default_page_size", deserialize_with = "page_size")]
     pub page_size: u32,
-    /// How long to wait for the directory with each page of a search, in seconds.
+    /// How long to wait for the directory with each page of a search, in seconds; at least 1.
     #[serde(default = "default_timeout", deserialize_with = "seconds")]
     pub timeout: Duration,
     /// How properties are named.
@@ -165,8 +165,19 @@ const fn default_scope() -> Scope {
     Scope::Subtree
 }
 
+/// A page of no entries would be asked for for ever, and one above `maxInt` (RFC 4511 §4.1.1) is refused by servers.
+fn page_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        size @ 1..=0x7fff_ffff => Ok(size),
+        _ => Err(de::Error::custom("`page_size` must be between 1 and 2147483647")),
+    }
+}
+
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    u32::deserialize(deserializer).map(|seconds| Duration::from_secs(seconds.into()))
+    match u32::deserialize(deserializer)? {
+        0 => Err(de::Error::custom("`timeout` must be at least 1 second")),
+        seconds => Ok(Duration::from_secs(seconds.into())),
+    }
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
@@ -255,6 +266,12 @@ mod tests {
             (json!({"url": "x", "streams": [{"name": "a", "filter": "(cn=a"}]}), "`(cn=a` is not a filter"),
             (json!({"url": "x", "streams": [{"name": "a", "scope": "all"}]}), "unknown variant `all`"),
             (json!({"url": "x", "attribute_naming": "camel"}), "unknown variant `camel`"),
+            (json!({"url": "x", "page_size": 0}), "`page_size` must be between 1 and 2147483647"),
+            (
+                json!({"url": "x", "page_size": 2_147_483_648_u32}),
+                "`page_size` must be between 1 and 2147483647",
+            ),
+            (json!({"url": "x", "timeout": 0}), "`timeout` must be at least 1 second"),
         ];
         for (settings, want) in table {
             let error = read(&settings).unwrap_err();

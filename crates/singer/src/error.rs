@@ -43,9 +43,10 @@ pub enum TapError {
         #[source]
         source: flext_ldap_directory::Error,
     },
-    /// An entry without the attribute that identifies its record.
+    /// An entry without the attribute that identifies its record, or with several values of it.
     #[error(
-        "stream `{stream}`: `{dn}` has no `{key}`, which identifies records; may it be read? or set `key_attribute`"
+        "stream `{stream}`: `{dn}` has not exactly one `{key}`, which identifies records; may it be read? or set \
+         `key_attribute`"
     )]
     NoKey {
         /// The stream.

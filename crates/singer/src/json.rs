@@ -92,6 +92,10 @@ pub(crate) fn push_value(out: &mut Vec<u8>, kind: Kind, value: &[u8]) -> bool {
             else {
                 return false;
             };
+            // A zone can lead out of the years that RFC 3339 has.
+            if !(time::FIRST..=time::LAST).contains(&moment.unix_seconds) {
+                return false;
+            }
             out.push(b'"');
             time::push_rfc3339(out, moment.unix_seconds, moment.nanoseconds);
             out.push(b'"');
@@ -173,6 +177,10 @@ mod tests {
             (Time, b"20261121211322.250Z", Some(r#""2026-11-21T21:13:22.25Z""#)),
             (Time, b"202611212113+0130", Some(r#""2026-11-21T19:43:00Z""#)),
             (Time, b"16010101000000.0Z", Some(r#""1601-01-01T00:00:00Z""#)),
+            (Time, b"00000101000000Z", Some(r#""0000-01-01T00:00:00Z""#)),
+            (Time, b"00000101000000+0001", None),
+            (Time, b"99991231235959.9Z", Some(r#""9999-12-31T23:59:59.9Z""#)),
+            (Time, b"99991231235959-0001", None),
             (Time, b"20261321211322Z", None),
             (Time, b"2026-11-21", None),
             (Time, b"", None),

@@ -41,7 +41,7 @@ pub(crate) enum Kind {
 }
 
 /// Attributes whose values prove who somebody is, or help to find out how.
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 23] = [
     "userPassword",
     "authPassword",
     "unicodePwd",
@@ -55,6 +55,15 @@ const SECRETS: [&str; 14] = [
     "sambaLMPassword",
     "sambaPasswordHistory",
     "pwdHistory",
+    "sambaClearTextPassword",
+    "sambaPreviousClearTextPassword",
+    "ipaNTHash",
+    "passwordHistory",
+    "unixUserPassword",
+    "msSFU30Password",
+    "ms-Mcs-AdmPwd",
+    "msLAPS-Password",
+    "msDS-ManagedPassword",
     "userPKCS12",
 ];
 
@@ -78,7 +87,9 @@ impl Property {
             Naming::Ldap => attribute.as_str().to_owned(),
             Naming::SnakeCase => snake_case(attribute.as_str()),
         };
-        let secret = SECRETS.iter().any(|name| name.eq_ignore_ascii_case(attribute.attribute_type()));
+        // By its preferred name where it has one: `2.5.4.35;x-old` is a password too.
+        let plain = known.map_or_else(|| attribute.attribute_type(), AttributeType::name);
+        let secret = SECRETS.iter().any(|name| name.eq_ignore_ascii_case(plain));
         Self {
             name,
             attribute: Some(attribute),
@@ -203,6 +214,7 @@ mod tests {
             ("jpegPhoto", Kind::Binary, false, false),
             ("userPassword", Kind::Binary, false, true),
             ("cn;lang-en", Kind::Text, false, false),
+            ("2.5.4.35;x-old", Kind::Binary, false, true),
             ("someThingElse", Kind::Text, false, false),
         ];
         for (name, kind, single, secret) in table {

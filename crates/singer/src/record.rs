@@ -40,8 +40,10 @@ struct Column {
     misfits: u64,
 }
 
-/// Spellings of attributes whose place is remembered.
-const REMEMBERED: usize = 10_000;
+/// Spellings of attributes whose place is remembered, and the longest such spelling: a directory could send ever new
+/// ones, each as long as a message.
+const REMEMBERED: usize = 1_000;
+const REMEMBERED_LENGTH: usize = 255;
 
 impl<'s> RecordWriter<'s> {
     pub(crate) fn new<'p>(
@@ -152,7 +154,7 @@ impl<'s> RecordWriter<'s> {
             .find(|(_, attribute)| attribute.as_str().eq_ignore_ascii_case(description))
             .or_else(|| attributes().find(|(_, attribute)| self.schema.is_within(description, attribute)))
             .map(|(number, _)| number);
-        if self.places.len() < REMEMBERED {
+        if self.places.len() < REMEMBERED && description.len() <= REMEMBERED_LENGTH {
             let at = number.min(self.places.len());
             self.places.insert(at, (description.into(), place));
         }

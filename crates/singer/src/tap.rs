@@ -156,13 +156,15 @@ impl<'d> Tap<'d> {
             let properties: Vec<&Property> = stream
                 .properties
                 .iter()
-                .filter(|property| property.is_key || entry.selects(&property.name))
+                // Without a word on it a property goes with its stream, unless it is a secret.
+                .filter(|property| property.is_key || entry.says(&property.name).unwrap_or(!property.secret))
                 .collect();
             let mut done = self.stream(stream, &properties, &mut messages, &mut out).await?;
             done.unknown_properties = entry
                 .mentioned()
                 .filter(|name| {
-                    entry.selects(name) && !stream.properties.iter().any(|property| property.name == *name)
+                    entry.says(name).unwrap_or(true)
+                        && !stream.properties.iter().any(|property| property.name == *name)
                 })
                 .map(str::to_owned)
                 .collect();

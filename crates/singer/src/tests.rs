@@ -350,6 +350,31 @@ fn the_catalog_selects() {
     assert_eq!(seen.last().unwrap().attributes, ["entryUUID", "mail", "cn"]);
 }
 
+/// security: secrets. A catalog written by hand, or before an attribute was there, says nothing of passwords.
+#[test]
+fn a_secret_is_extracted_only_by_name() {
+    let fixture = fixture(COMPANY);
+    let of_users = |metadata: &Value| -> Catalog {
+        serde_json::from_value(json!({"streams": [{"tap_stream_id": "users", "metadata": metadata}]}))
+            .unwrap()
+    };
+    let by_name = json!([
+        {"breadcrumb": [], "metadata": {"selected": true}},
+        {"breadcrumb": ["properties", "userPassword"], "metadata": {"selected": true}},
+    ]);
+    let table = [
+        (json!([]), None),
+        (json!([{"breadcrumb": [], "metadata": {"selected": true}}]), None),
+        (by_name, Some(json!(["e1NTSEF9bm90LWZvci15b3U="]))),
+    ];
+    for (metadata, want) in table {
+        let (messages, result) = run(&fixture, &json!({}), Some(&of_users(&metadata)), None);
+        result.unwrap();
+        let ada = records(&messages, "users")[0];
+        assert_eq!((ada.get("userPassword"), &ada["uid"]), (want.as_ref(), &json!(["ada"])), "{metadata}");
+    }
+}
+
 #[test]
 fn a_catalog_that_selects_what_is_not_there() {
     let fixture = fixture(COMPANY);
@@ -499,8 +524,13 @@ fn entries_that_make_no_record() {
     let table = [
         (
             COMPANY.replace("entryUUID: 00000000-0000-4000-8000-000000000002\n", ""),
-            "stream `users`: `cn=Bo Lind,dc=harbourlane,dc=example` has no `entryUUID`, which identifies records; may \
-             it be read? or set `key_attribute`",
+            "stream `users`: `cn=Bo Lind,dc=harbourlane,dc=example` has not exactly one `entryUUID`, which identifies \
+             records; may it be read? or set `key_attribute`",
+        ),
+        (
+            COMPANY.replace("sn:: TMOsbmQ=", "sn: x\nentryUUID: 00000000-0000-4000-8000-000000000009"),
+            "stream `users`: `cn=Bo Lind,dc=harbourlane,dc=example` has not exactly one `entryUUID`, which identifies \
+             records; may it be read? or set `key_attribute`",
         ),
         (
             COMPANY.replace("sn:: TMOsbmQ=", "sn: x\nmail;range=0-1: a"),

@@ -2,7 +2,13 @@
 
 use std::io::Write;
 
-/// Appends a moment in UTC, with as many digits of a second as it needs. Years 0 to 9999.
+/// The first second that RFC 3339 can spell: the start of year 0.
+pub(crate) const FIRST: i64 = -62_167_219_200;
+
+/// The last second that RFC 3339 can spell: the end of year 9999.
+pub(crate) const LAST: i64 = 253_402_300_799;
+
+/// Appends a moment in UTC, with as many digits of a second as it needs. From [`FIRST`] to [`LAST`].
 pub(crate) fn push_rfc3339(out: &mut Vec<u8>, unix_seconds: i64, nanoseconds: u32) {
     let (year, month, day) = civil_from_days(unix_seconds.div_euclid(86_400));
     let second = unix_seconds.rem_euclid(86_400);

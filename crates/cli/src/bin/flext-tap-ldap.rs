@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Parser)]
 #[command(name = "flext-tap-ldap", version, after_help = HELP)]
 struct Args {
-    /// Settings: a JSON file, or ENV for variables TAP_LDAP_<SETTING>. Can be repeated; the later file wins, ENV always
+    /// Settings: a JSON file, or ENV for variables `TAP_LDAP_<SETTING>`. Can be repeated; the later file wins, ENV always
     #[arg(long, value_name = "FILE|ENV")]
     config: Vec<PathBuf>,
     /// Print what can be extracted, as a catalog

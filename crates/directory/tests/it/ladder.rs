@@ -3,6 +3,8 @@
 use flext_ldap_directory::{
     Actor, Applied, Blame, DirectoryExt, Error, ErrorKind, Event, Outcome, Request,
     proto::{
+        batch::BatchWriter,
+        control::Controls,
         dn::Dn,
         extended::{ExtendedOperation, WhoAmI},
         filter::Filter,
@@ -92,6 +94,24 @@ async fn a_missing_base_is_no_entry_only_where_the_base_was_asked_for() {
     assert_eq!(script.search_optional(base_search()).await.unwrap(), None);
     let error = script.search_optional(search()).await.unwrap_err();
     assert_eq!((error.result_code(), error.blame()), (Some(ResultCode::NO_SUCH_OBJECT), Blame::Caller));
+}
+
+/// security: memory. A server chooses how many references it sends and how long they are.
+#[tokio::test]
+async fn references_are_remembered_within_bounds() {
+    let references = |count: usize, octets: usize| {
+        let mut writer = BatchWriter::new();
+        let urls: Vec<String> = (0..count).map(|_| "x".repeat(octets)).collect();
+        writer.reference(&urls, &Controls::none());
+        Ok(Event::Batch(writer.take()))
+    };
+    for (count, octets, remembered) in [(1_001, 9, 1_000), (3, 400_000, 2), (2, 2 << 20, 0)] {
+        let script = Script::new(vec![vec![references(count, octets), done(ResultCode::SUCCESS)]]);
+        let mut entries = script.search(search());
+        assert_eq!(entries.next().await.unwrap(), None);
+        assert_eq!(entries.references().count(), remembered);
+        assert_eq!(entries.passed_over(), (count - remembered) as u64);
+    }
 }
 
 #[tokio::test]

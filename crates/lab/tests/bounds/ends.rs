@@ -86,9 +86,10 @@ fn an_entry_of_five_megabytes_costs_a_few_times_its_size() {
         let growth = Growth::start();
         assert_eq!(count(entries(&connection, 1, LARGE)).await, (1, LARGE));
         // As it is made, as it waits to be sent, as it is received, and as buffers double on the way there.
-        growth.at_most(8 * LARGE + AT_MOST, "an entry of 5 MiB");
+        growth.at_most(4 * LARGE + AT_MOST, "an entry of 5 MiB");
         assert_eq!(count(entries(&connection, 20, LARGE)).await, (20, 20 * LARGE));
-        growth.at_most(8 * LARGE + AT_MOST, "twenty more of them");
+        // One after the other, each end lets go of one while it takes the next, and the allocator keeps some of that.
+        growth.at_most(12 * LARGE + AT_MOST, "twenty more of them");
     });
 }
 
@@ -102,8 +103,7 @@ fn an_unread_search_holds_back_its_own_connection_and_nothing_else() {
         assert_eq!(count(entries(&quick, 1_000, 100)).await, (1_000, 100_000));
         let growth = Growth::start();
         let mut unread = entries(&slow, ENTRIES, 100);
-        let first = unread.next().await.unwrap();
-        assert!(first.is_some());
+        let first = unread.next_batch().await.unwrap().unwrap().len() as u64;
 
         // Others go on, until the unread search has come to a stand. The listener lets it stand for 30 seconds.
         let mut before = 0;
@@ -120,7 +120,7 @@ fn an_unread_search_holds_back_its_own_connection_and_nothing_else() {
 
         // And nothing is lost once it is read.
         let (rest, _) = count(unread).await;
-        assert!(rest <= ENTRIES && rest + 2_000 > ENTRIES, "{rest} entries came");
+        assert_eq!(first + rest, ENTRIES);
         growth.at_most(AT_MOST, "an unread search that was read after all");
     });
 }

@@ -9,6 +9,8 @@ mod edges;
 #[cfg(test)]
 mod outside;
 #[cfg(test)]
+mod security;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod workspace;

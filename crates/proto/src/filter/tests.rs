@@ -141,6 +141,7 @@ fn errors_have_offsets() {
     };
 
     let large = format!("(&{})", "(&)".repeat(MAX_NODES));
+    let parts = format!("(|(cn=a)(cn={}))", "a*".repeat(MAX_NODES));
     let table: &[(&str, usize, FilterErrorKind)] = &[
         ("", 0, ExpectedAttribute),
         ("  ", 2, ExpectedAttribute),
@@ -184,6 +185,7 @@ fn errors_have_offsets() {
         ("(cn>=a*)", 6, UnescapedSpecial),
         ("(cn:=a*)", 6, UnescapedSpecial),
         (&large, 2 + 3 * (MAX_NODES - 1), TooLarge),
+        (&parts, "(|(cn=a)(cn=".len() + 2 * (MAX_NODES - 2) - 1, TooLarge),
     ];
     for (text, offset, kind) in table {
         let want = FilterError { offset: *offset, kind: *kind };
@@ -267,6 +269,25 @@ fn too_many_nodes_are_refused() {
     let many = [&b"\xa0\x84\x00\x03\x0d\x40"[..], &b"\xa0\x00".repeat(MAX_NODES)].concat();
     let error = decoded(&many.into()).unwrap_err();
     assert_eq!(error, DecodeError { offset: 6 + 2 * (MAX_NODES - 1), kind: DecodeErrorKind::TooManyValues });
+}
+
+/// security: memory. Nor must three octets of a peer cost a part of a substring assertion each without end.
+#[test]
+fn too_many_parts_are_refused() {
+    let one = |parts: usize| {
+        let mut writer = Writer::new();
+        writer.constructed(Tag::context_constructed(4), |writer| {
+            writer.octets(b"cn");
+            writer.sequence(|writer| (0..parts).for_each(|_| writer.primitive(Tag::context(1), b"a")));
+        });
+        writer.take()
+    };
+    assert_eq!(decoded(&one(MAX_NODES - 1)).unwrap().nodes().len(), 1);
+    let many = one(MAX_NODES);
+    let error = DecodeError { offset: many.len() - 3, kind: DecodeErrorKind::TooManyValues };
+    assert_eq!(decoded(&many), Err(error));
+    let text = decoded(&one(MAX_NODES - 1)).unwrap().to_string();
+    assert_eq!(parse(&text), decoded(&one(MAX_NODES - 1)).unwrap());
 }
 
 #[test]

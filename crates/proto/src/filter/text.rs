@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 1000;
 
 /// Parses a filter in one pass. What is open is kept in a list, so depth costs no stack.
 pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
-    let mut parser = Parser { text, octets: text.as_bytes(), position: 0 };
+    let mut parser = Parser { text, octets: text.as_bytes(), position: 0, left: MAX_NODES };
     let mut nodes = Vec::new();
     let mut open: Vec<Open> = Vec::new();
     parser.skip_space();
@@ -27,9 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
         if open.len() >= MAX_DEPTH {
             return Err(parser.error(FilterErrorKind::TooDeep));
         }
-        if nodes.len() >= MAX_NODES {
-            return Err(parser.error(FilterErrorKind::TooLarge));
-        }
+        parser.count()?;
         if !(bare && nodes.is_empty()) {
             parser.expect(b'(', FilterErrorKind::ExpectedOpen)?;
         }
@@ -94,6 +92,8 @@ struct Parser<'a> {
     text: &'a str,
     octets: &'a [u8],
     position: usize,
+    /// What there may still be, parts of substring assertions included.
+    left: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -147,11 +147,17 @@ impl<'a> Parser<'a> {
         if self.peek() != Some(b'*') {
             return Ok(Node::Equality(attribute, first));
         }
+        if !first.is_empty() {
+            self.count()?;
+        }
         let (mut any, mut last) = (Vec::new(), Bytes::new());
         // An empty part is in every value, so it says nothing: `**` means `*`.
         while self.peek() == Some(b'*') {
             self.position += 1;
             let part = self.piece()?;
+            if !part.is_empty() {
+                self.count()?;
+            }
             let before = std::mem::replace(&mut last, part);
             if !before.is_empty() {
                 any.push(before);
@@ -236,6 +242,12 @@ impl<'a> Parser<'a> {
                 _ => return Err(self.error(FilterErrorKind::UnescapedSpecial)),
             }
         }
+    }
+
+    /// Takes one from what there may still be.
+    fn count(&mut self) -> Result<(), FilterError> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| self.error(FilterErrorKind::TooLarge))?;
+        Ok(())
     }
 
     fn skip_space(&mut self) {

@@ -32,12 +32,12 @@ const DN_ATTRIBUTES: Tag = Tag::context(4);
 pub(super) fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Filter, DecodeError> {
     let mut nodes = Vec::new();
     let mut open: Vec<Open<'_>> = Vec::new();
+    // What there may still be, parts of substring assertions included.
+    let mut left = MAX_NODES;
     loop {
         let source = open.last_mut().map_or(&mut *reader, |list| &mut list.contents);
-        if nodes.len() >= MAX_NODES {
-            return Err(source.error(DecodeErrorKind::TooManyValues));
-        }
         let position = source.position();
+        count(position, &mut left)?;
         let before = source.clone();
         let (tag, contents) = source.any()?;
         if open.len() >= limits.depth {
@@ -55,7 +55,7 @@ pub(super) fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Filter,
                 nodes.push(list);
             }
             None => {
-                nodes.push(leaf(before, tag, contents)?);
+                nodes.push(leaf(before, tag, contents, &mut left)?);
                 count_child(&mut open);
             }
         }
@@ -79,6 +79,12 @@ pub(super) fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Filter,
     }
 }
 
+/// Takes one from what there may still be.
+fn count(offset: usize, left: &mut usize) -> Result<(), DecodeError> {
+    *left = left.checked_sub(1).ok_or(DecodeError { offset, kind: DecodeErrorKind::TooManyValues })?;
+    Ok(())
+}
+
 /// A list whose end has not been reached.
 struct Open<'a> {
     contents: Reader<'a>,
@@ -95,14 +101,19 @@ fn count_child(open: &mut [Open<'_>]) {
 }
 
 /// `before` stands at the item, `contents` at what is in it.
-fn leaf(mut before: Reader<'_>, tag: Tag, mut contents: Reader<'_>) -> Result<Node, DecodeError> {
+fn leaf(
+    mut before: Reader<'_>,
+    tag: Tag,
+    mut contents: Reader<'_>,
+    left: &mut usize,
+) -> Result<Node, DecodeError> {
     let comparison = match tag {
         EQUALITY => Node::Equality,
         GREATER_OR_EQUAL => Node::GreaterOrEqual,
         LESS_OR_EQUAL => Node::LessOrEqual,
         APPROXIMATE => Node::Approximate,
         PRESENT => return Ok(Node::Present(description(&mut before, PRESENT)?)),
-        SUBSTRINGS => return substrings(contents),
+        SUBSTRINGS => return substrings(contents, left),
         EXTENSIBLE => return extensible(contents),
         _ => return Err(before.error(DecodeErrorKind::InvalidFilter)),
     };
@@ -114,7 +125,7 @@ fn leaf(mut before: Reader<'_>, tag: Tag, mut contents: Reader<'_>) -> Result<No
 
 /// At least one part; `initial` only first and `final` only last (RFC 4511 §4.5.1.7.2). Empty parts, which RFC 4517
 /// §3.3.30 does not have, are in every value and so are left out; if no other is there, any value matches.
-fn substrings(mut contents: Reader<'_>) -> Result<Node, DecodeError> {
+fn substrings(mut contents: Reader<'_>, left: &mut usize) -> Result<Node, DecodeError> {
     let attribute = description(&mut contents, Tag::OCTET_STRING)?;
     let mut list = contents.sequence()?;
     contents.finish_extensible()?;
@@ -124,8 +135,11 @@ fn substrings(mut contents: Reader<'_>) -> Result<Node, DecodeError> {
     let mut parts = Substrings::default();
     let mut first = true;
     while let Some(tag) = list.peek() {
-        let invalid = list.error(DecodeErrorKind::InvalidFilter);
+        let (position, invalid) = (list.position(), list.error(DecodeErrorKind::InvalidFilter));
         let part = list.primitive(tag)?;
+        if !part.is_empty() {
+            count(position, left)?;
+        }
         match tag {
             INITIAL if first => parts.initial = (!part.is_empty()).then_some(part),
             ANY if part.is_empty() => {}

@@ -35,6 +35,9 @@ pub enum LdifErrorKind {
     /// A record of more attributes, or of more changes, than the limit.
     #[error("the record has more than {0} attributes or changes")]
     TooManyAttributes(usize),
+    /// A modify of more values than the limit.
+    #[error("the record changes more than {0} values")]
+    TooManyValues(usize),
     /// A record of more controls than the limit.
     #[error("the record has more than {0} controls")]
     TooManyControls(usize),

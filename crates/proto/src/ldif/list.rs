@@ -2,7 +2,10 @@
 //!
 //! Values are written down as `OCTET STRING`s as they come, so that an attribute whose lines stand together, as they
 //! nearly always do, is one stretch to copy. A name is compared with the one before it first, and then with the one
-//! at the same place of the record before: records of one file tend to look alike.
+//! at the same place of the record before: records of one file tend to look alike. Only where neither helps is it
+//! searched for.
+
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 
@@ -19,6 +22,8 @@ pub(super) struct AttributeList {
     names: Vec<u8>,
     values: Writer,
     attributes: Vec<Attribute>,
+    /// The first so many attributes as [`order`] has them, so that lines that take turns among many attributes are cheap.
+    sorted: Vec<usize>,
     stretches: Vec<Stretch>,
     /// The attribute that the last stretch belongs to.
     current: usize,
@@ -60,6 +65,7 @@ impl AttributeList {
         self.names.clear();
         self.values.clear();
         self.attributes.clear();
+        self.sorted.clear();
         self.stretches.clear();
         self.current = 0;
     }
@@ -85,8 +91,7 @@ impl AttributeList {
         // The names of a record differ from each other, so the one that comes next in the record before is new here.
         let last = self.last_attributes.get(self.attributes.len()).map(|last| named(&self.last_names, last));
         if !self.follows || last != Some(name) {
-            let known = self.attributes.iter().position(|attribute| is_named(&self.names, attribute, name));
-            if let Some(known) = known
+            if let Some(known) = self.find(name)
                 && let Some(attribute) = self.attributes.get_mut(known)
             {
                 attribute.size = attribute.size.saturating_add(size);
@@ -116,6 +121,23 @@ impl AttributeList {
         Ok(())
     }
 
+    /// The attribute with this name.
+    fn find(&mut self, name: &[u8]) -> Option<usize> {
+        let Self { names, attributes, sorted, .. } = self;
+        let search = |sorted: &[usize], name: &[u8]| {
+            sorted.binary_search_by(|place| {
+                attributes
+                    .get(*place)
+                    .map_or(Ordering::Less, |attribute| order(named(names, attribute), name))
+            })
+        };
+        while let Some(next) = attributes.get(sorted.len()) {
+            let (Ok(place) | Err(place)) = search(sorted, named(names, next));
+            sorted.insert(place, sorted.len());
+        }
+        sorted.get(search(sorted, name).ok()?).copied()
+    }
+
     /// The list in wire form (RFC 4511 §4.5.2), in a buffer of its own.
     pub(super) fn build(&mut self) -> Attributes {
         let Self { names, values, attributes, stretches, out, .. } = self;
@@ -137,6 +159,12 @@ impl AttributeList {
 
 fn named<'a>(names: &'a [u8], attribute: &Attribute) -> &'a [u8] {
     names.get(attribute.name.0..attribute.name.1).unwrap_or_default()
+}
+
+/// By length, which most often decides, then by letters in lower case.
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    let lower = u8::to_ascii_lowercase;
+    one.len().cmp(&other.len()).then_with(|| one.iter().map(lower).cmp(other.iter().map(lower)))
 }
 
 fn is_named(names: &[u8], attribute: &Attribute, name: &[u8]) -> bool {

@@ -15,7 +15,7 @@ use crate::{
     control::{Control, Controls},
     dn::{Dn, Rdn},
     entry::Entry,
-    message::{Add, Change, ChangeKind, Delete, Limits, Modify, Rename},
+    message::{Add, Change, ChangeKind, Delete, Limits, MAX_VALUES_OF_MODIFY, Modify, Rename},
     oid::Oid,
 };
 
@@ -251,6 +251,9 @@ impl<R: BufRead> LdifReader<R> {
                 let (name, spelt) = split(line)?;
                 if !name.eq_ignore_ascii_case(attribute.as_str().as_bytes()) {
                     return Err(LdifErrorKind::Expected("a value of the attribute that is changed, or `-`"));
+                }
+                if places.len() >= MAX_VALUES_OF_MODIFY {
+                    return Err(LdifErrorKind::TooManyValues(MAX_VALUES_OF_MODIFY));
                 }
                 let start = values.len();
                 let value = octets(spelt, &mut self.scratch.value, &self.options, &mut self.used)?;

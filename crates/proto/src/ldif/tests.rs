@@ -361,6 +361,32 @@ fn attributes_and_controls_are_counted() {
         read_all(text.as_bytes(), ReadOptions::default()),
         "line 102: the record has more than 100 controls\n"
     );
+    let text = format!("dn: cn=a\nchangetype: modify\nadd: b\n{}", "b:\n".repeat((1 << 20) + 1));
+    assert_eq!(
+        read_all(text.as_bytes(), ReadOptions::default()),
+        "line 1048580: the record changes more than 1048576 values\n"
+    );
+}
+
+/// Lines may take turns among many attributes, in whichever case, and the order of the first ones stays.
+#[test]
+fn attributes_that_take_turns() {
+    let names: Vec<String> = (0..3000).map(|number| format!("a{}", number * 7 % 3001)).collect();
+    let mut text = "dn: cn=a\n".to_owned();
+    for round in 0..3 {
+        for name in &names {
+            let name = if round == 1 { name.to_uppercase() } else { name.clone() };
+            writeln!(text, "{name}: {round}").unwrap();
+        }
+    }
+    let mut reader = LdifReader::new(text.as_bytes(), ReadOptions::default());
+    let Some(Record::Entry(entry)) = reader.next_record().unwrap() else { panic!("an entry") };
+    let attributes: Vec<_> = entry.attributes().iter().collect();
+    assert_eq!(attributes.len(), names.len());
+    for (attribute, name) in attributes.iter().zip(&names) {
+        assert_eq!(attribute.description(), name);
+        assert_eq!(attribute.values().collect::<Vec<_>>(), [b"0", b"1", b"2"]);
+    }
 }
 
 /// A file URL in LDIF is refused unless asked for (security.md: CSV/LDIF import).
@@ -446,7 +472,9 @@ fn values_are_written_safely() {
         (b"", "cn:\n"),
         (b"x", "cn: x\n"),
         (b"x y: <", "cn: x y: <\n"),
-        (b"\tx", "cn: \tx\n"),
+        (b"\tx", "cn:: CXg=\n"),
+        (b"x\x1b[2J", "cn:: eBtbMko=\n"),
+        (b"~", "cn: ~\n"),
         (b"#x", "cn: #x\n"),
         (b" x", "cn:: IHg=\n"),
         (b":x", "cn:: Ong=\n"),
@@ -456,7 +484,7 @@ fn values_are_written_safely() {
         (b"x\ry", "cn:: eA15\n"),
         (b"x\0y", "cn:: eAB5\n"),
         ("\u{eb}".as_bytes(), "cn:: w6s=\n"),
-        (b"\x7f", "cn: \x7f\n"),
+        (b"\x7f", "cn:: fw==\n"),
     ];
     for (value, want) in table {
         assert_eq!(written(76, &[entry("cn=a", &[("cn", &[value])])]), format!("dn: cn=a\n{want}\n"));
@@ -489,8 +517,12 @@ fn comments_and_version_are_written() {
     writer.version().unwrap();
     writer.comment("harbour lane\r\ndn: cn=x").unwrap();
     writer.comment("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}").unwrap();
+    writer.comment("a\u{1b}b\u{9b}").unwrap();
     let text = String::from_utf8(writer.into_inner()).unwrap();
-    assert_eq!(text, "version: 1\n\n# harbour \n lane\n# dn: cn=x\n# \u{e9}\u{e9}\u{e9}\u{e9}\n \u{e9}\n");
+    assert_eq!(
+        text,
+        "version: 1\n\n# harbour \n lane\n# dn: cn=x\n# \u{e9}\u{e9}\u{e9}\u{e9}\n \u{e9}\n# a\u{fffd}b\u{fffd}\n"
+    );
     assert_reads(text.as_bytes(), "");
 }
 

@@ -14,7 +14,8 @@ use crate::{
 
 /// Writes records, one after another. Put a buffer below it.
 ///
-/// A value that is not a `SAFE-STRING` (RFC 2849), or that ends with a space, is written in base64.
+/// A value that is not a `SAFE-STRING` (RFC 2849), or that ends with a space, or that has control characters, is written
+/// in base64.
 ///
 /// ```
 /// use flext_ldap_proto::{attribute::Attributes, entry::Entry, ldif::LdifWriter};
@@ -59,7 +60,8 @@ impl<W: Write> LdifWriter<W> {
         self.output.write_all(b"version: 1\n\n")
     }
 
-    /// Writes a comment, folded. Each line of `text` becomes a comment.
+    /// Writes a comment, folded. Each line of `text` becomes a comment; control characters are replaced by U+FFFD, since a
+    /// server may have chosen them for a terminal to obey.
     ///
     /// # Errors
     ///
@@ -70,6 +72,7 @@ impl<W: Write> LdifWriter<W> {
             line.put(b"# ")?;
             let mut octets = [0; 4];
             for character in text.chars() {
+                let character = if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
                 line.put_whole(character.encode_utf8(&mut octets).as_bytes())?;
             }
             line.end()?;
@@ -262,10 +265,11 @@ impl<'a, W: Write> Line<'a, W> {
     }
 }
 
-/// Whether a value is a `SAFE-STRING` that no reader could change: it does not end with a space either.
+/// Whether a value is a `SAFE-STRING` that no reader could change and no terminal obeys: it does not end with a space
+/// either, and it has no control characters. OpenLDAP's tools take a tab at the start for a space, and leave it out.
 fn is_safe(value: &[u8]) -> bool {
     let safe_start = !matches!(value.first(), Some(b' ' | b':' | b'<'));
     let unsafe_octets =
-        value.iter().fold(0_u8, |seen, octet| seen | u8::from(matches!(octet, 0 | b'\n' | b'\r' | 0x80..)));
+        value.iter().fold(0_u8, |seen, octet| seen | u8::from(matches!(octet, ..0x20 | 0x7f..)));
     safe_start && unsafe_octets == 0 && value.last() != Some(&b' ')
 }

@@ -9,6 +9,10 @@ use crate::{
     dn::Dn,
 };
 
+/// Values of one request. Each is kept by itself, at sixteen times what a peer needs to spell the shortest, so this is
+/// below [`Limits::values`], which counts what stays in wire form.
+pub(crate) const MAX_VALUES: usize = 1 << 20;
+
 /// Changes an entry, all changes or none, in order.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the request of RFC 4511")]
@@ -74,7 +78,7 @@ impl Modify {
         let mut changes = Vec::new();
         // What the operation alone can be refused for waits until all of it is known to be well formed.
         let mut refused = None;
-        let mut values_left = limits.values;
+        let mut values_left = limits.values.min(MAX_VALUES);
         while !list.is_empty() {
             if changes.len() >= limits.attributes {
                 return Err(list.error(DecodeErrorKind::TooManyAttributes));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::{
     AttributeType, ClassReferences, MatchingRule, ObjectClass, Schema, SchemaError, SchemaErrorKind, Syntax,
     index::NameIndex,
-    parse::{AttributeDraft, MAX_INHERITANCE},
+    parse::{AttributeDraft, Errors, MAX_INHERITANCE},
     source::{Drafts, Placed, Position},
 };
 use crate::attribute::AttributesRef;
@@ -62,13 +62,14 @@ impl SchemaBuilder {
     ///
     /// # Errors
     ///
-    /// Every definition that could not be parsed or contradicts another, with where it stood.
+    /// Every definition that could not be parsed or contradicts another, with where it stood; the first 1,000 of them.
     pub fn build(self) -> Result<Schema, Vec<SchemaError>> {
         let (schema, errors) = self.build_lenient();
         if errors.is_empty() { Ok(schema) } else { Err(errors) }
     }
 
-    /// The schema of all that could be used, and what could not: for a server's own schema, which is never perfect.
+    /// The schema of all that could be used, and what could not (the first 1,000 errors): for a server's own schema, which
+    /// is never perfect.
     ///
     /// A definition that refers to what is not there is kept without the reference.
     pub fn build_lenient(self) -> (Schema, Vec<SchemaError>) {
@@ -87,7 +88,7 @@ impl SchemaBuilder {
             class_references,
             class_index,
         };
-        (schema, errors)
+        (schema, errors.into_vec())
     }
 }
 
@@ -131,8 +132,10 @@ impl Draft for ObjectClass {
     }
 
     fn means_the_same(&self, other: &Self) -> bool {
-        let plain = |class: &Self| Self { description: None, extensions: Vec::new(), ..class.clone() };
-        plain(self) == plain(other)
+        let Self { oid, names, description: _, obsolete, superiors, kind, must, may, extensions: _ } = self;
+        let definition = (oid, names, obsolete, superiors, kind, must, may);
+        let Self { oid, names, description: _, obsolete, superiors, kind, must, may, extensions: _ } = other;
+        definition == (oid, names, obsolete, superiors, kind, must, may)
     }
 }
 
@@ -141,7 +144,7 @@ fn error(position: Position, kind: SchemaErrorKind) -> SchemaError {
 }
 
 /// Keeps the first of each name and OID, unless it gives way.
-fn without_duplicates<D: Draft>(drafts: Vec<Placed<D>>, errors: &mut Vec<SchemaError>) -> Vec<Placed<D>> {
+fn without_duplicates<D: Draft>(drafts: Vec<Placed<D>>, errors: &mut Errors) -> Vec<Placed<D>> {
     let mut kept: Vec<Option<Placed<D>>> = Vec::with_capacity(drafts.len());
     let mut places: HashMap<String, usize> = HashMap::with_capacity(drafts.len() * 2);
     'drafts: for new in drafts {
@@ -169,7 +172,7 @@ type Resolved<T, S> = (Vec<T>, Vec<S>, NameIndex);
 
 fn resolve_attributes(
     drafts: &[Placed<AttributeDraft>],
-    errors: &mut Vec<SchemaError>,
+    errors: &mut Errors,
 ) -> Resolved<AttributeType, Option<u32>> {
     let index = NameIndex::new(drafts.iter().map(|placed| placed.draft.keys()));
     let mut superiors: Vec<Option<u32>> = Vec::with_capacity(drafts.len());
@@ -190,7 +193,17 @@ fn resolve_attributes(
     let mut types: Vec<AttributeType> = drafts.iter().map(|placed| placed.draft.definition.clone()).collect();
     for (number, edges) in order {
         let superior = edges.first().copied();
-        let inherited = superior.and_then(|superior| types.get(superior as usize)).cloned();
+        // What is inherited and nothing else: a description can be as long as the schema.
+        let inherited =
+            superior.and_then(|superior| types.get(superior as usize)).map(|above| AttributeType {
+                equality: above.equality,
+                ordering: above.ordering,
+                substrings: above.substrings,
+                syntax: above.syntax,
+                unknown_syntax: above.unknown_syntax.clone(),
+                length: above.length,
+                ..AttributeType::default()
+            });
         let (Some(Placed { draft, position, .. }), Some(resolved)) =
             (drafts.get(number), types.get_mut(number))
         else {
@@ -242,7 +255,7 @@ fn resolve_classes(
     drafts: Vec<Placed<ObjectClass>>,
     types: &[AttributeType],
     type_index: &NameIndex,
-    errors: &mut Vec<SchemaError>,
+    errors: &mut Errors,
 ) -> Resolved<ObjectClass, ClassReferences> {
     let index = NameIndex::new(drafts.iter().map(|placed| placed.draft.keys()));
     let mut edges: Vec<Vec<u32>> = Vec::with_capacity(drafts.len());
@@ -295,7 +308,7 @@ fn resolve_classes(
 fn order_of(
     edges: impl Iterator<Item = Vec<u32>>,
     positions: &[(Position, String)],
-    errors: &mut Vec<SchemaError>,
+    errors: &mut Errors,
 ) -> Vec<(usize, Vec<u32>)> {
     /// How far a definition is: how many it inherits from in a row, once it is placed.
     #[derive(Clone, Copy, PartialEq)]

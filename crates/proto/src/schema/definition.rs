@@ -110,6 +110,42 @@ impl AttributeType {
         }
     }
 
+    /// Whether both define the same, descriptions and extensions aside.
+    pub(super) fn means_the_same(&self, other: &Self) -> bool {
+        let Self {
+            oid,
+            names,
+            description: _,
+            obsolete,
+            superior,
+            equality,
+            ordering,
+            substrings,
+            syntax,
+            unknown_syntax,
+            length,
+            single_value,
+            collective,
+            no_user_modification,
+            usage,
+            extensions: _,
+        } = self;
+        *oid == other.oid
+            && *names == other.names
+            && *obsolete == other.obsolete
+            && *superior == other.superior
+            && *equality == other.equality
+            && *ordering == other.ordering
+            && *substrings == other.substrings
+            && *syntax == other.syntax
+            && *unknown_syntax == other.unknown_syntax
+            && *length == other.length
+            && *single_value == other.single_value
+            && *collective == other.collective
+            && *no_user_modification == other.no_user_modification
+            && *usage == other.usage
+    }
+
     /// Whether it is operational: returned only when asked for (RFC 4512 §3.4).
     #[must_use]
     pub fn is_operational(&self) -> bool {

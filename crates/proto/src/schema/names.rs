@@ -29,6 +29,18 @@ pub(super) fn rdn_key(schema: &Schema, rdn: RdnRef<'_>, unknown: Unknown) -> Res
         let mut all = rest;
         all.push(key);
         all.sort_unstable();
+        // Types have no `=` in them, and the same ones stand together.
+        let attribute = |key: &[u8]| key.split(|octet| *octet == b'=').next().map(<[u8]>::to_vec);
+        let twice =
+            all.windows(2).find(|pair| matches!(pair, [one, two] if attribute(one) == attribute(two)));
+        if let Some([one, ..]) = twice
+            && unknown == Unknown::Refused
+        {
+            return Err(NameError {
+                attribute: String::from_utf8_lossy(&attribute(one).unwrap_or_default()).into_owned(),
+                reason: "the attribute type stands twice in one component".to_owned(),
+            });
+        }
         key = all.join(&b'+');
     }
     Ok(key)

@@ -52,6 +52,29 @@ pub enum SchemaErrorKind {
 /// How many definitions one may inherit from in a row.
 pub(super) const MAX_INHERITANCE: usize = 64;
 
+/// Items of one list: names, texts, references.
+const MAX_LIST: usize = 10_000;
+
+/// The errors of one schema that are kept: a text of garbage would make one for every few octets.
+const MAX_ERRORS: usize = 1_000;
+
+/// The first errors of a schema.
+#[derive(Debug, Default)]
+pub(super) struct Errors(Vec<SchemaError>);
+
+impl Errors {
+    /// Keeps an error, unless there are many already.
+    pub(super) fn push(&mut self, error: SchemaError) {
+        if self.0.len() < MAX_ERRORS {
+            self.0.push(error);
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<SchemaError> {
+        self.0
+    }
+}
+
 /// The longest name or OID, and the longest that macros may make.
 const MAX_IDENTIFIER: usize = 255;
 
@@ -216,6 +239,9 @@ fn list(
         Token::Open => {
             let mut items = Vec::new();
             loop {
+                if items.len() > MAX_LIST {
+                    return Err(scanner.expected("a list of at most 10,000"));
+                }
                 match scanner.token()? {
                     Token::Word(text) => items.push(read(scanner, text)?),
                     Token::Quoted(text) => items.push(read(scanner, &text)?),
@@ -292,17 +318,28 @@ fn identifier(scanner: &Scanner<'_>, text: Box<str>) -> Result<Box<str>, Failure
 impl AttributeDraft {
     /// Whether both define the same, descriptions and extensions aside.
     pub(super) fn means_the_same(&self, other: &Self) -> bool {
-        let plain = |draft: &Self| {
-            let mut definition = draft.definition.clone();
-            (definition.description, definition.extensions) = (None, Vec::new());
-            definition
-        };
-        plain(self) == plain(other)
-            && self.equality == other.equality
-            && self.ordering == other.ordering
-            && self.substrings == other.substrings
-            && self.syntax == other.syntax
+        let Self { definition, equality, ordering, substrings, syntax } = self;
+        let references = (equality, ordering, substrings, syntax);
+        references == (&other.equality, &other.ordering, &other.substrings, &other.syntax)
+            && definition.means_the_same(&other.definition)
     }
+
+    /// How much there is of it: the definition, its names, its extensions.
+    pub(super) fn parts(&self) -> usize {
+        1 + self.definition.names.len() + extension_parts(&self.definition.extensions)
+    }
+}
+
+impl ObjectClass {
+    /// How much there is of it: the definition, its names, its references, its extensions.
+    pub(super) fn parts(&self) -> usize {
+        let lists = [&self.names, &self.superiors, &self.must, &self.may];
+        1 + lists.iter().map(|list| list.len()).sum::<usize>() + extension_parts(&self.extensions)
+    }
+}
+
+fn extension_parts(extensions: &[(Box<str>, Vec<Box<str>>)]) -> usize {
+    extensions.iter().map(|(_, texts)| 1 + texts.len()).sum()
 }
 
 impl From<&AttributeType> for AttributeDraft {

@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     ObjectClass, SchemaError, SchemaErrorKind,
-    parse::{self, AttributeDraft, Failure, Macros, Scanner},
+    parse::{self, AttributeDraft, Errors, Failure, Macros, Scanner},
 };
 use crate::attribute::AttributesRef;
 
@@ -33,9 +33,15 @@ pub(super) struct Placed<D> {
 pub(super) struct Drafts {
     pub(super) attribute_types: Vec<Placed<AttributeDraft>>,
     pub(super) object_classes: Vec<Placed<ObjectClass>>,
-    pub(super) errors: Vec<SchemaError>,
+    pub(super) errors: Errors,
     pub(super) macros: Macros,
+    /// Definitions, names and references so far.
+    pub(super) parts: usize,
 }
+
+/// Definitions, names and references of one schema. Each is kept in many times the octets it can be spelt in; the
+/// largest schemas in use have some 50,000.
+const MAX_PARTS: usize = 200_000;
 
 /// What a directive or an attribute of a schema entry defines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -161,17 +167,32 @@ impl Drafts {
     ) -> Result<(), Failure> {
         let position = place(scanner.next_offset());
         match kind {
-            Kind::Macro => parse::object_identifier(scanner, &mut self.macros)?,
+            Kind::Macro => {
+                self.count(1, scanner)?;
+                parse::object_identifier(scanner, &mut self.macros)?;
+            }
             Kind::Other => parse::other(scanner)?,
             Kind::AttributeType => {
                 let draft = parse::attribute_type(scanner, &self.macros)?;
+                self.count(draft.parts(), scanner)?;
                 self.attribute_types.push(Placed { draft, position, gives_way: false });
             }
             Kind::ObjectClass => {
                 let draft = parse::object_class(scanner, &self.macros)?;
+                self.count(draft.parts(), scanner)?;
                 self.object_classes.push(Placed { draft, position, gives_way: false });
             }
         }
+        Ok(())
+    }
+
+    /// Takes note of parts that are to be kept, as long as there are not too many.
+    fn count(&mut self, parts: usize, scanner: &Scanner<'_>) -> Result<(), Failure> {
+        let all = self.parts.saturating_add(parts);
+        if all > MAX_PARTS {
+            return Err(scanner.expected("at most 200,000 definitions, names and references in one schema"));
+        }
+        self.parts = all;
         Ok(())
     }
 

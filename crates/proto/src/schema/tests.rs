@@ -47,6 +47,13 @@ fn names_the_schema_cannot_judge_are_refused() {
     assert_eq!(key("uidNumber=seven").unwrap_err().to_string(), "uidNumber: not a valid INTEGER");
     assert_eq!(key("cn=,dc=example").unwrap_err().to_string(), "cn: not a valid Directory String");
     assert_eq!(key("c=NLD").unwrap_err().to_string(), "c: not a valid Country String");
+    // X.501 §9.3: the types of one component differ, also when they are spelt in two ways.
+    for twice in ["cn=a+uid=b+CN=c", "cn=a+commonName=a", "2.5.4.3=a+cn=b,dc=example"] {
+        assert_eq!(
+            key(twice).unwrap_err().to_string(),
+            "2.5.4.3: the attribute type stands twice in one component"
+        );
+    }
 }
 
 #[test]

@@ -77,7 +77,8 @@ impl Form {
                 let (dn, uid) = split_uid(value);
                 let mut normal = name(schema(), dn)?;
                 if let Some(uid) = uid {
-                    normal.push(b'#');
+                    // No component of a name begins so, and a `,` in a value is escaped.
+                    normal.extend_from_slice(b",#");
                     normal.extend_from_slice(uid);
                 }
                 Some(Cow::Owned(normal))

@@ -31,6 +31,7 @@ const EQUALITY: &Table = &[
     ("octetStringMatch", &[b"a\xff"], &[b"A\xff", b"a\xff "]),
     ("telephoneNumberMatch", &[b"+31 20-555 0100", b"+31205550100", b"+31-20 555-0100 "], &[b"+31205550101"]),
     ("uniqueMemberMatch", &[b"CN=x, dc=example#'01'B", b"cn=X,DC=example#'01'B"], &[b"cn=x,dc=example", b"cn=x,dc=example#'1'B"]),
+    ("uniqueMemberMatch", &[br"homeDirectory=a\23'01'B"], &[b"homeDirectory=a#'01'B"]),
     ("uuidMatch", &[b"597ae2f6-16a6-1027-98f4-d28b5365dc14", b"597AE2F6-16A6-1027-98F4-D28B5365DC14"], &[b"597ae2f6-16a6-1027-98f4-d28b5365dc15"]),
     ("uTCTimeMatch", &[b"2601311200Z", b"260131130000+0100"], &[b"2501311200Z"]),
     ("CSNMatch", &[b"20260131120000.000000Z#00000A#00f#000000", b"20260131120000Z#00000a#0F#000000"], &[b"20260131120000.000001Z#00000a#00f#000000"]),

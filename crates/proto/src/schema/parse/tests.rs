@@ -274,6 +274,53 @@ objectclass ( 1.3.6.1.1.1.2.2 NAME 'posixGroup' SUP top STRUCTURAL MUST ( cn $ g
     assert!(schema.object_class("person").is_some());
 }
 
+/// security: memory. What a server sends as its schema is kept in bounds, whatever it is made of.
+#[test]
+fn a_schema_of_too_many_parts_is_cut_and_says_so() {
+    let first = |text: &str| {
+        let (schema, errors) = openldap(text).build_lenient();
+        let SchemaError { line, column, kind } = errors.first().cloned().unwrap();
+        (schema.attribute_types().count(), errors.len(), format!("{line}:{column}: {kind}"))
+    };
+    let list = |items: usize| (0..items).map(|item| format!("'n{item}' ")).collect::<String>();
+    let named = |items| {
+        format!("attributetype ( 1.2 NAME ( {}) SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )\n", list(items))
+    };
+    assert_eq!(openldap(&named(10_000)).build().unwrap().attribute_types().count(), 1);
+    let (count, errors, what) = first(&named(10_001));
+    assert_eq!((count, errors), (0, 1));
+    assert!(what.ends_with("expected a list of at most 10,000"), "{what}");
+
+    let garbage = "?\n".repeat(5_000);
+    assert_eq!(first(&garbage).1, 1_000);
+    let missing = format!("objectclass ( 1.2 MAY ( {}) )\n", "x $ ".repeat(9_999));
+    assert_eq!(first(&missing).1, 1_000);
+
+    let many = missing.repeat(21);
+    let (_, _, what) = first(&many);
+    assert_eq!(what, "21:40023: expected at most 200,000 definitions, names and references in one schema");
+}
+
+/// security: work. A duplicate costs what it is long, not what the definition is long that was there before, and what is
+/// inherited is not copied with all that stands around it.
+#[test]
+fn long_definitions_are_not_copied_for_each_that_meets_them() {
+    let may = "description $ ".repeat(9_000);
+    let description = "d".repeat(1 << 20);
+    let mut text = format!(
+        "objectclass ( 1.2 NAME 'long' MAY ( {may}) )\nattributetype ( 1.3 NAME 'wordy' DESC '{description}' SUP name )\n"
+    );
+    (0..5_000).for_each(|number| {
+        text.push_str(&format!("objectclass ( 1.2 MAY a )\nattributetype ( 1.3.{number} SUP wordy )\n"));
+    });
+    let mut builder = Schema::standard().to_builder();
+    builder.add_openldap(&text);
+    let (schema, errors) = builder.build_lenient();
+    assert_eq!(errors.len(), 1_000);
+    assert_eq!(errors.first().unwrap().kind.to_string(), "`1.2` is defined twice, differently");
+    assert_eq!(schema.attribute_type("1.3.4999").unwrap().equality.unwrap().name(), "caseIgnoreMatch");
+}
+
 #[test]
 fn the_standard_schema_comes_back_from_its_subschema_entry() {
     let standard = Schema::standard();
@@ -327,8 +374,10 @@ fn quadratic_schema_parse_work_grows_with_the_size_of_the_input() {
         }
     }
     // And to the end: a definition of more than 1 MB.
-    let (schema, errors) = openldap(&names(200_000).replacen('a', "attributetype", 1)).build_lenient();
-    assert_eq!((schema.attribute_type("NAME").unwrap().names.len(), errors.len()), (200_000, 0));
+    let long = text(200_000).replacen('a', "attributetype", 1).replace(" )", " SYNTAX 1.2 )");
+    let (schema, errors) = openldap(&long).build_lenient();
+    let description = schema.attribute_type("1.2").unwrap().description.as_deref().unwrap();
+    assert_eq!((description.len(), errors.len()), (400_000, 0));
 }
 
 proptest! {

@@ -131,10 +131,12 @@ pub(in crate::schema) fn delivery_method(value: &[u8]) -> bool {
     value.split(|&octet| octet == b'$').all(|method| METHODS.contains(&method.trim_ascii()))
 }
 
-/// §3.3.28: lines separated by `$`, in which `\24` and `\5C` stand for `$` and `\`.
+/// §3.3.28: lines separated by `$`, in which `\24` and `\5C` stand for `$` and `\`. Empty lines are let pass, as OpenLDAP
+/// does: addresses in the field have them.
 pub(in crate::schema) fn postal_address(value: &[u8]) -> bool {
     utf8(value)
-        && value.split(|&octet| octet == b'$').all(|line| !line.is_empty() && escapes(line, &[b"24", b"5c"]))
+        && !value.is_empty()
+        && value.split(|&octet| octet == b'$').all(|line| escapes(line, &[b"24", b"5c"]))
 }
 
 /// Whether each `\` is followed by one of these pairs of hexadecimal digits (lower case).
