@@ -54,9 +54,11 @@ pub(crate) fn hash(password: &[u8]) -> Result<Vec<u8>, Error> {
             hash: Some(Output::new(&octets)?),
         })
     })();
-    made.map(|hash| format!("{{ARGON2}}{hash}").into_bytes()).map_err(|error: argon2::password_hash::Error| {
-        Error::new(ErrorKind::Bug, "a password cannot be hashed").with_source(error)
-    })
+    made.map(|hash| format!("{{ARGON2}}{hash}").into_bytes()).map_err(
+        |error: argon2::password_hash::Error| {
+            Error::new(ErrorKind::Bug, "a password cannot be hashed").with_source(error)
+        },
+    )
 }
 
 /// Whether a password fits an argon2 hash whose costs can be afforded.
