@@ -22,7 +22,7 @@ use flext_ldap_directory::{
         entry::Entry,
         extended::{ExtendedOperation, PasswordModify},
         filter::Filter,
-        ldif::{LdifReader, LdifWriter, ReadOptions, Record},
+        ldif::{LdifReader, ReadOptions, Record},
         message::{ChangeKind, Limits, Modify, Scope, Search},
         secret::Secret,
         url::LdapUrl,
@@ -260,7 +260,7 @@ async fn change(admin: &Connection, name: &str) -> anyhow::Result<()> {
         .critical(&PreRead(selection.clone()))
         .critical(&PostRead(selection));
     let outcome = admin.modify(request).await?;
-    say("changed    its description:")?;
+    say(&format!("changed    {name}:"))?;
     for (mark, oid) in [('-', PreRead::OID), ('+', PostRead::OID)] {
         let Some(control) = outcome.controls.iter().find(|control| control.oid == oid) else { continue };
         let Some(value) = &control.value else { continue };
@@ -271,10 +271,11 @@ async fn change(admin: &Connection, name: &str) -> anyhow::Result<()> {
 }
 
 fn show(mark: char, entry: &Entry) -> anyhow::Result<()> {
-    let mut writer = LdifWriter::new(Vec::new());
-    writer.entry(entry.as_ref())?;
-    for line in String::from_utf8_lossy(&writer.into_inner()).lines().filter(|line| !line.is_empty()) {
-        say(&format!("           {mark} {line}"))?;
+    for attribute in entry.attributes().iter() {
+        for value in attribute.values() {
+            let value = String::from_utf8_lossy(value);
+            say(&format!("           {mark} {}: {}", attribute.description(), value.escape_debug()))?;
+        }
     }
     Ok(())
 }
