@@ -86,7 +86,7 @@ impl Arguments {
     }
 
     async fn embedded(&self) -> anyhow::Result<ExitCode> {
-        let stop = Stop::new()?;
+        let mut stop = Stop::new()?;
         let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
         let source = match &self.ldif {
             Some(file) => Source { file: file.clone(), suffix: first_name(file)?, known: None },

@@ -1,8 +1,8 @@
 //! `flext-ldap directory`: the embedded directory, served, loaded and dumped.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufWriter, Write},
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -15,7 +15,7 @@ use flext_ldap_directory::proto::{dn::Dn, ldif::ReadOptions, schema::Schema, url
 use flext_ldap_server::{LineLog, Server, ServerTls};
 use flext_ldap_store::{ExportOptions, ImportOptions, ImportReport, StandardPolicy, Store, StoreOptions};
 
-use crate::{connect::password_file, exit::Usage, input, progress::Progress};
+use crate::{connect::password_file, exit::Usage, input, output, progress::Progress};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -129,7 +129,11 @@ impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(serve) => {
-                tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve.run())
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+                let result = runtime.block_on(serve.run());
+                // An import that a signal stopped is let go of: what is committed is safe.
+                runtime.shutdown_background();
+                result
             }
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
@@ -168,7 +172,7 @@ impl Data {
 impl Serve {
     async fn run(self) -> anyhow::Result<ExitCode> {
         // Heard from the first moment, so that a signal during a long import ends it too.
-        let stop = Stop::new()?;
+        let mut stop = Stop::new()?;
         let mut policy = StandardPolicy::default();
         if self.anonymous_read {
             policy = policy.anonymous_read();
@@ -191,8 +195,11 @@ impl Serve {
             let mut import = ImportOptions::default();
             import.hash_clear_passwords = self.hash_passwords;
             let (store, path) = (store.clone(), path.clone());
-            let report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)).await??;
-            writeln!(io::stderr(), "imported {} entries", report.applied)?;
+            let report = tokio::select! {
+                report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)) => report??,
+                () = stop.wait() => anyhow::bail!("stopped by a signal while the LDIF was loaded: part of it is in"),
+            };
+            crate::say(format_args!("imported {} entries", report.applied));
         }
         let mut server = Server::builder(Arc::new(store.clone()));
         if let Some(tls) = tls {
@@ -205,7 +212,7 @@ impl Serve {
         server = self.listen.iter().cloned().fold(server, |server, url| server.listen(url));
         let server = server.start().await.context("failed to listen")?;
         for url in server.urls() {
-            writeln!(io::stderr(), "listening on {url}")?;
+            crate::say(format_args!("listening on {url}"));
         }
         stop.wait().await;
         server.shutdown(Duration::from_secs(5)).await;
@@ -228,14 +235,12 @@ impl Import {
         let report = load(&store, self.file.as_deref(), &options)?;
         let seconds = started.elapsed().as_secs_f64();
         for (line, reason) in &report.refusals {
-            writeln!(io::stderr(), "line {line}: {reason}")?;
+            crate::say(format_args!("line {line}: {reason}"));
         }
-        writeln!(
-            io::stderr(),
+        crate::say(format_args!(
             "imported {} entries in {seconds:.1} s, {} refused",
-            report.applied,
-            report.refused
-        )?;
+            report.applied, report.refused
+        ));
         store.close();
         Ok(if report.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(crate::exit::USAGE) })
     }
@@ -244,18 +249,14 @@ impl Import {
 impl Export {
     fn run(self) -> anyhow::Result<ExitCode> {
         let store = open(self.data.options()?)?;
-        let output: Box<dyn Write> = match &self.output {
-            None => Box::new(io::stdout().lock()),
-            Some(path) => Box::new(create_private(path)?),
-        };
-        let mut output = BufWriter::with_capacity(1 << 16, output);
+        let mut output = output::create(self.output.as_deref())?;
         let mut options = ExportOptions::default();
         options.base = self.base;
         options.operational = true;
         options.password_hashes = true;
         let count = store.export(&mut output, &options)?;
         output.flush()?;
-        writeln!(io::stderr(), "exported {count} entries")?;
+        crate::say(format_args!("exported {count} entries"));
         store.close();
         Ok(ExitCode::SUCCESS)
     }
@@ -276,18 +277,6 @@ fn load(store: &Store, path: Option<&Path>, options: &ImportOptions) -> anyhow::
             last = count;
         })
         .with_context(|| format!("failed to import {name}"))
-}
-
-/// A file only its owner can read: it holds password hashes.
-fn create_private(path: &Path) -> anyhow::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("failed to create {}", path.display()))
 }
 
 fn server_tls(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
@@ -318,7 +307,7 @@ impl Stop {
     }
 
     /// Waits for SIGTERM or SIGINT.
-    pub(crate) async fn wait(mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -1,7 +1,12 @@
 //! How entries are printed: LDIF (RFC 2849) or one JSON object a line.
 
-use std::io::{self, Write};
+use std::{
+    fs::OpenOptions,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
 
+use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flext_ldap_directory::proto::{entry::EntryRef, ldif::LdifWriter};
 
@@ -62,6 +67,19 @@ impl<W: Write> EntryWriter<W> {
             Self::Jsonl(output) => output,
         }
     }
+}
+
+/// Where an export goes: standard output, or a file only its owner can read, since there may be password hashes in it.
+pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<BufWriter<Box<dyn Write>>> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let output: Box<dyn Write> = match path {
+        None => Box::new(io::stdout().lock()),
+        Some(path) => {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+            Box::new(file.with_context(|| format!("failed to create {}", path.display()))?)
+        }
+    };
+    Ok(BufWriter::with_capacity(1 << 16, output))
 }
 
 fn json_line(entry: EntryRef<'_>, output: &mut impl Write) -> io::Result<()> {

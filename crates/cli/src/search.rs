@@ -21,6 +21,7 @@ use flext_ldap_directory::{
 };
 
 use crate::{
+    conf::Conf,
     connect::Connect,
     exit::Usage,
     input,
@@ -48,10 +49,10 @@ pub(crate) struct Arguments {
     #[arg(short = 's', long, value_enum, default_value_t = ScopeName::Sub)]
     scope: ScopeName,
     /// At most this many entries; 0 leaves it to the server
-    #[arg(short = 'z', long, value_name = "ENTRIES")]
+    #[arg(short = 'z', long, value_name = "ENTRIES", value_parser = limit)]
     size_limit: Option<u32>,
     /// At most this many seconds; 0 leaves it to the server
-    #[arg(short = 'l', long, value_name = "SECONDS")]
+    #[arg(short = 'l', long, value_name = "SECONDS", value_parser = limit)]
     time_limit: Option<u32>,
     /// Whether aliases are followed
     #[arg(short = 'a', long, value_enum)]
@@ -88,11 +89,28 @@ pub(crate) struct Arguments {
     rest: Vec<String>,
 }
 
+/// A limit as ldapsearch takes it: a number, or `none`, or `max` (RFC 4511 §4.1.1: maxInt).
+fn limit(text: &str) -> Result<u32, String> {
+    const MOST: u32 = i32::MAX.unsigned_abs();
+    match text {
+        "none" => Ok(0),
+        "max" => Ok(MOST),
+        _ => text
+            .parse()
+            .ok()
+            .filter(|number| *number <= MOST)
+            .ok_or_else(|| format!("expected a number up to {MOST}, `none` or `max`")),
+    }
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ScopeName {
     Base,
+    #[value(alias = "onelevel")]
     One,
+    #[value(alias = "subtree")]
     Sub,
+    #[value(alias = "subordinate")]
     Children,
 }
 
@@ -163,11 +181,12 @@ impl Arguments {
             Some(base) => base.clone(),
             None => self.connect.default_base()?,
         };
+        let conf = Conf::load()?;
         let mut search = Search::new(base, self.scope.into(), pattern.0.clone())
             .attributes(attributes.iter().collect::<Selection>())
-            .size_limit(self.size_limit.or(self.connect.conf_number("SIZELIMIT")?).unwrap_or(0))
-            .time_limit(self.time_limit.or(self.connect.conf_number("TIMELIMIT")?).unwrap_or(0))
-            .deref(self.deref.map_or(DerefAliases::Never, Into::into));
+            .size_limit(self.size_limit.or(conf.number("SIZELIMIT")?).unwrap_or(0))
+            .time_limit(self.time_limit.or(conf.number("TIMELIMIT")?).unwrap_or(0))
+            .deref(self.deref(&conf)?);
         search.types_only = self.types_only;
         let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let mut writer = EntryWriter::new(self.format, out, self.width);
@@ -219,7 +238,7 @@ impl Arguments {
     ) -> anyhow::Result<()> {
         let what = format!("`{}` for {}", search.base, search.filter);
         if self.verbose {
-            writeln!(io::stderr(), "searching {what}")?;
+            crate::say(format_args!("searching {what}"));
         }
         // A time limit of the server's is given a little longer here, so that its own answer is seen.
         let wait = match search.time_limit {
@@ -267,10 +286,30 @@ impl Arguments {
             writer.version()?;
         }
         if self.ldif == 0 || self.dry_run {
-            writer.comment(&format!("base <{}> with scope {:?}", search.base, self.scope).to_lowercase())?;
+            let scope = format!("{:?}", self.scope).to_lowercase();
+            writer.comment(&format!("base <{}> with scope {scope}", search.base))?;
             writer.comment(&format!("filter: {}", search.filter))?;
         }
         Ok(())
+    }
+
+    /// Whether aliases are followed: `-a`, or else DEREF of ldap.conf.
+    fn deref(&self, conf: &Conf) -> anyhow::Result<DerefAliases> {
+        if let Some(name) = self.deref {
+            return Ok(name.into());
+        }
+        Ok(match conf.get("DEREF").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("never") => DerefAliases::Never,
+            Some("searching") => DerefAliases::InSearching,
+            Some("finding") => DerefAliases::FindingBase,
+            Some("always") => DerefAliases::Always,
+            Some(other) => {
+                return Err(Usage(format!(
+                    "setting DEREF of ldap.conf is `{other}`; it must be never, searching, finding or always"
+                ))
+                .into());
+            }
+        })
     }
 
     fn page_size(&self) -> anyhow::Result<Option<u32>> {
