@@ -51,8 +51,8 @@ struct Data {
     /// Folder the directory lives in, made if it is not there, or `:memory:`
     #[arg(long, value_name = "DIR|:memory:")]
     data: PathBuf,
-    /// Name of its top entry; repeat for more
-    #[arg(long, value_name = "DN", required = true)]
+    /// Name of its top entry, repeat for more; a folder that has been used knows its own
+    #[arg(long, value_name = "DN")]
     suffix: Vec<Dn>,
     /// More schema: an OpenLDAP `.schema` file, or LDIF with subschema attributes
     #[arg(long, value_name = "FILE")]
@@ -66,7 +66,8 @@ struct Serve {
     /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi:///PATH; port 0 takes a free one
     #[arg(long, value_name = "URL", required = true)]
     listen: Vec<LdapUrl>,
-    /// Name of the administrator, who may do everything and need not be an entry
+    /// Name of the administrator, who may do everything and need not be an entry; over ldapi root and the user who
+    /// serves are the administrator too, by SASL EXTERNAL
     #[arg(long, value_name = "DN", requires = "admin_password_file")]
     admin_dn: Option<Dn>,
     /// File with the administrator's password
@@ -190,7 +191,7 @@ impl Serve {
             (Some(chain), Some(key)) => Some(server_tls(chain, key)?),
             _ => None,
         };
-        let store = open(options.policy(Arc::new(policy)))?;
+        let store = open(options.policy(Arc::new(policy)), &self.data)?;
         if let Some(path) = &self.import {
             let mut import = ImportOptions::default();
             import.hash_clear_passwords = self.hash_passwords;
@@ -211,6 +212,9 @@ impl Serve {
         }
         server = self.listen.iter().cloned().fold(server, |server, url| server.listen(url));
         let server = server.start().await.context("failed to listen")?;
+        if !self.anonymous_read {
+            crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
+        }
         for url in server.urls() {
             crate::say(format_args!("listening on {url}"));
         }
@@ -223,7 +227,7 @@ impl Serve {
 
 impl Import {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let store = open(self.data.options()?)?;
+        let store = open(self.data.options()?, &self.data)?;
         let mut options = ImportOptions::default();
         options.hash_clear_passwords = self.hash_passwords;
         options.continue_on_error = self.go_on;
@@ -248,7 +252,11 @@ impl Import {
 
 impl Export {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let store = open(self.data.options()?)?;
+        if !self.data.data.is_dir() {
+            let data = self.data.data.display();
+            return Err(Usage(format!("there is no directory in `{data}`: nothing was exported")).into());
+        }
+        let store = open(self.data.options()?, &self.data)?;
         let mut output = output::create(self.output.as_deref())?;
         let mut options = ExportOptions::default();
         options.base = self.base;
@@ -263,8 +271,18 @@ impl Export {
 }
 
 /// Opens a store; what is wrong with it is the message.
-fn open(options: StoreOptions) -> anyhow::Result<Store> {
-    Store::open(options).context("failed to open the directory")
+fn open(options: StoreOptions, data: &Data) -> anyhow::Result<Store> {
+    let store = Store::open(options).context("failed to open the directory")?;
+    let contexts = store.naming_contexts();
+    if contexts.is_empty() {
+        return Err(Usage("--suffix is missing: the name of the directory's top entry".to_owned()).into());
+    }
+    if !data.suffix.is_empty() {
+        for other in contexts.iter().filter(|context| !data.suffix.contains(context)) {
+            crate::say(format_args!("warning: the folder also holds `{other}`, which no --suffix names"));
+        }
+    }
+    Ok(store)
 }
 
 fn load(store: &Store, path: Option<&Path>, options: &ImportOptions) -> anyhow::Result<ImportReport> {

@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     operational: bool,
     /// Entries a page
-    #[arg(long, value_name = "ENTRIES", default_value_t = 1000)]
+    #[arg(long, value_name = "ENTRIES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
     page_size: u32,
     /// Format of the entries
     #[arg(long, value_enum, default_value_t = Format::Ldif)]
@@ -63,11 +63,12 @@ impl Arguments {
     async fn export(&self, base: Dn) -> anyhow::Result<u64> {
         let connection = self.connect.open().await?;
         let attributes = if self.operational { Selection::everything() } else { Selection::default() };
+        let name = base.clone();
         let search = Search::new(base, Scope::Subtree, Filter::any()).attributes(attributes);
         let mut entries = connection.search_pages(Request::new(search, Actor::Service), self.page_size);
         let progress = Progress::new("entries");
         let mut count = 0;
-        let mut next = entries.next_batch().await.context("failed to export")?;
+        let mut next = entries.next_batch().await.with_context(|| format!("failed to export `{name}`"))?;
         // Only now, for an earlier backup is better than none.
         let output = output::create(self.output.as_deref())?;
         let mut writer = EntryWriter::new(self.format, output, 76);

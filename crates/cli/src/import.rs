@@ -7,7 +7,7 @@ use std::{collections::HashMap, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use flext_ldap_directory::{
-    Directory, Error, ErrorKind,
+    Blame, Directory, Error, ErrorKind,
     proto::{
         control::Controls,
         dn::DnKey,
@@ -213,8 +213,13 @@ impl Import<'_> {
             0 => String::new(),
             more => format!(", {more} more were in flight"),
         };
+        let caller = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Error>())
+            .is_none_or(|error| error.blame() == Blame::Caller);
+        let mend = if caller { "mend the record, then " } else { "" };
         let go_on = first.map_or_else(String::new, |line| {
-            format!("; mend the record, then go on with --from-line {line} --skip-existing")
+            format!("; {mend}go on with --from-line {line} --skip-existing")
         });
         error.context(format!("stopped: {} records are applied{unsure}{go_on}", self.applied))
     }

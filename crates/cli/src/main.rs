@@ -49,7 +49,7 @@ enum Command {
     Passwd(passwd::Arguments),
     /// Print who the server takes you for
     Whoami(whoami::Arguments),
-    /// Write all entries under a base as LDIF, with what is needed to load them again
+    /// Write all entries under a base as LDIF; passwords only where the server shows their hashes
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
     Import(import::Arguments),
@@ -99,7 +99,11 @@ fn log() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
         .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// Prints an error and what caused it on standard error.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flext_ldap_directory::proto::{entry::EntryRef, ldif::LdifWriter};
+use flext_ldap_directory::proto::{attribute::Attributes, entry::EntryRef, ldif::LdifWriter};
 
 /// The format of entries on standard output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -39,6 +39,9 @@ impl<W: Write> EntryWriter<W> {
     /// Prints one entry.
     pub(crate) fn entry(&mut self, entry: EntryRef<'_>) -> io::Result<()> {
         match self {
+            Self::Ldif(writer) if entry.attributes().iter().all(|attribute| attribute.first().is_none()) => {
+                names_only(writer, entry)
+            }
             Self::Ldif(writer) => writer.entry(entry),
             Self::Jsonl(output) => json_line(entry, output),
         }
@@ -82,6 +85,16 @@ pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<BufWriter<Box<dyn Wr
     Ok(BufWriter::with_capacity(1 << 16, output))
 }
 
+/// An entry whose attributes have no values, as a search for names only gets it: ldapsearch prints `cn:`.
+fn names_only<W: Write>(writer: &mut LdifWriter<W>, entry: EntryRef<'_>) -> io::Result<()> {
+    let none: [&[u8]; 1] = [b""];
+    let mut named = Attributes::builder();
+    for attribute in entry.attributes().iter() {
+        named.push(attribute.description(), none);
+    }
+    writer.entry(EntryRef::new(entry.dn_str(), named.build().as_ref()))
+}
+
 fn json_line(entry: EntryRef<'_>, output: &mut impl Write) -> io::Result<()> {
     output.write_all(b"{\"dn\":")?;
     serde_json::to_writer(&mut *output, entry.dn_str())?;
@@ -105,7 +118,7 @@ fn json_line(entry: EntryRef<'_>, output: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use flext_ldap_directory::proto::{attribute::Attributes, entry::Entry};
+    use flext_ldap_directory::proto::entry::Entry;
 
     use super::*;
 

@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap_directory::{
-    Actor, DirectoryExt, Entries, Request, Session, SessionExt,
+    Actor, DirectoryExt, Entries, Error, Outcome, Request, Session, SessionExt,
     proto::{
         attribute::Selection,
         batch::Item,
         dn::Dn,
         filter::Filter,
         message::{DerefAliases, Scope, Search},
-        result::ResultCode,
+        result::{LdapResult, ResultCode},
     },
 };
 
@@ -81,7 +81,7 @@ pub(crate) struct Arguments {
     /// Format of the entries
     #[arg(long, value_enum, default_value_t = Format::Ldif)]
     format: Format,
-    /// Column to fold LDIF lines at; 0 does not fold
+    /// Column to fold LDIF lines at; 0 does not fold, as ldapsearch's `-o ldif-wrap=no`
     #[arg(long, value_name = "COLUMNS", default_value_t = 76)]
     width: usize,
     /// Filter, if it has a `=`, `(objectClass=*)` if not; then attributes, all user attributes if none
@@ -244,8 +244,10 @@ impl Arguments {
         // A time limit of the server's is given a little longer here, so that its own answer is seen.
         let wait = match search.time_limit {
             0 => Duration::from_secs(300),
-            seconds => Duration::from_secs(u64::from(seconds) + 10),
+            seconds => Duration::from_secs(u64::from(seconds) + 2),
         };
+        // A server counts the limit for each page; the user means all of them.
+        let most = page_size.and(Some(search.size_limit)).filter(|most| *most > 0).map(u64::from);
         let request = Request::new(search, Actor::Service).within(wait);
         let mut entries: Entries<'_> = match page_size {
             Some(size) => session.search_pages(request, size),
@@ -258,6 +260,13 @@ impl Arguments {
         {
             for item in batch.iter() {
                 match item.get() {
+                    Item::Entry(_) if most.is_some_and(|most| found >= most) => {
+                        let limit = LdapResult::new(ResultCode::SIZE_LIMIT_EXCEEDED);
+                        let error = Error::rejected(Outcome::new(limit));
+                        return Err(
+                            anyhow::Error::new(error).context(format!("stopped after {found} entries"))
+                        );
+                    }
                     Item::Entry(entry) => {
                         writer.entry(entry)?;
                         found += 1;

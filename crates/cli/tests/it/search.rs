@@ -44,6 +44,7 @@ fn scopes_pages_limits_and_json() {
     assert_eq!(names(&["-b", BASE, "-s", "children"]), (0, 6));
     assert_eq!(names(&["-b", BASE, "-E", "pr=2/noprompt"]), (0, 7));
     assert_eq!(names(&["-b", BASE, "-z", "3"]), (4, 3), "what came before the limit is printed");
+    assert_eq!(names(&["-b", BASE, "-E", "pr=2", "-z", "5"]), (4, 5), "the limit is for all pages together");
     let line = run(flext_ldap(&[
         "search",
         "-LLL",
@@ -143,4 +144,22 @@ fn the_base_in_the_url_may_have_commas() {
     let url = format!("ldap://127.0.0.1:1,{}/ou=groups,{BASE}", directory.url());
     let output = run(flext_ldap(&["search", "-LLL", "-H", &url, "-s", "base", "(objectClass=*)", "1.1"]));
     assert_eq!((output.code, output.out), (0, format!("dn: ou=groups,{BASE}\n\n")), "{}", output.err);
+}
+
+#[test]
+fn names_of_attributes_without_values() {
+    let directory = people();
+    let output = run(flext_ldap(&[
+        "search",
+        "-LLL",
+        "-A",
+        "-H",
+        directory.url(),
+        "-b",
+        BASE,
+        "(uid=ada)",
+        "cn",
+        "sn",
+    ]));
+    assert_eq!(output.out, "dn: uid=ada,ou=people,dc=harbourlane,dc=example\ncn:\nsn:\n\n", "{output:?}");
 }
