@@ -9,10 +9,13 @@ use argon2::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flext_ldap_directory::{Error, ErrorKind};
+use flext_ldap_proto::result::ResultCode;
 use sha_crypt::ShaCrypt;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
+
+use crate::tables::Failure;
 
 /// What is verified where there is nothing to verify, so that a name that does not exist takes as long as a wrong
 /// password. Its parameters are those of [`hash`].
@@ -21,6 +24,9 @@ const NOBODY: &str =
 
 /// More than this is not a password but an attack on whoever hashes it.
 pub(crate) const LONGEST: usize = 4096;
+
+/// Passwords of one entry. Each is tried at a bind, so many would be a way to keep others waiting.
+const MOST: usize = 10;
 
 /// Costs a stored hash may ask for; a hash that asks for more never verifies.
 const MEMORY_KIB: u32 = 1 << 20;
@@ -33,6 +39,17 @@ pub(crate) fn hash(password: &[u8]) -> Result<Vec<u8>, Error> {
     let hash: Result<PasswordHash, _> = Argon2::default().hash_password(password);
     hash.map(|hash| format!("{{ARGON2}}{hash}").into_bytes())
         .map_err(|error| Error::new(ErrorKind::Bug, "a password cannot be hashed").with_source(error))
+}
+
+/// Whether an entry may have so many passwords.
+pub(crate) fn check_count(count: usize) -> Result<(), Failure> {
+    if count > MOST {
+        return Err(Failure::refused(
+            ResultCode::CONSTRAINT_VIOLATION,
+            format!("an entry has at most {MOST} passwords"),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a value is a hash of a scheme that is known here.
