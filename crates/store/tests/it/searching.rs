@@ -364,3 +364,40 @@ async fn a_large_filter_leaves_others_their_turn() {
     }
     assert_eq!(names, 6);
 }
+
+#[tokio::test]
+async fn a_search_at_work_lets_sockets_be_looked_at() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let store = small().await;
+    let parts = "(!(sn=nobody))".repeat(40_000);
+    let polls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&polls);
+    let at_work = tokio::spawn(async move {
+        let search = subtree(&format!("(&{parts})"));
+        loop {
+            let mut reply = store.call(Request::new(search.clone(), Actor::Service).into_any());
+            loop {
+                let event = std::future::poll_fn(|cx| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    // What is ready waits for the next poll, as where a listener has enough to send.
+                    reply.poll_next(cx)
+                });
+                if matches!(event.await.unwrap(), Event::Done(_)) {
+                    break;
+                }
+            }
+        }
+    });
+    let (mut one, mut other) = tokio::net::UnixStream::pair().unwrap();
+    let mut most = 0;
+    for _ in 0..5 {
+        let before = polls.load(Ordering::Relaxed);
+        one.write_all(b"x").await.unwrap();
+        let mut octet = [0];
+        other.read_exact(&mut octet).await.unwrap();
+        most = most.max(polls.load(Ordering::Relaxed) - before);
+    }
+    at_work.abort();
+    assert!(most <= 24, "{most} slices before a socket was looked at");
+}
