@@ -1,9 +1,6 @@
 //! `flext-ldap add` and `flext-ldap modify`: what ldapadd and ldapmodify do, one record after another.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use flext_ldap_directory::{
     Actor, Directory, Error, ErrorKind, Request,
@@ -101,7 +98,7 @@ impl Changes {
             };
             let what = describe(&change);
             if self.verbose || self.dry_run {
-                writeln!(io::stderr(), "line {line}: {what}")?;
+                crate::say(format_args!("line {line}: {what}"));
             }
             let Some(connection) = &connection else { continue };
             match send(connection, change, controls).await {

@@ -1,11 +1,14 @@
 //! Settings the users of OpenLDAP's tools have already: `ldap.conf`, `~/.ldaprc`, `LDAPURI` and their kin (ldap.conf(5)).
 //!
-//! Later ones win: system file, `~/ldaprc`, `~/.ldaprc`, `./ldaprc`, the files named by `LDAPCONF` and `LDAPRC`, then `LDAP…`
-//! variables. `LDAPNOINIT` leaves all of them out.
+//! Later ones win: system file, `~/ldaprc`, `~/.ldaprc`, `./ldaprc`, the file `LDAPCONF`, which counts as a system file,
+//! `~/$LDAPRC`, `~/.$LDAPRC`, `./$LDAPRC`, then `LDAP…` variables. `LDAPNOINIT` leaves all of them out. As with OpenLDAP,
+//! a file that is not there or may not be read is passed over.
 
 use std::{
     collections::HashMap,
-    env, fs,
+    env,
+    ffi::{OsStr, OsString},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -45,17 +48,12 @@ impl Conf {
             conf.read(Path::new(path), false)?;
         }
         let home = env::var_os("HOME").map(PathBuf::from);
-        for name in ["ldaprc", ".ldaprc"] {
-            if let Some(home) = &home {
-                conf.read(&home.join(name), true)?;
-            }
-        }
-        conf.read(Path::new("ldaprc"), true)?;
+        conf.read_user(home.as_deref(), OsStr::new("ldaprc"))?;
         if let Some(path) = env::var_os("LDAPCONF") {
-            conf.read(Path::new(&path), true)?;
+            conf.read(Path::new(&path), false)?;
         }
-        if let (Some(name), Some(home)) = (env::var_os("LDAPRC"), &home) {
-            conf.read(&home.join(&name), true)?;
+        if let Some(name) = env::var_os("LDAPRC") {
+            conf.read_user(home.as_deref(), &name)?;
         }
         for (name, value) in env::vars() {
             if let Some(name) = name.strip_prefix("LDAP").filter(|name| KNOWN.contains(name)) {
@@ -87,10 +85,23 @@ impl Conf {
         }
     }
 
+    /// The files of a user that have this name.
+    fn read_user(&mut self, home: Option<&Path>, name: &OsStr) -> anyhow::Result<()> {
+        if let Some(home) = home {
+            self.read(&home.join(name), true)?;
+            let mut hidden = OsString::from(".");
+            hidden.push(name);
+            self.read(&home.join(hidden), true)?;
+        }
+        self.read(Path::new(name), true)
+    }
+
     fn read(&mut self, path: &Path, user: bool) -> anyhow::Result<()> {
-        match fs::read_to_string(path) {
-            Ok(text) => self.parse(&text, user),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+        match fs::read(path) {
+            // What is not UTF-8 is a comment, or a value that will be complained about where it is used.
+            Ok(octets) => self.parse(&String::from_utf8_lossy(&octets), user),
+            Err(error) if matches!(error.kind(), NotFound | PermissionDenied | NotADirectory) => {}
             Err(error) => {
                 return Err(anyhow::Error::new(error).context(format!("failed to read {}", path.display())));
             }
@@ -100,7 +111,7 @@ impl Conf {
 
     fn parse(&mut self, text: &str, user: bool) {
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let Some((name, value)) = line.split_once(char::is_whitespace) else { continue };
+            let Some((name, value)) = line.trim_start().split_once(char::is_whitespace) else { continue };
             let name = name.to_ascii_uppercase();
             if KNOWN.contains(&name.as_str()) && (user || !USER_ONLY.contains(&name.as_str())) {
                 self.0.insert(name, value.trim().to_owned());
@@ -117,11 +128,12 @@ mod tests {
     fn later_lines_win_and_a_system_file_sets_no_user_options() {
         let mut conf = Conf::default();
         conf.parse(
-            "# BASE dc=no\nBASE\tdc=one,dc=example\nbase dc=two,dc=example  \nBINDDN cn=x\nFOO bar\n",
+            "# BASE dc=no\nBASE\tdc=one,dc=example\nbase dc=two,dc=example  \nBINDDN cn=x\nFOO bar\n  URI ldap://one.example\n",
             false,
         );
         assert_eq!(conf.get("BASE"), Some("dc=two,dc=example"));
         assert_eq!((conf.get("BINDDN"), conf.get("FOO")), (None, None));
+        assert_eq!(conf.get("URI"), Some("ldap://one.example"), "white space before a name is nothing");
         conf.parse("BINDDN cn=me,dc=example\nSIZELIMIT none\nTIMELIMIT soon\n", true);
         assert_eq!(conf.get("BINDDN"), Some("cn=me,dc=example"));
         assert_eq!(conf.number("SIZELIMIT").unwrap(), Some(0));

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -112,11 +111,6 @@ impl Connect {
         }
     }
 
-    /// A number of ldap.conf.
-    pub(crate) fn conf_number(&self, name: &str) -> anyhow::Result<Option<u32>> {
-        Conf::load()?.number(name)
-    }
-
     fn urls(&self, conf: &Conf) -> anyhow::Result<Vec<LdapUrl>> {
         let given = if self.urls.is_empty() {
             conf.get("URI").unwrap_or("ldap://localhost").to_owned()
@@ -124,7 +118,7 @@ impl Connect {
             self.urls.join(" ")
         };
         let mut urls = Vec::new();
-        for text in given.split([' ', ',']).filter(|text| !text.is_empty()) {
+        for text in separate(&given) {
             let url: LdapUrl = text.parse().map_err(|error| Usage(format!("`{text}`: {error}")))?;
             urls.push(url);
         }
@@ -177,18 +171,22 @@ impl Connect {
             (None, None) => {}
             _ => return Err(Usage("a client certificate needs both --cert and --key".to_owned()).into()),
         }
-        if let Some(value) = conf.get("TLS_REQCERT").filter(|value| !matches!(*value, "demand" | "hard")) {
-            writeln!(
-                std::io::stderr(),
+        if let Some(value) = conf
+            .get("TLS_REQCERT")
+            .filter(|value| !["demand", "hard"].iter().any(|kind| kind.eq_ignore_ascii_case(value)))
+        {
+            crate::say(format_args!(
                 "flext-ldap: TLS_REQCERT {value} is not followed: certificates are verified, save with \
                  --dangerous-accept-any-certificate"
-            )?;
+            ));
         }
         Ok(if self.dangerous_accept_any_certificate { tls.dangerous_accept_any_certificate() } else { tls })
     }
 
     fn credentials(&self, conf: &Conf) -> anyhow::Result<Credentials> {
-        let by_conf = !self.simple && self.bind_dn.is_none() && conf.get("SASL_MECH") == Some("EXTERNAL");
+        let by_conf = !self.simple
+            && self.bind_dn.is_none()
+            && conf.get("SASL_MECH").is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("EXTERNAL"));
         if self.mechanism.is_some() || by_conf {
             return Ok(Credentials::External);
         }
@@ -210,6 +208,24 @@ impl Connect {
     }
 }
 
+/// The URLs of a list, which white space or commas separate. A comma in the DN of a URL separates nothing.
+fn separate(list: &str) -> Vec<&str> {
+    let mut urls = Vec::new();
+    for mut rest in list.split_whitespace() {
+        while let Some(at) = [",ldap://", ",ldaps://", ",ldapi://"]
+            .iter()
+            .filter_map(|next| rest.to_ascii_lowercase().find(next))
+            .min()
+            && let Some((url, more)) = rest.split_at_checked(at)
+        {
+            urls.push(url);
+            rest = more.strip_prefix(',').unwrap_or_default();
+        }
+        urls.push(rest);
+    }
+    urls.iter().map(|url| url.trim_matches(',')).filter(|url| !url.is_empty()).collect()
+}
+
 /// A password given as an argument.
 #[expect(clippy::unnecessary_wraps, reason = "what clap wants of a parser")]
 pub(crate) fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
@@ -227,8 +243,9 @@ pub(crate) fn ask_password(prompt: &str) -> anyhow::Result<Secret> {
 pub(crate) fn password_file(path: &Path) -> anyhow::Result<Secret> {
     let mut octets =
         fs::read(path).with_context(|| format!("failed to read the password from {}", path.display()))?;
-    while octets.last().is_some_and(|last| matches!(last, b'\n' | b'\r')) {
-        octets.pop();
+    // One line end, as editors write it; what is before it is the password.
+    if octets.pop_if(|last| *last == b'\n').is_some() {
+        octets.pop_if(|last| *last == b'\r');
     }
     Ok(Secret::new(octets))
 }

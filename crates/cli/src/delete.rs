@@ -1,13 +1,9 @@
 //! `flext-ldap delete`: what ldapdelete does.
 
-use std::{
-    io::{self, BufRead, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::BufRead, path::PathBuf, process::ExitCode};
 
 use flext_ldap_directory::{
-    Actor, DirectoryExt, ErrorKind, Request, Session,
+    Actor, DirectoryExt, Error, ErrorKind, Request, Session,
     proto::{
         attribute::Selection,
         dn::Dn,
@@ -69,23 +65,27 @@ impl Arguments {
         let connection = self.connect.open().await?;
         let mut code = ExitCode::SUCCESS;
         for name in names {
-            let doomed = if self.recursive { self.below(&connection, &name).await? } else { vec![name] };
+            let doomed = match self.recursive {
+                true => self.below(&connection, &name).await,
+                false => Ok(vec![name.clone()]),
+            };
+            let doomed = match doomed {
+                Ok(doomed) => doomed,
+                Err(error) => {
+                    code = self.failed(error, &name)?;
+                    continue;
+                }
+            };
             for name in doomed {
                 if self.verbose || self.dry_run {
-                    writeln!(io::stderr(), "delete `{name}`")?;
+                    crate::say(format_args!("delete `{name}`"));
                 }
                 if self.dry_run {
                     continue;
                 }
                 let request = Request::new(Delete { dn: name.clone() }, Actor::Service);
                 if let Err(error) = connection.delete(request).await {
-                    let go_on = self.go_on && error.kind() == ErrorKind::Rejected;
-                    let error = anyhow::Error::new(error).context(format!("failed to delete `{name}`"));
-                    if !go_on {
-                        return Err(error);
-                    }
-                    crate::complain(&error);
-                    code = crate::exit::of(&error);
+                    code = self.failed(error, &name)?;
                 }
             }
         }
@@ -93,13 +93,28 @@ impl Arguments {
         Ok(code)
     }
 
+    /// The exit code after a failure that is gone on from, or the error of one that is not.
+    fn failed(&self, error: Error, name: &Dn) -> anyhow::Result<ExitCode> {
+        let go_on = self.go_on && error.kind() == ErrorKind::Rejected;
+        let error = anyhow::Error::new(error).context(format!("failed to delete `{name}`"));
+        if !go_on {
+            return Err(error);
+        }
+        crate::complain(&error);
+        Ok(crate::exit::of(&error))
+    }
+
     /// The names of an entry and all below it, deepest first.
-    async fn below(&self, session: &impl Session, base: &Dn) -> anyhow::Result<Vec<Dn>> {
+    async fn below(&self, session: &impl Session, base: &Dn) -> Result<Vec<Dn>, Error> {
         let search = Search::new(base.clone(), Scope::Subtree, Filter::any()).attributes(Selection::none());
         let mut entries = session.search(Request::new(search, Actor::Service));
         let mut names = Vec::new();
         while let Some(entry) = entries.next().await? {
-            names.push(entry.dn()?);
+            let name = entry.dn().map_err(|error| {
+                let message = format!("the server sent `{}`, which is not a name", entry.dn_str());
+                Error::new(ErrorKind::Protocol, message).with_source(error)
+            })?;
+            names.push(name);
         }
         names.sort_by_key(|name| std::cmp::Reverse(name.depth()));
         Ok(names)

@@ -1,7 +1,7 @@
 //! `flext-ldap demo`: the whole of it on an invented company, on the visitor's LDIF, or, read-only, on a real server.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader, BufWriter, Read as _, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -22,7 +22,7 @@ use flext_ldap_directory::{
         entry::Entry,
         extended::{ExtendedOperation, PasswordModify},
         filter::Filter,
-        ldif::{LdifReader, LdifWriter, ReadOptions, Record},
+        ldif::{LdifReader, ReadOptions, Record},
         message::{ChangeKind, Limits, Modify, Scope, Search},
         secret::Secret,
         url::LdapUrl,
@@ -50,13 +50,13 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
     /// With --url: entry to start from
-    #[arg(short = 'b', long, value_name = "DN")]
+    #[arg(short = 'b', long, value_name = "DN", requires = "urls")]
     base: Option<Dn>,
     /// Use this LDIF instead of the invented company
     #[arg(long, value_name = "FILE", conflicts_with = "urls")]
     ldif: Option<PathBuf>,
     /// People in the invented company
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     people: u32,
     /// Seed of the invented company: the same seed makes the same people
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
     /// Keep serving afterwards, until SIGINT or SIGTERM
     #[arg(long)]
     serve: bool,
-    /// Write the extracted records to this file; a temporary one if left out
+    /// Keep the extracted records in this file
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -80,22 +80,38 @@ struct Source {
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
-            if self.connect.is_given() { self.on_a_real_server().await } else { self.embedded().await }
-        })
+        let result = runtime.block_on(async {
+            if self.connect.is_given() {
+                return self.on_a_real_server().await;
+            }
+            let mut stop = Stop::new()?;
+            let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
+            let (server, store) = tokio::select! {
+                served = self.embedded(folder.path()) => served?,
+                () = stop.wait() => anyhow::bail!("stopped by a signal"),
+            };
+            if self.serve {
+                stop.wait().await;
+            }
+            server.shutdown(Duration::from_secs(5)).await;
+            store.close();
+            Ok(ExitCode::SUCCESS)
+        });
+        // What still loads must not keep a program that was told to end.
+        runtime.shutdown_background();
+        result
     }
 
-    async fn embedded(&self) -> anyhow::Result<ExitCode> {
-        let stop = Stop::new()?;
-        let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
+    /// Shows everything on a directory in `folder`, which still serves afterwards.
+    async fn embedded(&self, folder: &Path) -> anyhow::Result<(Server, Store)> {
         let source = match &self.ldif {
             Some(file) => Source { file: file.clone(), suffix: first_name(file)?, known: None },
-            None => self.invent(folder.path())?,
+            None => self.invent(folder)?,
         };
         let admin: Dn = source.suffix.child(&"cn=admin".parse()?);
         let password = random_password()?;
         let store = Store::open(
-            StoreOptions::folder(folder.path().join("data"))
+            StoreOptions::folder(folder.join("data"))
                 .suffix(source.suffix.clone())
                 .administrator(admin.clone(), password.clone())
                 .policy(Arc::new(StandardPolicy::default().administrator(admin.clone()).anonymous_read())),
@@ -129,11 +145,8 @@ impl Arguments {
                 source.suffix.child(&"cn=admin".parse()?),
                 text(&password)
             ))?;
-            stop.wait().await;
         }
-        server.shutdown(Duration::from_secs(5)).await;
-        store.close();
-        Ok(ExitCode::SUCCESS)
+        Ok((server, store))
     }
 
     async fn on_a_real_server(&self) -> anyhow::Result<ExitCode> {
@@ -200,7 +213,12 @@ impl Arguments {
             });
             report.map_err(anyhow::Error::new)
         });
-        let report = report.await?.with_context(|| format!("failed to load {}", file.display()))?;
+        let report = report.await?.with_context(|| {
+            format!(
+                "failed to load {}, whose first entry is taken for the top of the directory",
+                file.display()
+            )
+        })?;
         Ok(report.applied)
     }
 
@@ -222,15 +240,13 @@ impl Arguments {
         let settings = serde_json::json!({ "url": url.to_string(), "base": base.as_str() });
         let serde_json::Value::Object(settings) = settings else { anyhow::bail!("settings are an object") };
         let tap = Tap::over_session(session, Actor::Service, Config::from_json(settings)?).await?;
-        let (mut file, path) = match &self.output {
+        let (mut file, kept) = match &self.output {
             Some(path) => {
                 let file =
                     File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
-                (file, path.clone())
+                (file, format!("in {}", path.display()))
             }
-            None => {
-                tempfile::Builder::new().prefix("flext-ldap-demo-").suffix(".jsonl").tempfile()?.keep()?
-            }
+            None => (tempfile::tempfile()?, "thrown away; -o FILE keeps them".to_owned()),
         };
         let started = Instant::now();
         let summary = tap.sync(None, None, BufWriter::with_capacity(1 << 16, &mut file)).await?;
@@ -238,11 +254,10 @@ impl Arguments {
             say(&format!("extracted  {} {}", stream.records, stream.stream))?;
         }
         let total = summary.streams.iter().map(|stream| stream.records).sum();
-        let size = fs::metadata(&path)?.len();
+        let size = file.metadata()?.len();
         say(&format!(
-            "           {}, {size} octets of Singer messages in {}",
-            rate(total, "records", started),
-            path.display()
+            "           {}, {size} octets of Singer messages, {kept}",
+            rate(total, "records", started)
         ))
     }
 }
@@ -260,7 +275,7 @@ async fn change(admin: &Connection, name: &str) -> anyhow::Result<()> {
         .critical(&PreRead(selection.clone()))
         .critical(&PostRead(selection));
     let outcome = admin.modify(request).await?;
-    say("changed    its description:")?;
+    say(&format!("changed    {name}:"))?;
     for (mark, oid) in [('-', PreRead::OID), ('+', PostRead::OID)] {
         let Some(control) = outcome.controls.iter().find(|control| control.oid == oid) else { continue };
         let Some(value) = &control.value else { continue };
@@ -271,10 +286,11 @@ async fn change(admin: &Connection, name: &str) -> anyhow::Result<()> {
 }
 
 fn show(mark: char, entry: &Entry) -> anyhow::Result<()> {
-    let mut writer = LdifWriter::new(Vec::new());
-    writer.entry(entry.as_ref())?;
-    for line in String::from_utf8_lossy(&writer.into_inner()).lines().filter(|line| !line.is_empty()) {
-        say(&format!("           {mark} {line}"))?;
+    for attribute in entry.attributes().iter() {
+        for value in attribute.values() {
+            let value = String::from_utf8_lossy(value);
+            say(&format!("           {mark} {}: {}", attribute.description(), value.escape_debug()))?;
+        }
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `flext-ldap directory`: the embedded directory, served, loaded and dumped.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufWriter, Write},
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -15,7 +15,7 @@ use flext_ldap_directory::proto::{dn::Dn, ldif::ReadOptions, schema::Schema, url
 use flext_ldap_server::{LineLog, Server, ServerTls};
 use flext_ldap_store::{ExportOptions, ImportOptions, ImportReport, StandardPolicy, Store, StoreOptions};
 
-use crate::{connect::password_file, exit::Usage, input, progress::Progress};
+use crate::{connect::password_file, exit::Usage, input, output, progress::Progress};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,8 +51,8 @@ struct Data {
     /// Folder the directory lives in, made if it is not there, or `:memory:`
     #[arg(long, value_name = "DIR|:memory:")]
     data: PathBuf,
-    /// Name of its top entry; repeat for more
-    #[arg(long, value_name = "DN", required = true)]
+    /// Name of its top entry, repeat for more; a folder that has been used knows its own
+    #[arg(long, value_name = "DN")]
     suffix: Vec<Dn>,
     /// More schema: an OpenLDAP `.schema` file, or LDIF with subschema attributes
     #[arg(long, value_name = "FILE")]
@@ -66,7 +66,8 @@ struct Serve {
     /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi://PATH with each / as %2F; port 0 takes a free one
     #[arg(long, value_name = "URL", required = true)]
     listen: Vec<LdapUrl>,
-    /// Name of the administrator, who may do everything and need not be an entry
+    /// Name of the administrator, who may do everything and need not be an entry; over ldapi root and the user who
+    /// serves are the administrator too, by SASL EXTERNAL
     #[arg(long, value_name = "DN", requires = "admin_password_file")]
     admin_dn: Option<Dn>,
     /// File with the administrator's password
@@ -129,7 +130,11 @@ impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(serve) => {
-                tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve.run())
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+                let result = runtime.block_on(serve.run());
+                // An import that a signal stopped is let go of: what is committed is safe.
+                runtime.shutdown_background();
+                result
             }
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
@@ -168,7 +173,7 @@ impl Data {
 impl Serve {
     async fn run(self) -> anyhow::Result<ExitCode> {
         // Heard from the first moment, so that a signal during a long import ends it too.
-        let stop = Stop::new()?;
+        let mut stop = Stop::new()?;
         let mut policy = StandardPolicy::default();
         if self.anonymous_read {
             policy = policy.anonymous_read();
@@ -186,13 +191,16 @@ impl Serve {
             (Some(chain), Some(key)) => Some(server_tls(chain, key)?),
             _ => None,
         };
-        let store = open(options.policy(Arc::new(policy)))?;
+        let store = open(options.policy(Arc::new(policy)), &self.data)?;
         if let Some(path) = &self.import {
             let mut import = ImportOptions::default();
             import.hash_clear_passwords = self.hash_passwords;
             let (store, path) = (store.clone(), path.clone());
-            let report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)).await??;
-            writeln!(io::stderr(), "imported {} entries", report.applied)?;
+            let report = tokio::select! {
+                report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)) => report??,
+                () = stop.wait() => anyhow::bail!("stopped by a signal while the LDIF was loaded: part of it is in"),
+            };
+            crate::say(format_args!("imported {} entries", report.applied));
         }
         let mut server = Server::builder(Arc::new(store.clone()));
         if let Some(tls) = tls {
@@ -204,8 +212,11 @@ impl Serve {
         }
         server = self.listen.iter().cloned().fold(server, |server, url| server.listen(url));
         let server = server.start().await.context("failed to listen")?;
+        if !self.anonymous_read {
+            crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
+        }
         for url in server.urls() {
-            writeln!(io::stderr(), "listening on {url}")?;
+            crate::say(format_args!("listening on {url}"));
         }
         stop.wait().await;
         server.shutdown(Duration::from_secs(5)).await;
@@ -216,7 +227,7 @@ impl Serve {
 
 impl Import {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let store = open(self.data.options()?)?;
+        let store = open(self.data.options()?, &self.data)?;
         let mut options = ImportOptions::default();
         options.hash_clear_passwords = self.hash_passwords;
         options.continue_on_error = self.go_on;
@@ -228,14 +239,12 @@ impl Import {
         let report = load(&store, self.file.as_deref(), &options)?;
         let seconds = started.elapsed().as_secs_f64();
         for (line, reason) in &report.refusals {
-            writeln!(io::stderr(), "line {line}: {reason}")?;
+            crate::say(format_args!("line {line}: {reason}"));
         }
-        writeln!(
-            io::stderr(),
+        crate::say(format_args!(
             "imported {} entries in {seconds:.1} s, {} refused",
-            report.applied,
-            report.refused
-        )?;
+            report.applied, report.refused
+        ));
         store.close();
         Ok(if report.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(crate::exit::USAGE) })
     }
@@ -243,27 +252,37 @@ impl Import {
 
 impl Export {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let store = open(self.data.options()?)?;
-        let output: Box<dyn Write> = match &self.output {
-            None => Box::new(io::stdout().lock()),
-            Some(path) => Box::new(create_private(path)?),
-        };
-        let mut output = BufWriter::with_capacity(1 << 16, output);
+        if !self.data.data.is_dir() {
+            let data = self.data.data.display();
+            return Err(Usage(format!("there is no directory in `{data}`: nothing was exported")).into());
+        }
+        let store = open(self.data.options()?, &self.data)?;
+        let mut output = output::create(self.output.as_deref())?;
         let mut options = ExportOptions::default();
         options.base = self.base;
         options.operational = true;
         options.password_hashes = true;
         let count = store.export(&mut output, &options)?;
         output.flush()?;
-        writeln!(io::stderr(), "exported {count} entries")?;
+        crate::say(format_args!("exported {count} entries"));
         store.close();
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// Opens a store; what is wrong with it is the message.
-fn open(options: StoreOptions) -> anyhow::Result<Store> {
-    Store::open(options).context("failed to open the directory")
+fn open(options: StoreOptions, data: &Data) -> anyhow::Result<Store> {
+    let store = Store::open(options).context("failed to open the directory")?;
+    let contexts = store.naming_contexts();
+    if contexts.is_empty() {
+        return Err(Usage("--suffix is missing: the name of the directory's top entry".to_owned()).into());
+    }
+    if !data.suffix.is_empty() {
+        for other in contexts.iter().filter(|context| !data.suffix.contains(context)) {
+            crate::say(format_args!("warning: the folder also holds `{other}`, which no --suffix names"));
+        }
+    }
+    Ok(store)
 }
 
 fn load(store: &Store, path: Option<&Path>, options: &ImportOptions) -> anyhow::Result<ImportReport> {
@@ -276,18 +295,6 @@ fn load(store: &Store, path: Option<&Path>, options: &ImportOptions) -> anyhow::
             last = count;
         })
         .with_context(|| format!("failed to import {name}"))
-}
-
-/// A file only its owner can read: it holds password hashes.
-fn create_private(path: &Path) -> anyhow::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("failed to create {}", path.display()))
 }
 
 fn server_tls(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
@@ -318,7 +325,7 @@ impl Stop {
     }
 
     /// Waits for SIGTERM or SIGINT.
-    pub(crate) async fn wait(mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -6,6 +6,7 @@
 use std::{fmt, process::ExitCode};
 
 use flext_ldap_directory::{Error, ErrorKind};
+use flext_ldap_server::{StartError, TlsError};
 use flext_ldap_store::{ImportError, ImportFailure};
 
 /// An LDAP result code above 123.
@@ -24,7 +25,7 @@ const TIMEOUT: u8 = 205;
 const PROTOCOL: u8 = 206;
 /// Refused on this side before anything was sent: a password in clear, an empty password.
 const REFUSED: u8 = 207;
-/// Files or storage of this machine failed.
+/// Files, sockets or storage of this machine failed.
 pub(crate) const STORAGE: u8 = 208;
 /// Anything else, a defect of this program among it.
 const INTERNAL: u8 = 210;
@@ -42,7 +43,7 @@ Exit codes:
   205      a time limit of this side passed
   206      the server broke the protocol
   207      refused on this side: a password in clear, an empty password
-  208      a file or storage of this machine failed
+  208      a file, a socket or storage of this machine failed
   210      anything else";
 
 /// An error of the user's making: bad arguments or bad input.
@@ -71,6 +72,14 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<ImportError>() {
         return Some(if matches!(error.reason, ImportFailure::Storage(_)) { STORAGE } else { USAGE });
+    }
+    if let Some(error) = cause.downcast_ref::<StartError>() {
+        use StartError::{NoAddress, NoCertificate, NotAnAddress};
+        let wrong = matches!(error, NoAddress | NotAnAddress(_) | NoCertificate(_));
+        return Some(if wrong { USAGE } else { STORAGE });
+    }
+    if cause.is::<TlsError>() {
+        return Some(USAGE);
     }
     cause.is::<std::io::Error>().then_some(STORAGE)
 }

@@ -1,11 +1,8 @@
 //! `flext-ldap export`: everything under a base as LDIF that can be loaded again.
+//!
+//! Without a version line, which OpenLDAP's slapadd does not take.
 
-use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use flext_ldap_directory::{
@@ -20,7 +17,7 @@ use flext_ldap_directory::{
 
 use crate::{
     connect::Connect,
-    output::{EntryWriter, Format},
+    output::{self, EntryWriter, Format},
     progress::Progress,
 };
 
@@ -45,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     operational: bool,
     /// Entries a page
-    #[arg(long, value_name = "ENTRIES", default_value_t = 1000)]
+    #[arg(long, value_name = "ENTRIES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff))]
     page_size: u32,
     /// Format of the entries
     #[arg(long, value_enum, default_value_t = Format::Ldif)]
@@ -58,36 +55,32 @@ impl Arguments {
             Some(base) => base.clone(),
             None => self.connect.default_base()?,
         };
-        let output: Box<dyn Write> = match &self.output {
-            None => Box::new(io::stdout().lock()),
-            Some(path) => {
-                Box::new(File::create(path).with_context(|| format!("failed to create {}", path.display()))?)
-            }
-        };
-        let mut writer = EntryWriter::new(self.format, BufWriter::with_capacity(1 << 16, output), 76);
-        let count = crate::block_on(self.export(base, &mut writer))?;
-        writer.into_inner().flush()?;
-        writeln!(io::stderr(), "exported {count} entries")?;
+        let count = crate::block_on(self.export(base))?;
+        crate::say(format_args!("exported {count} entries"));
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn export(&self, base: Dn, writer: &mut EntryWriter<impl Write>) -> anyhow::Result<u64> {
+    async fn export(&self, base: Dn) -> anyhow::Result<u64> {
         let connection = self.connect.open().await?;
         let attributes = if self.operational { Selection::everything() } else { Selection::default() };
+        let name = base.clone();
         let search = Search::new(base, Scope::Subtree, Filter::any()).attributes(attributes);
         let mut entries = connection.search_pages(Request::new(search, Actor::Service), self.page_size);
         let progress = Progress::new("entries");
         let mut count = 0;
-        writer.version()?;
-        while let Some(batch) =
-            entries.next_batch().await.with_context(|| format!("stopped after {count} entries"))?
-        {
+        let mut next = entries.next_batch().await.with_context(|| format!("failed to export `{name}`"))?;
+        // Only now, for an earlier backup is better than none.
+        let output = output::create(self.output.as_deref())?;
+        let mut writer = EntryWriter::new(self.format, output, 76);
+        while let Some(batch) = next {
             for entry in batch.entries() {
                 writer.entry(entry)?;
                 count += 1;
                 progress.advance(1);
             }
+            next = entries.next_batch().await.with_context(|| format!("stopped after {count} entries"))?;
         }
+        writer.into_inner().flush()?;
         drop((progress, entries));
         connection.close().await;
         Ok(count)

@@ -3,16 +3,11 @@
 //! Records keep their order where it matters: an entry is sent when its parent's answer has come, and a record that is
 //! not an addition waits for all before it.
 
-use std::{
-    collections::HashMap,
-    io::{self, Write},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{collections::HashMap, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use flext_ldap_directory::{
-    Directory, Error, ErrorKind,
+    Blame, Directory, Error, ErrorKind,
     proto::{
         control::Controls,
         dn::DnKey,
@@ -100,21 +95,30 @@ impl Arguments {
             code: ExitCode::SUCCESS,
         };
         let started = std::time::Instant::now();
-        while let Some(record) =
-            reader.next_record().map_err(|error| import.stopped(Some(error.line), error.into()))?
-        {
-            if reader.line() >= self.from_line {
-                import.take(record, reader.line()).await?;
+        let mut last = 0;
+        loop {
+            let record = match reader.next_record() {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) => {
+                    // To go on, the whole record must be read again, not what follows its bad line.
+                    let begun = if reader.line() > last { reader.line() } else { error.line };
+                    import.wait_for(0).await?;
+                    return Err(import.stopped(Some(begun), error.into()));
+                }
+            };
+            last = reader.line();
+            if last >= self.from_line {
+                import.take(record, last).await?;
             }
         }
         import.wait_for(0).await?;
         let Import { applied, skipped, failed, code, progress, directory, .. } = import;
         drop((progress, directory));
         let seconds = started.elapsed().as_secs_f64();
-        writeln!(
-            io::stderr(),
+        crate::say(format_args!(
             "imported {applied} records in {seconds:.1} s, skipped {skipped} that were there, {failed} failed"
-        )?;
+        ));
         if let Ok(connection) = Arc::try_unwrap(connection) {
             connection.close().await;
         }
@@ -209,8 +213,13 @@ impl Import<'_> {
             0 => String::new(),
             more => format!(", {more} more were in flight"),
         };
+        let caller = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Error>())
+            .is_none_or(|error| error.blame() == Blame::Caller);
+        let mend = if caller { "mend the record, then " } else { "" };
         let go_on = first.map_or_else(String::new, |line| {
-            format!("; mend the record, then go on with --from-line {line} --skip-existing")
+            format!("; {mend}go on with --from-line {line} --skip-existing")
         });
         error.context(format!("stopped: {} records are applied{unsure}{go_on}", self.applied))
     }

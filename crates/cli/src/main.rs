@@ -19,7 +19,11 @@ mod progress;
 mod search;
 mod whoami;
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    fmt,
+    io::{ErrorKind, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -45,7 +49,7 @@ enum Command {
     Passwd(passwd::Arguments),
     /// Print who the server takes you for
     Whoami(whoami::Arguments),
-    /// Write all entries under a base as LDIF, with what is needed to load them again
+    /// Write all entries under a base as LDIF; passwords only where the server shows their hashes
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
     Import(import::Arguments),
@@ -61,7 +65,10 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are results; a wrong argument has an exit code of its own here.
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
-            return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::from(exit::STORAGE) };
+            return match error.print() {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::from(exit::STORAGE),
+                _ => ExitCode::from(code),
+            };
         }
     };
     log();
@@ -92,24 +99,60 @@ fn log() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
         .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .init();
 }
 
-/// Prints an error and what caused it on one line of standard error.
+/// Prints an error and what caused it on standard error.
 fn complain(error: &anyhow::Error) {
-    // Nothing can be done if standard error is gone too.
-    let _gone = writeln!(std::io::stderr(), "flext-ldap: {error:#}");
+    say(format_args!("flext-ldap: {error:#}"));
 }
 
-/// Whether the reader of our output has left, which is its right (`… | head`).
+/// Prints a line on standard error. Servers have a part in what errors say, so nothing that steers a terminal gets out.
+fn say(text: fmt::Arguments<'_>) {
+    let mut line = String::new();
+    for character in text.to_string().chars() {
+        if character.is_control() && character != '\n' {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    // A command goes on without anybody to hear it: standard error is no result.
+    let _gone = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Whether the reader of our output has left, which is its right (`… | head`). A server that has left is another matter.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    !error.chain().any(|cause| cause.is::<flext_ldap_directory::Error>())
+        && error
+            .chain()
+            .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+            .any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Runs a command on the runtime of one thread: one connection needs no more, and wake-ups stay cheap.
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
+    // A name that the resolver still looks for must not keep a command that has given it up.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_left_is_no_server_that_left() {
+        let left = || std::io::Error::from(ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&anyhow::Error::new(left()).context("failed to print")));
+        let kind = flext_ldap_directory::ErrorKind::Closed;
+        let lost = flext_ldap_directory::Error::new(kind, "the connection was lost").with_source(left());
+        assert!(!is_broken_pipe(&anyhow::Error::new(lost).context("failed to add")));
+    }
 }

@@ -1,9 +1,14 @@
 //! How entries are printed: LDIF (RFC 2849) or one JSON object a line.
 
-use std::io::{self, Write};
+use std::{
+    fs::OpenOptions,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
 
+use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flext_ldap_directory::proto::{entry::EntryRef, ldif::LdifWriter};
+use flext_ldap_directory::proto::{attribute::Attributes, entry::EntryRef, ldif::LdifWriter};
 
 /// The format of entries on standard output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -34,6 +39,9 @@ impl<W: Write> EntryWriter<W> {
     /// Prints one entry.
     pub(crate) fn entry(&mut self, entry: EntryRef<'_>) -> io::Result<()> {
         match self {
+            Self::Ldif(writer) if entry.attributes().iter().all(|attribute| attribute.first().is_none()) => {
+                names_only(writer, entry)
+            }
             Self::Ldif(writer) => writer.entry(entry),
             Self::Jsonl(output) => json_line(entry, output),
         }
@@ -64,6 +72,29 @@ impl<W: Write> EntryWriter<W> {
     }
 }
 
+/// Where an export goes: standard output, or a file only its owner can read, since there may be password hashes in it.
+pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<BufWriter<Box<dyn Write>>> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let output: Box<dyn Write> = match path {
+        None => Box::new(io::stdout().lock()),
+        Some(path) => {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+            Box::new(file.with_context(|| format!("failed to create {}", path.display()))?)
+        }
+    };
+    Ok(BufWriter::with_capacity(1 << 16, output))
+}
+
+/// An entry whose attributes have no values, as a search for names only gets it: ldapsearch prints `cn:`.
+fn names_only<W: Write>(writer: &mut LdifWriter<W>, entry: EntryRef<'_>) -> io::Result<()> {
+    let none: [&[u8]; 1] = [b""];
+    let mut named = Attributes::builder();
+    for attribute in entry.attributes().iter() {
+        named.push(attribute.description(), none);
+    }
+    writer.entry(EntryRef::new(entry.dn_str(), named.build().as_ref()))
+}
+
 fn json_line(entry: EntryRef<'_>, output: &mut impl Write) -> io::Result<()> {
     output.write_all(b"{\"dn\":")?;
     serde_json::to_writer(&mut *output, entry.dn_str())?;
@@ -87,7 +118,7 @@ fn json_line(entry: EntryRef<'_>, output: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use flext_ldap_directory::proto::{attribute::Attributes, entry::Entry};
+    use flext_ldap_directory::proto::entry::Entry;
 
     use super::*;
 

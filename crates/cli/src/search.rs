@@ -9,18 +9,19 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap_directory::{
-    Actor, DirectoryExt, Entries, Request, Session, SessionExt,
+    Actor, DirectoryExt, Entries, Error, Outcome, Request, Session, SessionExt,
     proto::{
         attribute::Selection,
         batch::Item,
         dn::Dn,
         filter::Filter,
         message::{DerefAliases, Scope, Search},
-        result::ResultCode,
+        result::{LdapResult, ResultCode},
     },
 };
 
 use crate::{
+    conf::Conf,
     connect::Connect,
     exit::Usage,
     input,
@@ -48,10 +49,10 @@ pub(crate) struct Arguments {
     #[arg(short = 's', long, value_enum, default_value_t = ScopeName::Sub)]
     scope: ScopeName,
     /// At most this many entries; 0 leaves it to the server
-    #[arg(short = 'z', long, value_name = "ENTRIES")]
+    #[arg(short = 'z', long, value_name = "ENTRIES", value_parser = limit)]
     size_limit: Option<u32>,
     /// At most this many seconds; 0 leaves it to the server
-    #[arg(short = 'l', long, value_name = "SECONDS")]
+    #[arg(short = 'l', long, value_name = "SECONDS", value_parser = limit)]
     time_limit: Option<u32>,
     /// Whether aliases are followed
     #[arg(short = 'a', long, value_enum)]
@@ -80,7 +81,7 @@ pub(crate) struct Arguments {
     /// Format of the entries
     #[arg(long, value_enum, default_value_t = Format::Ldif)]
     format: Format,
-    /// Column to fold LDIF lines at; 0 does not fold
+    /// Column to fold LDIF lines at; 0 does not fold, as ldapsearch's `-o ldif-wrap=no`
     #[arg(long, value_name = "COLUMNS", default_value_t = 76)]
     width: usize,
     /// Filter, if it has a `=`, `(objectClass=*)` if not; then attributes, all user attributes if none
@@ -88,11 +89,28 @@ pub(crate) struct Arguments {
     rest: Vec<String>,
 }
 
+/// A limit as ldapsearch takes it: a number, or `none`, or `max` (RFC 4511 §4.1.1: maxInt).
+fn limit(text: &str) -> Result<u32, String> {
+    const MOST: u32 = i32::MAX.unsigned_abs();
+    match text {
+        "none" => Ok(0),
+        "max" => Ok(MOST),
+        _ => text
+            .parse()
+            .ok()
+            .filter(|number| *number <= MOST)
+            .ok_or_else(|| format!("expected a number up to {MOST}, `none` or `max`")),
+    }
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ScopeName {
     Base,
+    #[value(alias = "onelevel")]
     One,
+    #[value(alias = "subtree")]
     Sub,
+    #[value(alias = "subordinate")]
     Children,
 }
 
@@ -163,11 +181,12 @@ impl Arguments {
             Some(base) => base.clone(),
             None => self.connect.default_base()?,
         };
+        let conf = Conf::load()?;
         let mut search = Search::new(base, self.scope.into(), pattern.0.clone())
             .attributes(attributes.iter().collect::<Selection>())
-            .size_limit(self.size_limit.or(self.connect.conf_number("SIZELIMIT")?).unwrap_or(0))
-            .time_limit(self.time_limit.or(self.connect.conf_number("TIMELIMIT")?).unwrap_or(0))
-            .deref(self.deref.map_or(DerefAliases::Never, Into::into));
+            .size_limit(self.size_limit.or(conf.number("SIZELIMIT")?).unwrap_or(0))
+            .time_limit(self.time_limit.or(conf.number("TIMELIMIT")?).unwrap_or(0))
+            .deref(self.deref(&conf)?);
         search.types_only = self.types_only;
         let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let mut writer = EntryWriter::new(self.format, out, self.width);
@@ -219,13 +238,15 @@ impl Arguments {
     ) -> anyhow::Result<()> {
         let what = format!("`{}` for {}", search.base, search.filter);
         if self.verbose {
-            writeln!(io::stderr(), "searching {what}")?;
+            crate::say(format_args!("searching {what}"));
         }
         // A time limit of the server's is given a little longer here, so that its own answer is seen.
         let wait = match search.time_limit {
             0 => Duration::from_secs(300),
-            seconds => Duration::from_secs(u64::from(seconds) + 10),
+            seconds => Duration::from_secs(u64::from(seconds) + 2),
         };
+        // A server counts the limit for each page; the user means all of them.
+        let most = page_size.and(Some(search.size_limit)).filter(|most| *most > 0).map(u64::from);
         let request = Request::new(search, Actor::Service).within(wait);
         let mut entries: Entries<'_> = match page_size {
             Some(size) => session.search_pages(request, size),
@@ -238,6 +259,13 @@ impl Arguments {
         {
             for item in batch.iter() {
                 match item.get() {
+                    Item::Entry(_) if most.is_some_and(|most| found >= most) => {
+                        let limit = LdapResult::new(ResultCode::SIZE_LIMIT_EXCEEDED);
+                        let error = Error::rejected(Outcome::new(limit));
+                        return Err(
+                            anyhow::Error::new(error).context(format!("stopped after {found} entries"))
+                        );
+                    }
                     Item::Entry(entry) => {
                         writer.entry(entry)?;
                         found += 1;
@@ -267,10 +295,30 @@ impl Arguments {
             writer.version()?;
         }
         if self.ldif == 0 || self.dry_run {
-            writer.comment(&format!("base <{}> with scope {:?}", search.base, self.scope).to_lowercase())?;
+            let scope = format!("{:?}", self.scope).to_lowercase();
+            writer.comment(&format!("base <{}> with scope {scope}", search.base))?;
             writer.comment(&format!("filter: {}", search.filter))?;
         }
         Ok(())
+    }
+
+    /// Whether aliases are followed: `-a`, or else DEREF of ldap.conf.
+    fn deref(&self, conf: &Conf) -> anyhow::Result<DerefAliases> {
+        if let Some(name) = self.deref {
+            return Ok(name.into());
+        }
+        Ok(match conf.get("DEREF").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("never") => DerefAliases::Never,
+            Some("searching") => DerefAliases::InSearching,
+            Some("finding") => DerefAliases::FindingBase,
+            Some("always") => DerefAliases::Always,
+            Some(other) => {
+                return Err(Usage(format!(
+                    "setting DEREF of ldap.conf is `{other}`; it must be never, searching, finding or always"
+                ))
+                .into());
+            }
+        })
     }
 
     fn page_size(&self) -> anyhow::Result<Option<u32>> {

@@ -11,7 +11,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -91,8 +91,6 @@ struct Shared {
     unread: AtomicUsize,
     /// Answers that came after their operation was given up.
     late: AtomicU64,
-    /// Whether an unread search keeps the connection from being read.
-    held_back: AtomicBool,
 }
 
 /// Who the server takes this connection for.
@@ -113,7 +111,6 @@ impl Connection {
             ending: OnceLock::new(),
             unread: AtomicUsize::new(0),
             late: AtomicU64::new(0),
-            held_back: AtomicBool::new(false),
         });
         // An operation in flight has at most its call and one later word of its caller in the queue; the rest is for
         // words about operations that ended meanwhile. So there is always room for those who hold a permit.

@@ -25,7 +25,8 @@ pub(crate) enum Exposure {
 const PROOFS: &[&str] = &["ANONYMOUS", "CRAM-MD5", "DIGEST-MD5", "EXTERNAL", "GSS-SPNEGO", "GSSAPI", "NTLM"];
 
 /// Attributes whose values are passwords in clear, as servers take them.
-const PASSWORDS: &[&str] = &["userPassword", "unicodePwd", "clearPassword", "2.5.4.35"];
+const PASSWORDS: &[&str] =
+    &["userPassword", "unicodePwd", "clearPassword", "olcRootPW", "nsslapd-rootpw", "2.5.4.35"];
 
 impl Exposure {
     /// The exposure of clear TCP to `peer`.
@@ -171,6 +172,8 @@ mod tests {
             (change("USERPASSWORD;x-option"), true),
             (change("2.5.4.35"), true),
             (change("unicodePwd"), true),
+            (change("olcRootPW"), true),
+            (change("nsslapd-rootPW"), true),
             (change("description"), false),
             (add("userPassword"), true),
             (add("description"), false),

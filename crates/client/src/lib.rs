@@ -46,6 +46,8 @@ mod start_tls;
 mod tls;
 mod transport;
 
+pub use flext_ldap_directory as directory;
+
 pub use self::{
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},

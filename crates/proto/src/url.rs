@@ -1,7 +1,8 @@
 //! LDAP URLs (RFC 4516): `ldap://host:port/dn?attributes?scope?filter?extensions`, with `ldaps` and `ldapi`.
 //!
 //! A URL is read into values that were parsed and have no `%` left in them, and printed from them. Read beside the
-//! grammar: characters that should have been percent-encoded, such as spaces, where they separate nothing. This module
+//! grammar: characters that should have been percent-encoded, such as spaces, where they separate nothing, and the path
+//! of a socket as it is (`ldapi:///run/slapd/ldapi`). This module
 //! knows nothing of what an extension means, and connects to nothing.
 
 #[cfg(test)]
@@ -106,7 +107,10 @@ impl FromStr for LdapUrl {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = scheme(text)?;
-        let (authority, rest) = rest.split_once_keeping('/');
+        let (authority, rest) = match scheme {
+            Scheme::Ldapi if is_plain_path(rest.text) => (rest, Part { text: "", offset: text.len() }),
+            _ => rest.split_once_keeping('/'),
+        };
         let (host, explicit_port) = match scheme {
             Scheme::Ldapi => (authority.decoded()?.into_owned(), None),
             Scheme::Ldap | Scheme::Ldaps => host_and_port(authority)?,
@@ -135,6 +139,12 @@ impl FromStr for LdapUrl {
             extensions: extensions.elements()?,
         })
     }
+}
+
+/// Whether what follows `ldapi://` is the path of a socket as people write it, slashes and all: absolute, with a name in
+/// it, and nothing that could be a base (`=`) or another part (`?`) of a URL.
+fn is_plain_path(rest: &str) -> bool {
+    rest.len() > 1 && rest.starts_with('/') && !rest.contains(['=', '?'])
 }
 
 /// The scheme, and what follows `://`.

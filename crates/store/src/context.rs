@@ -71,6 +71,17 @@ impl Context {
         self.schema.attribute_type(name).map_or(name, |kind| kind.name())
     }
 
+    /// An attribute as the schema spells it, its options as given (RFC 4512 §2.5): what answers say, whatever name an
+    /// entry was written with.
+    pub(crate) fn spelt(&self, description: &str) -> String {
+        let mut spelt = self.preferred(description).to_owned();
+        if let Some((_, options)) = description.split_once(';') {
+            spelt.push(';');
+            spelt.push_str(options);
+        }
+        spelt
+    }
+
     /// One text for all spellings of an attribute, options included.
     pub(crate) fn canonical(&self, description: &str) -> String {
         let mut canonical = self.preferred(description).to_ascii_lowercase();

@@ -3,9 +3,14 @@
 //! Schemes (RFC 2307 and its successors): `{ARGON2}`, `{CRYPT}` with `$5$` and `$6$`, `{SSHA}`, `{SHA}`, and both with
 //! 256, 384 and 512. Comparison takes constant time.
 
+use std::cell::RefCell;
+
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{
+        PasswordVerifier,
+        phc::{Output, ParamsString, PasswordHash, Salt},
+    },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flext_ldap_directory::{Error, ErrorKind};
@@ -34,11 +39,72 @@ const PASSES: u32 = 100;
 const LANES: u32 = 64;
 const ROUNDS: u32 = 5_000_000;
 
+thread_local! {
+    /// What argon2 fills. Kept by the few threads that hash: 19 MiB that come and go with every sign-in leave the
+    /// allocator of each thread with several times as much.
+    static BLOCKS: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Hashes a password for storage: argon2id, 19 MiB, two passes, one lane (OWASP's first choice).
 pub(crate) fn hash(password: &[u8]) -> Result<Vec<u8>, Error> {
-    let hash: Result<PasswordHash, _> = Argon2::default().hash_password(password);
-    hash.map(|hash| format!("{{ARGON2}}{hash}").into_bytes())
-        .map_err(|error| Error::new(ErrorKind::Bug, "a password cannot be hashed").with_source(error))
+    let params = Params::default();
+    let mut octets = [0; Params::DEFAULT_OUTPUT_LEN];
+    let made = (|| {
+        let salt = Salt::new(uuid::Uuid::new_v4().as_bytes())?;
+        fill(Algorithm::Argon2id, Version::V0x13, &params, password, &salt, &mut octets)?;
+        Ok(PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&params)?,
+            salt: Some(salt),
+            hash: Some(Output::new(&octets)?),
+        })
+    })();
+    made.map(|hash| format!("{{ARGON2}}{hash}").into_bytes()).map_err(
+        |error: argon2::password_hash::Error| {
+            Error::new(ErrorKind::Bug, "a password cannot be hashed").with_source(error)
+        },
+    )
+}
+
+/// Whether a password fits an argon2 hash whose costs can be afforded.
+fn fits(password: &[u8], hash: &PasswordHash) -> bool {
+    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return false };
+    let Ok(params) = Params::try_from(hash) else { return false };
+    if params.m_cost() > MEMORY_KIB || params.t_cost() > PASSES || params.p_cost() > LANES {
+        return false;
+    }
+    let Ok(algorithm) = Algorithm::try_from(hash.algorithm.as_str()) else { return false };
+    let Ok(version) = hash.version.map_or(Ok(Version::V0x10), Version::try_from) else { return false };
+    let mut octets = vec![0; expected.len()];
+    fill(algorithm, version, &params, password, salt, &mut octets).is_ok()
+        && bool::from(octets.ct_eq(expected.as_ref()))
+}
+
+/// Computes argon2 in memory that this thread keeps.
+fn fill(
+    algorithm: Algorithm,
+    version: Version,
+    params: &Params,
+    password: &[u8],
+    salt: &[u8],
+    octets: &mut [u8],
+) -> argon2::Result<()> {
+    BLOCKS.with_borrow_mut(|blocks| {
+        let wanted = params.block_count();
+        if blocks.len() < wanted {
+            blocks.resize(wanted, Block::default());
+        }
+        let argon2 = Argon2::new(algorithm, version, params.clone());
+        let filled = argon2.hash_password_into_with_memory(password, salt, octets, &mut *blocks);
+        // A stored hash that asks for more than ours must not keep it.
+        let usual = Params::default().block_count();
+        if blocks.len() > usual {
+            blocks.truncate(usual);
+            blocks.shrink_to_fit();
+        }
+        filled
+    })
 }
 
 /// Whether an entry may have so many passwords.
@@ -78,7 +144,7 @@ pub(crate) fn verify(stored: &[Vec<u8>], password: &[u8]) -> Option<usize> {
         }
     }
     if !slow && let Ok(nobody) = PasswordHash::new(NOBODY) {
-        let _ = std::hint::black_box(Argon2::default().verify_password(password, &nobody));
+        std::hint::black_box(fits(password, &nobody));
     }
     found
 }
@@ -115,12 +181,7 @@ impl<'a> Stored<'a> {
 
     fn verify(&self, password: &[u8]) -> bool {
         match self {
-            Self::Argon2(text) => PasswordHash::new(text).is_ok_and(|hash| {
-                let affordable = argon2::Params::try_from(&hash).is_ok_and(|params| {
-                    params.m_cost() <= MEMORY_KIB && params.t_cost() <= PASSES && params.p_cost() <= LANES
-                });
-                affordable && Argon2::default().verify_password(password, &hash).is_ok()
-            }),
+            Self::Argon2(text) => PasswordHash::new(text).is_ok_and(|hash| fits(password, &hash)),
             Self::Crypt(text) => {
                 let rounds = text.split('$').find_map(|field| field.strip_prefix("rounds="));
                 let affordable =

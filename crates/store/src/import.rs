@@ -82,7 +82,7 @@ pub struct ImportError {
 #[non_exhaustive]
 pub enum ImportFailure {
     /// It is not LDIF.
-    #[error("{0}")]
+    #[error("{}", .0.kind)]
     Ldif(#[source] LdifError),
     /// The directory refuses it.
     #[error("{0}")]

@@ -3,7 +3,7 @@
 //! Each key has one row for every 4,096 ids that has any. A row is at most 512 octets, so adding an entry rewrites a
 //! few small rows within a page however many entries share the value.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use flext_ldap_proto::{
     attribute::AttributesRef,
@@ -323,36 +323,30 @@ impl<T: Rows> Tables<T> {
     }
 }
 
-/// Index rows changed in the open transaction and not yet written: within one commit each is written once.
+/// Changes of index rows in the open transaction. Each row is read and written once, at the end and in the order of the
+/// keys: the pages of one are then at hand for the next.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(BTreeMap<Vec<u8>, Chunk>);
+pub(crate) struct Pending(HashMap<Vec<u8>, Vec<(u16, bool)>>);
 
 impl Pending {
     /// Puts an entry under `key`, or takes it away.
-    pub(crate) fn set(
-        &mut self,
-        tables: &Writable<'_>,
-        key: &[u8],
-        id: Id,
-        present: bool,
-    ) -> Result<(), Failure> {
-        let row = row_key(key, id >> CHUNK_BITS);
-        let chunk = match self.0.entry(row) {
-            std::collections::btree_map::Entry::Occupied(occupied) => occupied.into_mut(),
-            std::collections::btree_map::Entry::Vacant(vacant) => {
-                let stored = tables.index.get(vacant.key().as_slice())?;
-                let chunk =
-                    stored.map_or_else(|| Chunk::Sparse(Vec::new()), |row| Chunk::decode(row.value()));
-                vacant.insert(chunk)
-            }
-        };
+    pub(crate) fn set(&mut self, mut key: Vec<u8>, id: Id, present: bool) {
+        key.extend_from_slice(&(id >> CHUNK_BITS).to_be_bytes());
         let low = u16::try_from(id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
-        chunk.set(low, present);
-        Ok(())
+        self.0.entry(key).or_default().push((low, present));
     }
 
-    pub(crate) fn flush(&mut self, tables: &mut Writable<'_>) -> Result<(), Failure> {
-        for (key, chunk) in std::mem::take(&mut self.0) {
+    pub(crate) fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        let mut rows: Vec<_> = self.0.into_iter().collect();
+        rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (key, changes) in rows {
+            let stored = tables.index.get(key.as_slice())?;
+            let mut chunk =
+                stored.as_ref().map_or_else(|| Chunk::Sparse(Vec::new()), |row| Chunk::decode(row.value()));
+            drop(stored);
+            for (id, present) in changes {
+                chunk.set(id, present);
+            }
             tables.put(Name::Index, &key, chunk.encode().as_deref())?;
         }
         Ok(())

@@ -20,7 +20,7 @@ pub(crate) struct Draft(Vec<Attribute>);
 
 #[derive(Clone, Debug)]
 struct Attribute {
-    /// As it was spelt first.
+    /// As the schema spells it, with the options as they were spelt first.
     description: String,
     /// One text for all spellings.
     canonical: String,
@@ -41,7 +41,7 @@ impl Draft {
         )
     }
 
-    /// The attributes, by the spelling each had first.
+    /// The attributes, as the schema spells them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[Bytes])> {
         self.0.iter().map(|one| (one.description.as_str(), one.values.as_slice()))
     }
@@ -71,7 +71,7 @@ impl Draft {
         } else if let Some(one) = self.0.iter_mut().find(|one| one.canonical == canonical) {
             one.values = values;
         } else {
-            self.0.push(Attribute { description: description.to_owned(), canonical, values });
+            self.0.push(Attribute { description: context.spelt(description), canonical, values });
         }
     }
 

@@ -161,13 +161,12 @@ impl Work<'_> {
     fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
         self.check_operational(operational)?;
         credentials::check_count(secrets.len())?;
-        let mut full = user.clone();
-        for (name, values) in operational.iter() {
-            full.set(self.context, name, values.to_vec());
+        let mut full = Attributes::builder();
+        for (name, values) in user.iter().chain(operational.iter()) {
+            full.push(name, values);
         }
         if !secrets.is_empty() {
-            let secrets = secrets.iter().map(|secret| bytes::Bytes::copy_from_slice(secret)).collect();
-            full.set(self.context, "userPassword", secrets);
+            full.push("userPassword", secrets);
         }
         let attributes = full.build();
         let violations = self.context.schema.violations(dn, attributes.as_ref());
@@ -232,7 +231,8 @@ impl Work<'_> {
         };
         let (before, after) = (keys(old), keys(new));
         effect.index.extend(before.difference(&after).map(|key| (key.clone(), id, false)));
-        effect.index.extend(after.difference(&before).map(|key| (key.clone(), id, true)));
+        let gained = after.into_iter().filter(|key| !before.contains(key));
+        effect.index.extend(gained.map(|key| (key, id, true)));
         effect.rows.push((Name::Entry, id.to_be_bytes().to_vec(), new.map(Stored::encode)));
     }
 
@@ -342,15 +342,15 @@ impl Effect {
 
     /// Writes it all.
     pub(crate) fn apply(
-        &self,
+        &mut self,
         tables: &mut Writable<'_>,
         pending: &mut Pending,
         sequence: u64,
         stamp: &Stamp,
         actor: &Actor,
     ) -> Result<(), Failure> {
-        for (key, id, present) in &self.index {
-            pending.set(tables, key, *id, *present)?;
+        for (key, id, present) in std::mem::take(&mut self.index) {
+            pending.set(key, id, present);
         }
         for (name, key, value) in &self.rows {
             tables.put(*name, key, value.as_deref())?;

@@ -363,7 +363,7 @@ fn one(
         ));
     }
     let work = Work { context, tables, stamp: &stamp, next_id: state.next_id };
-    let effect = work.effect(write)?;
+    let mut effect = work.effect(write)?;
     effect.apply(tables, pending, state.next_change, &stamp, &write.actor)?;
     state.clock = clock;
     state.csn = stamp.csn;

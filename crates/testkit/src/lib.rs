@@ -40,3 +40,8 @@ mod error;
 mod tls;
 
 pub use self::{builder::TestDirectoryBuilder, directory::TestDirectory, error::TestDirectoryError};
+
+/// The examples of the README, so that they compile and hold.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

@@ -104,3 +104,45 @@ fn settings_of_openldap_are_honoured() {
         "dn: ou=groups,dc=harbourlane,dc=example\n\ndn: cn=crew,ou=groups,dc=harbourlane,dc=example\n\n";
     assert_eq!(output.out, expected, "{output:?}");
 }
+
+/// A file of the system, LDAPCONF among them, makes no user's choices; that of LDAPRC is looked for in three places.
+#[test]
+fn settings_are_where_openldap_looks_for_them() {
+    let directory = people();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let ada = "uid=ada,ou=people,dc=harbourlane,dc=example";
+    file("password", "tall waves\r\n");
+    file("system", &format!("  URI {}\n# café\nBINDDN cn=nobody\n", directory.url()));
+    file(".mine", &format!("BINDDN {ada}\n"));
+    std::fs::create_dir(folder.path().join("home")).unwrap();
+    let whoami = |rc: &str, home: &str| {
+        let mut command = flext_ldap(&["whoami", "-y", "password"]);
+        command.current_dir(&folder).env_remove("LDAPNOINIT");
+        command.env("LDAPCONF", "system").env("LDAPRC", rc).env("HOME", folder.path().join(home));
+        run(command)
+    };
+    let output = whoami("none", "home");
+    assert!(output.err.contains("a password needs a name to bind as: -D"), "{output:?}");
+    assert_eq!(whoami("mine", ".").out, format!("dn:{ada}\n"));
+    assert_eq!(whoami(".mine", "home").out, format!("dn:{ada}\n"));
+}
+
+/// security: secrets and terminals; a server's words are printed, but do not steer.
+#[test]
+fn what_a_server_says_does_not_steer_the_terminal() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ldap://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+        // An extended response to the first message: unwillingToPerform, and a diagnostic that clears the screen.
+        stream.write_all(b"\x30\x11\x02\x02\x10\x00\x78\x0b\x0a\x01\x35\x04\x00\x04\x04\x1b[2J").unwrap();
+        stream
+    });
+    let output = run(flext_ldap(&["whoami", "-H", &url]));
+    assert_eq!(output.code, 53, "{output:?}");
+    assert!(output.err.contains("\\u{1b}[2J") && !output.err.contains('\u{1b}'), "{output:?}");
+    drop(server.join().unwrap());
+}

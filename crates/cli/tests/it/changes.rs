@@ -168,3 +168,49 @@ fn an_import_that_stops_says_how_to_go_on() {
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.err.contains("imported 11 records"), "{output:?}");
 }
+
+/// What is mended stands before the line at fault, so going on must begin with the record.
+#[test]
+fn an_import_that_cannot_read_a_record_goes_on_with_all_of_it() {
+    let directory = people();
+    let record = |n: u32| {
+        format!("dn: uid=p{n},ou=people,{BASE}\nobjectClass: inetOrgPerson\ncn: Person {n}\nsn: Person\n\n")
+    };
+    let bad = format!("{}{}{}", record(1), record(2).replace("sn: Person", "sn Person"), record(3));
+    let output = run_with(as_admin(&directory, &["import", "--in-flight", "1"]), &bad);
+    assert_eq!(output.code, 201, "{output:?}");
+    assert!(output.err.contains("--from-line 6 --skip-existing: line 9: expected"), "{output:?}");
+    let mended: String = (1..=3).map(record).collect();
+    let output = run_with(as_admin(&directory, &["import", "--from-line", "6", "--skip-existing"]), &mended);
+    assert!(output.err.contains("imported 2 records"), "{output:?}");
+
+    let bad = format!("{}sn: nobody's\n", record(4));
+    let output = run_with(as_admin(&directory, &["import", "--in-flight", "1"]), &bad);
+    assert!(output.err.contains("--from-line 6 --skip-existing: line 6: expected `dn:`"), "{output:?}");
+}
+
+#[test]
+fn deleting_goes_on_after_a_tree_that_is_not_there() {
+    let directory = people();
+    let names = format!("ou=no,{BASE}\nou=groups,{BASE}\n");
+    let output = run_with(as_admin(&directory, &["delete", "-r", "-c", "-f", "-"]), &names);
+    assert_eq!(output.code, 32, "{output:?}");
+    assert!(output.err.contains(&format!("failed to delete `ou=no,{BASE}`")), "{output:?}");
+    assert_eq!(entry(&directory, &format!("ou=groups,{BASE}"), &[]).code, 32);
+}
+
+/// Changes are what was asked for, and what is said about them is not.
+#[test]
+fn nobody_listening_stops_no_change() {
+    let directory = people();
+    let folder = tempfile::tempdir().unwrap();
+    let changes = folder.path().join("changes.ldif");
+    let change = |title| format!("dn: {ADA}\nchangetype: modify\nreplace: title\ntitle: {title}\n-\n\n");
+    std::fs::write(&changes, change("Mate") + &change("Pilot")).unwrap();
+    let mut command = as_admin(&directory, &["modify", "-v", "-f", changes.to_str().unwrap()]);
+    let (heard, ear) = nix::unistd::pipe().unwrap();
+    drop(heard);
+    command.stderr(ear);
+    assert_eq!(run(command).code, 0);
+    assert!(entry(&directory, ADA, &["title"]).out.contains("title: Pilot\n"));
+}

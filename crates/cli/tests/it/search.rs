@@ -44,6 +44,7 @@ fn scopes_pages_limits_and_json() {
     assert_eq!(names(&["-b", BASE, "-s", "children"]), (0, 6));
     assert_eq!(names(&["-b", BASE, "-E", "pr=2/noprompt"]), (0, 7));
     assert_eq!(names(&["-b", BASE, "-z", "3"]), (4, 3), "what came before the limit is printed");
+    assert_eq!(names(&["-b", BASE, "-E", "pr=2", "-z", "5"]), (4, 5), "the limit is for all pages together");
     let line = run(flext_ldap(&[
         "search",
         "-LLL",
@@ -102,4 +103,63 @@ fn an_export_can_be_imported_again() {
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.err.contains("imported 4 records") && output.err.contains("skipped 3"), "{output:?}");
     assert_eq!(run(flext_ldap(&export)).err, "exported 7 entries\n");
+}
+
+#[test]
+fn an_export_that_fails_leaves_the_file_there_was() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = people();
+    let folder = tempfile::tempdir().unwrap();
+    let (backup, new) = (folder.path().join("backup.ldif"), folder.path().join("new.ldif"));
+    std::fs::write(&backup, "what was saved").unwrap();
+    let export = |base: &str, file: &std::path::Path| {
+        run(flext_ldap(&["export", "-H", directory.url(), "-b", base, "-o", file.to_str().unwrap()]))
+    };
+    let output = export("ou=no,dc=harbourlane,dc=example", &backup);
+    assert_eq!(output.code, 32, "{output:?}");
+    assert_eq!(std::fs::read_to_string(&backup).unwrap(), "what was saved");
+    assert_eq!(export(BASE, &new).code, 0);
+    assert_eq!(std::fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn scopes_limits_and_comments_are_as_ldapsearch_has_them() {
+    let directory = people();
+    let base = "OU=People,dc=harbourlane,dc=example";
+    let search = |flags: &[&str]| {
+        let common = ["search", "-H", directory.url(), "-b", base];
+        run(flext_ldap(&[&common, flags, &["(objectClass=*)", "1.1"]].concat()))
+    };
+    let full = search(&["-s", "onelevel", "-z", "max", "-l", "none"]);
+    assert!(full.out.contains(&format!("# base <{base}> with scope one\n")), "{full:?}");
+    assert!(full.out.contains("# entries: 3,"), "{full:?}");
+    let refused = search(&["-z", "2147483648"]);
+    assert_eq!(refused.code, 201, "{refused:?}");
+    assert!(refused.err.contains("expected a number up to 2147483647, `none` or `max`"), "{refused:?}");
+}
+
+#[test]
+fn the_base_in_the_url_may_have_commas() {
+    let directory = people();
+    let url = format!("ldap://127.0.0.1:1,{}/ou=groups,{BASE}", directory.url());
+    let output = run(flext_ldap(&["search", "-LLL", "-H", &url, "-s", "base", "(objectClass=*)", "1.1"]));
+    assert_eq!((output.code, output.out), (0, format!("dn: ou=groups,{BASE}\n\n")), "{}", output.err);
+}
+
+#[test]
+fn names_of_attributes_without_values() {
+    let directory = people();
+    let output = run(flext_ldap(&[
+        "search",
+        "-LLL",
+        "-A",
+        "-H",
+        directory.url(),
+        "-b",
+        BASE,
+        "(uid=ada)",
+        "cn",
+        "sn",
+    ]));
+    assert_eq!(output.out, "dn: uid=ada,ou=people,dc=harbourlane,dc=example\ncn:\nsn:\n\n", "{output:?}");
 }

@@ -105,7 +105,7 @@ fn a_schema_that_is_wrong_says_where() {
     std::fs::write(&schema, "attributetype ( 1.2.3.4.5 NAME 'shoeSize'\n  SYNTAX nonsense( )\n").unwrap();
     let output = run(flext_ldap(&[
         "directory",
-        "export",
+        "import",
         "--data",
         ":memory:",
         "--suffix",
@@ -115,4 +115,17 @@ fn a_schema_that_is_wrong_says_where() {
     ]));
     assert_eq!(output.code, 201, "{output:?}");
     assert!(output.err.contains("line "), "{output:?}");
+}
+
+#[test]
+fn an_export_of_nothing_is_no_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("mistyped");
+    let output =
+        run(flext_ldap(&["directory", "export", "--data", data.to_str().unwrap(), "--suffix", BASE]));
+    assert_eq!((output.code, output.out.as_str()), (201, ""), "{output:?}");
+    assert!(output.err.contains("there is no directory in"), "{output:?}");
+    assert!(!data.exists());
+    let output = run(flext_ldap(&["export", "-b", BASE, "--page-size", "0"]));
+    assert_eq!((output.code, output.out.as_str()), (201, ""), "{output:?}");
 }

@@ -3,16 +3,20 @@
 //! Each octet is looked at once, however slowly a message arrives: how long it will be is known from its header, and
 //! nothing is done until it is there. Memory grows with what has arrived, not with what a header claims.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use flext_ldap_directory::proto::ber::{DecodeError, frame_length};
 
 /// Octets asked for at first, and at most, in one read.
 const SMALL: usize = 8 << 10;
 const LARGE: usize = 256 << 10;
+/// How many times its own size a message may keep in memory.
+const WASTE: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Inbox {
     buffer: BytesMut,
+    /// Octets of memory the buffer is part of.
+    memory: usize,
     /// Octets from the start that are whole messages.
     whole: usize,
     /// Where each of them ends.
@@ -27,7 +31,7 @@ pub(super) struct Inbox {
 impl Inbox {
     /// Takes messages of at most `limit` octets.
     pub(super) fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), whole: 0, ends: Vec::new(), wanted: 0, read: SMALL, limit }
+        Self { buffer: BytesMut::new(), memory: 0, whole: 0, ends: Vec::new(), wanted: 0, read: SMALL, limit }
     }
 
     /// The buffer to read into, with room in it.
@@ -36,6 +40,7 @@ impl Inbox {
         if spare < self.read / 2 {
             // A long message doubles the buffer each time, so copying it costs no more than receiving it.
             self.buffer.reserve(self.read.max(self.buffer.len()).min(self.read.max(self.wanted)));
+            self.memory = self.buffer.capacity();
         }
         &mut self.buffer
     }
@@ -75,12 +80,26 @@ impl Inbox {
     }
 
     /// Takes the whole messages: their octets, and where each ends.
+    ///
+    /// Whoever keeps one of them keeps all of that memory, so little is copied out of a large buffer: what is kept is
+    /// at most [`WASTE`] times what is counted.
     pub(super) fn take(&mut self) -> Option<(Bytes, Vec<usize>)> {
         if self.ends.is_empty() {
             return None;
         }
-        let octets = self.buffer.split_to(self.whole).freeze();
+        let whole = self.buffer.get(..self.whole).unwrap_or_default();
+        let octets = if whole.len() < self.memory / WASTE {
+            let copy = Bytes::copy_from_slice(whole);
+            self.buffer.advance(self.whole);
+            copy
+        } else {
+            self.buffer.split_to(self.whole).freeze()
+        };
         self.whole = 0;
+        if self.buffer.is_empty() && self.memory > 2 * LARGE {
+            // The memory of a very long message is given back.
+            self.buffer = BytesMut::new();
+        }
         Some((octets, std::mem::take(&mut self.ends)))
     }
 }
@@ -126,6 +145,38 @@ mod tests {
         let mut inbox = Inbox::new(20 << 20);
         inbox.room().extend_from_slice(&[0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]);
         assert_eq!(inbox.cut().unwrap_err().kind, DecodeErrorKind::MessageTooLarge);
+    }
+
+    #[test]
+    fn a_message_that_is_kept_keeps_little_more_than_itself() {
+        let mut inbox = Inbox::new(20 << 20);
+        inbox.read = LARGE;
+        let message = [0x30, 0x02, 5, 0];
+        inbox.room().extend_from_slice(&message);
+        inbox.cut().unwrap();
+        let (octets, _) = inbox.take().unwrap();
+        assert!(octets.is_unique(), "copied out of {} octets", inbox.memory);
+        // As much again when most of that memory is used up already.
+        for length in [200 << 10, 16 << 10] {
+            let body = vec![0; length];
+            let header = [0x30, 0x83, (length >> 16) as u8, (length >> 8) as u8, 0];
+            inbox.room().extend_from_slice(&[&header[..], &body].concat());
+            inbox.cut().unwrap();
+            let (octets, _) = inbox.take().unwrap();
+            assert_eq!((octets.len(), octets.is_unique()), (length + 5, length < LARGE / WASTE));
+        }
+
+        let long: Vec<u8> = [&[0x30, 0x84, 0, 0x7f, 0xff, 0xfa][..], &vec![0; (8 << 20) - 6]].concat();
+        for piece in long.chunks(LARGE) {
+            inbox.room().extend_from_slice(piece);
+            inbox.cut().unwrap();
+        }
+        let (octets, ends) = inbox.take().unwrap();
+        assert_eq!((octets.len(), ends), (8 << 20, vec![8 << 20]));
+        assert!(inbox.buffer.capacity() <= 2 * LARGE, "{} stay", inbox.buffer.capacity());
+        inbox.room().extend_from_slice(&message);
+        inbox.cut().unwrap();
+        assert_eq!(inbox.take().unwrap().0, message.as_slice());
     }
 
     #[test]

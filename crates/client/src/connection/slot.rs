@@ -82,9 +82,7 @@ impl Slot {
         if let Some(end) = state.end.take() {
             return Look { event: Poll::Ready(end.map(Event::Done)), read: 0, tell: false };
         }
-        if let Some(since) = state.standing_since.take() {
-            state.deadline += since.elapsed();
-        }
+        state.start_clock();
         let tell = state.tell_when_waiting && state.tell();
         match &mut state.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -99,6 +97,8 @@ impl Slot {
         state.gone = true;
         let items = std::mem::take(&mut state.items);
         let unread = std::mem::take(&mut state.unread);
+        // A write goes on, and nobody reads any more.
+        state.start_clock();
         let tell = state.end.take().is_none() && state.tell();
         drop(state);
         drop(items);
@@ -110,6 +110,13 @@ impl State {
     /// Whether the task must be told, which at most one word at a time does.
     fn tell(&mut self) -> bool {
         !std::mem::replace(&mut self.told, true)
+    }
+
+    /// The clock goes on from where it stood.
+    fn start_clock(&mut self) {
+        if let Some(since) = self.standing_since.take() {
+            self.deadline += since.elapsed();
+        }
     }
 
     /// Leaves items. Returns the octets that are unread now.

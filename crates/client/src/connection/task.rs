@@ -11,7 +11,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -239,22 +239,19 @@ impl Task {
         state.told = false;
         let Some(id) = state.id else { return Ok(()) };
         let Some(operation) = self.table.get_mut(id) else { return Ok(()) };
-        if state.gone {
-            drop(state);
-            return self.caller_gone(id);
-        }
         if operation.is_full && state.unread <= self.unread / 2 {
             operation.is_full = false;
             state.tell_when_below = None;
             self.full -= 1;
-            self.shared.held_back.store(self.full > 0, Ordering::Relaxed);
         }
         if state.tell_when_waiting && state.standing_since.is_none() {
             state.tell_when_waiting = false;
             operation.timer = Some(state.deadline);
             self.timers.insert((state.deadline, id));
         }
-        Ok(())
+        let gone = state.gone;
+        drop(state);
+        if gone { self.caller_gone(id) } else { Ok(()) }
     }
 
     fn caller_gone(&mut self, id: MessageId) -> Result<(), Ending> {
@@ -272,12 +269,7 @@ impl Task {
                 self.forget(id);
             }
             // A write goes on; nothing it brings is kept any more.
-            Kind::Op(_) => {
-                if std::mem::take(&mut operation.is_full) {
-                    self.full -= 1;
-                    self.shared.held_back.store(self.full > 0, Ordering::Relaxed);
-                }
-            }
+            Kind::Op(_) => {}
         }
         Ok(())
     }
@@ -311,7 +303,6 @@ impl Task {
         }
         if operation.is_full {
             self.full -= 1;
-            self.shared.held_back.store(self.full > 0, Ordering::Relaxed);
         }
         Some(operation)
     }
@@ -319,6 +310,8 @@ impl Task {
     /// Ends what is in flight under `id`.
     fn finish(&mut self, id: MessageId, end: Result<Outcome, Error>) {
         let Some(mut operation) = self.forget(id) else { return };
+        // What comes next may be a lone lookup, which would wait for the tick.
+        self.transport.gather(false);
         let mut state = operation.slot.lock();
         if let Some(items) = operation.items.take()
             && !state.gone
@@ -392,21 +385,23 @@ impl Task {
     /// Ends what is late. Returns whether anything was.
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let mut changed = false;
-        while let Some((at, id)) = self.timers.first().copied() {
-            if at <= Instant::now() {
+        while let Some((first, _)) = self.timers.first().copied() {
+            // An alarm that comes too early does no harm, so one that is set is left alone.
+            if self.alarm_at.is_none_or(|set| first < set) {
+                self.alarm.as_mut().reset(first);
+                self.alarm_at = Some(first);
+            }
+            // Only the alarm says that time is up, not the clock: it goes off in the turn of the runtime that also looks
+            // at the socket. So where the thread was kept busy beyond a deadline, an answer that is there is heard first.
+            if self.alarm.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            self.alarm_at = None;
+            let now = Instant::now();
+            while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
                 self.timers.remove(&(at, id));
                 changed = true;
                 self.expire(id)?;
-                continue;
-            }
-            // An alarm that comes too early does no harm, so one that is set is left alone.
-            if self.alarm_at.is_none_or(|set| at < set) {
-                self.alarm.as_mut().reset(at);
-                self.alarm_at = Some(at);
-            }
-            match self.alarm.as_mut().poll(cx) {
-                Poll::Ready(()) => self.alarm_at = None,
-                Poll::Pending => break,
             }
         }
         Ok(changed)

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use flext_ldap_client::{Connector, Credentials};
 use flext_ldap_directory::{
-    Applied, Directory, DirectoryExt, ErrorKind, Event, proto::message::Request as Message,
+    Applied, Directory, DirectoryExt, ErrorKind, Event,
+    proto::message::{IntermediateResponse, Request as Message, Response},
 };
 use tokio::time::Instant;
 
@@ -144,4 +145,45 @@ async fn a_deadline_that_has_passed_already_sends_nothing_that_stays() {
         error.applied() == Applied::Unknown,
         "{rest:?}"
     );
+}
+
+/// A thread that is kept busy cannot hear an answer; once it listens again, the answer counts and not the hour.
+#[tokio::test]
+async fn an_answer_that_came_in_time_is_heard_by_a_thread_that_was_busy() {
+    let mut patience = Duration::from_millis(100);
+    loop {
+        let (connection, mut peer) = pair().await;
+        let deadline = Instant::now() + patience;
+        let early = connection.call(search("cn=a").within(patience).into_any());
+        let (id, _) = peer.request().await;
+        peer.answer(id, done()).await;
+        if Instant::now() >= deadline {
+            // Too slow a machine for this much patience.
+            patience *= 2;
+            continue;
+        }
+        while Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        // This wakes the connection before anybody has looked at its socket.
+        let later = connection.call(delete("cn=b").into_any());
+        early.outcome().await.unwrap();
+        drop(later);
+        return;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_dropped_with_something_unread_still_has_a_deadline() {
+    let (connection, mut peer) = pair_with(|builder| builder.in_flight(1)).await;
+    let reply = connection.call(delete("cn=a").within(Duration::from_secs(10)).into_any());
+    let (id, _) = peer.request().await;
+    peer.answer(id, Response::Intermediate(IntermediateResponse { oid: None, value: None })).await;
+    settle().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    drop(reply);
+    // Its place is free once its time is up.
+    let next = connection.call(search("cn=b").within(Duration::from_secs(60)).into_any());
+    let error = next.outcome().await.unwrap_err();
+    assert!(error.to_string().ends_with("the server did not answer"), "{error}");
 }

@@ -31,8 +31,11 @@ async fn read_only_lets_reads_through_and_refuses_writes() {
     assert_eq!(script.requests().len(), 1, "the writes never arrived");
 }
 
+/// Which operation, its answer, why it had none, and how many items it delivered.
+type Line = (OpKind, Option<ResultCode>, Option<ErrorKind>, u64);
+
 #[derive(Default)]
-struct Seen(Mutex<Vec<(OpKind, Option<ResultCode>, Option<ErrorKind>, u64)>>);
+struct Seen(Mutex<Vec<Line>>);
 
 impl Observer for Seen {
     fn finished(&self, seen: &Observation<'_>) {

@@ -1,5 +1,7 @@
 //! Tests of the seam.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
 mod ladder;
 mod layers;
 mod pages;

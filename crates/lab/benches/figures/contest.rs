@@ -77,10 +77,8 @@ pub(crate) fn contest(
         let ratio =
             median(costs.iter().zip(&first).map(|(one, other)| other.0.seconds / one.0.seconds).collect());
         let items = contender.items as f64;
-        let latency = match of(|cost| cost.p50) {
-            none if none == 0.0 => String::new(),
-            p50 => format!("{p50:.0}/{:.0}", of(|cost| cost.p99)),
-        };
+        let p50 = of(|cost| cost.p50);
+        let latency = if p50 > 0.0 { format!("{p50:.0}/{:.0}", of(|cost| cost.p99)) } else { String::new() };
         let server = match contender.server {
             Some(_) => format!("{:.2}", median(costs.iter().map(|(_, server)| *server).collect())),
             None => String::new(),

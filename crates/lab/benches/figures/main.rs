@@ -1,10 +1,11 @@
 //! First figures: our client, store and listener beside OpenLDAP's, on the invented company, as ratios in one run.
 //!
-//! `crates/lab/get`, then `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [TABLE..]`
+//! `crates/lab/get`, then
+//! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [TABLE..]`
 //!
-//! Tables: `bulk`, `replay`, `lookup`, `pipelined`, `import`; all, unless some are named. Every contender runs in a process of its
-//! own, once to warm up and then `--rounds` times, taking turns with the others of its table. What is printed are
-//! medians; a ratio is the median of the ratios of the rounds. What was seen and what it means is in
+//! Tables: `bulk`, `replay`, `lookup`, `pipelined`, `import`; all, unless some are named. Every contender runs in a
+//! process of its own, once to warm up and then `--rounds` times, taking turns with the others of its table. What is
+//! printed are medians; a ratio is the median of the ratios of the rounds. What was seen and what it means is in
 //! docs/performance.md.
 //!
 //! Not here: decoding alone, names and LDIF (`cargo bench -p flext-ldap-proto`), and any verdict: it never fails for
@@ -67,7 +68,7 @@ struct Settings {
 
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut settings = Self { people: 100_000, rounds: 5, lookups: 20_000, tables: Vec::new() };
+        let mut settings = Self { people: 100_000, rounds: 5, lookups: 10_000, tables: Vec::new() };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{argument} wants a number"));
@@ -182,16 +183,13 @@ impl Bench {
         let slapd_url = slapd.ldap_url();
 
         let data = self.folder.path().join("served");
-        if std::env::var_os("NO_OURS").is_none() {
-            contest::run(role("import")?.arg(&data).arg(&self.ldif))?;
-        }
+        contest::run(role("import")?.arg(&data).arg(&self.ldif))?;
         let ours = Helper::start(role("serve")?.arg(&data).args([login.dn, login.password]))?;
         let servers = [("slapd", slapd_url.as_str(), slapd_pid), ("ours", ours.url(), ours.pid())];
-        let servers = if std::env::var_os("NO_OURS").is_none() { &servers[..] } else { &servers[..1] };
 
         if settings.wants("bulk") {
             let mut contenders = Vec::new();
-            for &(name, url, pid) in servers {
+            for (name, url, pid) in servers {
                 contenders.extend(self.bulk(name, url, pid, &login)?);
             }
             contest("Bulk: one search for everything", "entries", contenders, self.rounds)?;
@@ -205,14 +203,14 @@ impl Bench {
         }
         if settings.wants("lookup") {
             let mut contenders = Vec::new();
-            for &(name, url, pid) in servers {
+            for (name, url, pid) in servers {
                 contenders.extend(self.lookups(name, url, pid, &login)?);
             }
             contest("Lookups, one at a time", "lookups", contenders, self.rounds)?;
         }
         if settings.wants("pipelined") {
             let mut contenders = Vec::new();
-            for &(name, url, pid) in servers {
+            for (name, url, pid) in servers {
                 contenders.extend(self.pipelined(name, url, pid, &login));
             }
             contest("Lookups, 64 in flight", "lookups", contenders, self.rounds)?;

@@ -1,6 +1,6 @@
 //! Servers in processes of their own: ours over the store, and one that replays a search from memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -126,10 +126,11 @@ fn answer(socket: &mut TcpStream, stream: &[u8], streams: &mut HashMap<u32, Vec<
                 socket.write_all(writer.as_slice())?;
             }
             SEARCH => {
-                if !streams.contains_key(&message.id.0) {
-                    streams.insert(message.id.0, renumbered(stream, message.id.0)?);
-                }
-                socket.write_all(streams.get(&message.id.0).context("no stream")?)?;
+                let stream = match streams.entry(message.id.0) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(renumbered(stream, message.id.0)?),
+                };
+                socket.write_all(stream)?;
             }
             _ => return Ok(()),
         }

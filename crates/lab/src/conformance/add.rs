@@ -23,6 +23,7 @@ checks![
     superclasses_are_implied,
     auxiliary_classes_bring_their_attributes,
     attributes_with_options_are_their_own,
+    attributes_may_be_given_by_any_name,
     outside_of_what_is_served_nothing_is_added,
     a_refused_add_leaves_nothing,
 ];
@@ -240,6 +241,29 @@ async fn attributes_with_options_are_their_own(bench: &Bench<'_>) -> Result<()> 
     let lines = person("ada", "description: tide\ndescription;lang-de: tide\ndescription;lang-en: gauge");
     bench.add("cn=ada", &lines).await?;
     same("the entry", bench.read("cn=ada").await?, wanted(&lines))
+}
+
+async fn attributes_may_be_given_by_any_name(bench: &Bench<'_>) -> Result<()> {
+    bench
+        .add("2.5.4.3=ada", "objectclass: TOP\nobjectclass: 2.5.6.6\n2.5.4.4: Byrne\ncommonName: Countess")
+        .await?;
+    let seen = bench.read_selected("cn=ada", ["cn", "sn"]).await?;
+    let mut rows = Rows::new();
+    rows.same("read by their short names", seen, wanted("cn: ada\ncn: Countess\nsn: Byrne"));
+    for filter in
+        ["(&(cn=ada)(surname=byrne))", "(&(2.5.4.3=countess)(objectClass=person))", "(commonName=ADA)"]
+    {
+        rows.same(filter, bench.find(filter).await?, vec!["ada".to_owned()]);
+    }
+    let twice = bench.entry("cn=x", "objectClass: person\ncn: x\ncommonName: y\nsn: x")?;
+    let code = bench.admin.code(twice).await?;
+    // RFC 4511 §4.7: an attribute is listed once; a server may also make one of the two.
+    rows.one_of(
+        "one attribute under two names",
+        &code,
+        &[ResultCode::ATTRIBUTE_OR_VALUE_EXISTS, ResultCode::CONSTRAINT_VIOLATION, ResultCode::SUCCESS],
+    );
+    rows.finish()
 }
 
 async fn outside_of_what_is_served_nothing_is_added(bench: &Bench<'_>) -> Result<()> {

@@ -16,6 +16,7 @@ checks![
     extensible_matches,
     names_match_by_their_meaning,
     approximate_matches_at_least_what_is_equal,
+    wide_deep_and_long_filters_work,
 ];
 
 /// Ada, Ben and Caro, who differ in everything a filter can ask for.
@@ -306,4 +307,21 @@ async fn names_match_by_their_meaning(bench: &Bench<'_>) -> Result<()> {
 /// RFC 4511 §4.5.1.7.6: a server that has no notion of approximation takes it for equality.
 async fn approximate_matches_at_least_what_is_equal(bench: &Bench<'_>) -> Result<()> {
     table(bench, &[("(cn~=ADA)", "Ada"), ("(cn~=zzzz)", ""), ("(colour~=x)", "")]).await
+}
+
+async fn wide_deep_and_long_filters_work(bench: &Bench<'_>) -> Result<()> {
+    let wide: String = (0..400).map(|number| format!("(cn=nobody{number})")).collect();
+    let deep = format!("{}(cn=ada){}", "(!".repeat(100), ")".repeat(100));
+    let long = "x".repeat(60_000);
+    let filters = [
+        (format!("(|{wide}(cn=ada))"), "Ada"),
+        (format!("(|{wide})"), ""),
+        (format!("(&{wide}(cn=ada))"), ""),
+        (deep, "Ada"),
+        (format!("(description={long})"), ""),
+        (format!("(|(description=*{long}*)(cn=ben))"), "Ben"),
+        (format!("(description={}*)", "T*i*d*e* ".trim_end_matches("* ")), "Ada"),
+    ];
+    let rows: Vec<_> = filters.iter().map(|(filter, wanted)| (filter.as_str(), *wanted)).collect();
+    table(bench, &rows).await
 }

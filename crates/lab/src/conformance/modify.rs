@@ -29,6 +29,7 @@ checks![
     what_the_server_keeps_cannot_be_changed,
     stamps_tell_who_and_when,
     options_are_changed_apart,
+    hundreds_of_changes_are_one,
     a_missing_entry_is_named_by_how_far_the_name_matched,
     the_root_cannot_be_changed,
 ];
@@ -296,6 +297,21 @@ async fn stamps_tell_who_and_when(bench: &Bench<'_>) -> Result<()> {
     rows.same("modifiersName", after.get("modifiersname"), Some(&vec![bench.dn("cn=ada")?.to_string()]));
     rows.same("entryCSN has grown", after.get("entrycsn") > before.get("entrycsn"), true);
     rows.finish()
+}
+
+async fn hundreds_of_changes_are_one(bench: &Bench<'_>) -> Result<()> {
+    bench.add_person("ada", "").await?;
+    let values: Vec<String> = (0..300).map(|number| format!("value {number}")).collect();
+    let mut modify = bench.modify("cn=ada", &[])?;
+    for value in &values {
+        modify = modify.change(Add, "description".parse()?, [value.as_str()]);
+    }
+    for value in values.iter().step_by(3) {
+        modify = modify.change(Delete, "2.5.4.13".parse()?, [value.to_uppercase()]);
+    }
+    same("the code", bench.admin.code(modify).await?, ResultCode::SUCCESS)?;
+    let left = bench.read("cn=ada").await?.remove("description").unwrap_or_default();
+    same("values", left.len(), 200)
 }
 
 async fn options_are_changed_apart(bench: &Bench<'_>) -> Result<()> {

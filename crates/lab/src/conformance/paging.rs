@@ -25,6 +25,7 @@ checks![
     two_searches_are_paged_side_by_side,
     a_foreign_cookie_is_refused,
     pages_go_past_a_size_limit_of_one_page,
+    changes_between_pages_lose_nothing_that_stays,
 ];
 
 const PEOPLE: usize = 25;
@@ -148,4 +149,22 @@ async fn pages_go_past_a_size_limit_of_one_page(bench: &Bench<'_>) -> Result<()>
     same("entries", count, PEOPLE)?;
     let outcome = entries.outcome().context("no outcome")?;
     same("no paging control is left", outcome.controls.iter().any(|one| one.oid == PagedResults::OID), false)
+}
+
+async fn changes_between_pages_lose_nothing_that_stays(bench: &Bench<'_>) -> Result<()> {
+    let names = people(bench).await?;
+    let (mut found, outcome) = page(bench.admin, all_people(bench)?, 10, Bytes::new()).await?;
+    // Of those that were not on the first page, every other one goes; some come.
+    let gone: Vec<_> = names.iter().filter(|name| !found.contains(name)).step_by(2).collect();
+    for name in &gone {
+        bench.admin.done(bench.delete(&format!("cn={name}"))?).await?;
+    }
+    for number in 0..5 {
+        bench.add_person(&format!("new{number}"), "").await?;
+    }
+    let (rest, _) = page(bench.admin, all_people(bench)?, 1000, cookie(&outcome)?).await?;
+    found.extend(rest.into_iter().filter(|name| !name.starts_with("new")));
+    found.sort();
+    let wanted: Vec<_> = names.iter().filter(|name| !gone.contains(name)).cloned().collect();
+    same("what stayed, once each", found, wanted)
 }

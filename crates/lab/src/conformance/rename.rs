@@ -26,6 +26,7 @@ checks![
     missing_entries_and_places_are_refused,
     the_schema_holds_for_names_too,
     names_of_several_values_come_and_go,
+    names_by_identifier_are_the_same_attribute,
     awkward_names_survive,
     who_it_is_stays,
 ];
@@ -218,6 +219,17 @@ async fn names_of_several_values_come_and_go(bench: &Bench<'_>) -> Result<()> {
     bench.admin.done(bench.rename("description=one+cn=ada", "cn=ada", true, None)?).await?;
     let one = wanted("objectClass: top\nobjectClass: person\ncn: ada\nsn: Byrne");
     rows.same("one", bench.read("cn=ada").await?, one);
+    rows.finish()
+}
+
+async fn names_by_identifier_are_the_same_attribute(bench: &Bench<'_>) -> Result<()> {
+    bench.add_person("ada", "").await?;
+    let mut rows = Rows::new();
+    bench.admin.done(bench.rename("cn=ada", "2.5.4.3=Ben", true, None)?).await?;
+    rows.same("by identifier", bench.read_selected("cn=ben", ["cn"]).await?, wanted("cn: Ben"));
+    bench.admin.done(bench.rename("2.5.4.3=ben", "commonName=Ben", true, None)?).await?;
+    rows.same("by its long name", bench.read_selected("cn=ben", ["cn"]).await?, wanted("cn: Ben"));
+    rows.same("one entry", bench.find("(objectClass=person)").await?, vec!["Ben".to_owned()]);
     rows.finish()
 }
 

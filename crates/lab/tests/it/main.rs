@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod external;
+#[cfg(test)]
 mod foreign;
 #[cfg(test)]
 mod harness;

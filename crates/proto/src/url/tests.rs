@@ -87,6 +87,7 @@ fn examples_and_liberties() {
         ("ldapi:///", ["", "389", "", "", "", "", ""]),
         ("ldapi://%2Fvar%2Frun%2Fldapi/dc=example", ["/var/run/ldapi", "389", "dc=example", "", "", "", ""]),
         ("ldapi://%2ftmp%2fa%3ab%20c", ["/tmp/a:b c", "389", "", "", "", "", ""]),
+        ("ldapi:///run/slapd/ldapi", ["/run/slapd/ldapi", "389", "", "", "", "", ""]),
         // Parts.
         (
             "ldap:///dc=example?cn,sn;lang-en,*,%2B,@person?children?cn=a b?x,!y=%21z,",

@@ -140,7 +140,6 @@ impl Task {
                 operation.is_full = true;
                 state.tell_when_below = Some(self.unread / 2);
                 self.full += 1;
-                self.shared.held_back.store(true, Ordering::Relaxed);
             }
             self.wakers.extend(state.waker());
         }
