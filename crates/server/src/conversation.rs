@@ -11,9 +11,10 @@ mod requests;
 mod sealed;
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -26,7 +27,10 @@ use flext_ldap_proto::{
     message::{BindRequest, MessageId, Response},
     result::{LdapResult, ResultCode},
 };
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    task::yield_now,
+    time::{Instant, Sleep},
+};
 
 use crate::{
     What,
@@ -41,6 +45,9 @@ use crate::{
 
 /// Passes over a conversation before other tasks get their turn.
 const PASSES: usize = 16;
+
+/// How long a conversation keeps a thread, however much it has to do.
+const TURN: Duration = Duration::from_millis(4);
 
 /// Why a conversation ended.
 #[derive(Debug)]
@@ -156,6 +163,7 @@ impl<'c> Conversation<'c> {
 
     /// Carries the conversation on until it ends. What was still running is told to the access log as unanswered.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let until = Instant::now() + TURN;
         for _ in 0..PASSES {
             let mut progress = self.poll_stop(cx);
             match self.receive(cx) {
@@ -164,7 +172,7 @@ impl<'c> Conversation<'c> {
             }
             progress |= self.take_requests(cx);
             progress |= self.poll_binding(cx);
-            progress |= self.poll_running(cx);
+            progress |= self.poll_running(cx, until);
             progress |= self.drain();
             match self.outbox.send(self.stream, cx) {
                 Ok(sent) => progress |= sent,
@@ -184,16 +192,24 @@ impl<'c> Conversation<'c> {
                 }
                 return Poll::Pending;
             }
+            if Instant::now() >= until {
+                break;
+            }
         }
-        cx.waker().wake_by_ref();
+        // Others who are ready come first, and the sockets are looked at.
+        let _ = pin!(yield_now()).poll(cx);
         Poll::Pending
     }
 
     /// Collects what is ready, each in its turn, until there is enough to send.
-    fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_running(&mut self, cx: &mut Context<'_>, until: Instant) -> bool {
         let mut progress = false;
         let mut left = self.running.len();
         while left > 0 && self.has_room() {
+            if Instant::now() >= until {
+                // The others have not been asked: this is not the time to wait.
+                return true;
+            }
             left -= 1;
             if self.turn >= self.running.len() {
                 self.turn = 0;

@@ -14,10 +14,13 @@ use argon2::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flext_ldap_directory::{Error, ErrorKind};
+use flext_ldap_proto::result::ResultCode;
 use sha_crypt::ShaCrypt;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
+
+use crate::tables::Failure;
 
 /// What is verified where there is nothing to verify, so that a name that does not exist takes as long as a wrong
 /// password. Its parameters are those of [`hash`].
@@ -26,6 +29,9 @@ const NOBODY: &str =
 
 /// More than this is not a password but an attack on whoever hashes it.
 pub(crate) const LONGEST: usize = 4096;
+
+/// Passwords of one entry. Each is tried at a bind, so many would be a way to keep others waiting.
+const MOST: usize = 10;
 
 /// Costs a stored hash may ask for; a hash that asks for more never verifies.
 const MEMORY_KIB: u32 = 1 << 20;
@@ -99,6 +105,17 @@ fn fill(
         }
         filled
     })
+}
+
+/// Whether an entry may have so many passwords.
+pub(crate) fn check_count(count: usize) -> Result<(), Failure> {
+    if count > MOST {
+        return Err(Failure::refused(
+            ResultCode::CONSTRAINT_VIOLATION,
+            format!("an entry has at most {MOST} passwords"),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a value is a hash of a scheme that is known here.

@@ -207,6 +207,7 @@ impl Store {
                 "no right to set the password of this entry",
             ));
         }
+        credentials::check_count(passwords.len())?;
         let mut secrets = Vec::with_capacity(passwords.len());
         for password in passwords {
             if credentials::is_hash(&password) {
@@ -236,6 +237,8 @@ impl Store {
             return Ok(op);
         }
         let named = self.would_be(&op.dn)?;
+        let passwords = op.changes.iter().filter(|change| context.is_password(change.attribute.as_str()));
+        credentials::check_count(passwords.map(|change| change.values.len()).sum())?;
         for change in &mut op.changes {
             if !context.is_password(change.attribute.as_str()) || change.values.is_empty() {
                 continue;
@@ -271,6 +274,7 @@ impl Store {
                 Resolved::Missing(_) => Vec::new(),
             }
         };
+        credentials::check_count(values.len())?;
         let mut found = Vec::with_capacity(values.len());
         for value in values {
             if stored.iter().any(|one| *one == *value) && context.access(actor).entry(named, EntryRight::Add)

@@ -47,6 +47,8 @@ pub struct Limits {
     pub time: Duration,
     /// Entries one search may look at. 5,000,000.
     pub lookthrough: u64,
+    /// Parts of one filter: assertions and what joins them. 10,000.
+    pub filter: usize,
     /// Octets of pages kept in memory. 32 MiB.
     pub cache: usize,
     /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
@@ -63,6 +65,7 @@ impl Default for Limits {
             size: 10_000,
             time: Duration::from_secs(60),
             lookthrough: 5_000_000,
+            filter: 10_000,
             cache: 32 << 20,
             write_queue: 4096,
             hashing_threads: 2,

@@ -12,6 +12,37 @@ use crate::{
 /// Levels a name can have: what [`flext_ldap_proto::dn::Dn`] parses, and a bound where stored rows are climbed.
 const LEVELS: usize = 1_000;
 
+/// Octets a name can have: what [`flext_ldap_proto::dn::Dn`] parses.
+const OCTETS: usize = 64 << 10;
+
+/// How large a name is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    octets: usize,
+    /// Attributes with values; at least as many as there are.
+    parts: usize,
+}
+
+impl Size {
+    pub(crate) fn of(name: &str) -> Self {
+        let separators = name.bytes().filter(|octet| matches!(octet, b',' | b'+')).count();
+        Self { octets: name.len(), parts: separators.saturating_add(1) }
+    }
+
+    pub(crate) fn fits(self) -> bool {
+        self.octets <= OCTETS && self.parts <= LEVELS
+    }
+
+    /// Of a name below this one.
+    fn child(self, name: &str) -> Self {
+        let own = Self::of(name);
+        Self {
+            octets: self.octets.saturating_add(own.octets).saturating_add(1),
+            parts: self.parts.saturating_add(own.parts),
+        }
+    }
+}
+
 /// The name of an entry, as written and as compared.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Named {
@@ -139,6 +170,39 @@ impl<T: Rows> Tables<T> {
             known.insert(id, within);
         }
         Ok(within)
+    }
+
+    /// Whether all names below an entry can still be asked for when `old`, its name, becomes `new`. They are looked at
+    /// only if it grows.
+    pub(crate) fn fits(&self, id: Id, old: &str, new: &str) -> Result<bool, Failure> {
+        const ROWS: usize = 256;
+        let (old, new) = (Size::of(old), Size::of(new));
+        if !new.fits() {
+            return Ok(false);
+        }
+        if new.octets <= old.octets && new.parts <= old.parts {
+            return Ok(true);
+        }
+        let mut stack = vec![(id, new, None)];
+        while let Some((parent, size, after)) = stack.pop() {
+            let children = self.children(parent, after.as_deref(), ROWS)?;
+            if children.len() == ROWS
+                && let Some((name, _)) = children.last()
+            {
+                stack.push((parent, size, Some(name.clone())));
+            }
+            for (_, child) in children {
+                let node = self.existing_node(child)?;
+                let size = size.child(&node.name);
+                if !size.fits() {
+                    return Ok(false);
+                }
+                if node.children > 0 {
+                    stack.push((child, size, None));
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Up to `limit` children of `parent` in the order of their names, after the one named `after`: name and id.

@@ -1,7 +1,5 @@
 //! Conversations with the store: binds, and whom the peer acts for.
 
-use std::os::unix::fs::MetadataExt;
-
 use flext_ldap_directory::{
     Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, External, Identity,
     Outcome, Peer, PeerAddress, Reply, Request, Session,
@@ -68,7 +66,7 @@ impl StoreSession {
         self.store.authenticate(&dn, password).await?.ok_or_else(invalid_credentials).map(Actor::User)
     }
 
-    /// RFC 4422 appendix A: who the Unix socket says. Root and whoever runs this program are the administrator.
+    /// RFC 4422 appendix A: who the Unix socket says. Root and whom the options name are the administrator.
     fn external(&self, credentials: Option<&Secret>) -> Result<Actor, Failure> {
         let Some(External::UnixUser { uid, .. }) = self.peer.external else {
             return Err(Failure::refused(
@@ -77,7 +75,7 @@ impl StoreSession {
             ));
         };
         let context = self.store.context();
-        let trusted = uid == 0 || own_uid() == Some(uid) || context.peer_administrators.contains(&uid);
+        let trusted = uid == 0 || context.peer_administrators.contains(&uid);
         let Some(administrator) = context.administrator.as_ref().filter(|_| trusted) else {
             return Err(invalid_credentials());
         };
@@ -167,9 +165,4 @@ impl Session for StoreSession {
 
 fn invalid_credentials() -> Failure {
     Failure::Refused(LdapResult::new(ResultCode::INVALID_CREDENTIALS))
-}
-
-/// The user this process runs as, where the system tells.
-fn own_uid() -> Option<u32> {
-    std::fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
 }

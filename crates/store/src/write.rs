@@ -12,7 +12,7 @@ use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
 use flext_ldap_proto::{
     attribute::{Attributes, AttributesRef},
     control::{Control, PostRead, PreRead, ReadEntry},
-    dn::{Dn, DnKey},
+    dn::{Dn, DnKey, RdnRef},
     entry::Entry,
     filter::{Filter, Matcher, Truth},
     message::{Add, Delete, Modify, Rename},
@@ -23,6 +23,7 @@ use flext_ldap_proto::{
 use crate::{
     clock::Stamp,
     context::{Access, Context, base},
+    credentials,
     index::Pending,
     modify::Draft,
     project::{Projection, View, computed},
@@ -159,6 +160,7 @@ impl Work<'_> {
     /// operational, as `ref` is.
     fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
         self.check_operational(operational)?;
+        credentials::check_count(secrets.len())?;
         let mut full = Attributes::builder();
         for (name, values) in user.iter().chain(operational.iter()) {
             full.push(name, values);
@@ -190,6 +192,21 @@ impl Work<'_> {
                         format!("attribute `{name}`: {error}"),
                     )
                 })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether these attributes may be part of a name. What the directory sets does not, and a password would be shown.
+    fn can_name(&self, rdn: RdnRef<'_>) -> Result<(), Failure> {
+        for ava in rdn.avas() {
+            let name = ava.attribute_type();
+            let kind = self.context.schema.attribute_type(name);
+            if self.context.is_password(name) || kind.is_some_and(|kind| kind.is_operational()) {
+                return Err(Failure::refused(
+                    ResultCode::NAMING_VIOLATION,
+                    format!("attribute `{name}` cannot be part of a name"),
+                ));
             }
         }
         Ok(())
@@ -357,6 +374,14 @@ impl ChangeRow {
         }
         row
     }
+}
+
+/// A name, or one below it, would be such as nobody could ask for.
+fn too_long() -> Failure {
+    Failure::refused(
+        ResultCode::NAMING_VIOLATION,
+        "a name would be longer than names can be: 65,536 octets in 1,000 components",
+    )
 }
 
 /// What only the directory sets (RFC 4512 §3.4).

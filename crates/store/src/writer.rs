@@ -223,6 +223,8 @@ impl Engine {
             Err((error, applied)) => {
                 tracing::error!(error = %error, "the store stopped writing");
                 let reason = format!("nothing is written any more since storage failed: {error}");
+                // First, so that whoever is told can read.
+                self.read_on();
                 for one in held {
                     one.fail(&|| Error::new(ErrorKind::Storage, error.to_string()).with_applied(applied));
                 }
@@ -230,7 +232,6 @@ impl Engine {
                     job.fail(&|| Error::new(ErrorKind::Storage, reason.clone()));
                 }
                 self.broken = Some(reason);
-                self.read_on();
             }
         }
     }

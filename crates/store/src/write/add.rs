@@ -4,12 +4,12 @@ use bytes::Bytes;
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{dn::Dn, message::Add, result::ResultCode};
 
-use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key};
+use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, too_long};
 use crate::{
     context::{Access, base},
     modify::Draft,
     project::{View, computed},
-    read::{Named, Resolved},
+    read::{Named, Resolved, Size},
     row::{Id, Node, ROOT, Stored, encode_secret, tree_key},
     special,
     tables::{Failure, Name},
@@ -37,10 +37,14 @@ impl Work<'_> {
             ));
         }
         let (mut user, mut operational) = self.split(op, write, access, &named)?;
-        for ava in op.dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
-            if !context.is_password(ava.attribute_type()) {
+        for rdn in op.dn.rdns().take(1) {
+            self.can_name(rdn)?;
+            for ava in rdn.avas() {
                 user.ensure(context, ava.attribute_type(), &ava.value());
             }
+        }
+        if !Size::of(&named.dn).fits() {
+            return Err(too_long());
         }
         user.complete_classes(context);
         self.check(&op.dn, &user, &operational, &write.secrets)?;
@@ -77,6 +81,11 @@ impl Work<'_> {
             Resolved::Found(id) => {
                 let named = self.tables.named(id)?;
                 if !access.entry(&named, EntryRight::Disclose) && !access.entry(&named, EntryRight::Add) {
+                    // As it is answered where the entry is not there.
+                    let parent = self.tables.existing_node(id)?.parent;
+                    if parent != ROOT && !access.entry(&self.tables.named(parent)?, EntryRight::Disclose) {
+                        return Err(special::missing(self.context, self.tables, access, Some(parent))?);
+                    }
                     return Err(Failure::refused(
                         ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                         "no right to add this entry",

@@ -9,7 +9,7 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Target, Work, Write};
+use super::{ChangeRowKind, Effect, Target, Work, Write, too_long};
 use crate::{
     context::Access,
     modify::Draft,
@@ -55,6 +55,9 @@ impl Work<'_> {
         }
 
         let named = above.child(&node);
+        if !self.tables.fits(target.id, &target.view.named.dn, &named.dn)? {
+            return Err(too_long());
+        }
         let stored = self.renamed(op, &target, write, &named)?;
         let id = target.id;
         let mut effect =
@@ -127,12 +130,11 @@ impl Work<'_> {
                 user.remove(context, ava.attribute_type(), &ava.value());
             }
         }
+        self.can_name(op.new_rdn.as_ref())?;
         for ava in op.new_rdn.as_ref().avas() {
             user.ensure(context, ava.attribute_type(), &ava.value());
         }
-        let dn: Dn = named.dn.parse().map_err(|_| {
-            Failure::refused(ResultCode::NAMING_VIOLATION, "the new name would be longer than names can be")
-        })?;
+        let dn: Dn = named.dn.parse().map_err(|_| too_long())?;
         // What stands below keeps its attributes, so only this entry is checked.
         self.check(&dn, &user, &operational, &self.tables.secrets(target.id)?)?;
         self.stamped(&mut operational, &write.actor);

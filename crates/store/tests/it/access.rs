@@ -240,3 +240,14 @@ async fn other_administrators() {
     let (found, _) = entries(&store, subtree("(uid=eve)").attributes(["creatorsName"]), anna).await;
     assert_eq!(found[0].text("creatorsName"), Some(ANNA));
 }
+
+#[tokio::test]
+async fn an_add_does_not_tell_whether_there_is_such_an_entry() {
+    let store = small().await;
+    let mut answers = Vec::new();
+    for uid in ["anna", "nobody"] {
+        let outcome = ask(&store, person(uid), Actor::Anonymous).await.unwrap();
+        answers.push((outcome.result.code, outcome.result.diagnostic, outcome.result.matched_dn));
+    }
+    assert_eq!(answers[0], answers[1]);
+}

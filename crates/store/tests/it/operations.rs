@@ -547,3 +547,64 @@ async fn a_closed_store_says_so() {
     assert_eq!(error.kind(), flext_ldap_directory::ErrorKind::Closed);
     assert!(Store::open(options()).is_ok());
 }
+
+#[tokio::test]
+async fn what_the_directory_sets_is_no_part_of_a_name() {
+    let store = small().await;
+    let lines = ["objectClass: person", "cn: y", "sn: y"];
+    let naming = ResultCode::NAMING_VIOLATION;
+    for rdn in [
+        "cn=y+creatorsName=cn\\=forged",
+        "cn=y+entryUUID=12345678-1234-1234-1234-123456789012",
+        "cn=y+2.5.18.1=20200101000000Z",
+        "cn=y+userPassword=x",
+    ] {
+        assert_eq!(code(&store, entry(&format!("{rdn},{SUFFIX}"), &lines)).await, naming, "{rdn}");
+        let anna = format!("uid=anna,ou=people,{SUFFIX}");
+        assert_eq!(code(&store, rename(&anna, rdn, false, None)).await, naming, "{rdn}");
+    }
+}
+
+#[tokio::test]
+async fn a_move_makes_no_name_that_cannot_be_asked_for() {
+    let store = small().await;
+    let mut ends = Vec::new();
+    // Two chains; together they would have too many parts, or be too long.
+    let five = "+l=1+st=1+street=1+description=1";
+    for (levels, letters, rest) in [(104, ["a", "b"], five.to_owned()), (17, ["c", "d"], "x".repeat(2_000))] {
+        for letter in letters {
+            let mut at = SUFFIX.to_owned();
+            for level in 0..levels {
+                at = format!("ou={letter}{level}{rest},{at}");
+                ok(&store, entry(&at, &["objectClass: organizationalUnit"])).await;
+            }
+            ends.push(at);
+        }
+        let end = &ends[ends.len() - 2];
+        let rdn = format!("ou={}0{rest}", letters[1]);
+        let answer = code(&store, rename(&format!("{rdn},{SUFFIX}"), &rdn, true, Some(end))).await;
+        assert_eq!(answer, ResultCode::NAMING_VIOLATION, "{levels} levels");
+        let (names, outcome) = find(&store, subtree("(objectClass=*)"), Actor::Service).await;
+        assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+        assert!(names.iter().all(|name| name.parse::<flext_ldap_proto::dn::Dn>().is_ok()));
+    }
+    // A longer name for what is above, without a move.
+    let long = format!("ou={}", "y".repeat(40_000));
+    let top = format!("ou=d0{},{SUFFIX}", "x".repeat(2_000));
+    assert_eq!(code(&store, rename(&top, &long, true, None)).await, ResultCode::NAMING_VIOLATION);
+}
+
+#[tokio::test]
+async fn a_name_spelt_short_does_not_grow_beyond_bounds_below_one_spelt_long() {
+    let store = small().await;
+    // Each octet is written as three; asked for, it is one.
+    let (mut short, mut last) = (SUFFIX.to_owned(), ResultCode::SUCCESS);
+    for level in 0..5 {
+        let long = format!("ou={level}{},{short}", "\\78".repeat(4_500));
+        last = code(&store, entry(&long, &["objectClass: organizationalUnit"])).await;
+        short = format!("ou={level}{},{short}", "x".repeat(4_500));
+    }
+    assert_eq!(last, ResultCode::NAMING_VIOLATION);
+    // And writing goes on.
+    assert_eq!(code(&store, person("eve")).await, ResultCode::SUCCESS);
+}

@@ -150,3 +150,24 @@ async fn who_am_i_and_what_is_not_known() {
     let unknown = flext_ldap_proto::message::ExtendedRequest { oid: "1.2.3".parse().unwrap(), value: None };
     assert_eq!(code(&store, unknown).await, ResultCode::PROTOCOL_ERROR);
 }
+
+#[tokio::test]
+async fn an_entry_has_few_passwords() {
+    let store = small().await;
+    let many: Vec<String> = (0..11).map(|number| format!("password {number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let refused = ResultCode::CONSTRAINT_VIOLATION;
+    let by_anna = async |op: Modify| ask(&store, op, anna()).await.unwrap().result.code;
+    for kind in [ChangeKind::Add, ChangeKind::Replace, ChangeKind::Delete] {
+        assert_eq!(by_anna(passwords(kind, &many)).await, refused, "{kind:?}");
+    }
+    assert_eq!(by_anna(passwords(ChangeKind::Replace, &many[..2])).await, ResultCode::SUCCESS);
+    // Nor by one after the other.
+    let hash = "{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=";
+    for number in 0..9 {
+        let salted = format!("{{SSHA}}2jmj7l5rSw0yVb/vlWAYkK/YBwl{number}YWI=");
+        let code = code(&store, passwords(ChangeKind::Add, &[&salted])).await;
+        assert_eq!(code, if number < 8 { ResultCode::SUCCESS } else { refused }, "{number}");
+    }
+    assert_eq!(code(&store, passwords(ChangeKind::Add, &[hash])).await, refused);
+}

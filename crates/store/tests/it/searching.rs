@@ -332,3 +332,72 @@ async fn large_and_small_subtrees_side_by_side() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_filter_has_a_bound() {
+    let mut limits = Limits::default();
+    limits.filter = 5;
+    let store = with_limits(limits);
+    fill(&store).await;
+    let five = subtree("(|(uid=anna)(uid=bert)(uid=cleo)(uid=x))");
+    let six = subtree("(|(uid=anna)(uid=bert)(uid=cleo)(uid=x)(uid=y))");
+    assert_eq!(find(&store, five, user()).await.0.len(), 3);
+    let (names, outcome) = find(&store, six.clone(), user()).await;
+    assert_eq!((names.len(), outcome.result.code), (0, ResultCode::ADMIN_LIMIT_EXCEEDED));
+    assert_eq!(find(&store, six, Actor::Service).await.0.len(), 3);
+}
+
+#[tokio::test]
+async fn a_large_filter_leaves_others_their_turn() {
+    let store = small().await;
+    let parts = "(!(sn=nobody))".repeat(9_000 / 2);
+    let mut slow = store.call(Request::new(subtree(&format!("(&{parts})")), user()).into_any());
+    // The first poll works for a slice, not through all six entries, and does not wake itself before others.
+    let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(slow.poll_next(cx).is_pending())).await;
+    assert!(polled);
+    let mut names = 0;
+    loop {
+        match slow.next().await.unwrap() {
+            Event::Batch(batch) => names += batch.len(),
+            Event::Done(outcome) => break assert_eq!(outcome.result.code, ResultCode::SUCCESS),
+        }
+    }
+    assert_eq!(names, 6);
+}
+
+#[tokio::test]
+async fn a_search_at_work_lets_sockets_be_looked_at() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let store = small().await;
+    let parts = "(!(sn=nobody))".repeat(40_000);
+    let polls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&polls);
+    let at_work = tokio::spawn(async move {
+        let search = subtree(&format!("(&{parts})"));
+        loop {
+            let mut reply = store.call(Request::new(search.clone(), Actor::Service).into_any());
+            loop {
+                let event = std::future::poll_fn(|cx| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    // What is ready waits for the next poll, as where a listener has enough to send.
+                    reply.poll_next(cx)
+                });
+                if matches!(event.await.unwrap(), Event::Done(_)) {
+                    break;
+                }
+            }
+        }
+    });
+    let (mut one, mut other) = tokio::net::UnixStream::pair().unwrap();
+    let mut most = 0;
+    for _ in 0..5 {
+        let before = polls.load(Ordering::Relaxed);
+        one.write_all(b"x").await.unwrap();
+        let mut octet = [0];
+        other.read_exact(&mut octet).await.unwrap();
+        most = most.max(polls.load(Ordering::Relaxed) - before);
+    }
+    at_work.abort();
+    assert!(most <= 24, "{most} slices before a socket was looked at");
+}
