@@ -23,7 +23,7 @@ Examples:
     --listen ldap://127.0.0.1:3389 --anonymous-read
   flext-ldap directory serve --data /var/lib/flext-ldap --suffix dc=example,dc=com \\
     --admin-dn cn=admin,dc=example,dc=com --admin-password-file /etc/flext-ldap/admin.secret \\
-    --listen ldap://[::]:389 --listen ldaps://[::]:636 --listen ldapi://%2Frun%2Fflext-ldap.sock \\
+    --listen ldap://[::]:389 --listen ldaps://[::]:636 --listen ldapi:///run/flext-ldap.sock \\
     --tls-cert chain.pem --tls-key key.pem
   flext-ldap directory export --data /var/lib/flext-ldap --suffix dc=example,dc=com -o backup.ldif";
 
@@ -63,7 +63,7 @@ struct Data {
 struct Serve {
     #[command(flatten)]
     data: Data,
-    /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi://PATH with each / as %2F; port 0 takes a free one
+    /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi:///PATH; port 0 takes a free one
     #[arg(long, value_name = "URL", required = true)]
     listen: Vec<LdapUrl>,
     /// Name of the administrator, who may do everything and need not be an entry; over ldapi root and the user who

@@ -12,7 +12,7 @@ use crate::connect::Connect;
 const EXAMPLES: &str = "\
 Examples:
   flext-ldap whoami -H ldap://localhost
-  flext-ldap whoami -H ldapi://%2Frun%2Fslapd%2Fldapi -Y EXTERNAL";
+  flext-ldap whoami -H ldapi:///run/slapd/ldapi -Y EXTERNAL";
 
 /// Arguments of `whoami`.
 #[derive(Debug, clap::Args)]
