@@ -3,16 +3,32 @@
 
 use flext_ldap_proto::dn::DnKey;
 
-use crate::Actor;
+use crate::{Actor, Peer};
 
 /// Decides about access. Asked for every entry and attribute: answers must be quick.
 pub trait AccessPolicy: Send + Sync + 'static {
-    /// Whether `actor` may do `right` to the entry.
-    fn entry(&self, actor: &Actor, target: Target<'_>, right: EntryRight) -> bool;
+    /// Whether `who` may do `right` to the entry.
+    fn entry(&self, who: Requester<'_>, target: Target<'_>, right: EntryRight) -> bool;
 
-    /// Whether `actor` may do `right` to the attribute `attribute` (its preferred name, as the schema spells it) of
+    /// Whether `who` may do `right` to the attribute `attribute` (its preferred name, as the schema spells it) of
     /// the entry.
-    fn attribute(&self, actor: &Actor, target: Target<'_>, attribute: &str, right: AttributeRight) -> bool;
+    fn attribute(
+        &self,
+        who: Requester<'_>,
+        target: Target<'_>,
+        attribute: &str,
+        right: AttributeRight,
+    ) -> bool;
+}
+
+/// Who asks for access.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it, policies read it")]
+pub struct Requester<'a> {
+    /// On whose behalf.
+    pub actor: &'a Actor,
+    /// How they are connected.
+    pub peer: &'a Peer,
 }
 
 /// What access is asked to.

@@ -27,7 +27,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 pub use flext_ldap_proto as proto;
 
 pub use self::{
-    access::{AccessPolicy, AttributeRight, EntryRight, Target},
+    access::{AccessPolicy, AttributeRight, EntryRight, Requester, Target},
     actor::{Actor, Identity},
     deadline::Deadline,
     error::{Applied, Blame, Error, ErrorKind},

@@ -1,8 +1,11 @@
 //! What is settled when a store is opened: schema, suffixes, indexes, policy, administrator.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Target};
+use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Peer, Requester, Target};
 use flext_ldap_proto::{
     dn::{Dn, DnKey},
     result::ResultCode,
@@ -28,6 +31,33 @@ pub(crate) struct Context {
     pub(crate) page_key: Vec<u8>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
     pub(crate) passwords: HashSet<String>,
+}
+
+/// The context in force. Whoever begins an operation takes it and keeps to it.
+pub(crate) struct Current(RwLock<Arc<Context>>);
+
+impl Current {
+    pub(crate) fn new(context: Context) -> Self {
+        Self(RwLock::new(Arc::new(context)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Context> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Who asks: on whose behalf, and how they are connected.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) actor: Actor,
+    pub(crate) peer: Peer,
+}
+
+impl Caller {
+    /// The program itself, with all rights.
+    pub(crate) const fn service() -> Self {
+        Self { actor: Actor::Service, peer: Peer::in_process() }
+    }
 }
 
 /// Who may do everything.
@@ -112,20 +142,25 @@ impl Context {
         }
     }
 
+    /// Whether SASL EXTERNAL would be taken from this peer.
+    pub(crate) fn offers_external(&self, peer: &Peer) -> bool {
+        peer.external.is_some() && self.administrator.is_some()
+    }
+
     /// On whose behalf, and what that allows.
-    pub(crate) fn access<'a>(&'a self, actor: &'a Actor) -> Access<'a> {
-        let key = match actor {
+    pub(crate) fn access<'a>(&'a self, caller: &'a Caller) -> Access<'a> {
+        let key = match &caller.actor {
             Actor::User(identity) => identity.dn().and_then(|dn| self.schema.dn_key(dn).ok()),
             Actor::Service | Actor::Anonymous => None,
         };
-        let all = match actor {
+        let all = match &caller.actor {
             Actor::Service => true,
             Actor::Anonymous => false,
             Actor::User(_) => {
                 key.is_some() && self.administrator.as_ref().map(|one| &one.key) == key.as_ref()
             }
         };
-        Access { context: self, actor, key, all }
+        Access { context: self, caller, key, all }
     }
 }
 
@@ -137,7 +172,7 @@ pub(crate) fn base(description: &str) -> &str {
 /// The rights of one actor.
 pub(crate) struct Access<'a> {
     context: &'a Context,
-    pub(crate) actor: &'a Actor,
+    pub(crate) caller: &'a Caller,
     pub(crate) key: Option<DnKey>,
     /// Whether the policy need not be asked.
     pub(crate) all: bool,
@@ -146,11 +181,11 @@ pub(crate) struct Access<'a> {
 impl<'a> Access<'a> {
     /// The same without limits, for what everybody may see.
     pub(crate) fn unrestricted(&self) -> Self {
-        Self { context: self.context, actor: self.actor, key: self.key.clone(), all: true }
+        Self { context: self.context, caller: self.caller, key: self.key.clone(), all: true }
     }
 
     pub(crate) fn entry(&self, named: &Named, right: EntryRight) -> bool {
-        self.all || self.context.policy.entry(self.actor, self.target(named), right)
+        self.all || self.context.policy.entry(self.requester(), self.target(named), right)
     }
 
     /// Passwords are neither searched nor read nor compared, whoever asks.
@@ -160,11 +195,15 @@ impl<'a> Access<'a> {
         }
         self.all
             || self.context.policy.attribute(
-                self.actor,
+                self.requester(),
                 self.target(named),
                 self.context.preferred(description),
                 right,
             )
+    }
+
+    fn requester(&self) -> Requester<'_> {
+        Requester { actor: &self.caller.actor, peer: &self.caller.peer }
     }
 
     fn target<'t>(&self, named: &'t Named) -> Target<'t> {

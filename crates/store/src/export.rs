@@ -83,7 +83,7 @@ impl Store {
             let suffixes = tables.children(ROOT, None, usize::MAX)?;
             return Ok(suffixes.into_iter().rev().map(|(_, id)| (id, None)).collect());
         };
-        let context = self.context();
+        let context = &*self.context();
         match context.resolve(&tables, &context.key(base)?)? {
             Resolved::Found(id) => Ok(vec![(id, None)]),
             Resolved::Missing(_) => {

@@ -14,7 +14,7 @@ use flext_ldap_proto::{
 };
 
 use crate::{
-    context::{Access, base},
+    context::{Access, Caller, base},
     controls, credentials,
     project::{View, computed},
     read::{Named, Resolved},
@@ -31,12 +31,11 @@ impl Store {
         &self,
         op: &Compare,
         controls: &Controls,
-        actor: &Actor,
-        external: bool,
+        caller: &Caller,
     ) -> Result<Outcome, Failure> {
-        let context = self.context();
+        let context = &*self.context();
         let controls = WriteControls::read(controls, &[Assertion::OID, ManageDsaIt::OID])?;
-        let access = context.access(actor);
+        let access = context.access(caller);
         let attribute = op.attribute.as_str();
         if context.is_password(attribute) {
             return Err(Failure::refused(
@@ -46,7 +45,7 @@ impl Store {
         }
         let key = context.key(&op.dn)?;
         let (view, open) = if key.is_root() {
-            (special::root_dse(context, external), true)
+            (special::root_dse(context, &caller.peer), true)
         } else if special::is_subschema(context, &key) {
             (special::subschema(context), true)
         } else {
@@ -116,7 +115,7 @@ impl Store {
         dn: &Dn,
         manage_dsa_it: bool,
     ) -> Result<Id, Failure> {
-        let context = self.context();
+        let context = &*self.context();
         match context.resolve(tables, &context.key(dn)?)? {
             Resolved::Found(id) => {
                 let named = tables.named(id)?;
@@ -139,7 +138,7 @@ impl Store {
         &self,
         op: Op,
         controls: &Controls,
-        actor: Actor,
+        caller: Caller,
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
         let mut known = vec![Assertion::OID, ManageDsaIt::OID];
@@ -164,17 +163,17 @@ impl Store {
                     op.attributes = rest.build();
                 }
                 let named = self.would_be(&op.dn)?;
-                let secrets = self.hash(&named, EntryRight::Add, &actor, passwords).await?;
+                let secrets = self.hash(&named, EntryRight::Add, &caller, passwords).await?;
                 (WriteOp::Add(op), secrets)
             }
-            Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &actor).await?), Vec::new()),
+            Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &caller).await?), Vec::new()),
             Op::Delete(op) => (WriteOp::Delete(op), Vec::new()),
             Op::Rename(op) => (WriteOp::Rename(op), Vec::new()),
             Op::Search(_) | Op::Compare(_) | Op::Extended(_) => {
                 return Err(Error::new(ErrorKind::Bug, "an operation went the way of writes").into());
             }
         };
-        let write = Write { op, actor, controls, secrets, keep_operational: false };
+        let write = Write { op, caller, controls, secrets, keep_operational: false };
         self.writer().write(write, deadline).await
     }
 
@@ -188,14 +187,15 @@ impl Store {
         &self,
         named: &Named,
         right: EntryRight,
-        actor: &Actor,
+        caller: &Caller,
         passwords: Vec<Bytes>,
     ) -> Result<Vec<Vec<u8>>, Failure> {
         if passwords.is_empty() {
             return Ok(Vec::new());
         }
         let (trusted, allowed) = {
-            let access = self.context().access(actor);
+            let context = &*self.context();
+            let access = context.access(caller);
             let trusted = access.entry(named, EntryRight::Add);
             let writes = access.attribute(named, "userPassword", AttributeRight::Write);
             (trusted, writes && (right != EntryRight::Add || trusted))
@@ -231,8 +231,8 @@ impl Store {
     }
 
     /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
-    async fn prepare(&self, mut op: Modify, actor: &Actor) -> Result<Modify, Failure> {
-        let context = self.context();
+    async fn prepare(&self, mut op: Modify, caller: &Caller) -> Result<Modify, Failure> {
+        let context = &*self.context();
         if !op.changes.iter().any(|change| context.is_password(change.attribute.as_str())) {
             return Ok(op);
         }
@@ -245,8 +245,8 @@ impl Store {
             }
             let values = std::mem::take(&mut change.values);
             let prepared = match change.kind {
-                ChangeKind::Delete => self.find_stored(&named, actor, values).await?,
-                _ => self.hash(&named, EntryRight::Disclose, actor, values).await?,
+                ChangeKind::Delete => self.find_stored(&named, caller, values).await?,
+                _ => self.hash(&named, EntryRight::Disclose, caller, values).await?,
             };
             change.values = prepared.into_iter().map(Bytes::from).collect();
         }
@@ -257,11 +257,11 @@ impl Store {
     async fn find_stored(
         &self,
         named: &Named,
-        actor: &Actor,
+        caller: &Caller,
         values: Vec<Bytes>,
     ) -> Result<Vec<Vec<u8>>, Failure> {
-        let context = self.context();
-        if !context.access(actor).attribute(named, "userPassword", AttributeRight::Write) {
+        let context = &*self.context();
+        if !context.access(caller).attribute(named, "userPassword", AttributeRight::Write) {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 "no right to change the password of this entry",
@@ -277,7 +277,7 @@ impl Store {
         credentials::check_count(values.len())?;
         let mut found = Vec::with_capacity(values.len());
         for value in values {
-            if stored.iter().any(|one| *one == *value) && context.access(actor).entry(named, EntryRight::Add)
+            if stored.iter().any(|one| *one == *value) && context.access(caller).entry(named, EntryRight::Add)
             {
                 found.push(value.to_vec());
                 continue;
@@ -302,7 +302,7 @@ impl Store {
         &self,
         op: ExtendedRequest,
         controls: &Controls,
-        actor: Actor,
+        caller: Caller,
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
         controls::check(controls, &[])?;
@@ -311,7 +311,7 @@ impl Store {
         };
         if op.oid == WhoAmI::OID {
             WhoAmI::decode(&op).map_err(malformed)?;
-            let name = match &actor {
+            let name = match &caller.actor {
                 Actor::User(identity) => identity.authorization().to_owned(),
                 Actor::Service | Actor::Anonymous => String::new(),
             };
@@ -319,7 +319,7 @@ impl Store {
         }
         if op.oid == PasswordModify::OID {
             let asked = PasswordModify::decode(&op).map_err(malformed)?;
-            return self.password_modify(asked, actor, deadline).await;
+            return self.password_modify(asked, caller, deadline).await;
         }
         Err(Failure::refused(
             ResultCode::PROTOCOL_ERROR,
@@ -331,11 +331,11 @@ impl Store {
     async fn password_modify(
         &self,
         asked: PasswordModify,
-        actor: Actor,
+        caller: Caller,
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
-        let context = self.context();
-        let dn: Dn = match (&asked.user, &actor) {
+        let context = &*self.context();
+        let dn: Dn = match (&asked.user, &caller.actor) {
             (Some(name), _) => {
                 let name = name.strip_prefix("dn:").unwrap_or(name);
                 name.parse()
@@ -353,7 +353,7 @@ impl Store {
         };
         let named = self.would_be(&dn)?;
         let (writes, trusted, there) = {
-            let access = context.access(&actor);
+            let access = context.access(&caller);
             let tables = self.snapshot()?;
             let there = matches!(context.resolve(&tables, &named.key)?, Resolved::Found(_));
             let writes = access.attribute(&named, "userPassword", AttributeRight::Write);
@@ -409,7 +409,7 @@ impl Store {
         };
         let write = Write {
             op: WriteOp::Modify(Modify { dn, changes: vec![change] }),
-            actor,
+            caller,
             controls: WriteControls::default(),
             secrets: Vec::new(),
             keep_operational: false,

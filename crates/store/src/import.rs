@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flext_ldap_directory::{Actor, Applied, Error, ErrorKind};
+use flext_ldap_directory::{Applied, Error, ErrorKind};
 use flext_ldap_proto::{
     attribute::Attributes,
     control::{Assertion, ControlValue, Controls, ManageDsaIt},
@@ -16,7 +16,9 @@ use flext_ldap_proto::{
 };
 
 use crate::{
-    Store, credentials,
+    Store,
+    context::Caller,
+    credentials,
     extended::check_password,
     tables::Failure,
     write::{Write, WriteControls, WriteOp},
@@ -288,12 +290,12 @@ impl<R: BufRead> Import<'_, R> {
         let mut controls = WriteControls::read(&controls, &known).map_err(refused)?;
         // Referral objects are loaded as the entries they are.
         controls.manage_dsa_it = true;
-        Ok((Write { op, actor: Actor::Service, controls, secrets, keep_operational: true }, octets))
+        Ok((Write { op, caller: Caller::service(), controls, secrets, keep_operational: true }, octets))
     }
 
     /// Takes the passwords out of an entry.
     fn take_secrets(&self, add: &mut Add) -> Result<Vec<Vec<u8>>, ImportFailure> {
-        let context = self.store.context();
+        let context = &*self.store.context();
         let attributes = add.attributes.as_ref();
         if !attributes.iter().any(|attribute| context.is_password(attribute.description())) {
             return Ok(Vec::new());

@@ -3,19 +3,23 @@
 //! Each key has one row for every 4,096 ids that has any. A row is at most 512 octets, so adding an entry rewrites a
 //! few small rows within a page however many entries share the value.
 
+mod chunk;
+mod pending;
+
 use std::collections::{BTreeSet, HashMap};
 
 use flext_ldap_proto::{
     attribute::AttributesRef,
     schema::{AttributeType, Schema},
 };
-use redb::ReadableTable;
 use roaring::RoaringBitmap;
 use sha2::{Digest, Sha256};
 
+use self::chunk::{CHUNK_BITS, Chunk};
+pub(crate) use self::pending::Pending;
 use crate::{
     row::Id,
-    tables::{Failure, Name, Rows, Tables, Writable},
+    tables::{Failure, Rows, Tables},
 };
 
 /// Attributes with an index for equality, and whether there is one for presence: it is left out where nearly every
@@ -54,12 +58,6 @@ const VERSION: u32 = 1;
 
 /// Values longer than this are indexed by their hash.
 const LONGEST: usize = 200;
-
-/// What one row covers.
-const CHUNK_BITS: u32 = 12;
-/// Ids in a row from which on it is a bitmap.
-const DENSE: usize = 256;
-const WORDS: usize = 64;
 
 /// What a store indexes, resolved against its schema.
 #[derive(Debug)]
@@ -205,85 +203,6 @@ fn key(oid: &str, asked: Asked<'_>) -> Vec<u8> {
     key
 }
 
-/// Some of 4,096 ids.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Chunk {
-    Sparse(Vec<u16>),
-    Dense(Box<[u64; WORDS]>),
-}
-
-impl Chunk {
-    fn decode(row: &[u8]) -> Self {
-        if row.len() == WORDS * 8 {
-            let mut words = Box::new([0_u64; WORDS]);
-            for (word, octets) in words.iter_mut().zip(row.as_chunks::<8>().0) {
-                *word = u64::from_be_bytes(*octets);
-            }
-            return Self::Dense(words);
-        }
-        Self::Sparse(row.as_chunks::<2>().0.iter().map(|octets| u16::from_be_bytes(*octets)).collect())
-    }
-
-    fn encode(&self) -> Option<Vec<u8>> {
-        match self {
-            Self::Sparse(ids) if ids.is_empty() => None,
-            Self::Sparse(ids) => Some(ids.iter().flat_map(|id| id.to_be_bytes()).collect()),
-            Self::Dense(words) => Some(words.iter().flat_map(|word| word.to_be_bytes()).collect()),
-        }
-    }
-
-    fn len(&self) -> u64 {
-        match self {
-            Self::Sparse(ids) => ids.len() as u64,
-            Self::Dense(words) => words.iter().map(|word| u64::from(word.count_ones())).sum(),
-        }
-    }
-
-    fn set(&mut self, id: u16, present: bool) {
-        match self {
-            Self::Sparse(ids) => match (ids.binary_search(&id), present) {
-                (Err(place), true) => {
-                    ids.insert(place, id);
-                    if ids.len() >= DENSE {
-                        let mut words = Box::new([0_u64; WORDS]);
-                        for id in ids.iter() {
-                            flip(&mut words, *id, true);
-                        }
-                        *self = Self::Dense(words);
-                    }
-                }
-                (Ok(place), false) => {
-                    ids.remove(place);
-                }
-                _ => {}
-            },
-            Self::Dense(words) => {
-                flip(words, id, present);
-                // Not at once below the bound, so that a value that comes and goes does not convert each time.
-                if !present && self.len() < DENSE as u64 / 2 {
-                    *self = Self::Sparse(self.ids().collect());
-                }
-            }
-        }
-    }
-
-    fn ids(&self) -> Box<dyn Iterator<Item = u16> + '_> {
-        match self {
-            Self::Sparse(ids) => Box::new(ids.iter().copied()),
-            Self::Dense(words) => Box::new((0..1 << CHUNK_BITS).filter(|id| {
-                words.get(usize::from(*id >> 6)).is_some_and(|word| word >> (*id & 63) & 1 == 1)
-            })),
-        }
-    }
-}
-
-fn flip(words: &mut [u64; WORDS], id: u16, present: bool) {
-    if let Some(word) = words.get_mut(usize::from(id >> 6)) {
-        let bit = 1_u64 << (id & 63);
-        *word = if present { *word | bit } else { *word & !bit };
-    }
-}
-
 fn row_key(key: &[u8], chunk: u32) -> Vec<u8> {
     let mut row = Vec::with_capacity(key.len() + 4);
     row.extend_from_slice(key);
@@ -323,62 +242,9 @@ impl<T: Rows> Tables<T> {
     }
 }
 
-/// Changes of index rows in the open transaction. Each row is read and written once, at the end and in the order of the
-/// keys: the pages of one are then at hand for the next.
-#[derive(Debug, Default)]
-pub(crate) struct Pending(HashMap<Vec<u8>, Vec<(u16, bool)>>);
-
-impl Pending {
-    /// Puts an entry under `key`, or takes it away.
-    pub(crate) fn set(&mut self, mut key: Vec<u8>, id: Id, present: bool) {
-        key.extend_from_slice(&(id >> CHUNK_BITS).to_be_bytes());
-        let low = u16::try_from(id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
-        self.0.entry(key).or_default().push((low, present));
-    }
-
-    pub(crate) fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
-        let mut rows: Vec<_> = self.0.into_iter().collect();
-        rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        for (key, changes) in rows {
-            let stored = tables.index.get(key.as_slice())?;
-            let mut chunk =
-                stored.as_ref().map_or_else(|| Chunk::Sparse(Vec::new()), |row| Chunk::decode(row.value()));
-            drop(stored);
-            for (id, present) in changes {
-                chunk.set(id, present);
-            }
-            tables.put(Name::Index, &key, chunk.encode().as_deref())?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_chunk_is_a_set() {
-        let mut chunk = Chunk::Sparse(Vec::new());
-        let mut model = BTreeSet::new();
-        for step in 0..6_000_u32 {
-            let id = u16::try_from(step.wrapping_mul(2_654_435) % 4_096).unwrap();
-            let present = step < 2_000 || step % 7 == 0;
-            chunk.set(id, present);
-            if present {
-                model.insert(id);
-            } else {
-                model.remove(&id);
-            }
-            if step % 97 == 0 {
-                assert!(chunk.ids().eq(model.iter().copied()), "step {step}");
-                assert_eq!(chunk.len(), model.len() as u64);
-                let encoded = chunk.encode().unwrap_or_default();
-                assert!(encoded.len() <= 512);
-                assert_eq!(Chunk::decode(&encoded), chunk);
-            }
-        }
-    }
 
     #[test]
     fn keys_do_not_run_into_each_other() {

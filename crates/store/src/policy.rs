@@ -1,6 +1,6 @@
 //! Who may do what, as most sites want it.
 
-use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Target};
+use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Requester, Target};
 use flext_ldap_proto::{dn::Dn, schema::Schema};
 
 /// The policy of a store that is not given another.
@@ -65,14 +65,21 @@ impl StandardPolicy {
 }
 
 impl AccessPolicy for StandardPolicy {
-    fn entry(&self, actor: &Actor, _target: Target<'_>, right: EntryRight) -> bool {
+    fn entry(&self, who: Requester<'_>, _target: Target<'_>, right: EntryRight) -> bool {
         match right {
-            EntryRight::Disclose => self.reads(actor),
-            EntryRight::Add | EntryRight::Delete | EntryRight::Rename => self.is_administrator(actor),
+            EntryRight::Disclose => self.reads(who.actor),
+            EntryRight::Add | EntryRight::Delete | EntryRight::Rename => self.is_administrator(who.actor),
         }
     }
 
-    fn attribute(&self, actor: &Actor, target: Target<'_>, attribute: &str, right: AttributeRight) -> bool {
+    fn attribute(
+        &self,
+        who: Requester<'_>,
+        target: Target<'_>,
+        attribute: &str,
+        right: AttributeRight,
+    ) -> bool {
+        let actor = who.actor;
         let secret = SECRETS.iter().any(|name| name.eq_ignore_ascii_case(attribute));
         match right {
             AttributeRight::Search | AttributeRight::Read | AttributeRight::Compare => {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Error, Event, Events, Outcome, Request};
+use flext_ldap_directory::{AttributeRight, EntryRight, Error, Event, Events, Outcome, Peer, Request};
 use flext_ldap_proto::{
     batch::{Batch, BatchWriter},
     control::{Controls, PagedResults},
@@ -25,7 +25,7 @@ use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
 use crate::{
-    context::{Access, Context},
+    context::{Access, Caller, Context},
     controls::SearchControls,
     index::Asked,
     page::{self, Token},
@@ -55,9 +55,8 @@ const CLIMBED: u64 = 1_000;
 pub(crate) struct Searching {
     store: Store,
     search: Search,
-    actor: Actor,
+    caller: Caller,
     controls: SearchControls,
-    external: bool,
     size_limit: u64,
     time_limit: Duration,
     lookthrough: u64,
@@ -117,11 +116,12 @@ enum Within {
 }
 
 impl Searching {
-    pub(crate) fn new(store: Store, request: Request<Search>, external: bool) -> Result<Self, Failure> {
-        let context = store.context();
+    pub(crate) fn new(store: Store, request: Request<Search>, peer: Peer) -> Result<Self, Failure> {
+        let context = &*store.context();
         let controls = SearchControls::read(&request.controls)?;
         let Request { op: search, actor, deadline, .. } = request;
-        let access = context.access(&actor);
+        let caller = Caller { actor, peer };
+        let access = context.access(&caller);
         let limits = &context.limits;
         let least = |asked: u64, allowed: u64| if asked == 0 { allowed } else { asked.min(allowed) };
         let (size, time, lookthrough) = if access.all {
@@ -165,10 +165,9 @@ impl Searching {
             outcome: None,
             writer: BatchWriter::new(),
             items: 0,
-            external,
             store,
             search,
-            actor,
+            caller,
             controls,
         })
     }
@@ -176,9 +175,9 @@ impl Searching {
     /// Works until a batch is full, the slice is over, or all is done.
     fn step(&mut self, started: Instant) -> Result<(), Failure> {
         let store = self.store.clone();
-        let context = store.context();
-        let actor = self.actor.clone();
-        let access = context.access(&actor);
+        let context = &*store.context();
+        let caller = self.caller.clone();
+        let access = context.access(&caller);
         let tables = store.snapshot()?;
         match std::mem::replace(&mut self.stage, Stage::End) {
             Stage::Start => self.start(context, &access, &tables),
@@ -196,7 +195,7 @@ impl Searching {
     fn start(&mut self, context: &Context, access: &Access<'_>, tables: &Snapshot) -> Result<(), Failure> {
         let token = match &self.controls.paged {
             Some(PagedResults { cookie, .. }) if !cookie.is_empty() => {
-                Some(page::open(&context.page_key, &self.search, &self.actor, cookie)?)
+                Some(page::open(&context.page_key, &self.search, &self.caller.actor, cookie)?)
             }
             _ => None,
         };
@@ -206,7 +205,7 @@ impl Searching {
             return Ok(());
         }
         if self.search.base.is_root() && self.search.scope == Scope::Base {
-            let view = special::root_dse(context, self.external);
+            let view = special::root_dse(context, &self.caller.peer);
             return self.only(context, access, &view);
         }
         let key = context.key(&self.search.base)?;
@@ -523,7 +522,7 @@ impl Searching {
         let cookie = self
             .last
             .as_ref()
-            .map(|token| page::seal(&context.page_key, &self.search, &self.actor, token))
+            .map(|token| page::seal(&context.page_key, &self.search, &self.caller.actor, token))
             .unwrap_or_default();
         let controls = Controls::none().optional(&PagedResults { size: 0, cookie: Bytes::from(cookie) });
         self.outcome = Some(Outcome { controls, ..Outcome::success() });

@@ -74,7 +74,7 @@ impl StoreSession {
                 "EXTERNAL needs a Unix socket that tells who is at its other end",
             ));
         };
-        let context = self.store.context();
+        let context = &*self.store.context();
         let trusted = uid == 0 || context.peer_administrators.contains(&uid);
         let Some(administrator) = context.administrator.as_ref().filter(|_| trusted) else {
             return Err(invalid_credentials());
@@ -94,17 +94,12 @@ impl StoreSession {
         }
         Ok(Actor::User(Identity::from_successful_bind(administrator.dn.clone())))
     }
-
-    /// Whether EXTERNAL would be worth trying.
-    fn offers_external(&self) -> bool {
-        self.peer.external.is_some() && self.store.context().administrator.is_some()
-    }
 }
 
 impl Store {
     /// Verifies a password. Takes as long whether the name is there or not.
     pub(crate) async fn authenticate(&self, dn: &Dn, password: Secret) -> Result<Option<Identity>, Failure> {
-        let context = self.context();
+        let context = &*self.context();
         let key = context.schema.dn_key(dn).ok();
         let mut stored = Vec::new();
         let mut entry = None;
@@ -140,7 +135,7 @@ impl Directory for StoreSession {
                 "this conversation acts for whoever has bound on it, and for nobody else",
             )));
         }
-        self.store.answer(request, self.offers_external())
+        self.store.answer(request, self.peer.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Entries that are not stored (root DSE, subschema), and answers for names that lead nowhere or elsewhere.
 
-use flext_ldap_directory::EntryRight;
+use flext_ldap_directory::{EntryRight, Peer};
 use flext_ldap_proto::{
     attribute::Attributes,
     control::{Assertion, ControlValue, ManageDsaIt, PagedResults, PostRead, PreRead},
@@ -24,7 +24,7 @@ const FEATURES: [&str; 4] =
     ["1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.3", "1.3.6.1.1.14", "1.3.6.1.4.1.4203.1.5.2"];
 
 /// The root DSE (RFC 4512 §5.1).
-pub(crate) fn root_dse(context: &Context, external: bool) -> View {
+pub(crate) fn root_dse(context: &Context, peer: &Peer) -> View {
     let mut user = Attributes::builder();
     user.push("objectClass", ["top"]);
     let mut operational = Attributes::builder();
@@ -39,7 +39,7 @@ pub(crate) fn root_dse(context: &Context, external: bool) -> View {
     let extensions = [WhoAmI::OID, PasswordModify::OID];
     operational.push("supportedExtension", extensions.iter().map(|oid| oid.as_str()));
     operational.push("supportedFeatures", FEATURES);
-    if external {
+    if context.offers_external(peer) {
         operational.push("supportedSASLMechanisms", ["EXTERNAL"]);
     }
     operational.push("vendorName", ["FLEXT-LDAP"]);

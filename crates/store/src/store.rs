@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     backend::Plain,
-    context::{Administrator, Context},
+    context::{Administrator, Caller, Context, Current},
     hashing::Hashers,
     index::{Indexes, Pending},
     options::{Location, StoreOptions},
@@ -48,7 +48,7 @@ const LOCK_FILE: &str = "lock";
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    context: Arc<Context>,
+    context: Arc<Current>,
     published: Arc<Published>,
     counts: Arc<Counts>,
     writer: Writer,
@@ -110,8 +110,9 @@ impl Store {
         let (context, state) = prepare(&database, options, &counts).map_err(Failure::into_error)?;
         let snapshot = writer::snapshot(&database, &counts)?;
         let published = Arc::new(Published::new(snapshot));
-        let context = Arc::new(context);
-        let hashers = Hashers::start(context.limits.hashing_threads, context.limits.hashing_queue)?;
+        let limits = context.limits.clone();
+        let context = Arc::new(Current::new(context));
+        let hashers = Hashers::start(limits.hashing_threads, limits.hashing_queue)?;
         let engine = Engine {
             database: Some(database),
             backend,
@@ -121,7 +122,7 @@ impl Store {
             state,
             broken: None,
         };
-        let writer = Writer::start(engine, context.limits.write_queue)?;
+        let writer = Writer::start(engine, limits.write_queue)?;
         Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
     }
 
@@ -146,11 +147,12 @@ impl Store {
     /// The names the store serves.
     #[must_use]
     pub fn naming_contexts(&self) -> Vec<Dn> {
-        self.0.context.suffixes.iter().map(|(dn, _)| dn.clone()).collect()
+        self.context().suffixes.iter().map(|(dn, _)| dn.clone()).collect()
     }
 
-    pub(crate) fn context(&self) -> &Context {
-        &self.0.context
+    /// What is settled at present. To be asked for once in an operation: it can be settled anew between two.
+    pub(crate) fn context(&self) -> Arc<Context> {
+        self.0.context.get()
     }
 
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Failure> {
@@ -165,25 +167,30 @@ impl Store {
         &self.0.writer
     }
 
-    /// Answers a request. `external` tells whether SASL EXTERNAL would be taken from the one who asks.
-    pub(crate) fn answer(&self, request: Request, external: bool) -> Reply {
+    /// Answers a request that comes from `peer`.
+    pub(crate) fn answer(&self, request: Request, peer: Peer) -> Reply {
         let Request { op, controls, actor, deadline } = request;
         let store = self.clone();
         match op {
-            Op::Search(op) => {
-                match Searching::new(store, Request { op, controls, actor, deadline }, external) {
-                    Ok(searching) => Reply::events(searching),
-                    Err(failure) => Reply::ready(failure.into_reply()),
-                }
-            }
+            Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
+                Ok(searching) => Reply::events(searching),
+                Err(failure) => Reply::ready(failure.into_reply()),
+            },
             Op::Compare(op) => {
-                Reply::ready(store.compare(&op, &controls, &actor, external).or_else(Failure::into_reply))
+                let caller = Caller { actor, peer };
+                Reply::ready(store.compare(&op, &controls, &caller).or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                store.extended(op, &controls, actor, deadline).await.or_else(Failure::into_reply)
+                store
+                    .extended(op, &controls, Caller { actor, peer }, deadline)
+                    .await
+                    .or_else(Failure::into_reply)
             }),
             op => Reply::pending(async move {
-                store.change(op, &controls, actor, deadline).await.or_else(Failure::into_reply)
+                store
+                    .change(op, &controls, Caller { actor, peer }, deadline)
+                    .await
+                    .or_else(Failure::into_reply)
             }),
         }
     }
@@ -204,7 +211,7 @@ impl Drop for Inner {
 
 impl Directory for Store {
     fn call(&self, request: Request) -> Reply {
-        self.answer(request, false)
+        self.answer(request, Peer::in_process())
     }
 }
 

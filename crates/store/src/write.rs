@@ -22,7 +22,7 @@ use flext_ldap_proto::{
 
 use crate::{
     clock::Stamp,
-    context::{Access, Context, base},
+    context::{Access, Caller, Context, base},
     credentials,
     index::Pending,
     modify::Draft,
@@ -37,7 +37,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) op: WriteOp,
-    pub(crate) actor: Actor,
+    pub(crate) caller: Caller,
     pub(crate) controls: WriteControls,
     /// Passwords of an add, hashed. Those of a modify are hashed in its changes.
     pub(crate) secrets: Vec<Vec<u8>>,
@@ -113,7 +113,7 @@ struct Target {
 impl Work<'_> {
     /// Computes what a write does.
     pub(crate) fn effect(&self, write: &Write) -> Result<Effect, Failure> {
-        let access = self.context.access(&write.actor);
+        let access = self.context.access(&write.caller);
         match &write.op {
             WriteOp::Add(op) => self.add(op, write, &access),
             WriteOp::Modify(op) => self.modify(op, write, &access),

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::{
     backend::{Overlay, Shared},
     clock::Clock,
-    context::Context,
+    context::{Context, Current},
     hashing::closed,
     index::Pending,
     row::{put_octets, take_octets, take_u32, take_u64},
@@ -118,7 +118,7 @@ pub(crate) struct Writer {
 pub(crate) struct Engine {
     pub(crate) database: Option<Database>,
     pub(crate) backend: Arc<dyn StorageBackend>,
-    pub(crate) context: Arc<Context>,
+    pub(crate) context: Arc<Current>,
     pub(crate) published: Arc<Published>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) state: State,
@@ -252,6 +252,7 @@ impl Engine {
         {
             let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))
                 .map_err(|error| (storage_error(error), Applied::No))?;
+            let context = self.context.get();
             let mut pending = Pending::default();
             for job in jobs.by_ref() {
                 match job {
@@ -262,7 +263,7 @@ impl Engine {
                                 "the deadline passed before the write was begun",
                             )))
                         } else {
-                            one(&self.context, &mut tables, &mut pending, state, &write)
+                            one(&context, &mut tables, &mut pending, state, &write)
                         };
                         match done {
                             // Storage that failed under one operation has failed for all of the commit.
@@ -276,7 +277,7 @@ impl Engine {
                     Job::Many { writes, go_on, answer } => {
                         let mut results = Vec::with_capacity(writes.len());
                         for write in writes {
-                            match one(&self.context, &mut tables, &mut pending, state, &write) {
+                            match one(&context, &mut tables, &mut pending, state, &write) {
                                 Ok(_) => results.push(Ok(())),
                                 Err(Failure::Refused(result)) => {
                                     let code = result.code;
@@ -326,7 +327,7 @@ impl Engine {
         self.database = None;
         let again = Overlay::new(Arc::clone(&self.backend))
             .map_err(|error| storage_error(redb::StorageError::from(error)))
-            .and_then(|overlay| open(Arc::new(overlay), self.context.limits.cache));
+            .and_then(|overlay| open(Arc::new(overlay), self.context.get().limits.cache));
         match again.and_then(|database| Ok((snapshot(&database, &self.counts)?, database))) {
             Ok((snapshot, database)) => {
                 self.database = Some(database);
@@ -364,7 +365,7 @@ fn one(
     }
     let work = Work { context, tables, stamp: &stamp, next_id: state.next_id };
     let mut effect = work.effect(write)?;
-    effect.apply(tables, pending, state.next_change, &stamp, &write.actor)?;
+    effect.apply(tables, pending, state.next_change, &stamp, &write.caller.actor)?;
     state.clock = clock;
     state.csn = stamp.csn;
     state.next_change += 1;

@@ -162,7 +162,7 @@ impl Work<'_> {
             .structural_class(user.values(context, "objectClass").iter().map(|value| &**value))
             .map(|class| class.name().to_owned())
             .unwrap_or_default();
-        let actor = actor_name(&write.actor);
+        let actor = actor_name(&write.caller.actor);
         let uuid = uuid::Uuid::new_v4().to_string();
         let Self { stamp, .. } = self;
         let defaults = [

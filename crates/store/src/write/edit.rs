@@ -51,7 +51,7 @@ impl Work<'_> {
         keeps_name(context, &dn, &user)?;
         self.keeps_class(stored, &mut user)?;
         self.check(&dn, &user, &operational, &secrets)?;
-        self.stamped(&mut operational, &write.actor);
+        self.stamped(&mut operational, &write.caller.actor);
 
         let new = Stored::new(user.build(), operational.build());
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));

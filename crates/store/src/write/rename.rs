@@ -137,7 +137,7 @@ impl Work<'_> {
         let dn: Dn = named.dn.parse().map_err(|_| too_long())?;
         // What stands below keeps its attributes, so only this entry is checked.
         self.check(&dn, &user, &operational, &self.tables.secrets(target.id)?)?;
-        self.stamped(&mut operational, &write.actor);
+        self.stamped(&mut operational, &write.caller.actor);
         Ok(Stored::new(user.build(), operational.build()))
     }
 }
