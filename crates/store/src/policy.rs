@@ -1,6 +1,10 @@
 //! Who may do what, as most sites want it.
 
-use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Requester, Target};
+use std::sync::Arc;
+
+use flext_ldap_directory::{
+    AccessPolicy, Actor, AttributeRight, EntryRight, Error, Lookup, Requester, Rights, Target,
+};
 use flext_ldap_proto::{dn::Dn, schema::Schema};
 
 /// The policy of a store that is not given another.
@@ -44,52 +48,49 @@ impl StandardPolicy {
         self
     }
 
-    fn is_administrator(&self, actor: &Actor) -> bool {
-        match actor {
-            Actor::Service => true,
-            Actor::Anonymous => false,
-            Actor::User(identity) => identity.dn().is_some_and(|dn| {
-                let key = |dn: &Dn| Schema::standard().dn_key(dn).ok();
-                key(dn)
-                    .is_some_and(|own| self.administrators.iter().any(|one| key(one).as_ref() == Some(&own)))
-            }),
-        }
-    }
-
-    fn reads(&self, actor: &Actor) -> bool {
-        match actor {
-            Actor::Service | Actor::User(_) => true,
-            Actor::Anonymous => self.anonymous_read,
-        }
+    fn is_administrator(&self, who: Requester<'_>) -> bool {
+        let key = |dn: &Dn| Schema::standard().dn_key(dn).ok();
+        matches!(who.actor, Actor::Service)
+            || who.dn.is_some_and(|own| self.administrators.iter().any(|one| key(one).as_ref() == Some(own)))
     }
 }
 
 impl AccessPolicy for StandardPolicy {
-    fn entry(&self, who: Requester<'_>, _target: Target<'_>, right: EntryRight) -> bool {
+    fn rights_of(&self, who: Requester<'_>, _lookup: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
+        Ok(Arc::new(Standard {
+            reads: self.anonymous_read || !matches!(who.actor, Actor::Anonymous),
+            administrator: self.is_administrator(who),
+        }))
+    }
+}
+
+struct Standard {
+    reads: bool,
+    administrator: bool,
+}
+
+impl Rights for Standard {
+    fn look_at_entries(&self) -> bool {
+        false
+    }
+
+    fn entry(&self, _target: Target<'_>, right: EntryRight) -> bool {
         match right {
-            EntryRight::Disclose => self.reads(who.actor),
-            EntryRight::Add | EntryRight::Delete | EntryRight::Rename => self.is_administrator(who.actor),
+            EntryRight::Disclose => self.reads,
+            EntryRight::Add | EntryRight::Delete | EntryRight::Rename => self.administrator,
         }
     }
 
-    fn attribute(
-        &self,
-        who: Requester<'_>,
-        target: Target<'_>,
-        attribute: &str,
-        right: AttributeRight,
-    ) -> bool {
-        let actor = who.actor;
+    fn attribute(&self, target: Target<'_>, attribute: &str, right: AttributeRight) -> bool {
         let secret = SECRETS.iter().any(|name| name.eq_ignore_ascii_case(attribute));
         match right {
-            AttributeRight::Search | AttributeRight::Read | AttributeRight::Compare => {
-                self.reads(actor) && !secret
-            }
-            AttributeRight::Write => {
-                self.is_administrator(actor)
-                    || (target.is_self
-                        && matches!(actor, Actor::User(_))
-                        && attribute.eq_ignore_ascii_case("userPassword"))
+            AttributeRight::Authenticate => true,
+            AttributeRight::Search | AttributeRight::Read | AttributeRight::Compare => self.reads && !secret,
+            AttributeRight::Write
+            | AttributeRight::AddValues
+            | AttributeRight::DeleteValues
+            | AttributeRight::WriteOwnName => {
+                self.administrator || (target.is_self && attribute.eq_ignore_ascii_case("userPassword"))
             }
         }
     }
