@@ -3,7 +3,15 @@
 //! What does not depend on an entry is settled once for an operation ([`Standing`]). What the policy wants to know of an
 //! entry is found out when it asks.
 
+mod attributes;
+mod config;
+mod explain;
+mod grant;
 mod membership;
+mod parse;
+mod places;
+mod rules;
+mod subject;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -11,18 +19,25 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    AccessPolicy, Actor, AttributeRight, Entry, EntryRight, Error, Group, Identity, Lookup, Peer, Requester,
-    Rights, Target,
+    AccessPolicy, Actor, AttributeRight, Entry, EntryRight, Error, Group, Identity, Lookup, Outcome, Peer,
+    Requester, Rights, Target,
 };
 use flext_ldap_proto::{
     attribute::AttributeDescription,
     dn::{Dn, DnKey},
     filter::{Matcher, Truth},
     message::{Change, ChangeKind},
+    result::ResultCode,
 };
 
+pub use self::{
+    config::{AllowConfig, RuleConfig, TargetConfig, Words},
+    explain::{Explanation, LineExplanation, Reading, RuleExplanation, Verdict},
+    parse::Problem,
+    rules::AccessRules,
+};
 use crate::{
-    context::{Caller, Context},
+    context::{Caller, Context, base},
     read::{Named, Resolved},
     row::Stored,
     store::Store,
@@ -229,6 +244,83 @@ impl Store {
         let may = access.at(&named).attribute("userPassword", AttributeRight::Authenticate);
         access.settled()?;
         Ok(may)
+    }
+}
+
+impl Store {
+    /// Explains what whoever binds as `who` (nobody: anonymous) from `peer` may do by `rules` to the entry `on`, or to
+    /// an attribute of it. Groups and the entry are looked up in this store; its own policy is not asked.
+    ///
+    /// # Errors
+    ///
+    /// A name or an attribute that the schema does not know, and whatever reading meets.
+    pub fn explain_access(
+        &self,
+        rules: &AccessRules,
+        who: Option<&Dn>,
+        peer: &Peer,
+        on: &Dn,
+        attribute: Option<&str>,
+    ) -> Result<Explanation, Error> {
+        self.explained(rules, who, peer, on, attribute).map_err(|failure| match failure {
+            Failure::Failed(error) => error,
+            Failure::Refused(result) => Error::rejected(Outcome::new(result)),
+        })
+    }
+
+    fn explained(
+        &self,
+        rules: &AccessRules,
+        who: Option<&Dn>,
+        peer: &Peer,
+        on: &Dn,
+        attribute: Option<&str>,
+    ) -> Result<Explanation, Failure> {
+        let context = &*self.context();
+        let attribute = match attribute.map(|name| (name, context.schema.attribute_type(base(name)))) {
+            None => None,
+            Some((_, Some(kind))) => Some(kind.name()),
+            Some((name, None)) => {
+                return Err(Failure::refused(
+                    ResultCode::UNDEFINED_ATTRIBUTE_TYPE,
+                    format!("attribute type `{name}` is not defined"),
+                ));
+            }
+        };
+        // Nobody acts as them: it is only said what would be.
+        let actor =
+            who.map_or(Actor::Anonymous, |dn| Actor::User(Identity::from_successful_bind(dn.clone())));
+        let key = who.map(|dn| context.key(dn)).transpose()?;
+        let caller = Caller { actor, peer: peer.clone() };
+        let named = Named { dn: on.to_string(), key: context.key(on)? };
+        let tables = self.snapshot()?;
+        let policy: Arc<dyn AccessPolicy> = Arc::new(rules.clone());
+        let requester = Requester { actor: &caller.actor, dn: key.as_ref(), peer: &caller.peer };
+        let about = About { context, entries: &*tables, caller: &caller, key: key.as_ref() };
+        let rights = policy.rights_of(requester, &about)?;
+        let standing = Standing { key: key.clone(), rights: Some((policy, rights)) };
+        let access = context.access_of(&caller, &*tables, standing);
+        let seen = access.at(&named);
+        let target = Target { dn: &named.key, is_self: key.as_ref() == Some(&named.key), entry: &seen };
+        let mut explanation = rules.explain(requester, &about, target, &named.dn, attribute)?;
+        if seen.seen().is_none() {
+            explanation
+                .notes
+                .push("there is no such entry; it matches no filter and names nobody".to_owned());
+        }
+        access.settled()?;
+        let unrestricted = context.is_unrestricted(&caller).1;
+        if unrestricted {
+            explanation
+                .notes
+                .push("the store's administrator may do everything, whatever the rules say".to_owned());
+        }
+        if attribute.is_some_and(|name| context.is_password(name)) {
+            explanation
+                .notes
+                .push("passwords are not searched, compared or read, whatever the rules say".to_owned());
+        }
+        Ok(explanation)
     }
 }
 

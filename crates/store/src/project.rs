@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What is computed when it is asked for.
-const COMPUTED: [&str; 4] = ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN"];
+pub(crate) const COMPUTED: [&str; 4] = ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN"];
 
 /// An entry as it is looked at: what is stored and what is computed.
 #[derive(Clone, Debug)]
