@@ -205,6 +205,11 @@ impl<'a> Access<'a> {
         self.at(named).entry(right)
     }
 
+    /// A right to an attribute of an entry that was not read. See [`at`](Self::at) and [`On::attribute`].
+    pub(crate) fn attribute(&self, named: &Named, description: &str, right: AttributeRight) -> bool {
+        self.at(named).attribute(description, right)
+    }
+
     /// Rights to an entry as it is looked at.
     pub(crate) fn on<'x>(&'x self, named: &'x Named, stored: &'x Stored) -> On<'x, 'a> {
         self.to(named, Some(stored))

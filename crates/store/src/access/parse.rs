@@ -421,26 +421,33 @@ fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> 
     }
 }
 
-/// How many letters are to be changed, put in or left out to make one word of the other, without regard to case.
+/// How many letters are to be changed, put in, left out or put in order to make one word of the other, without regard to case.
 fn distance(one: &str, other: &str) -> usize {
     const LONGEST: usize = 64;
     if one.len() > LONGEST || other.len() > LONGEST {
         return usize::MAX;
     }
-    let other: Vec<u8> = other.bytes().collect();
+    let lower = |word: &str| word.to_ascii_lowercase().into_bytes();
+    let (one, other) = (lower(one), lower(other));
+    let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(LONGEST);
+    let mut before = Vec::new();
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, octet) in one.bytes().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        let mut next = vec![left];
+    let mut last = None;
+    for (index, octet) in one.iter().enumerate() {
+        let mut next = vec![index + 1];
+        let mut left = None;
         for (column, known) in other.iter().enumerate() {
-            let above = row.get(column + 1).copied().unwrap_or(usize::MAX - 1);
-            let same = octet.eq_ignore_ascii_case(known);
-            left = (diagonal + usize::from(!same)).min(above + 1).min(left + 1);
-            next.push(left);
-            diagonal = above;
+            let changed = at(&row, column) + usize::from(octet != known);
+            let mut best = changed.min(at(&row, column + 1) + 1).min(at(&next, column) + 1);
+            if left == Some(octet) && last == Some(known) {
+                // Two letters in the wrong order are one mistake.
+                best = best.min(at(&before, column.saturating_sub(1)) + 1);
+            }
+            next.push(best);
+            left = Some(known);
         }
-        row = next;
+        before = std::mem::replace(&mut row, next);
+        last = Some(octet);
     }
     row.last().copied().unwrap_or(usize::MAX)
 }
@@ -453,7 +460,7 @@ mod tests {
     fn distances() {
         for (one, other, want) in [
             ("read", "read", 0),
-            ("raed", "read", 2),
+            ("raed", "read", 1),
             ("Reed", "read", 1),
             ("", "read", 4),
             ("reads", "read", 1),
