@@ -8,5 +8,6 @@ mod durability;
 mod model;
 mod operations;
 mod passwords;
+mod rules;
 mod searching;
 mod support;
