@@ -1,5 +1,7 @@
 //! `flext-ldap directory`: the embedded directory, served, loaded and dumped.
 
+mod access;
+
 use std::{
     fs,
     io::{self, Write},
@@ -43,6 +45,8 @@ enum Command {
     Import(Import),
     /// Write a folder that nobody serves as LDIF, password hashes included
     Export(Export),
+    /// Tell what somebody may do to an entry of a folder that nobody serves, and which access rule says so
+    Access(access::Access),
 }
 
 /// Which directory.
@@ -138,6 +142,7 @@ impl Arguments {
             }
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
+            Command::Access(access) => access.run(),
         }
     }
 }
