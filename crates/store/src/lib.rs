@@ -13,7 +13,9 @@
 //! There is no socket here and no protocol framing; that is the listener's.
 
 mod backend;
+mod check;
 mod clock;
+mod contain;
 mod context;
 mod controls;
 mod credentials;
@@ -22,6 +24,7 @@ mod extended;
 mod hashing;
 mod import;
 mod index;
+mod migrate;
 mod modify;
 mod options;
 mod page;
@@ -39,6 +42,7 @@ mod write;
 mod writer;
 
 pub use self::{
+    check::{CheckEvent, CheckReport, Fault, Remedy},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},

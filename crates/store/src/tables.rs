@@ -170,11 +170,11 @@ pub(crate) fn storage_error(error: impl Into<redb::Error>) -> Error {
     let error = error.into();
     let message = match &error {
         redb::Error::Io(io) if is_full(io) => {
-            "no space is left for the store; free space and start it again".to_owned()
+            "no space is left for the store; free space, and it goes on".to_owned()
         }
         redb::Error::Io(io) => format!("the store cannot be read or written ({})", io.kind()),
         redb::Error::PreviousIo => {
-            "an earlier failure of storage stopped the store; mend its cause and start it again".to_owned()
+            "an earlier failure of storage stopped the store; it goes on when its cause is mended".to_owned()
         }
         redb::Error::Corrupted(_) => "the store is damaged; restore it from an export or a backup".to_owned(),
         _ => "the store failed".to_owned(),
