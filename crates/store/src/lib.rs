@@ -13,8 +13,10 @@
 //! There is no socket here and no protocol framing; that is the listener's.
 
 mod backend;
+mod backup;
 mod check;
 mod clock;
+mod compact;
 mod contain;
 mod context;
 mod controls;
@@ -42,7 +44,9 @@ mod write;
 mod writer;
 
 pub use self::{
+    backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
     check::{CheckEvent, CheckReport, Fault, Remedy},
+    compact::{CompactReport, compact},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},

@@ -103,6 +103,12 @@ impl StoreOptions {
         }
     }
 
+    /// The same, elsewhere.
+    pub(crate) fn located(mut self, location: Location) -> Self {
+        self.location = location;
+        self
+    }
+
     /// Serves this naming context too. Its entry need not be there yet; it can be added. What a store holds already is
     /// served without being named.
     pub fn suffix(mut self, suffix: Dn) -> Self {

@@ -37,7 +37,7 @@ const INDEX_ROW: &[u8] = b"index";
 const PAGE_KEY_ROW: &[u8] = b"page-key";
 
 /// The files in a store's folder.
-const DATA_FILE: &str = "directory.redb";
+pub(crate) const DATA_FILE: &str = "directory.redb";
 const LOCK_FILE: &str = "lock";
 
 /// An embedded directory. Cheap to copy; all copies are the same store.
@@ -426,7 +426,7 @@ fn rename_key(context: &Context, tables: &mut Writable<'_>, id: Id) -> Result<()
 }
 
 /// Makes the folder and takes it for this process.
-fn lock(folder: &Path) -> Result<File, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -467,7 +467,12 @@ fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn unusable(path: &Path, error: io::Error) -> Error {
+/// A file that is there.
+pub(crate) fn existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+pub(crate) fn unusable(path: &Path, error: io::Error) -> Error {
     Error::new(ErrorKind::Storage, format!("`{}` cannot be used ({})", path.display(), error.kind()))
         .with_source(error)
 }

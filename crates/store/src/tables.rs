@@ -22,7 +22,7 @@ use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 /// Rows of octets under keys of octets.
-type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 const META: Definition = TableDefinition::new("meta");
 const NODE: Definition = TableDefinition::new("node");
@@ -42,6 +42,28 @@ pub(crate) enum Name {
     Secret,
     Index,
     Change,
+}
+
+impl Name {
+    /// All tables, in the order backups have them.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Meta, Self::Node, Self::Tree, Self::Entry, Self::Secret, Self::Index, Self::Change];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Node => "node",
+            Self::Tree => "tree",
+            Self::Entry => "entry",
+            Self::Secret => "secret",
+            Self::Index => "index",
+            Self::Change => "change",
+        }
+    }
+
+    pub(crate) const fn definition(self) -> Definition {
+        TableDefinition::new(self.as_str())
+    }
 }
 
 /// What a table can be read as, in a snapshot or in a write transaction.
@@ -73,6 +95,21 @@ pub(crate) struct Counts {
     pub(crate) rows_written: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
+}
+
+impl<T> Tables<T> {
+    /// One of the tables.
+    pub(crate) fn of(&self, name: Name) -> &T {
+        match name {
+            Name::Meta => &self.meta,
+            Name::Node => &self.node,
+            Name::Tree => &self.tree,
+            Name::Entry => &self.entry,
+            Name::Secret => &self.secret,
+            Name::Index => &self.index,
+            Name::Change => &self.change,
+        }
+    }
 }
 
 impl Snapshot {

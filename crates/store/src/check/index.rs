@@ -119,6 +119,10 @@ impl<T: Rows> Check<'_, T> {
                 continue;
             }
             let row = self.tables.entry.get(id.to_be_bytes().as_slice())?;
+            // What has no place is told as such; whether it is found under its keys says nothing more.
+            if row.is_some() && self.readable_node(id)?.is_none() {
+                continue;
+            }
             let stored = row.and_then(|row| Stored::decode(row.value()).ok());
             suspects.insert(id, stored.map(|stored| keys(self.context, &stored)).unwrap_or_default());
         }

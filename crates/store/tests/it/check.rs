@@ -294,15 +294,23 @@ async fn every_kind_of_damage_is_named() {
         let fault = fault.unwrap_or_else(|| panic!("{number}: {told}\nnot in\n{}", found.join("\n")));
         assert!(fault.ends_with(remedy.advice()), "{number}: {fault}");
         drop(store);
-        // What can be derived is.
-        let store = Store::open(open(folder.path()).rebuild()).unwrap();
-        let (left, report) = faults(&store);
-        assert_eq!(report.rebuildable, 0, "{number}: {left:?}");
-        if *remedy == Remedy::Rebuild {
-            let other = (name, number) == (&"change", 0);
-            assert!(other || left.iter().all(|fault| fault.starts_with("change: ")), "{number}: {left:?}");
-        } else {
-            assert!(left.iter().any(|fault| fault.starts_with(told)), "{number}: {left:?}");
+        // What can be derived is, unless what it is derived from cannot be read.
+        match Store::open(open(folder.path()).rebuild()) {
+            Ok(store) => {
+                let (left, report) = faults(&store);
+                assert_eq!(report.rebuildable, 0, "{number}: {left:?}");
+                if *remedy == Remedy::Rebuild {
+                    // A change of the log that was taken for a later one leaves a gap.
+                    let gap = |fault: &String| fault.starts_with("change: ") && *name == "change";
+                    assert!(left.iter().all(gap), "{number}: {left:?}");
+                } else {
+                    assert!(left.iter().any(|fault| fault.starts_with(told)), "{number}: {left:?}");
+                }
+            }
+            Err(error) => {
+                assert_eq!(*remedy, Remedy::Restore, "{number}: {error}");
+                assert!(error.to_string().contains("cannot be read"), "{number}: {error}");
+            }
         }
     }
 }
