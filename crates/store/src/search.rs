@@ -625,7 +625,8 @@ impl Events for Searching {
                 this.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
             }
             while this.outcome.is_none() && this.items == 0 && started.elapsed() <= SLICE {
-                if let Err(failure) = this.step(started) {
+                let store = this.store.clone();
+                if let Err(failure) = store.reading("a search", || this.step(started)) {
                     match failure {
                         Failure::Refused(result) => this.finish(result),
                         Failure::Failed(error) => return Poll::Ready(Err(error)),

@@ -109,11 +109,14 @@ impl Store {
         let mut stored = Vec::new();
         let mut entry = None;
         if let Some(key) = &key {
-            let tables = self.snapshot()?;
-            if let Resolved::Found(id) = context.resolve(&tables, key)? {
-                stored = tables.secrets(id)?;
-                entry = Some(tables.named(id)?.dn);
-            }
+            self.reading("a bind", || {
+                let tables = self.snapshot()?;
+                if let Resolved::Found(id) = context.resolve(&tables, key)? {
+                    stored = tables.secrets(id)?;
+                    entry = Some(tables.named(id)?.dn);
+                }
+                Ok(())
+            })?;
         }
         let administrator = context.administrator.as_ref().filter(|one| Some(&one.key) == key.as_ref());
         let is_administrator: bool = administrator.is_some_and(|one| {
