@@ -246,7 +246,7 @@ impl Store {
         let caller = Caller { actor: Actor::Anonymous, peer: peer.clone() };
         let tables = self.snapshot()?;
         let access = context.access(&caller, &*tables)?;
-        let may = access.at(&named).attribute("userPassword", AttributeRight::Authenticate);
+        let may = access.attribute(&named, "userPassword", AttributeRight::Authenticate);
         access.settled()?;
         Ok(may)
     }

@@ -112,7 +112,7 @@ async fn the_first_rule_and_in_it_the_first_line() {
     let store = under(
         "
 - to: {attributes: [mail]}
-  allow: [self: write, dn uid=bert,ou=people,dc=harbourlane,dc=example: none, users: read]
+  allow: [self: write, 'dn uid=bert,ou=people,dc=harbourlane,dc=example': none, users: read]
 - allow: [users: read]
 ",
     )
@@ -170,7 +170,7 @@ async fn what_is_decided_on() {
     let store = under(
         "
 - to: {filter: '(|(employeeType=guest)(objectClass=organizationalUnit))'}
-  allow: [dn uid=anna,ou=people,dc=harbourlane,dc=example: [write, add, delete]]
+  allow: ['dn uid=anna,ou=people,dc=harbourlane,dc=example': [write, add, delete]]
 - allow: [users: read]
 ",
     )
@@ -202,7 +202,7 @@ async fn renames_are_decided_on_both_names() {
 - to: {entry: 'uid=root,ou=people,dc=harbourlane,dc=example'}
   allow: [users: read]
 - to: {subtree: 'ou=people,dc=harbourlane,dc=example'}
-  allow: [self: [write, rename], dn uid=anna,ou=people,dc=harbourlane,dc=example: [read, rename], users: read]
+  allow: [self: [write, rename], 'dn uid=anna,ou=people,dc=harbourlane,dc=example': [read, rename], users: read]
 - allow: [users: read]
 ",
     )
@@ -228,7 +228,7 @@ async fn values_can_be_added_without_being_taken_away() {
     let store = under(
         "
 - to: {attributes: [member]}
-  allow: [dn uid=bert,ou=people,dc=harbourlane,dc=example: [read, selfwrite], users: [read, add-values]]
+  allow: ['dn uid=bert,ou=people,dc=harbourlane,dc=example': [read, selfwrite], users: [read, add-values]]
 - allow: [users: read]
 ",
     )
@@ -302,6 +302,7 @@ async fn who_may_write_passwords_resets_those_of_others() {
     - group cn=help desk,ou=groups,dc=harbourlane,dc=example: write
     - self: write
     - anonymous: auth
+- allow: [users: read]
 ",
     )
     .await;

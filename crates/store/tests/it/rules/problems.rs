@@ -39,7 +39,7 @@ fn each_problem_has_its_rule_and_key() {
         ("[{allow: [group: read]}]", &["rule 1, `allow[1]`: `group` is followed by a DN"]),
         (
             "[{allow: ['dn dc=x,,': read]}]",
-            &["rule 1, `allow[1]`: `dc=x,,` is not a DN: expected an attribute type at offset 5"],
+            &["rule 1, `allow[1]`: `dc=x,,`: not a distinguished name: expected an attribute type at offset 5"],
         ),
         (
             "[{allow: ['attribute cn': read]}]",
@@ -57,7 +57,7 @@ fn each_problem_has_its_rule_and_key() {
         ),
         (
             "[{to: {filter: '(cn=a'}, allow: [users: read]}]",
-            &["rule 1, `to.filter`: `(cn=a` is not a filter: expected `)` at offset 5"],
+            &["rule 1, `to.filter`: `(cn=a`: not a filter: expected `)` at offset 5"],
         ),
         (
             "[{to: {filter: '(|(nam=a)(userPassword=*)(entryDN=cn=a))'}, allow: [users: read]}]",
@@ -69,7 +69,7 @@ fn each_problem_has_its_rule_and_key() {
         ),
         (
             "[{to: {subtree: ['foo=x', 'dc=example']}, allow: [users: read]}]",
-            &["rule 1, `to.subtree`: `foo=x` cannot be a name here: attribute type `foo` is not defined"],
+            &["rule 1, `to.subtree`: `foo=x` cannot be a name here: foo: the attribute type is not defined"],
         ),
         (
             "[{over: [tls, ssl], allow: [users: read]}]",
@@ -105,9 +105,10 @@ fn a_wrong_shape_is_told_with_its_line() {
         ("- allow: {users: read}\n", 1, "sequence"),
         (
             "- allow:\n    - users: read\n      self: write\n",
-            3,
+            2,
             "give `self` a line of its own, after `users`",
         ),
+        ("- allow: [dn cn=a,dc=b: read]\n", 1, "between brackets, a name with commas stands in quotes"),
         ("- allow:\n    - over: tls\n", 2, "the line does not say who; write one like `users: read`"),
         ("- allow: [users: read]\n  over: []\n", 2, "the list is empty"),
         ("- allow: [users: read]\n  alow: [users: read]\n", 2, "unknown field `alow`"),
