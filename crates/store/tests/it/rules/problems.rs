@@ -1,7 +1,10 @@
 //! What is said of rules that are wrong.
 
 use flext_ldap_proto::schema::Schema;
-use flext_ldap_store::access::{AccessRules, RuleConfig};
+use flext_ldap_store::{
+    StandardPolicy,
+    access::{AccessRules, RuleConfig},
+};
 
 use super::configs;
 
@@ -39,7 +42,9 @@ fn each_problem_has_its_rule_and_key() {
         ("[{allow: [group: read]}]", &["rule 1, `allow[1]`: `group` is followed by a DN"]),
         (
             "[{allow: ['dn dc=x,,': read]}]",
-            &["rule 1, `allow[1]`: `dc=x,,`: not a distinguished name: expected an attribute type at offset 5"],
+            &[
+                "rule 1, `allow[1]`: `dc=x,,`: not a distinguished name: expected an attribute type at offset 5",
+            ],
         ),
         (
             "[{allow: ['attribute cn': read]}]",
@@ -73,7 +78,7 @@ fn each_problem_has_its_rule_and_key() {
         ),
         (
             "[{over: [tls, ssl], allow: [users: read]}]",
-            &["rule 1, `over`: unknown connection strength `ssl`; did you mean `tls`?"],
+            &["rule 1, `over`: unknown connection strength `ssl`; known are tls, local, clear"],
         ),
         (
             "[{over: tls, allow: [{users: read, over: clear}]}]",
@@ -147,4 +152,18 @@ fn rules_are_written_as_they_are_read() {
     assert_eq!(serde_json::from_str::<Vec<RuleConfig>>(&written).unwrap(), rules);
     assert_eq!(rules[0].allow[1].who, "group cn=a,dc=x");
     assert_eq!(rules[0].allow[0].over.0, ["tls", "local"]);
+}
+
+/// The page about access rules: each example is a list of rules without problems, and the last is what is built in.
+#[test]
+fn the_examples_of_the_documentation() {
+    let page = include_str!("../../../../../docs/access-rules.md");
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), 6);
+    let (built_in, others) = examples.split_last().unwrap();
+    for example in others {
+        assert_eq!(problems(example), [""; 0], "{example}");
+    }
+    assert_eq!(configs(built_in), StandardPolicy::default().config());
 }
