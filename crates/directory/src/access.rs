@@ -53,6 +53,10 @@ pub enum EntryRight {
     Delete,
     /// Rename it, move it, or have something moved below it.
     Rename,
+    /// Act on behalf of whom it stands for (RFC 4370).
+    Proxy,
+    /// Set on it what otherwise the directory alone sets (draft-zeilenga-ldap-relax).
+    Manage,
 }
 
 /// What can be done to an attribute.

@@ -49,6 +49,9 @@ pub struct Limits {
     pub lookthrough: u64,
     /// Parts of one filter: assertions and what joins them. 10,000.
     pub filter: usize,
+    /// Octets that sorted searches may take together, the lists kept for their next pages included. 64 MiB, of which one
+    /// search may take a quarter: some 150,000 entries. Administrators are bound by it too.
+    pub sort_memory: usize,
     /// Octets of pages kept in memory. 32 MiB.
     pub cache: usize,
     /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
@@ -66,6 +69,7 @@ impl Default for Limits {
             time: Duration::from_secs(60),
             lookthrough: 5_000_000,
             filter: 10_000,
+            sort_memory: 64 << 20,
             cache: 32 << 20,
             write_queue: 4096,
             hashing_threads: 2,

@@ -68,7 +68,11 @@ impl AccessPolicy for StandardPolicy {
     fn entry(&self, who: Requester<'_>, _target: Target<'_>, right: EntryRight) -> bool {
         match right {
             EntryRight::Disclose => self.reads(who.actor),
-            EntryRight::Add | EntryRight::Delete | EntryRight::Rename => self.is_administrator(who.actor),
+            EntryRight::Add
+            | EntryRight::Delete
+            | EntryRight::Rename
+            | EntryRight::Proxy
+            | EntryRight::Manage => self.is_administrator(who.actor),
         }
     }
 

@@ -4,9 +4,13 @@
 //! nothing is held but where to go on, so a slow reader keeps no page in use. Entries that change while a search runs
 //! are delivered as they were or as they are.
 
+mod sort;
+mod view;
+
 use std::{
     collections::HashMap,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
@@ -15,7 +19,7 @@ use bytes::Bytes;
 use flext_ldap_directory::{AttributeRight, EntryRight, Error, Event, Events, Outcome, Peer, Request};
 use flext_ldap_proto::{
     batch::{Batch, BatchWriter},
-    control::{Controls, PagedResults},
+    control::{Controls, PagedResults, Subentries},
     dn::Dn,
     filter::{Matcher, Node as FilterNode, Truth},
     message::{DerefAliases, Scope, Search},
@@ -24,10 +28,12 @@ use flext_ldap_proto::{
 use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
+use self::sort::{Gathered, Sorting};
 use crate::{
     context::{Access, Caller, Context},
     controls::SearchControls,
     index::Asked,
+    lists::ListId,
     page::{self, Token},
     plan,
     project::{Projection, View, computed, looks_at_computed},
@@ -74,6 +80,9 @@ pub(crate) struct Searching {
     outcome: Option<Outcome>,
     writer: BatchWriter,
     items: usize,
+    sorting: Option<Sorting>,
+    /// Entries that are seen with the subentries control, or not seen without it (RFC 3672).
+    subentries: RoaringBitmap,
 }
 
 enum Stage {
@@ -100,6 +109,8 @@ enum Source {
     Children(Id, Option<Vec<u8>>),
     /// All entries, from this id on.
     All(Id),
+    /// A sorted list, from one place up to another.
+    List { ids: Arc<[Id]>, list: ListId, order: [u8; 8], at: u32, end: u32 },
 }
 
 /// What has still to be checked of a candidate's place.
@@ -139,8 +150,12 @@ impl Searching {
             0 => Duration::MAX,
             seconds => Duration::from_secs(seconds.into()),
         };
-        let projection = Projection::new(context, &search.attributes, search.types_only);
-        let needs_computed = projection.needs_computed(context) || looks_at_computed(context, &search.filter);
+        let projection = Projection::new(context, &search.attributes, search.types_only)
+            .matching(controls.matched_values.as_ref());
+        let sorting = Sorting::new(context, &controls, store.lists().hold());
+        let needs_computed = projection.needs_computed(context)
+            || looks_at_computed(context, &search.filter)
+            || sorting.as_ref().is_some_and(|sorting| sorting.needs_computed(context));
         let needs_dn = search
             .filter
             .nodes()
@@ -165,6 +180,8 @@ impl Searching {
             outcome: None,
             writer: BatchWriter::new(),
             items: 0,
+            sorting,
+            subentries: RoaringBitmap::new(),
             store,
             search,
             caller,
@@ -199,6 +216,7 @@ impl Searching {
             }
             _ => None,
         };
+        self.check_order(token.as_ref())?;
         if self.controls.paged.as_ref().is_some_and(|paged| paged.size == 0) {
             // An end of paging, or a question for an estimate.
             self.finish(LdapResult::success());
@@ -223,6 +241,10 @@ impl Searching {
             special::referral_objects(context, tables)?
         };
         self.refuse_aliases(context, tables)?;
+        self.subentries = special::subentries(context, tables)?;
+        if self.resume(context, access, tables, base, token.as_ref())? {
+            return Ok(());
+        }
         if self.search.scope == Scope::Base {
             let ids = RoaringBitmap::from_iter([base]);
             let from = after(token.as_ref());
@@ -246,6 +268,9 @@ impl Searching {
                 }
                 (candidates, Some(Token::Id(_))) => {
                     Stage::Look { source: by_id(candidates), scope: Within::ChildOf(base) }
+                }
+                (_, Some(Token::Place { .. })) => {
+                    Stage::Look { source: Source::Children(base, None), scope: Within::Exactly }
                 }
                 (Some(ids), None) if ids.len() <= u64::from(children) => {
                     Stage::Look { source: by_id(Some(ids)), scope: Within::ChildOf(base) }
@@ -422,8 +447,7 @@ impl Searching {
         loop {
             let found = source.next(tables)?;
             if found.is_empty() {
-                self.stage = Stage::End;
-                return Ok(());
+                return self.after_candidates(context, access, tables);
             }
             for (token, id) in found {
                 self.looked += 1;
@@ -493,8 +517,13 @@ impl Searching {
         let truth = matcher.evaluate(&dn.unwrap_or_else(Dn::root), &view.segments(), &|attribute| {
             access.attribute(&view.named, attribute, AttributeRight::Search)
         });
-        if truth != Truth::True {
+        if truth != Truth::True || !self.sees(id) {
             return Ok(true);
+        }
+        match self.gather_found(context, access, &view, id)? {
+            Gathered::No => {}
+            Gathered::Yes => return Ok(true),
+            Gathered::StartAgain => return Ok(false),
         }
         let page = self.page_size();
         if page.is_some_and(|size| self.sent >= size) {
@@ -511,6 +540,16 @@ impl Searching {
         Ok(true)
     }
 
+    /// RFC 3672 §3: by default a search of more than one entry sees no subentries; with the control it sees them and
+    /// nothing else, or everything but them.
+    fn sees(&self, id: Id) -> bool {
+        let is_subentry = self.subentries.contains(id);
+        match self.controls.subentries {
+            Some(Subentries { visible }) => is_subentry == visible,
+            None => !is_subentry || self.search.scope == Scope::Base,
+        }
+    }
+
     /// Entries of one page; a page that the size limit cuts short is no page (RFC 2696 §3).
     fn page_size(&self) -> Option<u64> {
         let paged = self.controls.paged.as_ref()?;
@@ -524,7 +563,10 @@ impl Searching {
             .as_ref()
             .map(|token| page::seal(&context.page_key, &self.search, &self.caller.actor, token))
             .unwrap_or_default();
-        let controls = Controls::none().optional(&PagedResults { size: 0, cookie: Bytes::from(cookie) });
+        let mut controls = Controls::none().optional(&PagedResults { size: 0, cookie: Bytes::from(cookie) });
+        if let Some(sorting) = &mut self.sorting {
+            controls = sorting.answer(ResultCode::SUCCESS, controls);
+        }
         self.outcome = Some(Outcome { controls, ..Outcome::success() });
     }
 
@@ -532,6 +574,9 @@ impl Searching {
         let mut outcome = Outcome::new(result);
         if self.controls.paged.is_some() {
             outcome.controls = Controls::none().optional(&PagedResults { size: 0, cookie: Bytes::new() });
+        }
+        if let Some(sorting) = &mut self.sorting {
+            outcome.controls = sorting.answer(outcome.result.code, outcome.controls);
         }
         self.outcome = Some(outcome);
     }
@@ -581,6 +626,15 @@ impl Source {
                 .into_iter()
                 .map(|(name, id)| (Token::Child(name), id))
                 .collect()),
+            Self::List { ids, list, order, at, end } => {
+                let places = (*at..*end).take(SOME);
+                Ok(places
+                    .filter_map(|at| {
+                        let id = *ids.get(at as usize)?;
+                        Some((Token::Place { list: *list, order: *order, at, id }, id))
+                    })
+                    .collect())
+            }
             Self::All(from) => {
                 Ok(tables.ids(*from, SOME)?.into_iter().map(|id| (Token::Id(id), id)).collect())
             }
@@ -592,6 +646,7 @@ impl Source {
         match (self, token) {
             (Self::Ids(_, from) | Self::All(from), Token::Id(id)) => *from = id.saturating_add(1),
             (Self::Children(_, name), Token::Child(child)) => *name = Some(child),
+            (Self::List { at, .. }, Token::Place { at: place, .. }) => *at = place.saturating_add(1),
             _ => {}
         }
     }

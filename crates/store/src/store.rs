@@ -19,8 +19,10 @@ use sha2::{Digest, Sha256};
 use crate::{
     backend::Plain,
     context::{Administrator, Caller, Context, Current},
+    controls::{self, On},
     hashing::Hashers,
     index::{Indexes, Pending},
+    lists::Lists,
     options::{Location, StoreOptions},
     row::{Id, ROOT, tree_key},
     search::Searching,
@@ -53,6 +55,7 @@ struct Inner {
     counts: Arc<Counts>,
     writer: Writer,
     hashers: Hashers,
+    lists: Lists,
     /// Held for as long as the store is open.
     _lock: Option<File>,
 }
@@ -123,7 +126,8 @@ impl Store {
             broken: None,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
-        Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
+        let lists = Lists::new(limits.sort_memory);
+        Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, lists, _lock: lock })))
     }
 
     /// Refuses operations from now on, finishes those accepted, and joins the threads. Dropping the last copy does the
@@ -159,6 +163,10 @@ impl Store {
         self.0.published.get()
     }
 
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.0.lists
+    }
+
     pub(crate) fn hashers(&self) -> &Hashers {
         &self.0.hashers
     }
@@ -170,6 +178,11 @@ impl Store {
     /// Answers a request that comes from `peer`.
     pub(crate) fn answer(&self, request: Request, peer: Peer) -> Reply {
         let Request { op, controls, actor, deadline } = request;
+        let admitted = controls::admitted(controls, On::Operation(op.kind()));
+        let (actor, controls) = match admitted.and_then(|controls| self.proxied(actor, controls, &peer)) {
+            Ok(admitted) => admitted,
+            Err(failure) => return Reply::ready(failure.into_reply()),
+        };
         let store = self.clone();
         match op {
             Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
@@ -181,10 +194,7 @@ impl Store {
                 Reply::ready(store.compare(&op, &controls, &caller).or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                store
-                    .extended(op, &controls, Caller { actor, peer }, deadline)
-                    .await
-                    .or_else(Failure::into_reply)
+                store.extended(op, Caller { actor, peer }, deadline).await.or_else(Failure::into_reply)
             }),
             op => Reply::pending(async move {
                 store

@@ -6,6 +6,8 @@
 mod add;
 mod delete;
 mod edit;
+mod permissive;
+mod relax;
 mod rename;
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
@@ -60,6 +62,10 @@ pub(crate) struct WriteControls {
     pub(crate) pre_read: Option<PreRead>,
     pub(crate) post_read: Option<PostRead>,
     pub(crate) manage_dsa_it: bool,
+    /// Permissive modify: what is as wanted already is no error.
+    pub(crate) permissive: bool,
+    /// Relax rules: what otherwise only the directory sets may be set.
+    pub(crate) relax: bool,
 }
 
 /// What a write is computed with.

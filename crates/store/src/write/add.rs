@@ -4,7 +4,7 @@ use bytes::Bytes;
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{dn::Dn, message::Add, result::ResultCode};
 
-use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, too_long};
+use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, relax, too_long};
 use crate::{
     context::{Access, base},
     modify::Draft,
@@ -121,6 +121,7 @@ impl Work<'_> {
     ) -> Result<(Draft, Draft), Failure> {
         let context = self.context;
         let (mut user, mut operational) = (Draft::default(), Draft::default());
+        let relaxed = self.relaxed(write, access, named)?;
         for attribute in op.attributes.as_ref().iter() {
             let name = attribute.description();
             let values: Vec<Bytes> = attribute.values().map(Bytes::copy_from_slice).collect();
@@ -131,7 +132,8 @@ impl Work<'_> {
                 ));
             }
             let kind = context.schema.attribute_type(base(name));
-            if kind.is_some_and(|kind| kind.no_user_modification) && !write.keep_operational {
+            let settable = write.keep_operational || (relaxed && kind.is_some_and(relax::may_be_set));
+            if kind.is_some_and(|kind| kind.no_user_modification) && !settable {
                 return Err(no_user_modification(name));
             }
             self.may_write(access, named, name)?;

@@ -6,7 +6,7 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, no_user_modification};
+use super::{ChangeRowKind, Effect, Work, Write, no_user_modification, permissive, relax};
 use crate::{
     context::{Access, Context, base},
     modify::Draft,
@@ -26,12 +26,15 @@ impl Work<'_> {
         let mut secrets = before.clone();
         let mut effect = Effect::new(ChangeRowKind::Modify, target.id, &target.node, stored.operational());
 
+        let relaxed = self.relaxed(write, access, &target.view.named)?;
         for change in &op.changes {
             let name = change.attribute.as_str();
             self.may_write(access, &target.view.named, name)?;
             effect.change.attributes.push(context.canonical(name));
             if context.is_password(name) {
-                change_secrets(&mut secrets, change)?;
+                if let Some(change) = permissive::secrets(write, change, &secrets) {
+                    change_secrets(&mut secrets, &change)?;
+                }
                 continue;
             }
             let Some(kind) = context.schema.attribute_type(base(name)) else {
@@ -40,18 +43,24 @@ impl Work<'_> {
                     format!("attribute type `{name}` is not defined"),
                 ));
             };
-            if kind.no_user_modification {
+            if kind.no_user_modification && !(relaxed && relax::may_be_set(kind)) {
                 return Err(no_user_modification(name));
             }
             let draft = if kind.is_operational() { &mut operational } else { &mut user };
-            draft.apply(context, change)?;
+            if let Some(change) = permissive::values(context, write, change, draft) {
+                draft.apply(context, &change)?;
+            }
         }
 
         let dn: Dn = target.view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
         keeps_name(context, &dn, &user)?;
         self.keeps_class(stored, &mut user)?;
         self.check(&dn, &user, &operational, &secrets)?;
+        let set = if relaxed { relax::stamps(context, op, &operational) } else { Vec::new() };
         self.stamped(&mut operational, &write.caller.actor);
+        for (name, values) in set {
+            operational.set(context, name, values);
+        }
 
         let new = Stored::new(user.build(), operational.build());
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));

@@ -4,6 +4,7 @@
 
 mod access;
 mod bulk;
+mod controls;
 mod durability;
 mod model;
 mod operations;
