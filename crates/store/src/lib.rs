@@ -13,6 +13,7 @@
 //! There is no socket here and no protocol framing; that is the listener's.
 
 mod backend;
+mod change_log;
 mod clock;
 mod context;
 mod controls;

@@ -52,6 +52,8 @@ pub struct Limits {
     /// Octets that sorted searches may take together, the lists kept for their next pages included. 64 MiB, of which one
     /// search may take a quarter: some 150,000 entries. Administrators are bound by it too.
     pub sort_memory: usize,
+    /// Persistent searches at the same time; further ones are answered `busy`. 1,000. Administrators are bound by it too.
+    pub persistent_searches: usize,
     /// Octets of pages kept in memory. 32 MiB.
     pub cache: usize,
     /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
@@ -70,6 +72,7 @@ impl Default for Limits {
             lookthrough: 5_000_000,
             filter: 10_000,
             sort_memory: 64 << 20,
+            persistent_searches: 1_000,
             cache: 32 << 20,
             write_queue: 4096,
             hashing_threads: 2,

@@ -4,6 +4,7 @@
 //! nothing is held but where to go on, so a slow reader keeps no page in use. Entries that change while a search runs
 //! are delivered as they were or as they are.
 
+mod persistent;
 mod sort;
 mod view;
 
@@ -28,7 +29,10 @@ use flext_ldap_proto::{
 use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
-use self::sort::{Gathered, Sorting};
+use self::{
+    persistent::Following,
+    sort::{Gathered, Sorting},
+};
 use crate::{
     context::{Access, Caller, Context},
     controls::SearchControls,
@@ -81,6 +85,7 @@ pub(crate) struct Searching {
     writer: BatchWriter,
     items: usize,
     sorting: Option<Sorting>,
+    following: Option<Following>,
     /// Entries that are seen with the subentries control, or not seen without it (RFC 3672).
     subentries: RoaringBitmap,
 }
@@ -99,6 +104,8 @@ enum Stage {
     Look { source: Source, scope: Within },
     /// The outcome is due.
     End,
+    /// Changes are due.
+    Follow,
 }
 
 /// Where candidates come from.
@@ -153,6 +160,7 @@ impl Searching {
         let projection = Projection::new(context, &search.attributes, search.types_only)
             .matching(controls.matched_values.as_ref());
         let sorting = Sorting::new(context, &controls, store.lists().hold());
+        let following = controls.persistent.map(|asked| Following::new(&store, asked)).transpose()?;
         let needs_computed = projection.needs_computed(context)
             || looks_at_computed(context, &search.filter)
             || sorting.as_ref().is_some_and(|sorting| sorting.needs_computed(context));
@@ -181,6 +189,7 @@ impl Searching {
             writer: BatchWriter::new(),
             items: 0,
             sorting,
+            following,
             subentries: RoaringBitmap::new(),
             store,
             search,
@@ -202,7 +211,11 @@ impl Searching {
                 self.gather(&tables, started, base, stack, ids, candidates)
             }
             Stage::Look { source, scope } => self.look(context, &access, &tables, started, source, scope),
-            Stage::End => {
+            Stage::End if self.following.is_some() => {
+                self.stage = Stage::Follow;
+                Ok(())
+            }
+            Stage::End | Stage::Follow => {
                 self.finish(LdapResult::success());
                 Ok(())
             }
@@ -223,11 +236,13 @@ impl Searching {
             return Ok(());
         }
         if self.search.base.is_root() && self.search.scope == Scope::Base {
+            self.refuse_to_follow()?;
             let view = special::root_dse(context, &self.caller.peer);
             return self.only(context, access, &view);
         }
         let key = context.key(&self.search.base)?;
         if special::is_subschema(context, &key) {
+            self.refuse_to_follow()?;
             if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
                 return self.only(context, access, &special::subschema(context));
             }
@@ -242,6 +257,9 @@ impl Searching {
         };
         self.refuse_aliases(context, tables)?;
         self.subentries = special::subentries(context, tables)?;
+        if let Some(following) = &mut self.following {
+            following.begin(base, tables)?;
+        }
         if self.resume(context, access, tables, base, token.as_ref())? {
             return Ok(());
         }
@@ -525,6 +543,9 @@ impl Searching {
             Gathered::Yes => return Ok(true),
             Gathered::StartAgain => return Ok(false),
         }
+        if self.following.as_mut().is_some_and(|following| !following.found(id)) {
+            return Ok(true);
+        }
         let page = self.page_size();
         if page.is_some_and(|size| self.sent >= size) {
             self.finish_page(context);
@@ -655,13 +676,20 @@ impl Source {
 impl Events for Searching {
     fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<Event, Error>> {
         let this = self.get_mut();
+        if matches!(this.stage, Stage::Follow) {
+            return this.poll_following(cx);
+        }
         let started = Instant::now();
         let since = *this.since.get_or_insert(started);
         if this.outcome.is_none() {
             if this.worked + since.elapsed() >= this.time_limit {
                 this.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
             }
-            while this.outcome.is_none() && this.items == 0 && started.elapsed() <= SLICE {
+            while this.outcome.is_none()
+                && this.items == 0
+                && !matches!(this.stage, Stage::Follow)
+                && started.elapsed() <= SLICE
+            {
                 if let Err(failure) = this.step(started) {
                     match failure {
                         Failure::Refused(result) => this.finish(result),
@@ -677,6 +705,9 @@ impl Events for Searching {
         }
         if let Some(outcome) = this.outcome.take() {
             return Poll::Ready(Ok(Event::Done(outcome)));
+        }
+        if matches!(this.stage, Stage::Follow) {
+            return this.poll_following(cx);
         }
         // Everybody who is ready has a turn first, and the sockets are looked at: a task that wakes itself at once keeps
         // tokio from both for some sixty slices.

@@ -15,6 +15,7 @@ use flext_ldap_directory::{
 use flext_ldap_proto::dn::Dn;
 use redb::{StorageBackend, backends::InMemoryBackend};
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     backend::Plain,
@@ -56,6 +57,8 @@ struct Inner {
     writer: Writer,
     hashers: Hashers,
     lists: Lists,
+    /// Persistent searches that there may be.
+    followers: Arc<Semaphore>,
     /// Held for as long as the store is open.
     _lock: Option<File>,
 }
@@ -127,7 +130,9 @@ impl Store {
         };
         let writer = Writer::start(engine, limits.write_queue)?;
         let lists = Lists::new(limits.sort_memory);
-        Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, lists, _lock: lock })))
+        let followers = Arc::new(Semaphore::new(limits.persistent_searches.min(Semaphore::MAX_PERMITS)));
+        let inner = Inner { context, published, counts, writer, hashers, lists, followers, _lock: lock };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Refuses operations from now on, finishes those accepted, and joins the threads. Dropping the last copy does the
@@ -161,6 +166,15 @@ impl Store {
 
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Failure> {
         self.0.published.get()
+    }
+
+    pub(crate) fn followers(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.followers)
+    }
+
+    /// Tells of commits from now on, and of the end.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.0.published.commits()
     }
 
     pub(crate) fn lists(&self) -> &Lists {

@@ -12,7 +12,7 @@ use std::{
 use flext_ldap_directory::{Applied, Deadline, Error, ErrorKind, Outcome};
 use flext_ldap_proto::result::ResultCode;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     backend::{Overlay, Shared},
@@ -50,21 +50,31 @@ pub(crate) enum Job {
 }
 
 /// The last commit, for readers.
-pub(crate) struct Published(RwLock<Option<Arc<Snapshot>>>);
+pub(crate) struct Published {
+    snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// Wakes whoever waits for a commit.
+    commits: watch::Sender<()>,
+}
 
 impl Published {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self(RwLock::new(Some(Arc::new(snapshot))))
+        Self { snapshot: RwLock::new(Some(Arc::new(snapshot))), commits: watch::Sender::new(()) }
+    }
+
+    /// Tells of commits from now on, and of the end.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.commits.subscribe()
     }
 
     /// The tables as of the last commit. Not to be kept while waiting for anybody.
     pub(crate) fn get(&self) -> Result<Arc<Snapshot>, Failure> {
-        let snapshot = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone();
         snapshot.ok_or_else(|| closed().into())
     }
 
     fn set(&self, snapshot: Option<Snapshot>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
+        self.commits.send_replace(());
     }
 }
 

@@ -18,6 +18,7 @@ use flext_ldap_proto::{
         ControlValue, Controls, SORT_CONTROL_MISSING, ServerSideSort, ServerSideSortResponse, SortKey,
         VirtualListView,
     },
+    message::Scope,
     result::ResultCode,
     schema::{MatchingRule, RuleKind},
 };
@@ -312,8 +313,12 @@ impl Searching {
     }
 
     /// What has to be checked of an entry of a list: much may have changed since it was made.
-    fn place_of_entries(&self, context: &Context, tables: &Snapshot, base: Id) -> Result<Within, Failure> {
-        use flext_ldap_proto::message::Scope;
+    pub(super) fn place_of_entries(
+        &self,
+        context: &Context,
+        tables: &Snapshot,
+        base: Id,
+    ) -> Result<Within, Failure> {
         Ok(match self.search.scope {
             Scope::Base => Within::Exactly,
             Scope::One => Within::ChildOf(base),

@@ -1,6 +1,7 @@
 //! Controls, asked of the store without a wire.
 
 mod lists;
+mod persistent;
 mod proxied;
 mod relaxed;
 mod sorting;
