@@ -12,9 +12,14 @@
 //!
 //! There is no socket here and no protocol framing; that is the listener's.
 
+pub mod access;
 mod backend;
+mod backup;
 mod change_log;
+mod check;
 mod clock;
+mod compact;
+mod contain;
 mod context;
 mod controls;
 mod credentials;
@@ -25,6 +30,7 @@ mod import;
 mod index;
 mod lists;
 mod matched_values;
+mod migrate;
 mod modify;
 mod options;
 mod page;
@@ -43,6 +49,9 @@ mod write;
 mod writer;
 
 pub use self::{
+    backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
+    check::{CheckEvent, CheckReport, Fault, Remedy},
+    compact::{CompactReport, compact},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},

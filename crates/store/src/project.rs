@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What is computed when it is asked for.
-const COMPUTED: [&str; 4] = ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN"];
+pub(crate) const COMPUTED: [&str; 4] = ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN"];
 
 /// An entry as it is looked at: what is stored and what is computed.
 #[derive(Clone, Debug)]
@@ -133,9 +133,11 @@ impl Projection {
 
     /// Writes what is selected of an entry and may be read.
     pub(crate) fn write(&mut self, context: &Context, access: &Access<'_>, view: &View, writer: &mut Writer) {
-        let readable = |attribute: &str| access.attribute(&view.named, attribute, AttributeRight::Read);
+        let on = access.on(&view.named, &view.stored);
+        let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
+        let searched = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let wanted = self.values.take();
-        let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, access, &view.named));
+        let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, &searched));
         let values = values.as_ref();
         let unrestricted = access.all && values.is_none();
         self.segment(context, view.stored.user(), self.all_user, unrestricted, &readable, values, writer);

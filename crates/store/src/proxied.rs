@@ -69,12 +69,13 @@ impl Store {
         } else {
             None
         };
-        let access = context.access(caller);
+        let access = context.access(caller, &*tables)?;
         let named = named.filter(|named| {
             let is_administrator = context.administrator.as_ref().is_some_and(|one| one.key == named.key);
             access.key.as_ref() == Some(&named.key)
                 || (!is_administrator && access.entry(named, EntryRight::Proxy))
         });
+        access.settled()?;
         let dn: Dn = named
             .and_then(|named| named.dn.parse().ok())
             .ok_or_else(|| Failure::refused(ResultCode::AUTHORIZATION_DENIED, "no right to act for them"))?;
@@ -107,7 +108,7 @@ fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Opti
     let Ok(attribute) = "uid".parse() else { return Ok(None) };
     let filter = Filter::equality(attribute, user.as_bytes());
     let everybody = Caller::service();
-    let access = context.access(&everybody);
+    let access = context.access(&everybody, tables)?;
     let mut found = None;
     for id in candidates {
         let Some(stored) = tables.stored(id)? else { continue };

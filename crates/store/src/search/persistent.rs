@@ -30,8 +30,9 @@ use tokio::{
 
 use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, Within};
 use crate::{
+    access::Access,
     change_log::{Logged, LoggedKind},
-    context::{Access, Context},
+    context::Context,
     project::{View, computed},
     read::{Climbed, Named},
     row::{Id, ROOT},
@@ -136,7 +137,8 @@ impl Searching {
             if let Some(following) = &mut self.following {
                 following.commits.look();
             }
-            let more = match self.follow(started) {
+            let store = self.store.clone();
+            let more = match store.reading("a persistent search", || self.follow(started)) {
                 Ok(more) => more,
                 Err(Failure::Refused(result)) => {
                     self.finish(result);
@@ -182,7 +184,7 @@ impl Searching {
         }
         let context = &*store.context();
         let caller = self.caller.clone();
-        let access = context.access(&caller);
+        let access = context.access(&caller, &*tables)?;
         let is_there = following.base == ROOT || tables.node(following.base)?.is_some();
         let pass = Pass {
             base: following.base,
@@ -212,6 +214,7 @@ impl Searching {
                 break;
             }
         }
+        access.settled()?;
         let more = following.next < end.next_change;
         if !more && !is_there {
             return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "the base of the search was deleted"));
@@ -300,16 +303,19 @@ impl Searching {
             return Ok(None);
         }
         let named = tables.named_below(&node, &mut Climbed::new())?;
-        if !access.entry(&named, EntryRight::Disclose) || !self.sees(id) || self.referrals.contains(id) {
+        let Some(stored) = tables.stored(id)? else { return Ok(None) };
+        let disclosed = access.on(&named, &stored).entry(EntryRight::Disclose);
+        if !disclosed || !self.sees(id) || self.referrals.contains(id) {
             return Ok(None);
         }
-        let Some(stored) = tables.stored(id)? else { return Ok(None) };
         let computed = if self.needs_computed { computed(&node, &named, csn) } else { Default::default() };
         let view = View { named, stored, computed };
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
+        let on = access.on(&view.named, &view.stored);
         let truth = matcher.evaluate(&dn.unwrap_or_else(Dn::root), &view.segments(), &|attribute| {
-            access.attribute(&view.named, attribute, AttributeRight::Search)
+            on.attribute(attribute, AttributeRight::Search)
         });
+        drop(on);
         Ok((truth == Truth::True).then_some(view))
     }
 }

@@ -26,7 +26,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Searching, Source, Stage, Within, view::Window};
 use crate::{
-    context::{Access, Context},
+    access::Access,
+    context::Context,
     controls::SearchControls,
     lists::{Held, ListId, NoMemory},
     page::Token,
@@ -226,12 +227,11 @@ impl Key {
     /// The least of the values that whoever asks may search by (RFC 2891 §2.2).
     fn least(&mut self, context: &Context, access: &Access<'_>, view: &View) -> Option<Vec<u8>> {
         let mut least: Option<Vec<u8>> = None;
+        let on = access.on(&view.named, &view.stored);
         for segment in view.segments() {
             for attribute in segment.iter() {
                 let name = attribute.description();
-                if !self.is_meant(context, name)
-                    || !access.attribute(&view.named, name, AttributeRight::Search)
-                {
+                if !self.is_meant(context, name) || !on.attribute(name, AttributeRight::Search) {
                     continue;
                 }
                 for value in attribute.values() {

@@ -12,7 +12,8 @@ use flext_ldap_proto::{
 
 use super::{Searching, sort::Sorting};
 use crate::{
-    context::{Access, Context},
+    access::Access,
+    context::Context,
     lists::ListId,
     page::{self, Token},
     project::{View, computed},

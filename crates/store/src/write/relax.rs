@@ -5,12 +5,7 @@ use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{message::Modify, result::ResultCode, schema::AttributeType};
 
 use super::{Work, Write};
-use crate::{
-    context::{Access, Context},
-    modify::Draft,
-    read::Named,
-    tables::Failure,
-};
+use crate::{access::On, context::Context, modify::Draft, tables::Failure};
 
 /// What is computed, or what the directory itself relies on.
 const NEVER: [&str; 9] = [
@@ -45,8 +40,8 @@ pub(super) fn stamps(context: &Context, op: &Modify, operational: &Draft) -> Vec
 
 impl Work<'_> {
     /// Whether the rules are relaxed for a write to an entry. Whoever asks for it without the right is told.
-    pub(super) fn relaxed(&self, write: &Write, access: &Access<'_>, named: &Named) -> Result<bool, Failure> {
-        if write.controls.relax && !access.entry(named, EntryRight::Manage) {
+    pub(super) fn relaxed(&self, write: &Write, on: &On<'_, '_>) -> Result<bool, Failure> {
+        if write.controls.relax && !on.entry(EntryRight::Manage) {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 "no right to relax the rules for this entry",

@@ -10,7 +10,8 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    AccessPolicy, AttributeRight, EntryRight, ErrorKind, Event, Reply, Requester, Target,
+    AccessPolicy, AttributeRight, EntryRight, Error, ErrorKind, Event, Lookup, Reply, Requester, Rights,
+    Target,
 };
 use flext_ldap_proto::{
     batch::Item,
@@ -213,11 +214,21 @@ async fn a_slow_reader_misses_nothing() {
 struct Curtain(Arc<AtomicBool>);
 
 impl AccessPolicy for Curtain {
-    fn entry(&self, _: Requester<'_>, target: Target<'_>, right: EntryRight) -> bool {
+    fn rights_of(&self, _: Requester<'_>, _: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl Rights for Curtain {
+    fn look_at_entries(&self) -> bool {
+        false
+    }
+
+    fn entry(&self, target: Target<'_>, right: EntryRight) -> bool {
         right == EntryRight::Disclose && (target.dn.rdns().len() < 4 || self.0.load(Ordering::SeqCst))
     }
 
-    fn attribute(&self, _: Requester<'_>, _: Target<'_>, attribute: &str, _: AttributeRight) -> bool {
+    fn attribute(&self, _: Target<'_>, attribute: &str, _: AttributeRight) -> bool {
         attribute != "title"
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Requester, Target};
+use flext_ldap_directory::{
+    AccessPolicy, Actor, AttributeRight, EntryRight, Error, Lookup, Requester, Rights, Target,
+};
 use flext_ldap_proto::{
     control::{Control, ControlValue, Controls, ProxiedAuthorization},
     extended::{ExtendedOperation, WhoAmI},
@@ -130,17 +132,30 @@ async fn operations_are_theirs() {
 /// Lets a help desk act for people, and nobody for anybody else.
 struct Desk;
 
+/// What one has who is at the desk, or is not.
+struct AtDesk(bool);
+
 impl AccessPolicy for Desk {
-    fn entry(&self, who: Requester<'_>, target: Target<'_>, right: EntryRight) -> bool {
+    fn rights_of(&self, who: Requester<'_>, _: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
         let is_desk = matches!(who.actor, Actor::User(one) if one.authorization().contains("uid=bert"));
+        Ok(Arc::new(AtDesk(is_desk)))
+    }
+}
+
+impl Rights for AtDesk {
+    fn look_at_entries(&self) -> bool {
+        false
+    }
+
+    fn entry(&self, target: Target<'_>, right: EntryRight) -> bool {
         match right {
             EntryRight::Disclose => true,
-            EntryRight::Proxy => is_desk && target.dn.rdns().len() == 4,
+            EntryRight::Proxy => self.0 && target.dn.rdns().len() == 4,
             _ => false,
         }
     }
 
-    fn attribute(&self, _: Requester<'_>, _: Target<'_>, _: &str, _: AttributeRight) -> bool {
+    fn attribute(&self, _: Target<'_>, _: &str, _: AttributeRight) -> bool {
         true
     }
 }

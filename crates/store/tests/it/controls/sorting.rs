@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Requester, SessionExt, Target};
+use flext_ldap_directory::{
+    AccessPolicy, Actor, AttributeRight, EntryRight, Error, Lookup, Requester, Rights, SessionExt, Target,
+};
 use flext_ldap_proto::{
     control::{
         Controls, OFFSET_RANGE_ERROR, PagedResults, SORT_CONTROL_MISSING, ServerSideSort,
@@ -138,11 +140,21 @@ async fn memory_for_sorting_is_bounded() {
 struct NoNumbers;
 
 impl AccessPolicy for NoNumbers {
-    fn entry(&self, _: Requester<'_>, _: Target<'_>, _: EntryRight) -> bool {
+    fn rights_of(&self, _: Requester<'_>, _: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl Rights for NoNumbers {
+    fn look_at_entries(&self) -> bool {
+        false
+    }
+
+    fn entry(&self, _: Target<'_>, _: EntryRight) -> bool {
         true
     }
 
-    fn attribute(&self, _: Requester<'_>, _: Target<'_>, attribute: &str, right: AttributeRight) -> bool {
+    fn attribute(&self, _: Target<'_>, attribute: &str, right: AttributeRight) -> bool {
         right != AttributeRight::Search || attribute != "employeeNumber"
     }
 }
