@@ -13,6 +13,7 @@ use flext_ldap_proto::{
 };
 
 use crate::{
+    constraint::Constraints,
     index::Indexes,
     options::{Limits, SchemaHandle},
     read::{Named, Resolved},
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) schema: SchemaHandle,
     pub(crate) suffixes: Vec<(Dn, DnKey)>,
     pub(crate) indexes: Indexes,
+    pub(crate) constraints: Constraints,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) administrator: Option<Administrator>,
     pub(crate) peer_administrators: Vec<u32>,

@@ -5,6 +5,7 @@
 
 mod chunk;
 mod pending;
+mod recent;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,7 +17,7 @@ use roaring::RoaringBitmap;
 use sha2::{Digest, Sha256};
 
 use self::chunk::{CHUNK_BITS, Chunk};
-pub(crate) use self::pending::Pending;
+pub(crate) use self::{pending::Pending, recent::Recent};
 use crate::{
     row::Id,
     tables::{Failure, Rows, Tables},
@@ -201,6 +202,11 @@ fn key(oid: &str, asked: Asked<'_>) -> Vec<u8> {
         }
     }
     key
+}
+
+/// The attribute a key is of, by its OID.
+pub(crate) fn attribute_of(key: &[u8]) -> &[u8] {
+    key.split(|octet| *octet == 0).next().unwrap_or_default()
 }
 
 fn row_key(key: &[u8], chunk: u32) -> Vec<u8> {

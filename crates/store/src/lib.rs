@@ -14,6 +14,7 @@
 
 mod backend;
 mod clock;
+mod constraint;
 mod context;
 mod controls;
 mod credentials;
@@ -30,6 +31,7 @@ mod policy;
 mod project;
 mod read;
 mod row;
+mod rows;
 mod search;
 mod session;
 mod special;
@@ -39,6 +41,7 @@ mod write;
 mod writer;
 
 pub use self::{
+    constraint::ReferentialIntegrity,
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},

@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 
+use crate::constraint::{ConstraintOptions, ReferentialIntegrity};
+
 /// Where a store keeps its data.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -34,10 +36,12 @@ pub struct StoreOptions {
     pub(crate) administrator: Option<(Dn, Secret)>,
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
+    pub(crate) constraints: ConstraintOptions,
     pub(crate) limits: Limits,
 }
 
-/// What a store is willing to do for one caller. Administrators are bound by `cache` and the queues only.
+/// What a store is willing to do for one caller. Administrators are bound by `references`, `renamed`,
+/// `cache` and the queues only.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -49,6 +53,10 @@ pub struct Limits {
     pub lookthrough: u64,
     /// Parts of one filter: assertions and what joins them. 10,000.
     pub filter: usize,
+    /// Entries that one operation may change because they refer to what it deletes or renames. 10,000, whoever asks.
+    pub references: usize,
+    /// Names that one operation may change while others refer to any: an entry and all below it. 250,000, whoever asks.
+    pub renamed: usize,
     /// Octets of pages kept in memory. 32 MiB.
     pub cache: usize,
     /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
@@ -66,6 +74,8 @@ impl Default for Limits {
             time: Duration::from_secs(60),
             lookthrough: 5_000_000,
             filter: 10_000,
+            references: 10_000,
+            renamed: 250_000,
             cache: 32 << 20,
             write_queue: 4096,
             hashing_threads: 2,
@@ -95,6 +105,7 @@ impl StoreOptions {
             administrator: None,
             peer_administrators: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
+            constraints: ConstraintOptions::default(),
             limits: Limits::default(),
         }
     }
@@ -128,6 +139,13 @@ impl StoreOptions {
     /// Decides about access by this policy. The administrator and the program itself are not asked about.
     pub fn policy(mut self, policy: Arc<dyn AccessPolicy>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Has values that name entries follow them when they are renamed, and go with them when they are deleted; with
+    /// `None`, they stay as they are. Unless this is called, [`ReferentialIntegrity::default`].
+    pub fn referential_integrity(mut self, references: Option<ReferentialIntegrity>) -> Self {
+        self.constraints.references = references;
         self
     }
 

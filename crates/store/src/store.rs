@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     backend::Plain,
+    constraint::Constraints,
     context::{Administrator, Caller, Context, Current},
     hashing::Hashers,
     index::{Indexes, Pending},
@@ -255,6 +256,7 @@ fn prepare(
             limits: options.limits,
             page_key: page_key(&mut tables)?,
             passwords: Context::password_types(&schema),
+            constraints: Constraints::new(options.constraints, &schema, &indexes)?,
             indexes,
             schema,
         };
@@ -313,7 +315,6 @@ fn add_suffix(context: &mut Context, suffix: Dn) -> Result<(), Failure> {
 }
 
 fn check_format(tables: &mut Writable<'_>) -> Result<(), Failure> {
-    use redb::ReadableTable;
     let found = tables.meta.get(FORMAT_ROW)?.map(|row| row.value().to_vec());
     match found {
         None => tables.put(Name::Meta, FORMAT_ROW, Some(&FORMAT.to_be_bytes())),
@@ -332,7 +333,6 @@ fn check_format(tables: &mut Writable<'_>) -> Result<(), Failure> {
 }
 
 fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
-    use redb::ReadableTable;
     if let Some(row) = tables.meta.get(PAGE_KEY_ROW)? {
         return Ok(row.value().to_vec());
     }
@@ -343,7 +343,6 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
 
 /// Makes the keys of names and indexes anew where they were made by other rules than today's.
 fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
-    use redb::ReadableTable;
     const AT_ONCE: usize = 1_000;
     let wanted = context.indexes.definition(&context.schema);
     if tables.meta.get(INDEX_ROW)?.is_some_and(|row| row.value() == wanted) {

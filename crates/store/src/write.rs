@@ -6,6 +6,7 @@
 mod add;
 mod delete;
 mod edit;
+mod operation;
 mod rename;
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
@@ -19,12 +20,14 @@ use flext_ldap_proto::{
     result::{LdapResult, ResultCode},
     schema::Violation,
 };
+use roaring::RoaringBitmap;
 
+pub(crate) use self::operation::Operation;
 use crate::{
     clock::Stamp,
     context::{Access, Caller, Context, base},
     credentials,
-    index::Pending,
+    index::{Asked, Recent},
     modify::Draft,
     project::{Projection, View, computed},
     read::{Named, Resolved},
@@ -66,6 +69,8 @@ pub(crate) struct WriteControls {
 pub(crate) struct Work<'a> {
     pub(crate) context: &'a Context,
     pub(crate) tables: &'a Writable<'a>,
+    /// What the open commit has put into indexes, which are written at its end.
+    pub(crate) recent: &'a Recent,
     pub(crate) stamp: &'a Stamp,
     /// The id of the entry, if one is added.
     pub(crate) next_id: Id,
@@ -77,8 +82,21 @@ pub(crate) struct Effect {
     rows: Vec<(Name, Vec<u8>, Option<Vec<u8>>)>,
     index: Vec<(Vec<u8>, Id, bool)>,
     change: ChangeRow,
+    /// The name that leads elsewhere or nowhere from now on.
+    pub(crate) departed: Option<Departed>,
     pub(crate) takes_id: bool,
     pub(crate) outcome: Outcome,
+}
+
+/// A name that an entry had, and what became of it.
+#[derive(Debug)]
+pub(crate) struct Departed {
+    pub(crate) id: Id,
+    pub(crate) old: Named,
+    /// The name the entry has instead; without one it is deleted.
+    pub(crate) new: Option<Named>,
+    /// Whether others stand below it, whose names change with its own.
+    pub(crate) has_children: bool,
 }
 
 /// A row of `change`.
@@ -223,7 +241,7 @@ impl Work<'_> {
     }
 
     /// Rows for what becomes of an entry's own data.
-    fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
+    pub(crate) fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
         let keys = |stored: Option<&Stored>| {
             stored.map_or_else(Default::default, |stored| {
                 self.context.indexes.keys(&self.context.schema, [stored.user(), stored.operational()])
@@ -296,7 +314,7 @@ impl Work<'_> {
     }
 
     /// The operational attributes after a change.
-    fn stamped(&self, draft: &mut Draft, actor: &Actor) {
+    pub(crate) fn stamped(&self, draft: &mut Draft, actor: &Actor) {
         let text = |text: &str| vec![bytes::Bytes::copy_from_slice(text.as_bytes())];
         draft.set(self.context, "entryCSN", text(&self.stamp.csn));
         draft.set(self.context, "modifyTimestamp", text(&self.stamp.time));
@@ -321,7 +339,36 @@ fn actor_name(actor: &Actor) -> String {
     }
 }
 
+impl Work<'_> {
+    /// The entries an index has for what is asked of an attribute, what the open commit did included; none where no
+    /// index tells. The attribute must be one that [`Constraints`](crate::constraint::Constraints) looks up.
+    pub(crate) fn under(&self, attribute: &str, asked: Asked<'_>) -> Result<RoaringBitmap, Failure> {
+        let keys = self.context.indexes.lookup(&self.context.schema, attribute, asked).unwrap_or_default();
+        let mut all = RoaringBitmap::new();
+        for key in keys {
+            let mut ids = self.tables.candidates(std::slice::from_ref(&key))?;
+            self.recent.correct(&key, &mut ids);
+            all |= ids;
+        }
+        Ok(all)
+    }
+}
+
 impl Effect {
+    /// A change of an entry that follows from another.
+    pub(crate) fn modify(id: Id, node: &Node, operational: AttributesRef<'_>) -> Self {
+        Self::new(ChangeRowKind::Modify, id, node, operational)
+    }
+
+    /// Notes that an attribute is changed.
+    pub(crate) fn changes(&mut self, context: &Context, attribute: &str) {
+        self.change.attributes.push(context.canonical(attribute));
+    }
+
+    pub(crate) fn has_changed(&self, context: &Context, attribute: &str) -> bool {
+        self.change.attributes.contains(&context.canonical(attribute))
+    }
+
     fn new(kind: ChangeRowKind, id: Id, node: &Node, operational: AttributesRef<'_>) -> Self {
         let uuid = operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default().to_vec();
         Self {
@@ -335,22 +382,23 @@ impl Effect {
                 name: node.name.clone(),
                 attributes: Vec::new(),
             },
+            departed: None,
             takes_id: false,
             outcome: Outcome::new(LdapResult::success()),
         }
     }
 
-    /// Writes it all.
-    pub(crate) fn apply(
+    /// Puts it all; changes of indexes go to `index`.
+    fn apply(
         &mut self,
         tables: &mut Writable<'_>,
-        pending: &mut Pending,
+        index: &mut dyn FnMut(Vec<u8>, Id, bool),
         sequence: u64,
         stamp: &Stamp,
         actor: &Actor,
     ) -> Result<(), Failure> {
         for (key, id, present) in std::mem::take(&mut self.index) {
-            pending.set(key, id, present);
+            index(key, id, present);
         }
         for (name, key, value) in &self.rows {
             tables.put(*name, key, value.as_deref())?;

@@ -17,12 +17,11 @@ use tokio::sync::oneshot;
 use crate::{
     backend::{Overlay, Shared},
     clock::Clock,
-    context::{Context, Current},
+    context::Current,
     hashing::closed,
-    index::Pending,
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
-    write::{Work, Write},
+    write::{Operation, Write},
 };
 
 /// Operations of one commit, at the most.
@@ -252,8 +251,7 @@ impl Engine {
         {
             let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))
                 .map_err(|error| (storage_error(error), Applied::No))?;
-            let context = self.context.get();
-            let mut pending = Pending::default();
+            let mut operation = Operation::new(self.context.get(), &mut tables, state);
             for job in jobs.by_ref() {
                 match job {
                     Job::One { write, deadline, answer } => {
@@ -263,7 +261,7 @@ impl Engine {
                                 "the deadline passed before the write was begun",
                             )))
                         } else {
-                            one(&context, &mut tables, &mut pending, state, &write)
+                            operation.write(&write)
                         };
                         match done {
                             // Storage that failed under one operation has failed for all of the commit.
@@ -277,7 +275,7 @@ impl Engine {
                     Job::Many { writes, go_on, answer } => {
                         let mut results = Vec::with_capacity(writes.len());
                         for write in writes {
-                            match one(&context, &mut tables, &mut pending, state, &write) {
+                            match operation.write(&write) {
                                 Ok(_) => results.push(Ok(())),
                                 Err(Failure::Refused(result)) => {
                                     let code = result.code;
@@ -301,6 +299,7 @@ impl Engine {
                     }
                 }
             }
+            let pending = operation.pending;
             if state.next_change == first {
                 // Nothing but refusals: nothing to commit.
                 drop(tables);
@@ -345,34 +344,6 @@ pub(crate) fn open(backend: Arc<dyn StorageBackend>, cache: usize) -> Result<Dat
 pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snapshot, Error> {
     let transaction = database.begin_read().map_err(storage_error)?;
     Snapshot::open(&transaction, Arc::clone(counts)).map_err(storage_error)
-}
-
-/// Does one operation, or nothing.
-fn one(
-    context: &Context,
-    tables: &mut Writable<'_>,
-    pending: &mut Pending,
-    state: &mut State,
-    write: &Write,
-) -> Result<Outcome, Failure> {
-    let mut clock = state.clock.clone();
-    let stamp = clock.next();
-    if state.next_id == u32::MAX {
-        return Err(Failure::refused(
-            ResultCode::UNWILLING_TO_PERFORM,
-            "the store has given out all its ids; export it and import it into a new one",
-        ));
-    }
-    let work = Work { context, tables, stamp: &stamp, next_id: state.next_id };
-    let mut effect = work.effect(write)?;
-    effect.apply(tables, pending, state.next_change, &stamp, &write.caller.actor)?;
-    state.clock = clock;
-    state.csn = stamp.csn;
-    state.next_change += 1;
-    if effect.takes_id {
-        state.next_id += 1;
-    }
-    Ok(effect.outcome)
 }
 
 impl Job {

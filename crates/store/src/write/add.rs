@@ -6,6 +6,7 @@ use flext_ldap_proto::{dn::Dn, message::Add, result::ResultCode};
 
 use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, too_long};
 use crate::{
+    constraint,
     context::{Access, base},
     modify::Draft,
     project::{View, computed},
@@ -52,6 +53,7 @@ impl Work<'_> {
 
         let stored = Stored::new(user.build(), operational.build());
         let id = self.next_id;
+        constraint::check(self, None, &stored, &named)?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         self.entry_rows(&mut effect, id, None, Some(&stored));

@@ -8,6 +8,7 @@ use flext_ldap_proto::{
 
 use super::{ChangeRowKind, Effect, Work, Write, no_user_modification};
 use crate::{
+    constraint,
     context::{Access, Context, base},
     modify::Draft,
     project::View,
@@ -54,6 +55,7 @@ impl Work<'_> {
         self.stamped(&mut operational, &write.caller.actor);
 
         let new = Stored::new(user.build(), operational.build());
+        constraint::check(self, Some((stored, &target.view.named)), &new, &target.view.named)?;
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));
         if secrets != before {
             let row = (!secrets.is_empty()).then(|| encode_secret(&secrets));
