@@ -4,18 +4,20 @@
 //! hold within one entry (its schema) is checked where entries are written.
 
 pub(crate) mod refint;
+mod unique;
 
 use std::collections::HashSet;
 
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::{attribute::AttributeDescription, dn::Dn, schema::Schema};
 
-use self::refint::References;
-pub use self::refint::ReferentialIntegrity;
+use self::{refint::References, unique::Unique};
+pub use self::{refint::ReferentialIntegrity, unique::UniqueValues};
 use crate::{
+    context::Access,
     index::{Asked, Indexes, attribute_of},
     read::Named,
-    row::Stored,
+    row::{Id, Stored},
     tables::Failure,
     write::Work,
 };
@@ -24,11 +26,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct ConstraintOptions {
     pub(crate) references: Option<ReferentialIntegrity>,
+    pub(crate) unique: Vec<UniqueValues>,
 }
 
 impl Default for ConstraintOptions {
     fn default() -> Self {
-        Self { references: Some(ReferentialIntegrity::default()) }
+        Self { references: Some(ReferentialIntegrity::default()), unique: Vec::new() }
     }
 }
 
@@ -37,6 +40,7 @@ impl Default for ConstraintOptions {
 pub(crate) struct Constraints {
     pub(crate) options: ConstraintOptions,
     pub(crate) references: Option<References>,
+    pub(crate) unique: Vec<Unique>,
     /// OIDs of attributes that are looked up while writing.
     looked_up: HashSet<Box<[u8]>>,
 }
@@ -51,11 +55,17 @@ impl Constraints {
             Some(options) => Some(References::new(options, schema, indexes)?),
             None => None,
         };
+        let unique = options
+            .unique
+            .iter()
+            .map(|one| Unique::new(one, schema, indexes))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut looked_up = HashSet::new();
-        for attribute in references.iter().flat_map(|references| &references.attributes) {
+        let references_to = references.iter().flat_map(|references| &references.attributes);
+        for attribute in references_to.chain(unique.iter().flat_map(|unique| &unique.attributes)) {
             look_up(schema, attribute, &mut looked_up);
         }
-        Ok(Self { options, references, looked_up })
+        Ok(Self { options, references, unique, looked_up })
     }
 
     /// Whether what a commit does under this key of an index is asked for before its end.
@@ -67,11 +77,13 @@ impl Constraints {
 /// Checks an entry as it would be against what others have: `old` is what it was, and its name then.
 pub(crate) fn check(
     work: &Work<'_>,
+    access: &Access<'_>,
+    id: Id,
     old: Option<(&Stored, &Named)>,
-    new: &Stored,
-    named: &Named,
+    new: (&Stored, &Named),
 ) -> Result<(), Failure> {
-    refint::check(work, old.map(|(stored, _)| stored), new, named)
+    refint::check(work, old.map(|(stored, _)| stored), new.0, new.1)?;
+    unique::check(work, access, id, old, new)
 }
 
 /// Notes an attribute and its subtypes.

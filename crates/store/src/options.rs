@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 
-use crate::constraint::{ConstraintOptions, ReferentialIntegrity};
+use crate::constraint::{ConstraintOptions, ReferentialIntegrity, UniqueValues};
 
 /// Where a store keeps its data.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -146,6 +146,12 @@ impl StoreOptions {
     /// `None`, they stay as they are. Unless this is called, [`ReferentialIntegrity::default`].
     pub fn referential_integrity(mut self, references: Option<ReferentialIntegrity>) -> Self {
         self.constraints.references = references;
+        self
+    }
+
+    /// Holds these values to be unique, besides those of other constraints given so.
+    pub fn unique(mut self, values: UniqueValues) -> Self {
+        self.constraints.unique.push(values);
         self
     }
 

@@ -53,7 +53,7 @@ impl Work<'_> {
 
         let stored = Stored::new(user.build(), operational.build());
         let id = self.next_id;
-        constraint::check(self, None, &stored, &named)?;
+        constraint::check(self, access, id, None, (&stored, &named))?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         self.entry_rows(&mut effect, id, None, Some(&stored));

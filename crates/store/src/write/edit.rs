@@ -55,7 +55,8 @@ impl Work<'_> {
         self.stamped(&mut operational, &write.caller.actor);
 
         let new = Stored::new(user.build(), operational.build());
-        constraint::check(self, Some((stored, &target.view.named)), &new, &target.view.named)?;
+        let named = &target.view.named;
+        constraint::check(self, access, target.id, Some((stored, named)), (&new, named))?;
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));
         if secrets != before {
             let row = (!secrets.is_empty()).then(|| encode_secret(&secrets));

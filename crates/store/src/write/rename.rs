@@ -61,7 +61,8 @@ impl Work<'_> {
         }
         let stored = self.renamed(op, &target, write, &named)?;
         let id = target.id;
-        constraint::check(self, Some((&target.view.stored, &target.view.named)), &stored, &named)?;
+        let before = (&target.view.stored, &target.view.named);
+        constraint::check(self, access, id, Some(before), (&stored, &named))?;
         let mut effect =
             Effect::new(ChangeRowKind::Rename, id, &target.node, target.view.stored.operational());
         self.entry_rows(&mut effect, id, Some(&target.view.stored), Some(&stored));

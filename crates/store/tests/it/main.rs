@@ -11,3 +11,4 @@ mod passwords;
 mod references;
 mod searching;
 mod support;
+mod unique;
