@@ -3,6 +3,9 @@
 //! Everything here looks names and values up by equality indexes, and refuses to be configured without them. What must
 //! hold within one entry (its schema) is checked where entries are written.
 
+mod chain;
+pub(crate) mod member_of;
+pub(crate) mod reach;
 pub(crate) mod refint;
 mod unique;
 
@@ -10,15 +13,16 @@ use std::collections::HashSet;
 
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::{attribute::AttributeDescription, dn::Dn, schema::Schema};
+use roaring::RoaringBitmap;
 
-use self::{refint::References, unique::Unique};
-pub use self::{refint::ReferentialIntegrity, unique::UniqueValues};
+pub use self::{member_of::MemberOf, refint::ReferentialIntegrity, unique::UniqueValues};
+use self::{member_of::Membership, refint::References, unique::Unique};
 use crate::{
-    context::Access,
-    index::{Asked, Indexes, attribute_of},
+    context::{Access, Context},
+    index::{Asked, Indexes, Recent, attribute_of},
     read::Named,
     row::{Id, Stored},
-    tables::Failure,
+    tables::{Failure, Rows, Tables},
     write::Work,
 };
 
@@ -27,11 +31,16 @@ use crate::{
 pub(crate) struct ConstraintOptions {
     pub(crate) references: Option<ReferentialIntegrity>,
     pub(crate) unique: Vec<UniqueValues>,
+    pub(crate) member_of: Option<MemberOf>,
 }
 
 impl Default for ConstraintOptions {
     fn default() -> Self {
-        Self { references: Some(ReferentialIntegrity::default()), unique: Vec::new() }
+        Self {
+            references: Some(ReferentialIntegrity::default()),
+            unique: Vec::new(),
+            member_of: Some(MemberOf::default()),
+        }
     }
 }
 
@@ -41,6 +50,7 @@ pub(crate) struct Constraints {
     pub(crate) options: ConstraintOptions,
     pub(crate) references: Option<References>,
     pub(crate) unique: Vec<Unique>,
+    pub(crate) membership: Option<Membership>,
     /// OIDs of attributes that are looked up while writing.
     looked_up: HashSet<Box<[u8]>>,
 }
@@ -60,18 +70,50 @@ impl Constraints {
             .iter()
             .map(|one| Unique::new(one, schema, indexes))
             .collect::<Result<Vec<_>, _>>()?;
+        let membership = match &options.member_of {
+            Some(options) => Membership::new(options, schema, indexes)?,
+            None => None,
+        };
         let mut looked_up = HashSet::new();
+        let members = membership.iter().flat_map(|membership| &membership.attributes);
         let references_to = references.iter().flat_map(|references| &references.attributes);
-        for attribute in references_to.chain(unique.iter().flat_map(|unique| &unique.attributes)) {
+        for attribute in
+            references_to.chain(members).chain(unique.iter().flat_map(|unique| &unique.attributes))
+        {
             look_up(schema, attribute, &mut looked_up);
         }
-        Ok(Self { options, references, unique, looked_up })
+        Ok(Self { options, references, unique, membership, looked_up })
+    }
+
+    /// Whether values of this attribute are computed from other entries.
+    pub(crate) fn computes(&self, description: &str) -> bool {
+        self.membership.as_ref().is_some_and(|membership| membership.is_it(description))
     }
 
     /// Whether what a commit does under this key of an index is asked for before its end.
     pub(crate) fn look_up(&self, key: &[u8]) -> bool {
         !self.looked_up.is_empty() && self.looked_up.contains(attribute_of(key))
     }
+}
+
+/// The entries an index has for what is asked of an attribute, `recent` changes included; none where no index tells.
+/// While writing, the attribute must be one that [`Constraints::look_up`] is true of.
+pub(crate) fn under<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+    recent: Option<&Recent>,
+    attribute: &str,
+    asked: Asked<'_>,
+) -> Result<RoaringBitmap, Failure> {
+    let keys = context.indexes.lookup(&context.schema, attribute, asked).unwrap_or_default();
+    let Some(recent) = recent else { return tables.candidates(&keys) };
+    let mut all = RoaringBitmap::new();
+    for key in keys {
+        let mut ids = tables.candidates(std::slice::from_ref(&key))?;
+        recent.correct(&key, &mut ids);
+        all |= ids;
+    }
+    Ok(all)
 }
 
 /// Checks an entry as it would be against what others have: `old` is what it was, and its name then.

@@ -14,10 +14,11 @@ use flext_ldap_proto::{
 };
 
 use crate::{
+    constraint::{member_of, reach::Reach},
     context::{Access, Caller, base},
     controls, credentials,
     project::{View, computed},
-    read::{Named, Resolved},
+    read::{Climbed, Named, Resolved},
     row::Id,
     special,
     store::Store,
@@ -54,7 +55,13 @@ impl Store {
             let node = tables.existing_node(id)?;
             let named = tables.named(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-            (View { computed: computed(&node, &named, &tables.context_csn()?), named, stored }, false)
+            let mut view = View { computed: computed(&node, &named, &tables.context_csn()?), named, stored };
+            let asserts =
+                controls.assertion.as_ref().is_some_and(|filter| Reach::asks_member_of(context, filter));
+            if asserts || context.constraints.computes(attribute) {
+                member_of::complete(context, &tables, None, &access, &mut Climbed::new(), &mut view)?;
+            }
+            (view, false)
         };
         if !open && !access.attribute(&view.named, attribute, AttributeRight::Compare) {
             return Err(Failure::refused(

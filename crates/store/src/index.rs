@@ -232,6 +232,18 @@ impl<T: Rows> Tables<T> {
         Ok(count)
     }
 
+    /// Whether an entry is under any of these keys.
+    pub(crate) fn has(&self, keys: &[Vec<u8>], id: Id) -> Result<bool, Failure> {
+        let low = u16::try_from(id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
+        for key in keys {
+            let row = self.index.get(&row_key(key, id >> CHUNK_BITS))?;
+            if row.is_some_and(|row| Chunk::decode(row.value()).has(low)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The entries under these keys.
     pub(crate) fn candidates(&self, keys: &[Vec<u8>]) -> Result<RoaringBitmap, Failure> {
         let mut ids = RoaringBitmap::new();

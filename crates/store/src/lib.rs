@@ -41,7 +41,7 @@ mod write;
 mod writer;
 
 pub use self::{
-    constraint::{ReferentialIntegrity, UniqueValues},
+    constraint::{MemberOf, ReferentialIntegrity, UniqueValues},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},

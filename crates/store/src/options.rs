@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 
-use crate::constraint::{ConstraintOptions, ReferentialIntegrity, UniqueValues};
+use crate::constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues};
 
 /// Where a store keeps its data.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -152,6 +152,13 @@ impl StoreOptions {
     /// Holds these values to be unique, besides those of other constraints given so.
     pub fn unique(mut self, values: UniqueValues) -> Self {
         self.constraints.unique.push(values);
+        self
+    }
+
+    /// Computes `memberOf` from these attributes of groups; with `None`, it is an attribute like others. Unless this is
+    /// called, [`MemberOf::default`].
+    pub fn member_of(mut self, member_of: Option<MemberOf>) -> Self {
+        self.constraints.member_of = member_of;
         self
     }
 

@@ -25,6 +25,7 @@ use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
 use crate::{
+    constraint::{member_of, reach::Reach},
     context::{Access, Caller, Context},
     controls::SearchControls,
     index::Asked,
@@ -39,7 +40,7 @@ use crate::{
 };
 
 /// Work of one poll.
-const SLICE: Duration = Duration::from_millis(1);
+pub(crate) const SLICE: Duration = Duration::from_millis(1);
 /// Parts of a filter that are evaluated between two looks at the clock, and candidates at the most.
 const PARTS: usize = 256;
 const STRIDE: usize = 16;
@@ -64,6 +65,9 @@ pub(crate) struct Searching {
     projection: Projection,
     needs_computed: bool,
     needs_dn: bool,
+    /// Whether `memberOf` is returned.
+    member_of: bool,
+    reach: Reach,
     referrals: RoaringBitmap,
     sent: u64,
     looked: u64,
@@ -79,6 +83,8 @@ pub(crate) struct Searching {
 enum Stage {
     /// Nothing was looked at yet.
     Start,
+    /// What other entries decide of the filter is being found out.
+    Reach { base: Id, candidates: Option<RoaringBitmap>, token: Option<Token> },
     /// A subtree is being walked, as long as it is small.
     Gather {
         base: Id,
@@ -139,7 +145,8 @@ impl Searching {
             0 => Duration::MAX,
             seconds => Duration::from_secs(seconds.into()),
         };
-        let projection = Projection::new(context, &search.attributes, search.types_only);
+        let mut projection = Projection::new(context, &search.attributes, search.types_only);
+        let member_of = projection.wants_member_of(context);
         let needs_computed = projection.needs_computed(context) || looks_at_computed(context, &search.filter);
         let needs_dn = search
             .filter
@@ -156,6 +163,8 @@ impl Searching {
             projection,
             needs_computed,
             needs_dn,
+            member_of,
+            reach: Reach::default(),
             referrals: RoaringBitmap::new(),
             sent: 0,
             looked: 0,
@@ -181,6 +190,19 @@ impl Searching {
         let tables = store.snapshot()?;
         match std::mem::replace(&mut self.stage, Stage::End) {
             Stage::Start => self.start(context, &access, &tables),
+            Stage::Reach { base, candidates, token } => {
+                let looked = &mut self.looked;
+                if !self.reach.step(context, &access, &tables, started, looked)? {
+                    if self.looked > self.lookthrough {
+                        self.finish(too_much());
+                        return Ok(());
+                    }
+                    self.stage = Stage::Reach { base, candidates, token };
+                    return Ok(());
+                }
+                let candidates = self.reach.narrow(&self.search.filter, candidates);
+                self.begin(context, &tables, base, candidates, token)
+            }
             Stage::Gather { base, stack, ids, candidates } => {
                 self.gather(&tables, started, base, stack, ids, candidates)
             }
@@ -223,13 +245,32 @@ impl Searching {
             special::referral_objects(context, tables)?
         };
         self.refuse_aliases(context, tables)?;
+        let candidates = if self.search.scope == Scope::Base {
+            Some(RoaringBitmap::from_iter([base]))
+        } else {
+            plan::candidates(context, tables, &self.search.filter)?
+        };
+        self.reach = Reach::new(context, access, tables, &self.search.filter)?;
+        self.reach.begin(context, tables, candidates.as_ref())?;
+        self.stage = Stage::Reach { base, candidates, token };
+        Ok(())
+    }
+
+    /// Settles where candidates are looked for.
+    fn begin(
+        &mut self,
+        context: &Context,
+        tables: &Snapshot,
+        base: Id,
+        mut candidates: Option<RoaringBitmap>,
+        token: Option<Token>,
+    ) -> Result<(), Failure> {
         if self.search.scope == Scope::Base {
             let ids = RoaringBitmap::from_iter([base]);
             let from = after(token.as_ref());
             self.stage = Stage::Look { source: Source::Ids(ids, from), scope: Within::Exactly };
             return Ok(());
         }
-        let mut candidates = plan::candidates(context, tables, &self.search.filter)?;
         if let Some(candidates) = &mut candidates {
             *candidates |= &self.referrals;
         }
@@ -309,7 +350,10 @@ impl Searching {
         if let Some(filter) = &self.controls.assertion {
             let node = tables.existing_node(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-            let view = View { computed: computed(&node, &named, ""), named, stored };
+            let mut view = View { computed: computed(&node, &named, ""), named, stored };
+            if Reach::asks_member_of(context, filter) {
+                member_of::complete(context, tables, None, access, &mut Climbed::new(), &mut view)?;
+            }
             if crate::write::holds(context, filter, access, &view) != Truth::True {
                 return Err(Failure::refused(
                     ResultCode::ASSERTION_FAILED,
@@ -428,10 +472,7 @@ impl Searching {
             for (token, id) in found {
                 self.looked += 1;
                 if self.looked > self.lookthrough {
-                    self.finish(LdapResult::with_diagnostic(
-                        ResultCode::ADMIN_LIMIT_EXCEEDED,
-                        "the search looks at too many entries; narrow it, or use an indexed attribute",
-                    ));
+                    self.finish(too_much());
                     return Ok(());
                 }
                 if let Some(node) = scope.admits(tables, id, &mut known)?
@@ -488,11 +529,19 @@ impl Searching {
         }
         let Some(stored) = tables.stored(id)? else { return Ok(true) };
         let computed = if self.needs_computed { computed(node, &named, csn) } else { Default::default() };
-        let view = View { named, stored, computed };
+        let mut view = View { named, stored, computed };
+        if self.reach.shows {
+            member_of::complete(context, tables, None, access, climbed, &mut view)?;
+        }
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
-        let truth = matcher.evaluate(&dn.unwrap_or_else(Dn::root), &view.segments(), &|attribute| {
-            access.attribute(&view.named, attribute, AttributeRight::Search)
-        });
+        let dn = dn.unwrap_or_else(Dn::root);
+        let truth = if self.reach.is_empty() {
+            matcher.evaluate(&dn, &view.segments(), &|attribute| {
+                access.attribute(&view.named, attribute, AttributeRight::Search)
+            })
+        } else {
+            self.reach.evaluate(context, access, tables, matcher, id, &dn, &view)?
+        };
         if truth != Truth::True {
             return Ok(true);
         }
@@ -504,6 +553,9 @@ impl Searching {
         if self.sent >= self.size_limit {
             self.finish(LdapResult::new(ResultCode::SIZE_LIMIT_EXCEEDED));
             return Ok(false);
+        }
+        if self.member_of && !self.reach.shows {
+            member_of::complete(context, tables, None, access, climbed, &mut view)?;
         }
         self.write(context, access, &view);
         self.sent += 1;
@@ -540,6 +592,13 @@ impl Searching {
         self.items = 0;
         self.writer.take()
     }
+}
+
+fn too_much() -> LdapResult {
+    LdapResult::with_diagnostic(
+        ResultCode::ADMIN_LIMIT_EXCEEDED,
+        "the search looks at too many entries; narrow it, or use an indexed attribute",
+    )
 }
 
 /// The first id after a page.

@@ -9,6 +9,8 @@ mod edit;
 mod operation;
 mod rename;
 
+use std::borrow::Cow;
+
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
 use flext_ldap_proto::{
     attribute::{Attributes, AttributesRef},
@@ -25,12 +27,13 @@ use roaring::RoaringBitmap;
 pub(crate) use self::operation::Operation;
 use crate::{
     clock::Stamp,
+    constraint::{member_of, reach::Reach, under},
     context::{Access, Caller, Context, base},
     credentials,
     index::{Asked, Recent},
     modify::Draft,
     project::{Projection, View, computed},
-    read::{Named, Resolved},
+    read::{Climbed, Named, Resolved},
     row::{Id, Node, Stored, put_octets},
     special,
     tables::{Failure, Name, Writable},
@@ -166,7 +169,11 @@ impl Work<'_> {
     /// The assertion control (RFC 4528): evaluated with the rights of the one who asks.
     fn assert(&self, write: &Write, access: &Access<'_>, view: &View) -> Result<(), Failure> {
         let Some(filter) = &write.controls.assertion else { return Ok(()) };
-        match holds(self.context, filter, access, view) {
+        let mut view = Cow::Borrowed(view);
+        if Reach::asks_member_of(self.context, filter) {
+            self.member_of(access, view.to_mut())?;
+        }
+        match holds(self.context, filter, access, &view) {
             Truth::True => Ok(()),
             Truth::False | Truth::Undefined => {
                 Err(Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the entry"))
@@ -266,6 +273,11 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Adds `memberOf` to what is computed of an entry.
+    fn member_of(&self, access: &Access<'_>, view: &mut View) -> Result<(), Failure> {
+        member_of::complete(self.context, self.tables, Some(self.recent), access, &mut Climbed::new(), view)
+    }
+
     /// What pre-read or post-read (RFC 4527) answers.
     fn read_entry(
         &self,
@@ -276,7 +288,12 @@ impl Work<'_> {
         view: &View,
     ) -> Result<(), Failure> {
         let mut writer = flext_ldap_proto::ber::Writer::new();
-        Projection::new(self.context, selection, false).write(self.context, access, view, &mut writer);
+        let mut projection = Projection::new(self.context, selection, false);
+        let mut view = Cow::Borrowed(view);
+        if projection.wants_member_of(self.context) {
+            self.member_of(access, view.to_mut())?;
+        }
+        projection.write(self.context, access, &view, &mut writer);
         let attributes = Attributes::check(writer.take(), &crate::row::STORED)
             .map_err(|_| Failure::damaged("an entry"))?;
         let dn: Dn = view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
@@ -343,14 +360,7 @@ impl Work<'_> {
     /// The entries an index has for what is asked of an attribute, what the open commit did included; none where no
     /// index tells. The attribute must be one that [`Constraints`](crate::constraint::Constraints) looks up.
     pub(crate) fn under(&self, attribute: &str, asked: Asked<'_>) -> Result<RoaringBitmap, Failure> {
-        let keys = self.context.indexes.lookup(&self.context.schema, attribute, asked).unwrap_or_default();
-        let mut all = RoaringBitmap::new();
-        for key in keys {
-            let mut ids = self.tables.candidates(std::slice::from_ref(&key))?;
-            self.recent.correct(&key, &mut ids);
-            all |= ids;
-        }
-        Ok(all)
+        under(self.context, self.tables, Some(self.recent), attribute, asked)
     }
 }
 

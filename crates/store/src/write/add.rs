@@ -133,8 +133,13 @@ impl Work<'_> {
                 ));
             }
             let kind = context.schema.attribute_type(base(name));
-            if kind.is_some_and(|kind| kind.no_user_modification) && !write.keep_operational {
+            let computes = context.constraints.computes(name);
+            if (computes || kind.is_some_and(|kind| kind.no_user_modification)) && !write.keep_operational {
                 return Err(no_user_modification(name));
+            }
+            if computes {
+                // Another directory's export has it as that directory computed it.
+                continue;
             }
             self.may_write(access, named, name)?;
             let draft =

@@ -41,7 +41,7 @@ impl Work<'_> {
                     format!("attribute type `{name}` is not defined"),
                 ));
             };
-            if kind.no_user_modification {
+            if kind.no_user_modification || context.constraints.computes(name) {
                 return Err(no_user_modification(name));
             }
             let draft = if kind.is_operational() { &mut operational } else { &mut user };

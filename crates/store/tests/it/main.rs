@@ -5,6 +5,7 @@
 mod access;
 mod bulk;
 mod durability;
+mod membership;
 mod model;
 mod operations;
 mod passwords;
