@@ -45,7 +45,7 @@ impl Default for ConstraintOptions {
 }
 
 /// The constraints of a store, resolved against its schema and indexes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Constraints {
     pub(crate) options: ConstraintOptions,
     pub(crate) references: Option<References>,
@@ -83,6 +83,13 @@ impl Constraints {
             look_up(schema, attribute, &mut looked_up);
         }
         Ok(Self { options, references, unique, membership, looked_up })
+    }
+
+    /// Whether these hold all that others held: nothing was left out because an index is missing.
+    pub(crate) fn cover(&self, others: &Self) -> bool {
+        let references = |one: &Self| one.references.as_ref().map_or(0, |one| one.attributes.len());
+        let members = |one: &Self| one.membership.as_ref().map_or(0, |one| one.attributes.len());
+        references(self) >= references(others) && members(self) >= members(others)
     }
 
     /// Whether values of this attribute are computed from other entries.

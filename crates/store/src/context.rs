@@ -17,11 +17,15 @@ use crate::{
     index::Indexes,
     options::{Limits, SchemaHandle},
     read::{Named, Resolved},
+    subschema::Subschema,
     tables::{Failure, Rows, Tables},
 };
 
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) schema: SchemaHandle,
+    /// What the schema is made of.
+    pub(crate) subschema: Subschema,
     pub(crate) suffixes: Vec<(Dn, DnKey)>,
     pub(crate) indexes: Indexes,
     pub(crate) constraints: Constraints,
@@ -48,6 +52,22 @@ impl Current {
     }
 }
 
+impl Current {
+    /// Puts the schema of `from` in force, and what depends on it.
+    pub(crate) fn set_schema(&self, from: &Context) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Context { schema, subschema, indexes, constraints, passwords, .. } = from.clone();
+        *current = Arc::new(Context {
+            schema,
+            subschema,
+            indexes,
+            constraints,
+            passwords,
+            ..Context::clone(&current)
+        });
+    }
+}
+
 /// Who asks: on whose behalf, and how they are connected.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -63,6 +83,7 @@ impl Caller {
 }
 
 /// Who may do everything.
+#[derive(Clone)]
 pub(crate) struct Administrator {
     pub(crate) dn: Dn,
     pub(crate) key: DnKey,

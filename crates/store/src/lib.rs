@@ -36,6 +36,7 @@ mod search;
 mod session;
 mod special;
 mod store;
+mod subschema;
 mod tables;
 mod write;
 mod writer;

@@ -26,6 +26,7 @@ use crate::{
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
+    subschema::Subschema,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
     writer::{self, Engine, Published, State, Writer},
 };
@@ -34,7 +35,7 @@ use crate::{
 const FORMAT: u32 = 1;
 
 const FORMAT_ROW: &[u8] = b"format";
-const INDEX_ROW: &[u8] = b"index";
+pub(crate) const INDEX_ROW: &[u8] = b"index";
 const PAGE_KEY_ROW: &[u8] = b"page-key";
 
 /// The files in a store's folder.
@@ -246,7 +247,7 @@ fn prepare(
         let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
         check_format(&mut tables)?;
         let state = State::read(&tables)?;
-        let schema = options.schema;
+        let (subschema, schema) = Subschema::open(options.schema, &tables)?;
         let indexes = Indexes::new(&schema);
         let mut context = Context {
             suffixes: Vec::new(),
@@ -256,6 +257,7 @@ fn prepare(
             limits: options.limits,
             page_key: page_key(&mut tables)?,
             passwords: Context::password_types(&schema),
+            subschema,
             constraints: Constraints::new(options.constraints, &schema, &indexes)?,
             indexes,
             schema,

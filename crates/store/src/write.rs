@@ -8,8 +8,9 @@ mod delete;
 mod edit;
 mod operation;
 mod rename;
+mod subschema;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
 use flext_ldap_proto::{
@@ -80,13 +81,14 @@ pub(crate) struct Work<'a> {
 }
 
 /// What a write does.
-#[derive(Debug)]
 pub(crate) struct Effect {
     rows: Vec<(Name, Vec<u8>, Option<Vec<u8>>)>,
     index: Vec<(Vec<u8>, Id, bool)>,
     change: ChangeRow,
     /// The name that leads elsewhere or nowhere from now on.
     pub(crate) departed: Option<Departed>,
+    /// What is settled from now on: the schema is another.
+    pub(crate) context: Option<Arc<Context>>,
     pub(crate) takes_id: bool,
     pub(crate) outcome: Outcome,
 }
@@ -137,6 +139,9 @@ impl Work<'_> {
         let access = self.context.access(&write.caller);
         match &write.op {
             WriteOp::Add(op) => self.add(op, write, &access),
+            WriteOp::Modify(op) if Self::is_of_schema(self.context, op)? => {
+                self.modify_schema(op, write, &access)
+            }
             WriteOp::Modify(op) => self.modify(op, write, &access),
             WriteOp::Delete(op) => self.delete(op, write, &access),
             WriteOp::Rename(op) => self.rename(op, write, &access),
@@ -393,6 +398,7 @@ impl Effect {
                 attributes: Vec::new(),
             },
             departed: None,
+            context: None,
             takes_id: false,
             outcome: Outcome::new(LdapResult::success()),
         }

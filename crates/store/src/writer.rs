@@ -248,6 +248,7 @@ impl Engine {
             .set_durability(Durability::Immediate)
             .map_err(|error| (storage_error(error), Applied::No))?;
         let first = state.next_change;
+        let changed;
         {
             let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))
                 .map_err(|error| (storage_error(error), Applied::No))?;
@@ -299,7 +300,8 @@ impl Engine {
                     }
                 }
             }
-            let pending = operation.pending;
+            let Operation { pending, context, schema_changed, .. } = operation;
+            changed = schema_changed.then_some(context);
             if state.next_change == first {
                 // Nothing but refusals: nothing to commit.
                 drop(tables);
@@ -316,6 +318,9 @@ impl Engine {
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
         self.counts.writes.fetch_add(state.next_change - first, Ordering::Relaxed);
         let snapshot = snapshot(database, &self.counts).map_err(|error| (error, Applied::Yes))?;
+        if let Some(context) = changed {
+            self.context.set_schema(&context);
+        }
         self.published.set(Some(snapshot));
         Ok(())
     }

@@ -40,7 +40,7 @@ impl MemberOf {
 }
 
 /// What membership is read from, resolved.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Membership {
     /// The attributes of groups that name members.
     pub(super) attributes: Vec<AttributeDescription>,

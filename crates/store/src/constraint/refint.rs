@@ -71,7 +71,7 @@ impl ReferentialIntegrity {
 const DEFAULT: [&str; 4] = ["member", "uniqueMember", "manager", "owner"];
 
 /// Referential integrity, resolved.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct References {
     pub(super) attributes: Vec<AttributeDescription>,
     must_exist: bool,

@@ -70,7 +70,7 @@ impl UniqueValues {
 }
 
 /// A constraint, resolved.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Unique {
     pub(super) attributes: Vec<AttributeDescription>,
     bases: Vec<DnKey>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use flext_ldap_directory::{Actor, Outcome};
 use flext_ldap_proto::result::ResultCode;
 
-use super::{Departed, Effect, Work, Write};
+use super::{Departed, Effect, Work, Write, WriteOp};
 use crate::{
     clock::Stamp,
     constraint::refint,
@@ -23,6 +23,8 @@ use crate::{
 /// The open transaction, and what its commit carries on.
 pub(crate) struct Operation<'a, 't> {
     pub(crate) context: Arc<Context>,
+    /// Whether `context` has another schema than the one that readers have.
+    pub(crate) schema_changed: bool,
     pub(crate) tables: &'a mut Writable<'t>,
     pub(crate) pending: Pending,
     pub(crate) recent: Recent,
@@ -41,11 +43,24 @@ pub(crate) struct Parts<'p, 'a, 't> {
 
 impl<'a, 't> Operation<'a, 't> {
     pub(crate) fn new(context: Arc<Context>, tables: &'a mut Writable<'t>, state: &'a mut State) -> Self {
-        Self { context, tables, pending: Pending::default(), recent: Recent::default(), state }
+        Self {
+            context,
+            schema_changed: false,
+            tables,
+            pending: Pending::default(),
+            recent: Recent::default(),
+            state,
+        }
     }
 
     /// Does one write, or nothing.
     pub(crate) fn write(&mut self, write: &Write) -> Result<Outcome, Failure> {
+        if let WriteOp::Modify(op) = &write.op
+            && Work::is_of_schema(&self.context, op)?
+        {
+            // What is in use is looked up.
+            std::mem::take(&mut self.pending).flush(self.tables)?;
+        }
         let (mut state, stamp) = next(self.state)?;
         let work = Work {
             context: &self.context,
@@ -70,6 +85,10 @@ impl<'a, 't> Operation<'a, 't> {
         effect.apply(tables, &mut index, state.next_change, &stamp, &write.caller.actor)?;
         pass(&mut state, stamp, &effect);
         *self.state = state;
+        if let Some(context) = effect.context {
+            self.context = context;
+            self.schema_changed = true;
+        }
         Ok(effect.outcome)
     }
 
@@ -145,6 +164,12 @@ impl Parts<'_, '_, '_> {
         let Operation { context, tables, recent, .. } = &mut *self.operation;
         let work = Work { context, tables, recent, stamp: &stamp, next_id: state.next_id };
         let mut effect = compute(&work)?;
+        if effect.context.is_some() {
+            return Err(Failure::refused(
+                ResultCode::UNWILLING_TO_PERFORM,
+                "the schema cannot be changed together with entries",
+            ));
+        }
         let mut index = |key: Vec<u8>, id, present| {
             if context.constraints.look_up(&key) {
                 recent.set(&key, id, present);

@@ -10,6 +10,7 @@ mod model;
 mod operations;
 mod passwords;
 mod references;
+mod schema;
 mod searching;
 mod support;
 mod unique;
