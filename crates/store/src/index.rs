@@ -4,6 +4,7 @@
 //! few small rows within a page however many entries share the value.
 
 mod chunk;
+mod inspect;
 mod pending;
 mod recent;
 
@@ -17,7 +18,11 @@ use roaring::RoaringBitmap;
 use sha2::{Digest, Sha256};
 
 use self::chunk::{CHUNK_BITS, Chunk};
-pub(crate) use self::{pending::Pending, recent::Recent};
+pub(crate) use self::{
+    inspect::{describe, entries, split},
+    pending::Pending,
+    recent::Recent,
+};
 use crate::{
     row::Id,
     tables::{Failure, Rows, Tables},

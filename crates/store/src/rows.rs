@@ -60,6 +60,34 @@ impl<T: Rows> Table<T> {
         }
     }
 
+    /// The first row.
+    pub(crate) fn first(&self) -> Result<Option<(Row<'_>, Row<'_>)>, StorageError> {
+        self.range::<&[u8]>(..)?.next().transpose()
+    }
+
+    /// The last row.
+    pub(crate) fn last(&self) -> Result<Option<(Row<'_>, Row<'_>)>, StorageError> {
+        let staged = self.staged.as_ref();
+        let own = staged.and_then(|staged| {
+            staged.iter().rev().find_map(|(key, value)| Some((key.as_slice(), value.as_deref()?)))
+        });
+        for row in self.stored.range::<&[u8]>(..)?.rev() {
+            let (key, value) = row?;
+            if own.is_some_and(|(last, _)| last >= key.value()) {
+                break;
+            }
+            if !staged.is_some_and(|staged| staged.contains_key(key.value())) {
+                return Ok(Some((Row::Stored(key), Row::Stored(value))));
+            }
+        }
+        Ok(own.map(|(key, value)| (Row::Staged(key), Row::Staged(value))))
+    }
+
+    /// How many rows are stored.
+    pub(crate) fn len(&self) -> Result<u64, StorageError> {
+        self.stored.len()
+    }
+
     pub(crate) fn range<'k, K: Borrow<&'k [u8]> + 'k>(
         &self,
         range: impl RangeBounds<K> + 'k,
@@ -190,6 +218,17 @@ mod tests {
             table.put(b"e", None).unwrap();
             table.put(b"g", Some(b"2")).unwrap();
             assert_eq!(rows(&table, all), "a2b2f1g2");
+            let ends = |table: &Table<_>| {
+                let key = |row: Option<(Row<'_>, Row<'_>)>| row.map(|(key, _)| key.value().to_vec());
+                (key(Table::first(table).unwrap()), key(Table::last(table).unwrap()))
+            };
+            assert_eq!(ends(&table), (Some(b"a".to_vec()), Some(b"g".to_vec())));
+            table.put(b"g", None).unwrap();
+            assert_eq!(ends(&table).1, Some(b"f".to_vec()));
+            table.put(b"f", None).unwrap();
+            assert_eq!(ends(&table).1, Some(b"b".to_vec()));
+            table.put(b"f", Some(b"1")).unwrap();
+            table.put(b"g", Some(b"2")).unwrap();
             assert_eq!(table.get(b"d").unwrap().map(|row| row.value().to_vec()), None);
             assert_eq!(table.get(b"a").unwrap().map(|row| row.value().to_vec()), Some(b"2".to_vec()));
             assert_eq!(table.get(b"f").unwrap().map(|row| row.value().to_vec()), Some(b"1".to_vec()));

@@ -25,6 +25,7 @@ use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
 use crate::{
+    access::Standing,
     constraint::{member_of, reach::Reach},
     context::{Access, Caller, Context},
     controls::SearchControls,
@@ -57,6 +58,8 @@ pub(crate) struct Searching {
     store: Store,
     search: Search,
     caller: Caller,
+    /// Settled with the first look at the store.
+    standing: Option<Standing>,
     controls: SearchControls,
     size_limit: u64,
     time_limit: Duration,
@@ -127,15 +130,15 @@ impl Searching {
         let controls = SearchControls::read(&request.controls)?;
         let Request { op: search, actor, deadline, .. } = request;
         let caller = Caller { actor, peer };
-        let access = context.access(&caller);
+        let (_, all) = context.is_unrestricted(&caller);
         let limits = &context.limits;
         let least = |asked: u64, allowed: u64| if asked == 0 { allowed } else { asked.min(allowed) };
-        let (size, time, lookthrough) = if access.all {
+        let (size, time, lookthrough) = if all {
             (u64::MAX, Duration::MAX, u64::MAX)
         } else {
             (u64::from(limits.size), limits.time, limits.lookthrough)
         };
-        if !access.all && search.filter.nodes().len() > limits.filter {
+        if !all && search.filter.nodes().len() > limits.filter {
             return Err(Failure::refused(
                 ResultCode::ADMIN_LIMIT_EXCEEDED,
                 format!("the filter has more than {} parts; ask in several searches", limits.filter),
@@ -154,8 +157,8 @@ impl Searching {
             .iter()
             .any(|node| matches!(node, FilterNode::Extensible(extensible) if extensible.dn_attributes));
         let size_limit = least(u64::from(search.size_limit), size);
-        drop(access);
         Ok(Self {
+            standing: None,
             size_limit,
             time_limit: asked.min(time).min(deadline.remaining()),
             lookthrough,
@@ -186,22 +189,16 @@ impl Searching {
         let store = self.store.clone();
         let context = &*store.context();
         let caller = self.caller.clone();
-        let access = context.access(&caller);
         let tables = store.snapshot()?;
-        match std::mem::replace(&mut self.stage, Stage::End) {
+        let standing = match &self.standing {
+            Some(standing) => standing.clone(),
+            None => self.standing.insert(context.standing(&caller, &tables)?).clone(),
+        };
+        let access = context.access_of(&caller, &*tables, standing);
+        let done = match std::mem::replace(&mut self.stage, Stage::End) {
             Stage::Start => self.start(context, &access, &tables),
             Stage::Reach { base, candidates, token } => {
-                let looked = &mut self.looked;
-                if !self.reach.step(context, &access, &tables, started, looked)? {
-                    if self.looked > self.lookthrough {
-                        self.finish(too_much());
-                        return Ok(());
-                    }
-                    self.stage = Stage::Reach { base, candidates, token };
-                    return Ok(());
-                }
-                let candidates = self.reach.narrow(&self.search.filter, candidates);
-                self.begin(context, &tables, base, candidates, token)
+                self.reach(context, &access, &tables, started, base, candidates, token)
             }
             Stage::Gather { base, stack, ids, candidates } => {
                 self.gather(&tables, started, base, stack, ids, candidates)
@@ -211,7 +208,9 @@ impl Searching {
                 self.finish(LdapResult::success());
                 Ok(())
             }
-        }
+        };
+        access.settled()?;
+        done
     }
 
     fn start(&mut self, context: &Context, access: &Access<'_>, tables: &Snapshot) -> Result<(), Failure> {
@@ -253,6 +252,30 @@ impl Searching {
         self.reach = Reach::new(context, access, tables, &self.search.filter)?;
         self.reach.begin(context, tables, candidates.as_ref())?;
         self.stage = Stage::Reach { base, candidates, token };
+        Ok(())
+    }
+
+    /// Finds out what other entries decide, a slice at a time.
+    #[expect(clippy::too_many_arguments, reason = "what a stage holds, and what every stage is given")]
+    fn reach(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        started: Instant,
+        base: Id,
+        candidates: Option<RoaringBitmap>,
+        token: Option<Token>,
+    ) -> Result<(), Failure> {
+        let at_end = self.reach.step(context, access, tables, started, &mut self.looked)?;
+        if self.looked > self.lookthrough {
+            self.finish(too_much());
+        } else if at_end {
+            let candidates = self.reach.narrow(&self.search.filter, candidates);
+            self.begin(context, tables, base, candidates, token)?;
+        } else {
+            self.stage = Stage::Reach { base, candidates, token };
+        }
         Ok(())
     }
 
@@ -515,7 +538,13 @@ impl Searching {
         token: &Token,
     ) -> Result<bool, Failure> {
         let named = tables.named_below(node, climbed)?;
-        if !access.entry(&named, EntryRight::Disclose) {
+        // Read first only if the policy looks at it; otherwise what must not be seen is not read.
+        let early = if access.looks_at_entries() { tables.stored(id)? } else { None };
+        let disclosed = match &early {
+            Some(stored) => access.on(&named, stored).entry(EntryRight::Disclose),
+            None => access.entry(&named, EntryRight::Disclose),
+        };
+        if !disclosed {
             return Ok(true);
         }
         if self.referrals.contains(id) && self.search.scope != Scope::Base {
@@ -527,7 +556,9 @@ impl Searching {
             }
             return Ok(true);
         }
-        let Some(stored) = tables.stored(id)? else { return Ok(true) };
+        let Some(stored) = early.map_or_else(|| tables.stored(id), |stored| Ok(Some(stored)))? else {
+            return Ok(true);
+        };
         let computed = if self.needs_computed { computed(node, &named, csn) } else { Default::default() };
         let mut view = View { named, stored, computed };
         if self.reach.shows {
@@ -536,9 +567,9 @@ impl Searching {
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
         let dn = dn.unwrap_or_else(Dn::root);
         let truth = if self.reach.is_empty() {
-            matcher.evaluate(&dn, &view.segments(), &|attribute| {
-                access.attribute(&view.named, attribute, AttributeRight::Search)
-            })
+            let on = access.on(&view.named, &view.stored);
+            matcher
+                .evaluate(&dn, &view.segments(), &|attribute| on.attribute(attribute, AttributeRight::Search))
         } else {
             self.reach.evaluate(context, access, tables, matcher, id, &dn, &view)?
         };
@@ -666,7 +697,8 @@ impl Events for Searching {
                 this.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
             }
             while this.outcome.is_none() && this.items == 0 && started.elapsed() <= SLICE {
-                if let Err(failure) = this.step(started) {
+                let store = this.store.clone();
+                if let Err(failure) = store.reading("a search", || this.step(started)) {
                     match failure {
                         Failure::Refused(result) => this.finish(result),
                         Failure::Failed(error) => return Poll::Ready(Err(error)),

@@ -231,7 +231,8 @@ impl Reach {
         dn: &Dn,
         view: &View,
     ) -> Result<Truth, Failure> {
-        let readable = |attribute: &str| access.attribute(&view.named, attribute, AttributeRight::Search);
+        let on = access.on(&view.named, &view.stored);
+        let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let failed = RefCell::new(None);
         let known = |place: usize| {
             let leaf = self.leaf(place)?;

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Identity, Requester, Target};
+use flext_ldap_directory::{
+    AccessPolicy, Actor, AttributeRight, EntryRight, Error, Identity, Lookup, Requester, Rights, Target,
+};
 use flext_ldap_proto::{
     attribute::Selection,
     control::{Assertion, ControlValue, Controls},
@@ -240,11 +242,21 @@ async fn circles_depth_and_width() {
 struct Discreet;
 
 impl AccessPolicy for Discreet {
-    fn entry(&self, _: Requester<'_>, target: Target<'_>, _: EntryRight) -> bool {
+    fn rights_of(&self, _: Requester<'_>, _: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl Rights for Discreet {
+    fn look_at_entries(&self) -> bool {
+        false
+    }
+
+    fn entry(&self, target: Target<'_>, _: EntryRight) -> bool {
         !target.dn.rdns().iter().any(|rdn| rdn.as_bytes().ends_with(b"=crew"))
     }
 
-    fn attribute(&self, _: Requester<'_>, target: Target<'_>, attribute: &str, _: AttributeRight) -> bool {
+    fn attribute(&self, target: Target<'_>, attribute: &str, _: AttributeRight) -> bool {
         let sailors = target.dn.rdns().iter().any(|rdn| rdn.as_bytes().ends_with(b"=sailors"));
         !(sailors && attribute == "member")
     }

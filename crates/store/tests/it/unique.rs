@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flext_ldap_directory::{
-    AccessPolicy, Actor, AttributeRight, Directory, EntryRight, Identity, Request, Requester, Target,
+    AccessPolicy, Actor, AttributeRight, Directory, EntryRight, Error, Identity, Lookup, Request, Requester,
+    Rights, Target,
 };
 use flext_ldap_proto::{
     message::{Change, ChangeKind, Modify, Rename},
@@ -176,11 +177,21 @@ async fn among_those_that_match() {
 struct Blind;
 
 impl AccessPolicy for Blind {
-    fn entry(&self, _: Requester<'_>, target: Target<'_>, _: EntryRight) -> bool {
+    fn rights_of(&self, _: Requester<'_>, _: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl Rights for Blind {
+    fn look_at_entries(&self) -> bool {
+        false
+    }
+
+    fn entry(&self, target: Target<'_>, _: EntryRight) -> bool {
         !target.dn.rdns().iter().any(|rdn| rdn.as_bytes().ends_with(b"=people"))
     }
 
-    fn attribute(&self, _: Requester<'_>, _: Target<'_>, _: &str, _: AttributeRight) -> bool {
+    fn attribute(&self, _: Target<'_>, _: &str, _: AttributeRight) -> bool {
         true
     }
 }
