@@ -14,16 +14,22 @@ use flext_ldap_proto::{
 
 pub(crate) use crate::access::Access;
 use crate::{
+    constraint::Constraints,
     index::Indexes,
     options::{Limits, SchemaHandle},
     read::Resolved,
+    subschema::Subschema,
     tables::{Failure, Rows, Tables},
 };
 
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) schema: SchemaHandle,
+    /// What the schema is made of.
+    pub(crate) subschema: Subschema,
     pub(crate) suffixes: Vec<(Dn, DnKey)>,
     pub(crate) indexes: Indexes,
+    pub(crate) constraints: Constraints,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) administrator: Option<Administrator>,
     pub(crate) peer_administrators: Vec<u32>,
@@ -47,6 +53,22 @@ impl Current {
     }
 }
 
+impl Current {
+    /// Puts the schema of `from` in force, and what depends on it.
+    pub(crate) fn set_schema(&self, from: &Context) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Context { schema, subschema, indexes, constraints, passwords, .. } = from.clone();
+        *current = Arc::new(Context {
+            schema,
+            subschema,
+            indexes,
+            constraints,
+            passwords,
+            ..Context::clone(&current)
+        });
+    }
+}
+
 /// Who asks: on whose behalf, and how they are connected.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -62,6 +84,7 @@ impl Caller {
 }
 
 /// Who may do everything.
+#[derive(Clone)]
 pub(crate) struct Administrator {
     pub(crate) dn: Dn,
     pub(crate) key: DnKey,

@@ -7,7 +7,7 @@ use flext_ldap_proto::{
     control::{
         Assertion, Control, ControlValue, Controls, DontUseCopy, ManageDsaIt, MatchedValues, PagedResults,
         PermissiveModify, PersistentSearch, PostRead, PreRead, ProxiedAuthorization, RelaxRules,
-        ServerSideSort, Subentries, VirtualListView,
+        ServerSideSort, Subentries, TreeDelete, VirtualListView,
     },
     filter::Filter,
     message::Limits,
@@ -48,6 +48,7 @@ pub(crate) const SUPPORTED: &[(Oid, &[On])] = &[
     (DontUseCopy::OID, &[SEARCH, COMPARE]),
     (PermissiveModify::OID, &[MODIFY]),
     (PersistentSearch::OID, &[SEARCH]),
+    (TreeDelete::OID, &[DELETE]),
 ];
 
 /// The controls that count: those known and appropriate. Another one is refused if it is critical and passed over if
@@ -157,6 +158,7 @@ impl WriteControls {
             post_read: get(controls)?,
             manage_dsa_it: get::<ManageDsaIt>(controls)?.is_some(),
             permissive: get::<PermissiveModify>(controls)?.is_some(),
+            tree_delete: get::<TreeDelete>(controls)?.is_some(),
             relax: get::<RelaxRules>(controls)?.is_some(),
         })
     }

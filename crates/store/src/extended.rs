@@ -15,10 +15,11 @@ use flext_ldap_proto::{
 };
 
 use crate::{
+    constraint::{member_of, reach::Reach},
     context::{Access, Caller, base},
     credentials,
     project::{View, computed},
-    read::{Named, Resolved},
+    read::{Climbed, Named, Resolved},
     row::{Id, Stored},
     special,
     store::Store,
@@ -75,7 +76,13 @@ impl Store {
             let node = tables.existing_node(id)?;
             let named = tables.named(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-            (View { computed: computed(&node, &named, &tables.context_csn()?), named, stored }, false)
+            let mut view = View { computed: computed(&node, &named, &tables.context_csn()?), named, stored };
+            let asserts =
+                controls.assertion.as_ref().is_some_and(|filter| Reach::asks_member_of(context, filter));
+            if asserts || context.constraints.computes(attribute) {
+                member_of::complete(context, &tables, None, &access, &mut Climbed::new(), &mut view)?;
+            }
+            (view, false)
         };
         let compares =
             open || access.on(&view.named, &view.stored).attribute(attribute, AttributeRight::Compare);

@@ -19,6 +19,7 @@ mod change_log;
 mod check;
 mod clock;
 mod compact;
+mod constraint;
 mod contain;
 mod context;
 mod controls;
@@ -40,10 +41,12 @@ mod project;
 mod proxied;
 mod read;
 mod row;
+mod rows;
 mod search;
 mod session;
 mod special;
 mod store;
+mod subschema;
 mod tables;
 mod write;
 mod writer;
@@ -52,6 +55,7 @@ pub use self::{
     backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
     check::{CheckEvent, CheckReport, Fault, Remedy},
     compact::{CompactReport, compact},
+    constraint::{MemberOf, ReferentialIntegrity, UniqueValues},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},

@@ -131,6 +131,12 @@ impl Projection {
         self.all_operational || self.wanted.iter().any(|wanted| is_computed(context, wanted.as_str()))
     }
 
+    /// Whether `memberOf` is selected, where it is computed.
+    pub(crate) fn wants_member_of(&mut self, context: &Context) -> bool {
+        context.constraints.membership.is_some()
+            && (self.all_operational || self.selects(context, "memberOf"))
+    }
+
     /// Writes what is selected of an entry and may be read.
     pub(crate) fn write(&mut self, context: &Context, access: &Access<'_>, view: &View, writer: &mut Writer) {
         let on = access.on(&view.named, &view.stored);

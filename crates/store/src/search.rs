@@ -35,6 +35,7 @@ use self::{
 };
 use crate::{
     access::Standing,
+    constraint::{member_of, reach::Reach},
     context::{Access, Caller, Context},
     controls::SearchControls,
     index::Asked,
@@ -50,7 +51,7 @@ use crate::{
 };
 
 /// Work of one poll.
-const SLICE: Duration = Duration::from_millis(1);
+pub(crate) const SLICE: Duration = Duration::from_millis(1);
 /// Parts of a filter that are evaluated between two looks at the clock, and candidates at the most.
 const PARTS: usize = 256;
 const STRIDE: usize = 16;
@@ -77,6 +78,9 @@ pub(crate) struct Searching {
     projection: Projection,
     needs_computed: bool,
     needs_dn: bool,
+    /// Whether `memberOf` is returned.
+    member_of: bool,
+    reach: Reach,
     referrals: RoaringBitmap,
     sent: u64,
     looked: u64,
@@ -96,6 +100,8 @@ pub(crate) struct Searching {
 enum Stage {
     /// Nothing was looked at yet.
     Start,
+    /// What other entries decide of the filter is being found out.
+    Reach { base: Id, candidates: Option<RoaringBitmap>, token: Option<Token> },
     /// A subtree is being walked, as long as it is small.
     Gather {
         base: Id,
@@ -160,8 +166,9 @@ impl Searching {
             0 => Duration::MAX,
             seconds => Duration::from_secs(seconds.into()),
         };
-        let projection = Projection::new(context, &search.attributes, search.types_only)
+        let mut projection = Projection::new(context, &search.attributes, search.types_only)
             .matching(controls.matched_values.as_ref());
+        let member_of = projection.wants_member_of(context);
         let sorting = Sorting::new(context, &controls, store.lists().hold());
         let following = controls.persistent.map(|asked| Following::new(&store, asked)).transpose()?;
         let needs_computed = projection.needs_computed(context)
@@ -182,6 +189,8 @@ impl Searching {
             projection,
             needs_computed,
             needs_dn,
+            member_of,
+            reach: Reach::default(),
             referrals: RoaringBitmap::new(),
             sent: 0,
             looked: 0,
@@ -214,6 +223,9 @@ impl Searching {
         let access = context.access_of(&caller, &*tables, standing);
         let done = match std::mem::replace(&mut self.stage, Stage::End) {
             Stage::Start => self.start(context, &access, &tables),
+            Stage::Reach { base, candidates, token } => {
+                self.reach(context, &access, &tables, started, base, candidates, token)
+            }
             Stage::Gather { base, stack, ids, candidates } => {
                 self.gather(&tables, started, base, stack, ids, candidates)
             }
@@ -245,13 +257,13 @@ impl Searching {
             return Ok(());
         }
         if self.search.base.is_root() && self.search.scope == Scope::Base {
-            self.refuse_to_follow()?;
+            self.refuse_to_follow("what is asked for is not stored")?;
             let view = special::root_dse(context, &self.caller.peer);
             return self.only(context, access, &view);
         }
         let key = context.key(&self.search.base)?;
         if special::is_subschema(context, &key) {
-            self.refuse_to_follow()?;
+            self.refuse_to_follow("what is asked for is not stored")?;
             if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
                 return self.only(context, access, &special::subschema(context));
             }
@@ -269,16 +281,62 @@ impl Searching {
         if let Some(following) = &mut self.following {
             following.begin(base, tables)?;
         }
-        if self.resume(context, access, tables, base, token.as_ref())? {
-            return Ok(());
+        let candidates = if self.search.scope == Scope::Base {
+            Some(RoaringBitmap::from_iter([base]))
+        } else {
+            plan::candidates(context, tables, &self.search.filter)?
+        };
+        self.reach = Reach::new(context, access, tables, &self.search.filter)?;
+        if !self.reach.is_empty() {
+            self.refuse_to_follow("what the filter asks for depends on other entries")?;
         }
+        self.reach.begin(context, tables, candidates.as_ref())?;
+        self.stage = Stage::Reach { base, candidates, token };
+        Ok(())
+    }
+
+    /// Finds out what other entries decide, a slice at a time.
+    #[expect(clippy::too_many_arguments, reason = "what a stage holds, and what every stage is given")]
+    fn reach(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        started: Instant,
+        base: Id,
+        candidates: Option<RoaringBitmap>,
+        token: Option<Token>,
+    ) -> Result<(), Failure> {
+        let at_end = self.reach.step(context, access, tables, started, &mut self.looked)?;
+        if self.looked > self.lookthrough {
+            self.finish(too_much());
+        } else if at_end {
+            if self.resume(context, access, tables, base, token.as_ref())? {
+                return Ok(());
+            }
+            let candidates = self.reach.narrow(&self.search.filter, candidates);
+            self.begin(context, tables, base, candidates, token)?;
+        } else {
+            self.stage = Stage::Reach { base, candidates, token };
+        }
+        Ok(())
+    }
+
+    /// Settles where candidates are looked for.
+    fn begin(
+        &mut self,
+        context: &Context,
+        tables: &Snapshot,
+        base: Id,
+        mut candidates: Option<RoaringBitmap>,
+        token: Option<Token>,
+    ) -> Result<(), Failure> {
         if self.search.scope == Scope::Base {
             let ids = RoaringBitmap::from_iter([base]);
             let from = after(token.as_ref());
             self.stage = Stage::Look { source: Source::Ids(ids, from), scope: Within::Exactly };
             return Ok(());
         }
-        let mut candidates = plan::candidates(context, tables, &self.search.filter)?;
         if let Some(candidates) = &mut candidates {
             *candidates |= &self.referrals;
         }
@@ -361,7 +419,10 @@ impl Searching {
         if let Some(filter) = &self.controls.assertion {
             let node = tables.existing_node(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-            let view = View { computed: computed(&node, &named, ""), named, stored };
+            let mut view = View { computed: computed(&node, &named, ""), named, stored };
+            if Reach::asks_member_of(context, filter) {
+                member_of::complete(context, tables, None, access, &mut Climbed::new(), &mut view)?;
+            }
             if crate::write::holds(context, filter, access, &view) != Truth::True {
                 return Err(Failure::refused(
                     ResultCode::ASSERTION_FAILED,
@@ -479,10 +540,7 @@ impl Searching {
             for (token, id) in found {
                 self.looked += 1;
                 if self.looked > self.lookthrough {
-                    self.finish(LdapResult::with_diagnostic(
-                        ResultCode::ADMIN_LIMIT_EXCEEDED,
-                        "the search looks at too many entries; narrow it, or use an indexed attribute",
-                    ));
+                    self.finish(too_much());
                     return Ok(());
                 }
                 if let Some(node) = scope.admits(tables, id, &mut known)?
@@ -547,12 +605,19 @@ impl Searching {
             return Ok(true);
         };
         let computed = if self.needs_computed { computed(node, &named, csn) } else { Default::default() };
-        let view = View { named, stored, computed };
+        let mut view = View { named, stored, computed };
+        if self.reach.shows {
+            member_of::complete(context, tables, None, access, climbed, &mut view)?;
+        }
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
-        let on = access.on(&view.named, &view.stored);
-        let truth = matcher.evaluate(&dn.unwrap_or_else(Dn::root), &view.segments(), &|attribute| {
-            on.attribute(attribute, AttributeRight::Search)
-        });
+        let dn = dn.unwrap_or_else(Dn::root);
+        let truth = if self.reach.is_empty() {
+            let on = access.on(&view.named, &view.stored);
+            matcher
+                .evaluate(&dn, &view.segments(), &|attribute| on.attribute(attribute, AttributeRight::Search))
+        } else {
+            self.reach.evaluate(context, access, tables, matcher, id, &dn, &view)?
+        };
         if truth != Truth::True || !self.sees(id) {
             return Ok(true);
         }
@@ -572,6 +637,9 @@ impl Searching {
         if self.sent >= self.size_limit {
             self.finish(LdapResult::new(ResultCode::SIZE_LIMIT_EXCEEDED));
             return Ok(false);
+        }
+        if self.member_of && !self.reach.shows {
+            member_of::complete(context, tables, None, access, climbed, &mut view)?;
         }
         self.write(context, access, &view);
         self.sent += 1;
@@ -624,6 +692,13 @@ impl Searching {
         self.items = 0;
         self.writer.take()
     }
+}
+
+fn too_much() -> LdapResult {
+    LdapResult::with_diagnostic(
+        ResultCode::ADMIN_LIMIT_EXCEEDED,
+        "the search looks at too many entries; narrow it, or use an indexed attribute",
+    )
 }
 
 /// The first id after a page.

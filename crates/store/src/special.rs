@@ -74,6 +74,9 @@ pub(crate) fn subschema(context: &Context) -> View {
     computed.push("hasSubordinates", ["FALSE"]);
     computed.push("subschemaSubentry", [SUBSCHEMA]);
     computed.push("structuralObjectClass", ["subschema"]);
+    if !context.subschema.modified.is_empty() {
+        computed.push("modifyTimestamp", [context.subschema.modified.as_str()]);
+    }
     let named =
         subschema_name(context).map(|(dn, key)| Named { dn: dn.to_string(), key }).unwrap_or_default();
     View {

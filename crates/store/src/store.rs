@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     backend::{Plain, Steady},
     check,
+    constraint::Constraints,
     contain::{contained, damaged},
     context::{Administrator, Caller, Context, Current},
     controls::{self, On},
@@ -32,11 +33,12 @@ use crate::{
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
+    subschema::Subschema,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
     writer::{self, Engine, Published, State, Writer},
 };
 
-const INDEX_ROW: &[u8] = b"index";
+pub(crate) const INDEX_ROW: &[u8] = b"index";
 const PAGE_KEY_ROW: &[u8] = b"page-key";
 
 /// The files in a store's folder.
@@ -300,7 +302,7 @@ fn prepare(
             check::rebuild(&mut tables, INDEX_ROW)?;
         }
         let state = State::read(&tables)?;
-        let schema = options.schema;
+        let (subschema, schema) = Subschema::open(options.schema, &tables)?;
         let indexes = Indexes::new(&schema);
         let mut context = Context {
             suffixes: Vec::new(),
@@ -310,6 +312,8 @@ fn prepare(
             limits: options.limits,
             page_key: page_key(&mut tables)?,
             passwords: Context::password_types(&schema),
+            subschema,
+            constraints: Constraints::new(options.constraints, &schema, &indexes)?,
             indexes,
             schema,
         };
@@ -368,7 +372,6 @@ fn add_suffix(context: &mut Context, suffix: Dn) -> Result<(), Failure> {
 }
 
 fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
-    use redb::ReadableTable;
     if let Some(row) = tables.meta.get(PAGE_KEY_ROW)? {
         return Ok(row.value().to_vec());
     }
@@ -379,7 +382,6 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
 
 /// Makes the keys of names and indexes anew where they were made by other rules than today's.
 fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
-    use redb::ReadableTable;
     const AT_ONCE: usize = 1_000;
     let wanted = context.indexes.definition(&context.schema);
     if tables.meta.get(INDEX_ROW)?.is_some_and(|row| row.value() == wanted) {

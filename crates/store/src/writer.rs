@@ -21,12 +21,11 @@ use crate::{
     backend::{Overlay, Shared, Steady},
     clock::Clock,
     contain::{contained, damaged},
-    context::{Context, Current},
+    context::Current,
     hashing::closed,
-    index::Pending,
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
-    write::{Work, Write},
+    write::{Operation, Write},
 };
 
 /// Operations of one commit, at the most.
@@ -412,11 +411,11 @@ impl Engine {
             .set_durability(Durability::Immediate)
             .map_err(|error| (storage_error(error), Applied::No))?;
         let first = state.next_change;
+        let changed;
         {
             let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))
                 .map_err(|error| (storage_error(error), Applied::No))?;
-            let context = self.context.get();
-            let mut pending = Pending::default();
+            let mut operation = Operation::new(self.context.get(), &mut tables, state);
             for job in jobs.by_ref() {
                 match job {
                     Job::One { write, deadline, answer } => {
@@ -426,7 +425,7 @@ impl Engine {
                                 "the deadline passed before the write was begun",
                             )))
                         } else {
-                            one(&context, &mut tables, &mut pending, state, &write)
+                            operation.write(&write)
                         };
                         if let Some(error) = self.storage.failure() {
                             held.push(Held::One(answer, Ok(Outcome::success())));
@@ -448,7 +447,7 @@ impl Engine {
                                 held.push(Held::Many(answer, results));
                                 return Err((write_error(error), Applied::No));
                             }
-                            match one(&context, &mut tables, &mut pending, state, &write) {
+                            match operation.write(&write) {
                                 Ok(_) => results.push(Ok(())),
                                 Err(Failure::Refused(result)) => {
                                     let code = result.code;
@@ -474,6 +473,8 @@ impl Engine {
                     Job::Look => {}
                 }
             }
+            let Operation { pending, context, schema_changed, .. } = operation;
+            changed = schema_changed.then_some(context);
             if state.next_change == first {
                 // Nothing but refusals: nothing to commit.
                 drop(tables);
@@ -497,6 +498,9 @@ impl Engine {
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
         self.counts.writes.fetch_add(state.next_change - first, Ordering::Relaxed);
         let snapshot = snapshot(database, &self.counts).map_err(|error| (error, Applied::Yes))?;
+        if let Some(context) = changed {
+            self.context.set_schema(&context);
+        }
         self.published.set(Some(snapshot));
         Ok(())
     }
@@ -555,34 +559,6 @@ pub(crate) fn open(backend: Arc<dyn StorageBackend>, cache: usize, verify: bool)
 pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snapshot, Error> {
     let transaction = database.begin_read().map_err(storage_error)?;
     Snapshot::open(&transaction, Arc::clone(counts)).map_err(storage_error)
-}
-
-/// Does one operation, or nothing.
-fn one(
-    context: &Context,
-    tables: &mut Writable<'_>,
-    pending: &mut Pending,
-    state: &mut State,
-    write: &Write,
-) -> Result<Outcome, Failure> {
-    let mut clock = state.clock.clone();
-    let stamp = clock.next();
-    if state.next_id == u32::MAX {
-        return Err(Failure::refused(
-            ResultCode::UNWILLING_TO_PERFORM,
-            "the store has given out all its ids; export it and import it into a new one",
-        ));
-    }
-    let work = Work { context, tables, stamp: &stamp, next_id: state.next_id };
-    let mut effect = work.effect(write)?;
-    effect.apply(tables, pending, state.next_change, &stamp, &write.caller.actor)?;
-    state.clock = clock;
-    state.csn = stamp.csn;
-    state.next_change += 1;
-    if effect.takes_id {
-        state.next_id += 1;
-    }
-    Ok(effect.outcome)
 }
 
 impl Job {

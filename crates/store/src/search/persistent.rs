@@ -32,6 +32,7 @@ use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, Within};
 use crate::{
     access::Access,
     change_log::{Logged, LoggedKind},
+    constraint::member_of,
     context::Context,
     project::{View, computed},
     read::{Climbed, Named},
@@ -119,13 +120,13 @@ impl Commits {
 }
 
 impl Searching {
-    /// What is not stored is in no change log.
-    pub(super) fn refuse_to_follow(&self) -> Result<(), Failure> {
+    /// What does not change by a change of its own is in no change log.
+    pub(super) fn refuse_to_follow(&self, why: &str) -> Result<(), Failure> {
         match self.following {
             None => Ok(()),
             Some(_) => Err(Failure::refused(
                 ResultCode::UNWILLING_TO_PERFORM,
-                "the root and the subschema cannot be followed; follow what stands below a naming context",
+                format!("{why}, so its changes cannot be followed"),
             )),
         }
     }
@@ -236,7 +237,7 @@ impl Searching {
             LoggedKind::Rename => ChangeTypes::MOD_DN,
             LoggedKind::Delete | LoggedKind::Other => return self.deleted(following, pass, change),
         };
-        let view = match self.matching(pass, change.id)? {
+        let mut view = match self.matching(pass, change.id)? {
             Some(view) => view,
             None => {
                 // One that is gone by now is forgotten when the log says so.
@@ -249,6 +250,16 @@ impl Searching {
         following.found.insert(change.id);
         if !change_types.contains(kind) {
             return Ok(());
+        }
+        if self.member_of {
+            member_of::complete(
+                pass.context,
+                pass.tables,
+                None,
+                pass.access,
+                &mut Climbed::new(),
+                &mut view,
+            )?;
         }
         let mut controls = Controls::none();
         if return_ecs {

@@ -8,6 +8,7 @@ use flext_ldap_proto::{
 
 use super::{ChangeRowKind, Effect, Work, Write, no_user_modification, permissive, relax};
 use crate::{
+    constraint,
     context::{Access, Context, base},
     modify::Draft,
     project::View,
@@ -45,7 +46,8 @@ impl Work<'_> {
                     format!("attribute type `{name}` is not defined"),
                 ));
             };
-            if kind.no_user_modification && !(relaxed && relax::may_be_set(kind)) {
+            let computes = context.constraints.computes(name);
+            if computes || (kind.no_user_modification && !(relaxed && relax::may_be_set(kind))) {
                 return Err(no_user_modification(name));
             }
             let draft = if kind.is_operational() { &mut operational } else { &mut user };
@@ -65,6 +67,8 @@ impl Work<'_> {
         }
 
         let new = Stored::new(user.build(), operational.build());
+        let named = &target.view.named;
+        constraint::check(self, access, target.id, Some((stored, named)), (&new, named))?;
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));
         if secrets != before {
             let row = (!secrets.is_empty()).then(|| encode_secret(&secrets));

@@ -5,6 +5,7 @@ mod persistent;
 mod proxied;
 mod relaxed;
 mod sorting;
+mod tree;
 
 use bytes::Bytes;
 use flext_ldap_directory::{Actor, Directory, Identity, Op, Outcome, Request};

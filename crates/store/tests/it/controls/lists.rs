@@ -5,7 +5,7 @@ use flext_ldap_proto::{
     control::{
         Assertion, Control, Controls, DontUseCopy, ManageDsaIt, MatchedValues, PagedResults,
         PermissiveModify, PostRead, PreRead, ProxiedAuthorization, RelaxRules, ServerSideSort, SortKey,
-        Subentries,
+        Subentries, TreeDelete,
     },
     extended::{ExtendedOperation, WhoAmI},
     filter::Filter,
@@ -85,6 +85,7 @@ async fn controls_are_listed_and_taken() {
         (none().critical(&RelaxRules), vec!["add", "modify"]),
         (none().critical(&DontUseCopy), vec!["search", "compare"]),
         (none().critical(&PermissiveModify), vec!["modify"]),
+        (none().critical(&TreeDelete), vec!["delete"]),
     ];
     let mut left = listed(&store, "supportedControl").await;
     for (number, (controls, fits)) in table.iter().enumerate() {
