@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod arguments;
 #[cfg(test)]
+mod care;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod demo;
