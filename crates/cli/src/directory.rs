@@ -1,5 +1,6 @@
 //! `flext-ldap directory`: the embedded directory, one file for each thing that is done with it.
 
+mod access;
 mod backup;
 mod check;
 mod compact;
@@ -56,6 +57,8 @@ enum Command {
     Restore(restore::Restore),
     /// Make the file of a folder that nobody serves as small as it can be
     Compact(compact::Compact),
+    /// Tell what somebody may do to an entry of a folder that nobody serves, and which access rule says so
+    Access(access::Access),
 }
 
 /// Which directory.
@@ -82,6 +85,7 @@ impl Arguments {
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),
+            Command::Access(access) => access.run(),
         }
     }
 }

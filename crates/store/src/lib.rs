@@ -12,6 +12,7 @@
 //!
 //! There is no socket here and no protocol framing; that is the listener's.
 
+pub mod access;
 mod backend;
 mod backup;
 mod check;

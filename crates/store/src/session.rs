@@ -63,7 +63,12 @@ impl StoreSession {
         if password.expose().len() > credentials::LONGEST {
             return Err(invalid_credentials());
         }
-        self.store.authenticate(&dn, password).await?.ok_or_else(invalid_credentials).map(Actor::User)
+        let identity = self.store.authenticate(&dn, password).await?.ok_or_else(invalid_credentials)?;
+        if !self.store.may_authenticate(&identity, &self.peer)? {
+            // As with a wrong password: it is not told that this one was right.
+            return Err(invalid_credentials());
+        }
+        Ok(Actor::User(identity))
     }
 
     /// RFC 4422 appendix A: who the Unix socket says. Root and whom the options name are the administrator.
