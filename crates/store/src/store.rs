@@ -127,7 +127,7 @@ impl Store {
             counts: Arc::clone(&counts),
             state,
             broken: None,
-            unsettled: true,
+            unsettled: false,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
         Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
@@ -268,7 +268,9 @@ fn prepare(
     options: StoreOptions,
     counts: &Arc<Counts>,
 ) -> Result<(Context, State), Failure> {
-    let transaction = database.begin_write().map_err(storage_error)?;
+    let mut transaction = database.begin_write().map_err(storage_error)?;
+    // A crash before the first write then needs no recovery.
+    transaction.set_quick_repair(true);
     let (context, state) = {
         let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
         migrate::migrate(&mut tables)?;
