@@ -3,15 +3,19 @@
 use std::{
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
+    future::poll_fn,
     io::{self, Read, Seek, Write as _},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
 };
 
 use flext_ldap_directory::{
-    BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session, Sessions,
+    AccessPolicy, BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session,
+    Sessions,
 };
 use flext_ldap_proto::dn::Dn;
 use redb::{StorageBackend, backends::InMemoryBackend};
@@ -157,6 +161,11 @@ impl Store {
         self.context().suffixes.iter().map(|(dn, _)| dn.clone()).collect()
     }
 
+    /// Decides about access by this policy from now on. Operations under way go on as they began.
+    pub fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
+        self.0.context.set_policy(policy);
+    }
+
     /// What is settled at present. To be asked for once in an operation: it can be settled anew between two.
     pub(crate) fn context(&self) -> Arc<Context> {
         self.0.context.get()
@@ -186,6 +195,24 @@ impl Store {
         }
     }
 
+    /// The same for what waits between two looks at tables.
+    pub(crate) async fn contained<R>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<R, Failure>>,
+    ) -> Result<R, Failure> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match self.reading(what, || Ok(work.as_mut().poll(cx))) {
+            Ok(Poll::Ready(Err(Failure::Failed(error)))) if error.kind() == ErrorKind::Storage => {
+                self.0.writer.look();
+                Poll::Ready(Err(Failure::Failed(error)))
+            }
+            Ok(polled) => polled,
+            Err(failure) => Poll::Ready(Err(failure)),
+        })
+        .await
+    }
+
     pub(crate) fn hashers(&self) -> &Hashers {
         &self.0.hashers
     }
@@ -209,16 +236,12 @@ impl Store {
                 Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                store
-                    .extended(op, &controls, Caller { actor, peer }, deadline)
-                    .await
-                    .or_else(Failure::into_reply)
+                let asked = store.extended(op, &controls, Caller { actor, peer }, deadline);
+                store.contained("an extended operation", asked).await.or_else(Failure::into_reply)
             }),
             op => Reply::pending(async move {
-                store
-                    .change(op, &controls, Caller { actor, peer }, deadline)
-                    .await
-                    .or_else(Failure::into_reply)
+                let asked = store.change(op, &controls, Caller { actor, peer }, deadline);
+                store.contained("a write", asked).await.or_else(Failure::into_reply)
             }),
         }
     }
@@ -282,7 +305,7 @@ fn prepare(
         let indexes = Indexes::new(&schema);
         let mut context = Context {
             suffixes: Vec::new(),
-            policy: options.policy,
+            policy: options.policy.for_schema(&schema).unwrap_or(options.policy),
             administrator: None,
             peer_administrators: options.peer_administrators,
             limits: options.limits,

@@ -129,7 +129,7 @@ async fn listen(listener: UnixListener, store: Store) {
         // It ends within the stall time of a peer that does nothing.
         drop(spawn_blocking(move || {
             let answered = match &turn {
-                Ok(_) => answer(stream, &store),
+                Ok(_) => answer(&stream, &store),
                 Err(_) => prepare(&stream).and_then(|()| {
                     frame(&stream, Kind::Error, b"another backup or check is under way; wait for it")
                 }),
@@ -147,13 +147,13 @@ fn prepare(stream: &UnixStream) -> io::Result<()> {
     stream.set_write_timeout(Some(STALL))
 }
 
-fn answer(stream: UnixStream, store: &Store) -> io::Result<()> {
-    prepare(&stream)?;
+fn answer(stream: &UnixStream, store: &Store) -> io::Result<()> {
+    prepare(stream)?;
     let mut line = Vec::new();
-    let mut input = BufReader::new(&stream).take(64);
+    let mut input = BufReader::new(stream).take(64);
     io::BufRead::read_until(&mut input, b'\n', &mut line)?;
     let report = if line == Ask::Backup.line().as_bytes() {
-        let mut output = io::BufWriter::with_capacity(FRAME, Frames(&stream));
+        let mut output = io::BufWriter::with_capacity(FRAME, Frames(stream));
         store.backup(&mut output).and_then(|report| {
             output.flush().map_err(|error| {
                 flext_ldap_directory::Error::new(
@@ -176,11 +176,9 @@ fn answer(stream: UnixStream, store: &Store) -> io::Result<()> {
             if gone.is_ok() {
                 gone = match event {
                     CheckEvent::Fault(fault) => {
-                        frame(&stream, Kind::Fault, fault_json(fault).to_string().as_bytes())
+                        frame(stream, Kind::Fault, fault_json(fault).to_string().as_bytes())
                     }
-                    CheckEvent::Entries(count) => {
-                        frame(&stream, Kind::Progress, count.to_string().as_bytes())
-                    }
+                    CheckEvent::Entries(count) => frame(stream, Kind::Progress, count.to_string().as_bytes()),
                     _ => Ok(()),
                 };
             }
@@ -188,11 +186,11 @@ fn answer(stream: UnixStream, store: &Store) -> io::Result<()> {
         gone?;
         report.map(|report| report_json(&report))
     } else {
-        return frame(&stream, Kind::Error, b"the process that serves the folder does not know this command");
+        return frame(stream, Kind::Error, b"the process that serves the folder does not know this command");
     };
     match report {
-        Ok(report) => frame(&stream, Kind::Report, report.to_string().as_bytes()),
-        Err(error) => frame(&stream, Kind::Error, error.to_string().as_bytes()),
+        Ok(report) => frame(stream, Kind::Report, report.to_string().as_bytes()),
+        Err(error) => frame(stream, Kind::Error, error.to_string().as_bytes()),
     }
 }
 

@@ -131,11 +131,12 @@ async fn rounds_of(rounds: u32) -> anyhow::Result<()> {
     }
     restarts.sort_unstable();
     let middle = restarts.get(restarts.len() / 2).copied().unwrap_or_default();
-    println!(
+    writeln!(
+        std::io::stdout(),
         "{rounds} rounds, {acknowledged} acknowledged writes, none lost, no fault; opened again in {middle:.1?} (p50), \
          {:.1?} (max), with up to {largest} entries",
         restarts.last().copied().unwrap_or_default()
-    );
+    )?;
     Ok(())
 }
 
@@ -193,7 +194,10 @@ async fn verify(store: &Store, told: &[String]) -> anyhow::Result<u64> {
         let entry = read(store, counter).await?.with_context(|| format!("{counter} is lost"))?;
         let found: u64 = entry.text("employeeNumber").unwrap_or_default().parse()?;
         // One more may have been written and not been told.
-        ensure!(found == count || found == count + 1, "{counter} was acknowledged with {count} and has {found}");
+        ensure!(
+            found == count || found == count + 1,
+            "{counter} was acknowledged with {count} and has {found}"
+        );
     }
     Ok(report.entries)
 }

@@ -11,5 +11,6 @@ mod failing;
 mod model;
 mod operations;
 mod passwords;
+mod rules;
 mod searching;
 mod support;
