@@ -42,6 +42,11 @@ impl Store {
     ///
     /// When storage or the output fails, or the base is not there.
     pub fn export(&self, output: impl Write, options: &ExportOptions) -> Result<u64, Error> {
+        let written = self.reading("the export", || Ok(self.write_out(output, options)?));
+        written.map_err(Failure::into_error)
+    }
+
+    fn write_out(&self, output: impl Write, options: &ExportOptions) -> Result<u64, Error> {
         let mut ldif = LdifWriter::new(output);
         ldif.version().map_err(unwritable)?;
         let mut stack = self.starts(options).map_err(Failure::into_error)?;

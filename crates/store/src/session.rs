@@ -144,14 +144,11 @@ impl Store {
         let mut stored = Vec::new();
         let mut entry = None;
         if let Some(key) = &key {
-            self.reading("a bind", || {
-                let tables = self.snapshot()?;
-                if let Resolved::Found(id) = context.resolve(&tables, key)? {
-                    stored = tables.secrets(id)?;
-                    entry = Some(tables.named(id)?.dn);
-                }
-                Ok(())
-            })?;
+            let tables = self.snapshot()?;
+            if let Resolved::Found(id) = context.resolve(&tables, key)? {
+                stored = tables.secrets(id)?;
+                entry = Some(tables.named(id)?.dn);
+            }
         }
         let administrator = context.administrator.as_ref().filter(|one| Some(&one.key) == key.as_ref());
         let is_administrator: bool = administrator.is_some_and(|one| {
@@ -186,9 +183,12 @@ impl Session for StoreSession {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         self.actor = Actor::Anonymous;
         Box::pin(async move {
-            let bound = tokio::time::timeout_at(by.instant(), self.step(step)).await.map_err(|_| {
-                Error::new(ErrorKind::Timeout, "the deadline passed before the bind was done")
-            })?;
+            let bound =
+                tokio::time::timeout_at(by.instant(), self.store.contained("a bind", self.step(step)))
+                    .await
+                    .map_err(|_| {
+                        Error::new(ErrorKind::Timeout, "the deadline passed before the bind was done")
+                    })?;
             match bound {
                 Ok(actor) => {
                     self.actor = actor.clone();

@@ -3,11 +3,14 @@
 use std::{
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
+    future::poll_fn,
     io::{self, Read, Seek, Write as _},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
 };
 
 use flext_ldap_directory::{
@@ -136,7 +139,7 @@ impl Store {
             counts: Arc::clone(&counts),
             state,
             broken: None,
-            unsettled: true,
+            unsettled: false,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
         let lists = Lists::new(limits.sort_memory);
@@ -216,6 +219,24 @@ impl Store {
         }
     }
 
+    /// The same for what waits between two looks at tables.
+    pub(crate) async fn contained<R>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<R, Failure>>,
+    ) -> Result<R, Failure> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match self.reading(what, || Ok(work.as_mut().poll(cx))) {
+            Ok(Poll::Ready(Err(Failure::Failed(error)))) if error.kind() == ErrorKind::Storage => {
+                self.0.writer.look();
+                Poll::Ready(Err(Failure::Failed(error)))
+            }
+            Ok(polled) => polled,
+            Err(failure) => Poll::Ready(Err(failure)),
+        })
+        .await
+    }
+
     pub(crate) fn hashers(&self) -> &Hashers {
         &self.0.hashers
     }
@@ -244,13 +265,12 @@ impl Store {
                 Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                store.extended(op, Caller { actor, peer }, deadline).await.or_else(Failure::into_reply)
+                let asked = store.extended(op, Caller { actor, peer }, deadline);
+                store.contained("an extended operation", asked).await.or_else(Failure::into_reply)
             }),
             op => Reply::pending(async move {
-                store
-                    .change(op, &controls, Caller { actor, peer }, deadline)
-                    .await
-                    .or_else(Failure::into_reply)
+                let asked = store.change(op, &controls, Caller { actor, peer }, deadline);
+                store.contained("a write", asked).await.or_else(Failure::into_reply)
             }),
         }
     }
@@ -300,7 +320,9 @@ fn prepare(
     options: StoreOptions,
     counts: &Arc<Counts>,
 ) -> Result<(Context, State), Failure> {
-    let transaction = database.begin_write().map_err(storage_error)?;
+    let mut transaction = database.begin_write().map_err(storage_error)?;
+    // A crash before the first write then needs no recovery.
+    transaction.set_quick_repair(true);
     let (context, state) = {
         let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
         migrate::migrate(&mut tables)?;

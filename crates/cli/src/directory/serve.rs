@@ -12,9 +12,9 @@ use std::{
 use anyhow::Context as _;
 use flext_ldap_directory::proto::{dn::Dn, url::LdapUrl};
 use flext_ldap_server::{LineLog, Server, ServerTls};
-use flext_ldap_store::ImportOptions;
+use flext_ldap_store::{ImportOptions, Store};
 
-use super::{Data, access, import::load, open};
+use super::{Data, access, control::Control, import::load, open};
 use crate::connect::password_file;
 
 /// Arguments of `directory serve`.
@@ -93,6 +93,7 @@ impl Serve {
             };
             crate::say(format_args!("imported {} entries", report.applied));
         }
+        let _control = self.control(&store);
         let mut server = Server::builder(Arc::new(store.clone()));
         if let Some(tls) = tls {
             server = server.tls(tls);
@@ -113,6 +114,20 @@ impl Serve {
         server.shutdown(Duration::from_secs(5)).await;
         store.close();
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Serve {
+    /// What `directory backup` and `directory check` ask. The directory is served without it too.
+    fn control(&self, store: &Store) -> Option<Control> {
+        if self.data.data.as_os_str() == ":memory:" {
+            return None;
+        }
+        Control::start(&self.data.data, store.clone())
+            .inspect_err(|error| {
+                crate::say(format_args!("warning: no backups and checks while this is served: {error}"));
+            })
+            .ok()
     }
 }
 

@@ -5,6 +5,8 @@ mod access;
 #[cfg(test)]
 mod arguments;
 #[cfg(test)]
+mod care;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod controls;

@@ -354,3 +354,27 @@ async fn a_write_goes_on_when_nobody_waits_for_it() {
     ok(&store, person("eve")).await;
     assert!(read(&store, &format!("uid=dora,ou=people,{SUFFIX}")).await.is_some());
 }
+
+#[tokio::test]
+async fn a_store_that_was_idle_needs_no_recovery_after_a_crash() {
+    let disk = Disk::default();
+    let store = Store::open_on(disk.clone(), options()).unwrap();
+    fill(&store).await;
+    // What a crash would leave, looked at again and again until the store has been idle for long enough.
+    let patience = std::time::Instant::now() + Duration::from_secs(120);
+    loop {
+        let crashed = disk.after_power_failure(|| false);
+        let mut builder = redb::Database::builder();
+        let opened = builder.set_repair_callback(redb::RepairSession::abort).create_with_backend(crashed);
+        match opened {
+            Ok(_) => break,
+            Err(redb::DatabaseError::RepairAborted) => assert!(std::time::Instant::now() < patience),
+            Err(error) => panic!("{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+    // It is the whole store.
+    let after = Store::open_on(disk.after_power_failure(|| false), options()).unwrap();
+    assert_eq!(find(&after, subtree("(uid=*)"), Actor::Service).await.0.len(), 3);
+    ok(&store, person("dora")).await;
+}
