@@ -41,6 +41,12 @@ pub enum Freedom {
     /// slapd ends the conversation over a filter in a control that cannot be decoded, as RFC 4511 §4.1.1 allows for a
     /// message that cannot be.
     MalformedAssertionEndsConversation,
+    /// slapd passes over a sort control that is not critical and has a key it cannot use, without the answer that
+    /// RFC 2891 §2 asks for.
+    UselessSortKeyIsNotTold,
+    /// slapd's permissive modify passes over the deletion of an attribute that is not there, not of a value;
+    /// MS-ADTS §3.1.1.3.4.1.8 has both.
+    PermissiveModifyMissesValues,
     /// slapd compares control characters, which RFC 4518 §2.2 maps to nothing.
     ControlCharactersCount,
 }
