@@ -41,9 +41,9 @@ pub enum Freedom {
     /// slapd ends the conversation over a filter in a control that cannot be decoded, as RFC 4511 §4.1.1 allows for a
     /// message that cannot be.
     MalformedAssertionEndsConversation,
-    /// slapd passes over a sort control that is not critical and has a key it cannot use, without the answer that
-    /// RFC 2891 §2 asks for.
-    UselessSortKeyIsNotTold,
+    /// slapd fails a search over a sort key that it cannot use, whether the control is critical or not and without its
+    /// answer; RFC 2891 §2 has the search done unsorted where it is not.
+    UselessSortKeyFailsSearch,
     /// slapd's permissive modify passes over the deletion of an attribute that is not there, not of a value;
     /// MS-ADTS §3.1.1.3.4.1.8 has both.
     PermissiveModifyMissesValues,
