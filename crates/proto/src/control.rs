@@ -4,6 +4,7 @@
 mod assertion;
 mod manage_dsa_it;
 mod paged_results;
+mod password_policy;
 mod read_entry;
 
 use bytes::Bytes;
@@ -12,6 +13,9 @@ pub use self::{
     assertion::Assertion,
     manage_dsa_it::ManageDsaIt,
     paged_results::PagedResults,
+    password_policy::{
+        PasswordPolicyError, PasswordPolicyRequest, PasswordPolicyResponse, PasswordPolicyWarning,
+    },
     read_entry::{PostRead, PreRead, ReadEntry},
 };
 use crate::{
@@ -123,10 +127,11 @@ pub trait ControlValue: Sized {
 /// The reach of a control by its OID: for one that is not known, a connection's, which is the careful answer.
 #[must_use]
 pub fn scope_of(oid: &Oid) -> ControlScope {
-    const TABLE: [(Oid, ControlScope); 7] = [
+    const TABLE: [(Oid, ControlScope); 8] = [
         (Assertion::OID, Assertion::SCOPE),
         (ManageDsaIt::OID, ManageDsaIt::SCOPE),
         (PagedResults::OID, PagedResults::SCOPE),
+        (PasswordPolicyRequest::OID, PasswordPolicyRequest::SCOPE),
         (PostRead::OID, PostRead::SCOPE),
         (PreRead::OID, PreRead::SCOPE),
         // Proxied authorization (RFC 4370 and its first draft) is not decoded here, and must not slip through.
