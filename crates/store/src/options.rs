@@ -1,9 +1,19 @@
 //! How a store is opened: where it lies, what it serves, who may do what, and how much.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
+
+use crate::{
+    clock::TimeSource,
+    ppolicy::{DefaultPasswordPolicy, PasswordQuality, Settings},
+};
 
 /// Where a store keeps its data.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,6 +45,8 @@ pub struct StoreOptions {
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) limits: Limits,
+    pub(crate) ppolicy: Settings,
+    pub(crate) time: TimeSource,
 }
 
 /// What a store is willing to do for one caller. Administrators are bound by `cache` and the queues only.
@@ -96,6 +108,8 @@ impl StoreOptions {
             peer_administrators: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
             limits: Limits::default(),
+            ppolicy: Settings::default(),
+            time: TimeSource::default(),
         }
     }
 
@@ -128,6 +142,41 @@ impl StoreOptions {
     /// Decides about access by this policy. The administrator and the program itself are not asked about.
     pub fn policy(mut self, policy: Arc<dyn AccessPolicy>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Holds accounts that do not name a policy by `pwdPolicySubentry` to this one: the name of a `pwdPolicy` entry, or a
+    /// [`PasswordPolicy`](crate::PasswordPolicy).
+    ///
+    /// ```
+    /// use flext_ldap_store::{PasswordPolicy, StoreOptions};
+    ///
+    /// let mut rules = PasswordPolicy::default();
+    /// (rules.lockout, rules.max_failure) = (true, 5);
+    /// let options = StoreOptions::memory().password_policy(rules);
+    /// ```
+    pub fn password_policy(mut self, policy: impl Into<DefaultPasswordPolicy>) -> Self {
+        self.ppolicy.default = policy.into();
+        self
+    }
+
+    /// Has this decide which new passwords are good enough, where a policy wants them checked. A
+    /// [`StandardQuality`](crate::StandardQuality) unless it is called.
+    pub fn password_quality(mut self, quality: Arc<dyn PasswordQuality>) -> Self {
+        self.ppolicy.quality = quality;
+        self
+    }
+
+    /// Tells who binds to a locked account that it is locked, if they send the password policy control. Unless it is
+    /// called it looks like a wrong password, so that nobody learns by guessing which accounts there are.
+    pub fn tell_lockout(mut self) -> Self {
+        self.ppolicy.tells_lockout = true;
+        self
+    }
+
+    /// Takes the time from `now` instead of from the machine: for tests of what happens in a month.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.time = TimeSource::new(now);
         self
     }
 

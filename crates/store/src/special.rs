@@ -3,7 +3,7 @@
 use flext_ldap_directory::{EntryRight, Peer};
 use flext_ldap_proto::{
     attribute::Attributes,
-    control::{Assertion, ControlValue, ManageDsaIt, PagedResults, PostRead, PreRead},
+    control::{Assertion, ControlValue, ManageDsaIt, PagedResults, PasswordPolicyRequest, PostRead, PreRead},
     dn::{Dn, DnKey},
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
     result::{LdapResult, ResultCode},
@@ -34,7 +34,14 @@ pub(crate) fn root_dse(context: &Context, peer: &Peer) -> View {
     }
     operational.push("subschemaSubentry", [SUBSCHEMA]);
     operational.push("supportedLDAPVersion", ["3"]);
-    let controls = [ManageDsaIt::OID, PagedResults::OID, Assertion::OID, PreRead::OID, PostRead::OID];
+    let controls = [
+        ManageDsaIt::OID,
+        PagedResults::OID,
+        PasswordPolicyRequest::OID,
+        Assertion::OID,
+        PreRead::OID,
+        PostRead::OID,
+    ];
     operational.push("supportedControl", controls.iter().map(|oid| oid.as_str()));
     let extensions = [WhoAmI::OID, PasswordModify::OID];
     operational.push("supportedExtension", extensions.iter().map(|oid| oid.as_str()));

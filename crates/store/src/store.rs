@@ -22,6 +22,7 @@ use crate::{
     hashing::Hashers,
     index::{Indexes, Pending},
     options::{Location, StoreOptions},
+    ppolicy::{self, Attempts},
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
@@ -53,6 +54,7 @@ struct Inner {
     counts: Arc<Counts>,
     writer: Writer,
     hashers: Hashers,
+    attempts: Attempts,
     /// Held for as long as the store is open.
     _lock: Option<File>,
 }
@@ -69,6 +71,8 @@ pub struct Counters {
     pub commits: u64,
     /// Operations that changed something.
     pub writes: u64,
+    /// Passwords compared with the stored ones of an entry. Those of locked and unknown ones are not.
+    pub passwords_verified: u64,
 }
 
 impl Store {
@@ -123,7 +127,15 @@ impl Store {
             broken: None,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
-        Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
+        Ok(Self(Arc::new(Inner {
+            context,
+            published,
+            counts,
+            writer,
+            hashers,
+            attempts: Attempts::default(),
+            _lock: lock,
+        })))
     }
 
     /// Refuses operations from now on, finishes those accepted, and joins the threads. Dropping the last copy does the
@@ -135,12 +147,13 @@ impl Store {
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { entries_read, rows_written, commits, writes } = &*self.0.counts;
+        let Counts { entries_read, rows_written, commits, writes, passwords_verified } = &*self.0.counts;
         Counters {
             entries_read: entries_read.load(Ordering::Relaxed),
             rows_written: rows_written.load(Ordering::Relaxed),
             commits: commits.load(Ordering::Relaxed),
             writes: writes.load(Ordering::Relaxed),
+            passwords_verified: passwords_verified.load(Ordering::Relaxed),
         }
     }
 
@@ -163,6 +176,14 @@ impl Store {
         &self.0.hashers
     }
 
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.0.attempts
+    }
+
+    pub(crate) fn count_verification(&self) {
+        self.0.counts.passwords_verified.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn writer(&self) -> &Writer {
         &self.0.writer
     }
@@ -171,6 +192,7 @@ impl Store {
     pub(crate) fn answer(&self, request: Request, peer: Peer) -> Reply {
         let Request { op, controls, actor, deadline } = request;
         let store = self.clone();
+        let asked = ppolicy::is_asked(&controls);
         match op {
             Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
                 Ok(searching) => Reply::events(searching),
@@ -185,12 +207,14 @@ impl Store {
                     .extended(op, &controls, Caller { actor, peer }, deadline)
                     .await
                     .or_else(Failure::into_reply)
+                    .map(|outcome| ppolicy::told(outcome, asked))
             }),
             op => Reply::pending(async move {
                 store
                     .change(op, &controls, Caller { actor, peer }, deadline)
                     .await
                     .or_else(Failure::into_reply)
+                    .map(|outcome| ppolicy::told(outcome, asked))
             }),
         }
     }
@@ -253,6 +277,8 @@ fn prepare(
             administrator: None,
             peer_administrators: options.peer_administrators,
             limits: options.limits,
+            ppolicy: options.ppolicy,
+            time: options.time,
             page_key: page_key(&mut tables)?,
             passwords: Context::password_types(&schema),
             indexes,

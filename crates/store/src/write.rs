@@ -3,6 +3,7 @@
 //! redb cannot undo one operation of an open transaction, so nothing is written before all of an operation is known to
 //! be right.
 
+mod account;
 mod add;
 mod delete;
 mod edit;
@@ -20,6 +21,7 @@ use flext_ldap_proto::{
     schema::Violation,
 };
 
+pub(crate) use self::account::SignIn;
 use crate::{
     clock::Stamp,
     context::{Access, Caller, Context, base},
@@ -51,6 +53,8 @@ pub(crate) enum WriteOp {
     Modify(Modify),
     Delete(Delete),
     Rename(Rename),
+    /// A bind that has something to be noted.
+    SignIn(SignIn),
 }
 
 /// The controls a write knows.
@@ -119,6 +123,7 @@ impl Work<'_> {
             WriteOp::Modify(op) => self.modify(op, write, &access),
             WriteOp::Delete(op) => self.delete(op, write, &access),
             WriteOp::Rename(op) => self.rename(op, write, &access),
+            WriteOp::SignIn(op) => self.sign_in(op),
         }
     }
 

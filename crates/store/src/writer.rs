@@ -356,7 +356,7 @@ fn one(
     write: &Write,
 ) -> Result<Outcome, Failure> {
     let mut clock = state.clock.clone();
-    let stamp = clock.next();
+    let stamp = clock.next(&context.time);
     if state.next_id == u32::MAX {
         return Err(Failure::refused(
             ResultCode::UNWILLING_TO_PERFORM,
@@ -410,7 +410,8 @@ impl Failure {
     pub(crate) fn into_reply(self) -> Result<Outcome, Error> {
         match self {
             Self::Refused(result) => Ok(Outcome::new(result)),
-            Self::Failed(error) => Err(error),
+            // An answer with controls.
+            Self::Failed(error) => error.outcome().cloned().ok_or(error),
         }
     }
 

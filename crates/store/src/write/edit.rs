@@ -6,12 +6,12 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, no_user_modification};
+use super::{ChangeRowKind, Effect, Work, Write, account::Secrets, no_user_modification};
 use crate::{
     context::{Access, Context, base},
     modify::Draft,
     project::View,
-    row::{Stored, encode_secret},
+    row::Stored,
     tables::{Failure, Name},
 };
 
@@ -51,12 +51,13 @@ impl Work<'_> {
         keeps_name(context, &dn, &user)?;
         self.keeps_class(stored, &mut user)?;
         self.check(&dn, &user, &operational, &secrets)?;
+        let passwords = Secrets { before: &before, after: &secrets };
+        let secret = self.account_modified(op, access, &target, &passwords, &mut operational)?;
         self.stamped(&mut operational, &write.caller.actor);
 
         let new = Stored::new(user.build(), operational.build());
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));
-        if secrets != before {
-            let row = (!secrets.is_empty()).then(|| encode_secret(&secrets));
+        if let Some(row) = secret {
             effect.rows.push((Name::Secret, target.id.to_be_bytes().to_vec(), row));
         }
         self.pre_read(&mut effect, write, access, &target.view)?;
