@@ -15,6 +15,7 @@ mod import;
 mod input;
 mod output;
 mod passwd;
+mod ppolicy;
 mod progress;
 mod search;
 mod whoami;

@@ -9,12 +9,16 @@ use std::{
 use flext_ldap_directory::{
     Actor, DirectoryExt, Request,
     proto::{
+        control::PasswordPolicyRequest,
         extended::{ExtendedOperation, PasswordModify},
         secret::Secret,
     },
 };
 
-use crate::connect::{Connect, ask_password, password_file, secret};
+use crate::{
+    connect::{Connect, ask_password, password_file, secret},
+    ppolicy,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,8 +87,15 @@ impl Arguments {
         let change = PasswordModify { user: self.user.clone(), old, new };
         crate::block_on(async move {
             let connection = self.connect.open().await?;
-            let request = Request::new(change.request(), Actor::Service);
-            let answer = connection.extended::<PasswordModify>(request).await?;
+            let mut request = Request::new(change.request(), Actor::Service);
+            if self.connect.asks_policy() {
+                request = request.optional(&PasswordPolicyRequest);
+            }
+            let answer = connection.extended::<PasswordModify>(request).await.inspect_err(|error| {
+                if self.connect.asks_policy() {
+                    error.outcome().into_iter().for_each(ppolicy::tell);
+                }
+            })?;
             if let Some(generated) = answer.generated {
                 let mut out = io::stdout().lock();
                 out.write_all(b"New password: ")?;
