@@ -67,8 +67,8 @@ pub(crate) struct Connect {
     #[arg(help_heading = CONNECTION, long)]
     dangerous_clear_passwords: bool,
     /// Ask for more with the bind: `ppolicy`, what the password policy says of it, is printed on standard error
-    #[arg(help_heading = CONNECTION, short = 'e', long = "extension", value_name = "EXTENSION", value_parser = [PPOLICY])]
-    extensions: Vec<String>,
+    #[arg(help_heading = CONNECTION, short = 'e', long = "bind-extension", value_name = "EXTENSION", value_parser = [PPOLICY])]
+    bind_extensions: Vec<String>,
     /// Seconds for finding, reaching and binding to the server together
     #[arg(help_heading = CONNECTION, long, value_name = "SECONDS")]
     connect_timeout: Option<u64>,
@@ -103,7 +103,7 @@ impl Connect {
 
     /// Whether the password policy's word is asked for.
     pub(crate) fn asks_policy(&self) -> bool {
-        self.extensions.iter().any(|extension| extension == PPOLICY)
+        self.bind_extensions.iter().any(|extension| extension == PPOLICY)
     }
 
     /// Whether a server is named among the arguments.

@@ -9,6 +9,7 @@ mod demo;
 #[cfg(test)]
 mod extract;
 #[cfg(test)]
+mod ppolicy;
 mod program;
 #[cfg(test)]
 mod search;
