@@ -26,6 +26,7 @@ mod modify;
 mod names;
 mod operational;
 mod paging;
+mod ppolicy;
 mod rename;
 mod report;
 mod root_dse;
@@ -101,6 +102,7 @@ areas![
     names,
     operational,
     paging,
+    ppolicy,
     rename,
     root_dse,
     search,

@@ -10,6 +10,7 @@ mod demo;
 mod extract;
 #[cfg(test)]
 mod ppolicy;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod search;
