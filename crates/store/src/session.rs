@@ -78,6 +78,10 @@ impl StoreSession {
             return Err(invalid_credentials());
         }
         let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, by).await?;
+        if !self.store.may_authenticate(&identity, &self.peer)? {
+            // As with a wrong password: it is not told that this one was right.
+            return Err(invalid_credentials());
+        }
         Ok((Actor::User(identity), response))
     }
 

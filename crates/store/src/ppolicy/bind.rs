@@ -67,7 +67,7 @@ impl Store {
             }
         }
         let id = match &key {
-            Some(key) => match context.resolve(&*self.snapshot()?, key)? {
+            Some(key) => match self.reading("a bind", || context.resolve(&*self.snapshot()?, key))? {
                 Resolved::Found(id) => Some(id),
                 Resolved::Missing(_) => None,
             },
@@ -98,13 +98,14 @@ impl Store {
         by: Deadline,
     ) -> Result<(Seen, usize, PasswordPolicyResponse), Failure> {
         let context = &*self.context();
-        let seen = see(context, &*self.snapshot()?, id)?;
+        let look = || self.reading("a bind", || see(context, &*self.snapshot()?, id));
+        let seen = look()?;
         // Nothing can be guessed where there is nothing.
         let counts =
             !seen.stored.is_empty() && seen.policy.as_ref().is_some_and(PasswordPolicy::counts_failures);
         let (attempt, seen) = if counts {
             let entered = self.attempts().enter(id, |unrecorded| {
-                let mut seen = see(context, &*self.snapshot()?, id)?;
+                let mut seen = look()?;
                 let now = context.now();
                 let Some(policy) = &seen.policy else { return Ok(Room::For(usize::MAX, seen)) };
                 for at in unrecorded.iter().filter(|at| **at >= seen.modified) {

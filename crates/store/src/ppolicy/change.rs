@@ -38,11 +38,16 @@ impl Store {
         gives_old: bool,
     ) -> Result<Option<Change>, Failure> {
         let context = &*self.context();
-        let (key, access) = (context.key(dn)?, context.access(caller));
+        let key = context.key(dn)?;
         let tables = self.snapshot()?;
+        let access = context.access(caller, &*tables)?;
         let Resolved::Found(id) = context.resolve(&tables, &key)? else { return Ok(None) };
         let named = tables.named(id)?;
-        if access.all || !access.attribute(&named, "userPassword", AttributeRight::Write) {
+        let right = |right| access.attribute(&named, "userPassword", right);
+        let writes = right(AttributeRight::Write);
+        let may = writes || right(AttributeRight::DeleteValues);
+        access.settled()?;
+        if access.all || !may {
             return Ok(None);
         }
         let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
@@ -67,6 +72,10 @@ impl Store {
             }
             check_age(&policy, &Account::read(stored.operational()), context.now())?;
         }
+        if !writes {
+            // A new one is refused for want of rights: what was used before is not told.
+            return Ok(None);
+        }
         let mut used = Vec::new();
         if policy.history() > 0 {
             let former = tables.history(id)?;
@@ -85,7 +94,7 @@ impl Store {
     /// As [`begin_change`](Self::begin_change), for the passwords of an entry that is added.
     pub(crate) fn begin_add(&self, op: &Add, caller: &Caller) -> Result<Option<Change>, Failure> {
         let context = &*self.context();
-        if context.access(caller).all {
+        if context.is_unrestricted(caller).1 {
             return Ok(None);
         }
         let tables = self.snapshot()?;

@@ -35,6 +35,16 @@ pub(crate) fn encode(passwords: &[Vec<u8>], history: &[Vec<u8>]) -> Option<Vec<u
     Some(row)
 }
 
+/// Whether a row of `secret` holds former passwords.
+pub(crate) fn is_kept(mut row: &[u8]) -> bool {
+    while let Some(value) = take_octets(&mut row) {
+        if value.is_empty() {
+            return !row.is_empty();
+        }
+    }
+    false
+}
+
 impl<T: Rows> Tables<T> {
     /// The former passwords of an entry, oldest first.
     pub(crate) fn history(&self, id: Id) -> Result<Vec<Vec<u8>>, Failure> {
