@@ -627,6 +627,7 @@ async fn former_passwords_are_not_read_and_survive_an_export() {
     ok(&store, set_password("second tide")).await;
     ok(&store, one(ChangeKind::Delete, "userPassword", &[])).await;
     assert_eq!(values(&store, "pwdHistory").await, Vec::<String>::new());
+    assert_eq!(store.check(&mut |_| {}).unwrap().faults, 0);
     assert_eq!(find(&store, subtree("(pwdHistory=*)"), Actor::Service).await.0, Vec::<String>::new());
     let mut export = ExportOptions::default();
     let ldif = |export: &ExportOptions| {
