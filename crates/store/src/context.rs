@@ -22,6 +22,7 @@ use crate::{
     tables::{Failure, Rows, Tables},
 };
 
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) schema: SchemaHandle,
     pub(crate) suffixes: Vec<(Dn, DnKey)>,
@@ -49,6 +50,13 @@ impl Current {
     pub(crate) fn get(&self) -> Arc<Context> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Puts a policy in force.
+    pub(crate) fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let policy = policy.for_schema(&current.schema).unwrap_or(policy);
+        *current = Arc::new(Context { policy, ..Context::clone(&current) });
+    }
 }
 
 /// Who asks: on whose behalf, and how they are connected.
@@ -66,6 +74,7 @@ impl Caller {
 }
 
 /// Who may do everything.
+#[derive(Clone)]
 pub(crate) struct Administrator {
     pub(crate) dn: Dn,
     pub(crate) key: DnKey,

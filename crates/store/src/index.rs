@@ -64,7 +64,7 @@ const VERSION: u32 = 1;
 const LONGEST: usize = 200;
 
 /// What a store indexes, resolved against its schema.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Indexes {
     /// By OID. Whether presence is indexed.
     indexed: HashMap<Box<str>, bool>,

@@ -11,7 +11,8 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session, Sessions,
+    AccessPolicy, BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session,
+    Sessions,
 };
 use flext_ldap_proto::dn::Dn;
 use redb::{StorageBackend, backends::InMemoryBackend};
@@ -170,6 +171,11 @@ impl Store {
         self.context().suffixes.iter().map(|(dn, _)| dn.clone()).collect()
     }
 
+    /// Decides about access by this policy from now on. Operations under way go on as they began.
+    pub fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
+        self.0.context.set_policy(policy);
+    }
+
     /// What is settled at present. To be asked for once in an operation: it can be settled anew between two.
     pub(crate) fn context(&self) -> Arc<Context> {
         self.0.context.get()
@@ -304,7 +310,7 @@ fn prepare(
         let indexes = Indexes::new(&schema);
         let mut context = Context {
             suffixes: Vec::new(),
-            policy: options.policy,
+            policy: options.policy.for_schema(&schema).unwrap_or(options.policy),
             administrator: None,
             peer_administrators: options.peer_administrators,
             limits: options.limits,

@@ -12,5 +12,6 @@ mod model;
 mod operations;
 mod passwords;
 mod ppolicy;
+mod rules;
 mod searching;
 mod support;
