@@ -14,9 +14,11 @@ use flext_ldap_proto::{
 
 pub(crate) use crate::access::Access;
 use crate::{
+    clock::TimeSource,
     constraint::Constraints,
     index::Indexes,
     options::{Limits, SchemaHandle},
+    ppolicy::{Micros, Settings},
     read::Resolved,
     subschema::Subschema,
     tables::{Failure, Rows, Tables},
@@ -38,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) page_key: Vec<u8>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
     pub(crate) passwords: HashSet<String>,
+    pub(crate) ppolicy: Settings,
+    pub(crate) time: TimeSource,
 }
 
 /// The context in force. Whoever begins an operation takes it and keeps to it.
@@ -119,6 +123,11 @@ impl Context {
             }
         }
         names
+    }
+
+    /// The time, as password policy counts it.
+    pub(crate) fn now(&self) -> Micros {
+        Micros::try_from(self.time.micros()).unwrap_or(Micros::MAX)
     }
 
     /// Whether values of this attribute are passwords, which live apart.

@@ -122,7 +122,7 @@ async fn every_entry_is_told() {
         changes_only: false,
         return_ecs: false,
     };
-    let all = flext_ldap_proto::message::Search::new(
+    let all = Search::new(
         dn(SUFFIX),
         flext_ldap_proto::message::Scope::Subtree,
         Filter::any(),
