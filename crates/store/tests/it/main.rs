@@ -13,6 +13,7 @@ mod model;
 mod operations;
 mod passwords;
 mod references;
+mod rules;
 mod schema;
 mod searching;
 mod support;
