@@ -51,6 +51,13 @@ impl Current {
     pub(crate) fn get(&self) -> Arc<Context> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Puts a policy in force.
+    pub(crate) fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let policy = policy.for_schema(&current.schema).unwrap_or(policy);
+        *current = Arc::new(Context { policy, ..Context::clone(&current) });
+    }
 }
 
 impl Current {

@@ -55,6 +55,13 @@ pub struct Limits {
     pub lookthrough: u64,
     /// Parts of one filter: assertions and what joins them. 10,000.
     pub filter: usize,
+    /// Octets that sorted searches may take together, the lists kept for their next pages included. 64 MiB, of which one
+    /// search may take a quarter: some 150,000 entries. Administrators are bound by it too.
+    pub sort_memory: usize,
+    /// Entries that one tree delete may take. 5,000, whoever asks.
+    pub tree_delete: usize,
+    /// Persistent searches at the same time; further ones are answered `busy`. 1,000. Administrators are bound by it too.
+    pub persistent_searches: usize,
     /// Entries that one operation may change because they refer to what it deletes or renames. 10,000, whoever asks.
     pub references: usize,
     /// Names that one operation may change while others refer to any: an entry and all below it. 250,000, whoever asks.
@@ -76,6 +83,9 @@ impl Default for Limits {
             time: Duration::from_secs(60),
             lookthrough: 5_000_000,
             filter: 10_000,
+            sort_memory: 64 << 20,
+            tree_delete: 5_000,
+            persistent_searches: 1_000,
             references: 10_000,
             renamed: 250_000,
             cache: 32 << 20,

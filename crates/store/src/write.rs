@@ -7,8 +7,11 @@ pub(crate) mod add;
 mod delete;
 mod edit;
 mod operation;
+mod permissive;
+mod relax;
 mod rename;
 mod subschema;
+mod tree_delete;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -68,6 +71,12 @@ pub(crate) struct WriteControls {
     pub(crate) pre_read: Option<PreRead>,
     pub(crate) post_read: Option<PostRead>,
     pub(crate) manage_dsa_it: bool,
+    /// Permissive modify: what is as wanted already is no error.
+    pub(crate) permissive: bool,
+    /// Tree delete: with all that stands below.
+    pub(crate) tree_delete: bool,
+    /// Relax rules: what otherwise only the directory sets may be set.
+    pub(crate) relax: bool,
 }
 
 /// What a write is computed with.

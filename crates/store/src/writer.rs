@@ -15,7 +15,7 @@ use std::{
 use flext_ldap_directory::{Applied, Deadline, Error, ErrorKind, Outcome};
 use flext_ldap_proto::result::ResultCode;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     backend::{Overlay, Shared, Steady},
@@ -57,13 +57,24 @@ pub(crate) enum Job {
 /// The last commit, for readers.
 pub(crate) struct Published {
     snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// Wakes whoever waits for a commit.
+    commits: watch::Sender<()>,
     /// What somebody met who could not go on reading.
     damage: OnceLock<String>,
 }
 
 impl Published {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: RwLock::new(Some(Arc::new(snapshot))), damage: OnceLock::new() }
+        Self {
+            snapshot: RwLock::new(Some(Arc::new(snapshot))),
+            commits: watch::Sender::new(()),
+            damage: OnceLock::new(),
+        }
+    }
+
+    /// Tells of commits from now on, and of the end.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.commits.subscribe()
     }
 
     /// Has nothing written from now on.
@@ -79,6 +90,7 @@ impl Published {
 
     fn set(&self, snapshot: Option<Snapshot>) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
+        self.commits.send_replace(());
     }
 }
 

@@ -55,6 +55,11 @@ impl<'a, 't> Operation<'a, 't> {
 
     /// Does one write, or nothing.
     pub(crate) fn write(&mut self, write: &Write) -> Result<Outcome, Failure> {
+        if let WriteOp::Delete(op) = &write.op
+            && write.controls.tree_delete
+        {
+            return self.delete_tree(op, write);
+        }
         if let WriteOp::Modify(op) = &write.op
             && Work::is_of_schema(&self.context, op)?
         {
@@ -140,6 +145,13 @@ impl Parts<'_, '_, '_> {
             None => {}
         }
         Ok(effect.outcome)
+    }
+
+    /// Looks at what the parts so far left, and changes nothing.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&Work<'_>) -> Result<R, Failure>) -> Result<R, Failure> {
+        let (state, stamp) = next(&self.state)?;
+        let Operation { context, tables, recent, .. } = &*self.operation;
+        look(&Work { context, tables, recent, stamp: &stamp, next_id: state.next_id })
     }
 
     /// Changes what refers to deleted entries.

@@ -6,6 +6,7 @@ mod access;
 mod backup;
 mod bulk;
 mod check;
+mod controls;
 mod durability;
 mod failing;
 mod membership;
