@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | meta | name | format, index definition, counters, contextCSN |
+//! | meta | name | format, index definition, counters, contextCSN, definitions added to the schema |
 //! | node | id | parent, number of children, normalised RDN, RDN as written |
 //! | tree | parent, normalised RDN | id |
 //! | entry | id | user attributes, operational attributes, both in wire form |

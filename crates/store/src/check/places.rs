@@ -6,6 +6,7 @@ use flext_ldap_proto::{attribute::Attributes, dn::Dn};
 
 use super::{Check, Nameless, Remedy};
 use crate::{
+    constraint,
     context::base,
     credentials,
     ppolicy::history,
@@ -148,6 +149,9 @@ impl<T: Rows> Check<'_, T> {
                 each(id, &stored);
                 if let Some(named) = &named {
                     self.entry(id, named, &stored, secrets.as_deref().unwrap_or_default());
+                    for what in constraint::inspect(self.context, self.tables, id, named, &stored)? {
+                        self.of_entry("entry", id, dn.as_deref(), what, Remedy::Modify);
+                    }
                 }
             }
             Err(_) => self.of_entry("entry", id, dn.as_deref(), "the row cannot be read", Remedy::Restore),
