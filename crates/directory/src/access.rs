@@ -127,6 +127,10 @@ pub enum EntryRight {
     Delete,
     /// Rename or move it: asked of the entry as it is, and under the name it would have.
     Rename,
+    /// Act on behalf of whom it stands for (RFC 4370).
+    Proxy,
+    /// Set on it what otherwise the directory alone sets (draft-zeilenga-ldap-relax).
+    Manage,
 }
 
 /// What can be done to an attribute.

@@ -21,6 +21,8 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
+use crate::rows::Table;
+
 /// Rows of octets under keys of octets.
 pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -72,13 +74,13 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Rows for T {}
 
 /// All tables of one transaction.
 pub(crate) struct Tables<T> {
-    pub(crate) meta: T,
-    pub(crate) node: T,
-    pub(crate) tree: T,
-    pub(crate) entry: T,
-    pub(crate) secret: T,
-    pub(crate) index: T,
-    pub(crate) change: T,
+    pub(crate) meta: Table<T>,
+    pub(crate) node: Table<T>,
+    pub(crate) tree: Table<T>,
+    pub(crate) entry: Table<T>,
+    pub(crate) secret: Table<T>,
+    pub(crate) index: Table<T>,
+    pub(crate) change: Table<T>,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -99,7 +101,7 @@ pub(crate) struct Counts {
 
 impl<T> Tables<T> {
     /// One of the tables.
-    pub(crate) fn of(&self, name: Name) -> &T {
+    pub(crate) fn of(&self, name: Name) -> &Table<T> {
         match name {
             Name::Meta => &self.meta,
             Name::Node => &self.node,
@@ -115,13 +117,13 @@ impl<T> Tables<T> {
 impl Snapshot {
     pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
         Ok(Self {
-            meta: transaction.open_table(META)?,
-            node: transaction.open_table(NODE)?,
-            tree: transaction.open_table(TREE)?,
-            entry: transaction.open_table(ENTRY)?,
-            secret: transaction.open_table(SECRET)?,
-            index: transaction.open_table(INDEX)?,
-            change: transaction.open_table(CHANGE)?,
+            meta: transaction.open_table(META)?.into(),
+            node: transaction.open_table(NODE)?.into(),
+            tree: transaction.open_table(TREE)?.into(),
+            entry: transaction.open_table(ENTRY)?.into(),
+            secret: transaction.open_table(SECRET)?.into(),
+            index: transaction.open_table(INDEX)?.into(),
+            change: transaction.open_table(CHANGE)?.into(),
             counts,
         })
     }
@@ -130,13 +132,13 @@ impl Snapshot {
 impl<'t> Writable<'t> {
     pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
         Ok(Self {
-            meta: transaction.open_table(META)?,
-            node: transaction.open_table(NODE)?,
-            tree: transaction.open_table(TREE)?,
-            entry: transaction.open_table(ENTRY)?,
-            secret: transaction.open_table(SECRET)?,
-            index: transaction.open_table(INDEX)?,
-            change: transaction.open_table(CHANGE)?,
+            meta: transaction.open_table(META)?.into(),
+            node: transaction.open_table(NODE)?.into(),
+            tree: transaction.open_table(TREE)?.into(),
+            entry: transaction.open_table(ENTRY)?.into(),
+            secret: transaction.open_table(SECRET)?.into(),
+            index: transaction.open_table(INDEX)?.into(),
+            change: transaction.open_table(CHANGE)?.into(),
             counts,
         })
     }
@@ -153,11 +155,30 @@ impl<'t> Writable<'t> {
             Name::Index => &mut self.index,
             Name::Change => &mut self.change,
         };
-        match value {
-            Some(value) => table.insert(key, value).map(|_| ())?,
-            None => table.remove(key).map(|_| ())?,
+        Ok(table.put(key, value)?)
+    }
+
+    /// Holds back what is put from now on, until [`keep`](Self::keep) or [`discard`](Self::discard).
+    pub(crate) fn stage(&mut self) {
+        self.all().into_iter().for_each(Table::stage);
+    }
+
+    /// Stores what was held back.
+    pub(crate) fn keep(&mut self) -> Result<(), Failure> {
+        for table in self.all() {
+            table.keep()?;
         }
         Ok(())
+    }
+
+    /// Forgets what was held back.
+    pub(crate) fn discard(&mut self) {
+        self.all().into_iter().for_each(Table::discard);
+    }
+
+    fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 7] {
+        let Self { meta, node, tree, entry, secret, index, change, counts: _ } = self;
+        [meta, node, tree, entry, secret, index, change]
     }
 }
 

@@ -9,6 +9,7 @@ mod care;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod controls;
 mod demo;
 #[cfg(test)]
 mod extract;

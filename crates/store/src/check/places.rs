@@ -10,6 +10,7 @@ use crate::{
     credentials,
     read::{Named, read_id},
     row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
+    rows::Table,
     tables::{Failure, Rows},
 };
 
@@ -74,7 +75,7 @@ impl<T: Rows> Check<'_, T> {
         ids.dedup();
         // Of the tables that were cut off at `ROWS`, all up to here were seen.
         ids.truncate(ROWS);
-        let read = |table: &T, id: Id| -> Result<Option<Vec<u8>>, Failure> {
+        let read = |table: &Table<T>, id: Id| -> Result<Option<Vec<u8>>, Failure> {
             Ok(table.get(id.to_be_bytes().as_slice())?.map(|row| row.value().to_vec()))
         };
         ids.into_iter()
@@ -144,6 +145,7 @@ impl<T: Rows> Check<'_, T> {
                 each(id, &stored);
                 if let Some(named) = &named {
                     self.entry(id, named, &stored, secrets.as_deref().unwrap_or_default());
+                    self.unique(id, named, &stored)?;
                 }
             }
             Err(_) => self.of_entry("entry", id, dn.as_deref(), "the row cannot be read", Remedy::Restore),
@@ -262,6 +264,21 @@ impl<T: Rows> Check<'_, T> {
         for what in faults {
             self.of_entry("entry", id, Some(&named.dn), what, Remedy::Modify);
         }
+    }
+
+    /// Looks whether values that no two entries may have are others' too. Each pair is told once, with the later entry.
+    fn unique(&mut self, id: Id, named: &Named, stored: &Stored) -> Result<(), Failure> {
+        let (context, tables) = (self.context, self.tables);
+        for unique in &context.constraints.unique {
+            for (attribute, other) in unique.shared(context, tables, id, named, stored)? {
+                let whose = self.shown(other)?.unwrap_or_default();
+                let what = format!(
+                    "it shares a value of `{attribute}` with entry {other} `{whose}`, and no two may"
+                );
+                self.of_entry("entry", id, Some(&named.dn), what, Remedy::Modify);
+            }
+        }
+        Ok(())
     }
 
     /// Looks at every row of `tree`, and counts children.
