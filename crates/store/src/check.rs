@@ -122,7 +122,7 @@ pub struct CheckReport {
 impl Store {
     /// Proves that the tables agree, and tells every fault as it is found. The store may be in use.
     ///
-    /// Blocks the thread, for about a minute per million entries. Pages that are freed meanwhile are not used again
+    /// Blocks the thread for as long as reading every row takes. Pages that are freed meanwhile are not used again
     /// before it returns.
     ///
     /// # Errors

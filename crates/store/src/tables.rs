@@ -97,6 +97,7 @@ pub(crate) struct Counts {
     pub(crate) rows_written: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
+    pub(crate) passwords_verified: AtomicU64,
 }
 
 impl<T> Tables<T> {

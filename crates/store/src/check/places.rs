@@ -9,6 +9,7 @@ use crate::{
     constraint,
     context::base,
     credentials,
+    ppolicy::history,
     read::{Named, read_id},
     row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
     rows::Table,
@@ -130,7 +131,9 @@ impl<T: Rows> Check<'_, T> {
             (Some(_), false) => {
                 self.of_entry("secret", id, dn.as_deref(), "it belongs to no entry", Remedy::Restore);
             }
-            (Some(secrets), true) if secrets.is_empty() => {
+            (Some(secrets), true)
+                if secrets.is_empty() && !secret.as_deref().is_some_and(history::is_kept) =>
+            {
                 self.of_entry("secret", id, dn.as_deref(), "the row holds no password", Remedy::Modify);
             }
             _ => {}
