@@ -47,6 +47,9 @@ pub enum Freedom {
     /// slapd's permissive modify passes over the deletion of an attribute that is not there, not of a value;
     /// MS-ADTS §3.1.1.3.4.1.8 has both.
     PermissiveModifyMissesValues,
+    /// slapd with its ppolicy overlay allows an entry one password, whether a policy is in force or not; RFC 4519 §2.41
+    /// allows several, and draft-behera-ldap-password-policy-10 §5.1 speaks of one.
+    OnePassword,
     /// slapd compares control characters, which RFC 4518 §2.2 maps to nothing.
     ControlCharactersCount,
 }
