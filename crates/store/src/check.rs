@@ -4,7 +4,8 @@
 //! |---|---|
 //! | places | every entry stands below one that is there, under the normal form of its name, and no circle |
 //! | tree | every row leads to the entry of that name, every entry has its row, and children are counted right |
-//! | entries | every row can be read and is what the schema allows, the values of its name among its attributes; values that no two may have are one's only |
+//! | entries | every row can be read and is what the schema allows, the values of its name among its attributes |
+//! | constraints | no two entries share a unique value; references lead somewhere, where they must |
 //! | secrets | every row can be read and belongs to an entry |
 //! | index | every entry is under exactly its keys |
 //! | change log | every row can be read, none is missing, change sequence numbers ascend |

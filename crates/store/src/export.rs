@@ -9,6 +9,7 @@ use flext_ldap_proto::{
 
 use crate::{
     Store,
+    ppolicy::history,
     read::{Climbed, Resolved},
     row::{Id, ROOT},
     tables::{Failure, Snapshot},
@@ -109,6 +110,10 @@ fn attributes(tables: &Snapshot, id: Id, options: &ExportOptions) -> Result<Opti
         let secrets = tables.secrets(id)?;
         if !secrets.is_empty() {
             attributes.push("userPassword", secrets);
+        }
+        let history = if options.operational { tables.history(id)? } else { Vec::new() };
+        if !history.is_empty() {
+            attributes.push(history::ATTRIBUTE, history);
         }
     }
     if options.operational {

@@ -34,6 +34,7 @@ use crate::{
     lists::Lists,
     migrate,
     options::{Location, StoreOptions},
+    ppolicy::{self, Attempts},
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
@@ -65,6 +66,7 @@ struct Inner {
     lists: Lists,
     /// Persistent searches that there may be.
     followers: Arc<Semaphore>,
+    attempts: Attempts,
     /// Held for as long as the store is open.
     _lock: Option<File>,
 }
@@ -81,6 +83,8 @@ pub struct Counters {
     pub commits: u64,
     /// Operations that changed something.
     pub writes: u64,
+    /// Passwords compared with the stored ones of an entry. Those of locked and unknown ones are not.
+    pub passwords_verified: u64,
 }
 
 impl Store {
@@ -144,7 +148,9 @@ impl Store {
         let writer = Writer::start(engine, limits.write_queue)?;
         let lists = Lists::new(limits.sort_memory);
         let followers = Arc::new(Semaphore::new(limits.persistent_searches.min(Semaphore::MAX_PERMITS)));
-        let inner = Inner { context, published, counts, writer, hashers, lists, followers, _lock: lock };
+        let attempts = Attempts::default();
+        let inner =
+            Inner { context, published, counts, writer, hashers, lists, followers, attempts, _lock: lock };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -157,12 +163,13 @@ impl Store {
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { entries_read, rows_written, commits, writes } = &*self.0.counts;
+        let Counts { entries_read, rows_written, commits, writes, passwords_verified } = &*self.0.counts;
         Counters {
             entries_read: entries_read.load(Ordering::Relaxed),
             rows_written: rows_written.load(Ordering::Relaxed),
             commits: commits.load(Ordering::Relaxed),
             writes: writes.load(Ordering::Relaxed),
+            passwords_verified: passwords_verified.load(Ordering::Relaxed),
         }
     }
 
@@ -241,6 +248,14 @@ impl Store {
         &self.0.hashers
     }
 
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.0.attempts
+    }
+
+    pub(crate) fn count_verification(&self) {
+        self.0.counts.passwords_verified.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn writer(&self) -> &Writer {
         &self.0.writer
     }
@@ -254,6 +269,7 @@ impl Store {
             Err(failure) => return Reply::ready(failure.into_reply()),
         };
         let store = self.clone();
+        let asked = ppolicy::is_asked(&controls);
         match op {
             Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
                 Ok(searching) => Reply::events(searching),
@@ -265,12 +281,14 @@ impl Store {
                 Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                let asked = store.extended(op, Caller { actor, peer }, deadline);
-                store.contained("an extended operation", asked).await.or_else(Failure::into_reply)
+                let done = store.extended(op, Caller { actor, peer }, deadline);
+                let done = store.contained("an extended operation", done).await;
+                done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
             op => Reply::pending(async move {
-                let asked = store.change(op, &controls, Caller { actor, peer }, deadline);
-                store.contained("a write", asked).await.or_else(Failure::into_reply)
+                let done = store.change(op, &controls, Caller { actor, peer }, deadline);
+                let done = store.contained("a write", done).await;
+                done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
         }
     }
@@ -338,6 +356,8 @@ fn prepare(
             administrator: None,
             peer_administrators: options.peer_administrators,
             limits: options.limits,
+            ppolicy: options.ppolicy,
+            time: options.time,
             page_key: page_key(&mut tables)?,
             passwords: Context::password_types(&schema),
             subschema,

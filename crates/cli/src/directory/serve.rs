@@ -50,6 +50,13 @@ pub(super) struct Serve {
     /// Access rules (YAML: a list); without them users read all but secrets and change their own passwords
     #[arg(long, value_name = "FILE", conflicts_with = "anonymous_read")]
     rules: Option<PathBuf>,
+    /// Hold accounts without a pwdPolicySubentry to the password policy at this name, a pwdPolicy entry
+    #[arg(long, value_name = "DN")]
+    password_policy: Option<Dn>,
+    /// Tell who binds to a locked account, with the password policy control, that it is locked; others take it for a
+    /// wrong password
+    #[arg(long)]
+    tell_lockout: bool,
     /// Write a line for each operation to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
@@ -77,6 +84,12 @@ impl Serve {
             for uid in [0, nix::unistd::geteuid().as_raw()] {
                 options = options.peer_administrator(uid);
             }
+        }
+        if let Some(policy) = &self.password_policy {
+            options = options.password_policy(policy.clone());
+        }
+        if self.tell_lockout {
+            options = options.tell_lockout();
         }
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(chain), Some(key)) => Some(server_tls(chain, key)?),

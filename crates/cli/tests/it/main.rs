@@ -14,6 +14,8 @@ mod demo;
 #[cfg(test)]
 mod extract;
 #[cfg(test)]
+mod ppolicy;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod search;

@@ -41,6 +41,9 @@ pub enum Freedom {
     /// slapd ends the conversation over a filter in a control that cannot be decoded, as RFC 4511 §4.1.1 allows for a
     /// message that cannot be.
     MalformedAssertionEndsConversation,
+    /// slapd with its ppolicy overlay allows an entry one password, whether a policy is in force or not; RFC 4519 §2.41
+    /// allows several, and draft-behera-ldap-password-policy-10 §5.1 speaks of one.
+    OnePassword,
     /// slapd compares control characters, which RFC 4518 §2.2 maps to nothing.
     ControlCharactersCount,
 }

@@ -15,7 +15,7 @@ use flext_ldap_proto::{
     schema::Schema,
 };
 
-use super::{indexed, misuse, under};
+use super::{indexed, misuse};
 use crate::{
     context::{Access, Context, base},
     index::{Asked, Indexes},
@@ -101,7 +101,7 @@ impl Unique {
     }
 
     /// Whether an entry is one of those the constraint is about.
-    fn is_about<T: Rows>(
+    pub(super) fn is_about<T: Rows>(
         &self,
         context: &Context,
         tables: &Tables<T>,
@@ -124,39 +124,12 @@ impl Unique {
         Ok(truth == Truth::True)
     }
 
-    /// Entries with smaller ids that have a value this one has too, and the attribute it is in; a few of them. Where an
-    /// entry cannot be read, nothing is said of it.
-    pub(crate) fn shared<T: Rows>(
+    /// The values an entry has of the attributes: attribute, value as written, value as compared.
+    pub(super) fn values<'e>(
         &self,
         context: &Context,
-        tables: &Tables<T>,
-        id: Id,
-        named: &Named,
-        stored: &Stored,
-    ) -> Result<Vec<(String, Id)>, Failure> {
-        const FEW: usize = 10;
-        let mut shared = Vec::new();
-        if !self.is_about(context, tables, id, named, stored)? {
-            return Ok(shared);
-        }
-        for (description, value, _) in self.values(context, stored) {
-            for attribute in &self.attributes {
-                let others = under(context, tables, None, attribute.as_str(), Asked::Equality(value))?;
-                for other in others.into_iter().take_while(|other| *other < id).take(FEW) {
-                    let (Ok(Some(stored)), Ok(named)) = (tables.stored(other), tables.named(other)) else {
-                        continue;
-                    };
-                    if shared.len() < FEW && self.is_about(context, tables, other, &named, &stored)? {
-                        shared.push((description.to_owned(), other));
-                    }
-                }
-            }
-        }
-        Ok(shared)
-    }
-
-    /// The values an entry has of the attributes: attribute, value as written, value as compared.
-    fn values<'e>(&self, context: &Context, stored: &'e Stored) -> Vec<(&'e str, &'e [u8], Vec<u8>)> {
+        stored: &'e Stored,
+    ) -> Vec<(&'e str, &'e [u8], Vec<u8>)> {
         let mut values = Vec::new();
         for attribute in stored.user().iter().chain(stored.operational().iter()) {
             let description = attribute.description();

@@ -15,9 +15,10 @@ use crate::{
     constraint,
     context::{Access, Context, base},
     modify::Draft,
+    ppolicy::history,
     project::{View, computed},
     read::{Named, Resolved, Size},
-    row::{Id, Node, ROOT, Stored, encode_secret, tree_key},
+    row::{Id, Node, ROOT, Stored, tree_key},
     special,
     tables::{Failure, Name},
 };
@@ -59,6 +60,10 @@ impl Work<'_> {
         }
         user.complete_classes(context);
         self.check(&op.dn, &user, &operational, &write.secrets)?;
+        let former = history::take(context, &mut operational);
+        if !write.secrets.is_empty() && !write.keep_operational {
+            self.account_added(&mut operational)?;
+        }
         self.complete(&user, &mut operational, write);
 
         let stored = Stored::new(user.build(), operational.build());
@@ -67,9 +72,8 @@ impl Work<'_> {
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         self.entry_rows(&mut effect, id, None, Some(&stored));
-        if !write.secrets.is_empty() {
-            let secrets = encode_secret(&write.secrets);
-            effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(secrets)));
+        if let Some(row) = history::encode(&write.secrets, &former) {
+            effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(row)));
         }
         effect.rows.push((Name::Node, id.to_be_bytes().to_vec(), Some(node.encode())));
         effect.rows.push((Name::Tree, tree_key(parent, &node.key), Some(id.to_be_bytes().to_vec())));
