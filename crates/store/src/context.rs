@@ -69,6 +69,7 @@ impl Current {
     pub(crate) fn set_schema(&self, from: &Context) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Context { schema, subschema, indexes, constraints, passwords, .. } = from.clone();
+        // Not that of `from`: another may have been put in force since.
         let policy = current.policy.for_schema(&schema).unwrap_or_else(|| Arc::clone(&current.policy));
         *current = Arc::new(Context {
             schema,
