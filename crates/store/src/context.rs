@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Peer, Requester, Target};
@@ -13,20 +14,25 @@ use flext_ldap_proto::{
 };
 
 use crate::{
-    index::Indexes,
+    index::{Indexes, Listener},
     options::{Limits, SchemaHandle},
     read::{Named, Resolved},
     tables::{Failure, Rows, Tables},
+    unindexed::Unindexed,
 };
 
 pub(crate) struct Context {
     pub(crate) schema: SchemaHandle,
     pub(crate) suffixes: Vec<(Dn, DnKey)>,
     pub(crate) indexes: Indexes,
+    pub(crate) index_listener: Listener,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) administrator: Option<Administrator>,
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) limits: Limits,
+    pub(crate) unindexed: Unindexed,
+    /// What a search may work without being noted as slow.
+    pub(crate) slow: Option<Duration>,
     /// What page cookies are sealed with.
     pub(crate) page_key: Vec<u8>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.

@@ -17,6 +17,7 @@ mod clock;
 mod context;
 mod controls;
 mod credentials;
+mod explain;
 mod export;
 mod extended;
 mod hashing;
@@ -32,16 +33,21 @@ mod read;
 mod row;
 mod search;
 mod session;
+mod slow;
 mod special;
 mod store;
 mod tables;
+mod unindexed;
 mod write;
 mod writer;
 
 pub use self::{
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
+    index::{IndexConfig, IndexKind, IndexProgress, IndexStage, UnknownIndexKind},
     options::{Limits, Location, StoreOptions},
+    plan::{ExplainedPart, ExplainedRun, Explanation, PartUse, ScopeStrategy},
     policy::StandardPolicy,
     store::{Counters, Store},
+    unindexed::{Unindexed, UnindexedPolicy},
 };

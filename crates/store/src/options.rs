@@ -5,6 +5,11 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 
+use crate::{
+    index::{IndexConfig, IndexProgress, Listener},
+    unindexed::Unindexed,
+};
+
 /// Where a store keeps its data.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -35,6 +40,10 @@ pub struct StoreOptions {
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) limits: Limits,
+    pub(crate) indexes: IndexConfig,
+    pub(crate) index_listener: Listener,
+    pub(crate) unindexed: Unindexed,
+    pub(crate) slow: Option<Duration>,
 }
 
 /// What a store is willing to do for one caller. Administrators are bound by `cache` and the queues only.
@@ -96,6 +105,10 @@ impl StoreOptions {
             peer_administrators: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
             limits: Limits::default(),
+            indexes: IndexConfig::default(),
+            index_listener: Listener::default(),
+            unindexed: Unindexed::default(),
+            slow: Some(Duration::from_secs(1)),
         }
     }
 
@@ -128,6 +141,38 @@ impl StoreOptions {
     /// Decides about access by this policy. The administrator and the program itself are not asked about.
     pub fn policy(mut self, policy: Arc<dyn AccessPolicy>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Indexes these attributes in these ways. What the folder has otherwise is built or removed while the store serves.
+    pub fn indexes(mut self, indexes: IndexConfig) -> Self {
+        self.indexes = indexes;
+        self
+    }
+
+    /// Tells `listener` how far the building of indexes is, after each step. It is called on the thread that writes, so
+    /// it must not wait.
+    pub fn index_listener(mut self, listener: impl Fn(&IndexProgress) + Send + Sync + 'static) -> Self {
+        self.index_listener = Listener(Some(Arc::new(listener)));
+        self
+    }
+
+    /// Does this about searches that no index narrows.
+    pub fn unindexed(mut self, unindexed: Unindexed) -> Self {
+        self.unindexed = unindexed;
+        self
+    }
+
+    /// Leaves a warning (target `flext_ldap::slow`) for each search that worked longer than `slow`, with what it asked,
+    /// how it was done, and what it looked at. A second, unless this says otherwise.
+    pub fn slow(mut self, slow: Duration) -> Self {
+        self.slow = Some(slow);
+        self
+    }
+
+    /// Leaves no warning for slow searches.
+    pub fn without_slow_log(mut self) -> Self {
+        self.slow = None;
         self
     }
 

@@ -64,6 +64,11 @@ impl StandardPolicy {
     }
 }
 
+/// Whether an attribute, by its preferred name, has values that prove who somebody is.
+pub(crate) fn is_secret(attribute: &str) -> bool {
+    SECRETS.iter().any(|name| name.eq_ignore_ascii_case(attribute))
+}
+
 impl AccessPolicy for StandardPolicy {
     fn entry(&self, who: Requester<'_>, _target: Target<'_>, right: EntryRight) -> bool {
         match right {
@@ -80,7 +85,7 @@ impl AccessPolicy for StandardPolicy {
         right: AttributeRight,
     ) -> bool {
         let actor = who.actor;
-        let secret = SECRETS.iter().any(|name| name.eq_ignore_ascii_case(attribute));
+        let secret = is_secret(attribute);
         match right {
             AttributeRight::Search | AttributeRight::Read | AttributeRight::Compare => {
                 self.reads(actor) && !secret

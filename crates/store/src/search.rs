@@ -29,7 +29,7 @@ use crate::{
     controls::SearchControls,
     index::Asked,
     page::{self, Token},
-    plan,
+    plan::{self, Explanation, Note, Planned, ScopeStrategy},
     project::{Projection, View, computed, looks_at_computed},
     read::{Climbed, Resolved},
     row::{Id, Node, ROOT},
@@ -53,8 +53,8 @@ const CLIMBED: u64 = 1_000;
 
 /// A search under way.
 pub(crate) struct Searching {
-    store: Store,
-    search: Search,
+    pub(crate) store: Store,
+    pub(crate) search: Search,
     caller: Caller,
     controls: SearchControls,
     size_limit: u64,
@@ -65,10 +65,17 @@ pub(crate) struct Searching {
     needs_computed: bool,
     needs_dn: bool,
     referrals: RoaringBitmap,
-    sent: u64,
-    looked: u64,
+    /// What the planner found of each part of the filter, and how many candidates it left.
+    notes: Vec<Note>,
+    candidates: Option<u64>,
+    strategy: ScopeStrategy,
+    pub(crate) is_judged: bool,
+    pub(crate) is_noted: bool,
+    pub(crate) has_ended: bool,
+    pub(crate) sent: u64,
+    pub(crate) looked: u64,
     /// Time worked, and since when the reader waits.
-    worked: Duration,
+    pub(crate) worked: Duration,
     since: Option<Instant>,
     last: Option<Token>,
     outcome: Option<Outcome>,
@@ -157,6 +164,12 @@ impl Searching {
             needs_computed,
             needs_dn,
             referrals: RoaringBitmap::new(),
+            notes: Vec::new(),
+            candidates: None,
+            strategy: ScopeStrategy::Base,
+            is_judged: false,
+            is_noted: false,
+            has_ended: false,
             sent: 0,
             looked: 0,
             worked: Duration::ZERO,
@@ -172,6 +185,38 @@ impl Searching {
         })
     }
 
+    /// Plans, and does nothing yet.
+    pub(crate) fn begin(&mut self) -> Result<(), Failure> {
+        match self.stage {
+            Stage::Start => self.step(Instant::now()),
+            Stage::Gather { .. } | Stage::Look { .. } | Stage::End => Ok(()),
+        }
+    }
+
+    /// How the search is done, as far as is known yet.
+    pub(crate) fn explanation(&self, context: &Context) -> Explanation {
+        let Search { base, scope, filter, .. } = &self.search;
+        Explanation::new(context, (base, *scope, filter), &self.notes, self.candidates, self.strategy)
+    }
+
+    /// Entries looked at and returned so far.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        (self.looked, self.sent)
+    }
+
+    /// Goes on to look at candidates.
+    fn look_at(&mut self, source: Source, scope: Within) {
+        self.strategy = match (&source, scope) {
+            (Source::Children(..), _) => ScopeStrategy::Children,
+            (Source::Ids(..), Within::Exactly | Within::Other(_)) => ScopeStrategy::Candidates,
+            (Source::Ids(..), Within::ChildOf(_)) => ScopeStrategy::CandidateChildren,
+            (Source::Ids(..), _) => ScopeStrategy::ClimbedCandidates,
+            (Source::All(_), Within::Exactly | Within::Other(_)) => ScopeStrategy::All,
+            (Source::All(_), _) => ScopeStrategy::ClimbedAll,
+        };
+        self.stage = Stage::Look { source, scope };
+    }
+
     /// Works until a batch is full, the slice is over, or all is done.
     fn step(&mut self, started: Instant) -> Result<(), Failure> {
         let store = self.store.clone();
@@ -182,7 +227,7 @@ impl Searching {
         match std::mem::replace(&mut self.stage, Stage::End) {
             Stage::Start => self.start(context, &access, &tables),
             Stage::Gather { base, stack, ids, candidates } => {
-                self.gather(&tables, started, base, stack, ids, candidates)
+                self.gather(&access, &tables, started, base, stack, ids, candidates)
             }
             Stage::Look { source, scope } => self.look(context, &access, &tables, started, source, scope),
             Stage::End => {
@@ -229,7 +274,9 @@ impl Searching {
             self.stage = Stage::Look { source: Source::Ids(ids, from), scope: Within::Exactly };
             return Ok(());
         }
-        let mut candidates = plan::candidates(context, tables, &self.search.filter)?;
+        let Planned { mut candidates, notes } = plan::candidates(context, tables, &self.search.filter)?;
+        self.candidates = candidates.as_ref().map(RoaringBitmap::len);
+        self.notes = notes;
         if let Some(candidates) = &mut candidates {
             *candidates |= &self.referrals;
         }
@@ -240,37 +287,43 @@ impl Searching {
         };
         if self.search.scope == Scope::One {
             let children = if base == ROOT { 0 } else { tables.existing_node(base)?.children };
-            self.stage = match (candidates, token) {
-                (_, Some(Token::Child(name))) => {
-                    Stage::Look { source: Source::Children(base, Some(name)), scope: Within::Exactly }
-                }
-                (candidates, Some(Token::Id(_))) => {
-                    Stage::Look { source: by_id(candidates), scope: Within::ChildOf(base) }
-                }
+            if candidates.is_none() {
+                self.judge_unindexed(access, children.into())?;
+            }
+            let (source, scope) = match (candidates, token) {
+                (_, Some(Token::Child(name))) => (Source::Children(base, Some(name)), Within::Exactly),
+                (candidates, Some(Token::Id(_))) => (by_id(candidates), Within::ChildOf(base)),
                 (Some(ids), None) if ids.len() <= u64::from(children) => {
-                    Stage::Look { source: by_id(Some(ids)), scope: Within::ChildOf(base) }
+                    (by_id(Some(ids)), Within::ChildOf(base))
                 }
-                (_, None) => Stage::Look { source: Source::Children(base, None), scope: Within::Exactly },
+                (_, None) => (Source::Children(base, None), Within::Exactly),
             };
+            self.look_at(source, scope);
             return Ok(());
         }
         // The only naming context holds everything, so nothing is out of scope.
         let whole =
             base == ROOT || (context.suffixes.len() == 1 && tables.existing_node(base)?.parent == ROOT);
-        self.stage = match candidates {
+        match candidates {
             candidates if whole => {
+                if candidates.is_none() {
+                    self.judge_unindexed(access, tables.entries()?)?;
+                }
                 let children = self.search.scope == Scope::Children;
                 let scope = if children { Within::Other(base) } else { Within::Exactly };
-                Stage::Look { source: by_id(candidates), scope }
+                self.look_at(by_id(candidates), scope);
             }
             Some(ids) if ids.len() <= CLIMBED => {
-                Stage::Look { source: by_id(Some(ids)), scope: self.below(base) }
+                let scope = self.below(base);
+                self.look_at(by_id(Some(ids)), scope);
             }
             candidates => {
                 self.last = token;
-                Stage::Gather { base, stack: vec![(base, None)], ids: RoaringBitmap::new(), candidates }
+                self.strategy = ScopeStrategy::Walk;
+                self.stage =
+                    Stage::Gather { base, stack: vec![(base, None)], ids: RoaringBitmap::new(), candidates };
             }
-        };
+        }
         Ok(())
     }
 
@@ -325,8 +378,8 @@ impl Searching {
         if self.search.deref == DerefAliases::Never {
             return Ok(());
         }
-        let keys = context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(b"alias"));
-        if tables.count(&keys.unwrap_or_default(), 0)? == 0 {
+        let aliases = tables.lookup(context, "objectClass", Asked::Equality(b"alias"))?;
+        if aliases.is_none_or(|aliases| aliases.is_empty()) {
             return Ok(());
         }
         Err(Failure::refused(
@@ -360,8 +413,10 @@ impl Searching {
     }
 
     /// Walks a subtree for its ids, a slice at a time.
+    #[expect(clippy::too_many_arguments, reason = "what the stage has, and what every step has")]
     fn gather(
         &mut self,
+        access: &Access<'_>,
         tables: &Snapshot,
         started: Instant,
         base: Id,
@@ -373,10 +428,17 @@ impl Searching {
         while let Some((parent, name)) = stack.pop() {
             if ids.len() > GATHERED || candidates.as_ref().is_some_and(|some| ids.len() > some.len()) {
                 // Large: what is in scope is found among the candidates, or among all, by climbing.
+                if candidates.is_none() {
+                    self.judge_unindexed(access, tables.entries()?)?;
+                }
                 let from = after(self.last.as_ref());
                 let source = candidates.map_or(Source::All(from), |ids| Source::Ids(ids, from));
-                self.stage = Stage::Look { source, scope: self.below(base) };
+                let scope = self.below(base);
+                self.look_at(source, scope);
                 return Ok(());
+            }
+            if candidates.is_none() {
+                self.judge_unindexed(access, ids.len())?;
             }
             let children = tables.children(parent, name.as_deref(), ROWS)?;
             if children.len() == ROWS
@@ -621,6 +683,8 @@ impl Events for Searching {
             return Poll::Ready(Ok(Event::Batch(this.take())));
         }
         if let Some(outcome) = this.outcome.take() {
+            this.has_ended = true;
+            this.note_if_slow(this.worked + since.elapsed(), Some(outcome.result.code));
             return Poll::Ready(Ok(Event::Done(outcome)));
         }
         // Everybody who is ready has a turn first, and the sockets are looked at: a task that wakes itself at once keeps

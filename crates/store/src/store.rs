@@ -20,8 +20,9 @@ use crate::{
     backend::Plain,
     context::{Administrator, Caller, Context, Current},
     hashing::Hashers,
-    index::{Indexes, Pending},
+    index::{self, IndexProgress, Indexes, Maintenance, OBJECT_CLASS, Pending},
     options::{Location, StoreOptions},
+    project::is_computed_name,
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
@@ -121,6 +122,7 @@ impl Store {
             counts: Arc::clone(&counts),
             state,
             broken: None,
+            maintenance: Maintenance::default(),
         };
         let writer = Writer::start(engine, limits.write_queue)?;
         Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
@@ -135,13 +137,28 @@ impl Store {
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { entries_read, rows_written, commits, writes } = &*self.0.counts;
+        let Counts { entries_read, rows_written, commits, writes, deferred: _ } = &*self.0.counts;
         Counters {
             entries_read: entries_read.load(Ordering::Relaxed),
             rows_written: rows_written.load(Ordering::Relaxed),
             commits: commits.load(Ordering::Relaxed),
             writes: writes.load(Ordering::Relaxed),
         }
+    }
+
+    /// How far each index is, by attribute. `objectClass` is not among them: its index is always there.
+    ///
+    /// # Errors
+    ///
+    /// When the store is closed or storage fails.
+    pub fn index_progress(&self) -> Result<Vec<IndexProgress>, Error> {
+        let read = || {
+            let context = self.context();
+            let tables = self.snapshot()?;
+            let total = State::read(&*tables)?.next_id.saturating_sub(1);
+            Ok(tables.standing.progress(&context.schema, total))
+        };
+        read().map_err(Failure::into_error)
     }
 
     /// The names the store serves.
@@ -246,7 +263,11 @@ fn prepare(
         check_format(&mut tables)?;
         let state = State::read(&tables)?;
         let schema = options.schema;
-        let indexes = Indexes::new(&schema);
+        let passwords = Context::password_types(&schema);
+        let indexes = Indexes::new(&schema, &options.indexes, &|name| {
+            is_computed_name(name) || passwords.contains(&name.to_ascii_lowercase())
+        })
+        .map_err(misuse)?;
         let mut context = Context {
             suffixes: Vec::new(),
             policy: options.policy,
@@ -254,8 +275,11 @@ fn prepare(
             peer_administrators: options.peer_administrators,
             limits: options.limits,
             page_key: page_key(&mut tables)?,
-            passwords: Context::password_types(&schema),
+            passwords,
             indexes,
+            index_listener: options.index_listener,
+            unindexed: options.unindexed,
+            slow: options.slow,
             schema,
         };
         let mut suffixes = options.suffixes;
@@ -280,6 +304,8 @@ fn prepare(
             context.administrator = Some(Administrator { dn, key, salt, digest });
         }
         rebuild_keys(&context, &mut tables)?;
+        index::reconcile(&mut tables, &context.indexes)?;
+        counts.deferred.store(tables.deferred()?.ids().count() as u64, Ordering::Relaxed);
         (context, state)
     };
     transaction.commit().map_err(storage_error)?;
@@ -341,28 +367,15 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
     Ok(key)
 }
 
-/// Makes the keys of names and indexes anew where they were made by other rules than today's.
+/// Makes the keys of names, and of the index of classes, anew where they were made by other rules than today's.
 fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
     use redb::ReadableTable;
     const AT_ONCE: usize = 1_000;
-    let wanted = context.indexes.definition(&context.schema);
+    let wanted = Indexes::names_definition(&context.schema);
     if tables.meta.get(INDEX_ROW)?.is_some_and(|row| row.value() == wanted) {
         return Ok(());
     }
-    loop {
-        let some: Vec<Vec<u8>> = tables
-            .index
-            .range::<&[u8]>(..)?
-            .take(AT_ONCE)
-            .map(|row| Ok(row?.0.value().to_vec()))
-            .collect::<Result<_, Failure>>()?;
-        if some.is_empty() {
-            break;
-        }
-        for key in some {
-            tables.put(Name::Index, &key, None)?;
-        }
-    }
+    index::clear(tables, OBJECT_CLASS)?;
     let mut from = ROOT + 1;
     loop {
         let ids = tables.ids(from, AT_ONCE)?;
@@ -372,7 +385,7 @@ fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Fail
         for id in ids {
             rename_key(context, tables, id)?;
             let Some(stored) = tables.stored(id)? else { continue };
-            for key in context.indexes.keys(&context.schema, [stored.user(), stored.operational()]) {
+            for key in context.indexes.class_keys(&context.schema, stored.user()) {
                 pending.set(key, id, true);
             }
         }

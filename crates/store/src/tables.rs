@@ -21,6 +21,8 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
+use crate::index::Standing;
+
 /// Rows of octets under keys of octets.
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -57,6 +59,8 @@ pub(crate) struct Tables<T> {
     pub(crate) secret: T,
     pub(crate) index: T,
     pub(crate) change: T,
+    /// Which indexes these tables have in full.
+    pub(crate) standing: Arc<Standing>,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -73,33 +77,39 @@ pub(crate) struct Counts {
     pub(crate) rows_written: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
+    /// Entries whose changes of substring indexes wait.
+    pub(crate) deferred: AtomicU64,
 }
 
 impl Snapshot {
-    pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
+    pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, Failure> {
+        let meta = transaction.open_table(META).map_err(storage_error)?;
         Ok(Self {
-            meta: transaction.open_table(META)?,
-            node: transaction.open_table(NODE)?,
-            tree: transaction.open_table(TREE)?,
-            entry: transaction.open_table(ENTRY)?,
-            secret: transaction.open_table(SECRET)?,
-            index: transaction.open_table(INDEX)?,
-            change: transaction.open_table(CHANGE)?,
+            standing: Standing::read(&meta)?.into(),
+            meta,
+            node: transaction.open_table(NODE).map_err(storage_error)?,
+            tree: transaction.open_table(TREE).map_err(storage_error)?,
+            entry: transaction.open_table(ENTRY).map_err(storage_error)?,
+            secret: transaction.open_table(SECRET).map_err(storage_error)?,
+            index: transaction.open_table(INDEX).map_err(storage_error)?,
+            change: transaction.open_table(CHANGE).map_err(storage_error)?,
             counts,
         })
     }
 }
 
 impl<'t> Writable<'t> {
-    pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
+    pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, Failure> {
+        let meta = transaction.open_table(META).map_err(storage_error)?;
         Ok(Self {
-            meta: transaction.open_table(META)?,
-            node: transaction.open_table(NODE)?,
-            tree: transaction.open_table(TREE)?,
-            entry: transaction.open_table(ENTRY)?,
-            secret: transaction.open_table(SECRET)?,
-            index: transaction.open_table(INDEX)?,
-            change: transaction.open_table(CHANGE)?,
+            standing: Standing::read(&meta)?.into(),
+            meta,
+            node: transaction.open_table(NODE).map_err(storage_error)?,
+            tree: transaction.open_table(TREE).map_err(storage_error)?,
+            entry: transaction.open_table(ENTRY).map_err(storage_error)?,
+            secret: transaction.open_table(SECRET).map_err(storage_error)?,
+            index: transaction.open_table(INDEX).map_err(storage_error)?,
+            change: transaction.open_table(CHANGE).map_err(storage_error)?,
             counts,
         })
     }

@@ -4,7 +4,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::Ordering,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::JoinHandle,
 };
@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     context::{Context, Current},
     hashing::closed,
-    index::Pending,
+    index::{Maintenance, Pending},
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
     write::{Work, Write},
@@ -63,7 +63,7 @@ impl Published {
         snapshot.ok_or_else(|| closed().into())
     }
 
-    fn set(&self, snapshot: Option<Snapshot>) {
+    pub(crate) fn set(&self, snapshot: Option<Snapshot>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
     }
 }
@@ -124,6 +124,7 @@ pub(crate) struct Engine {
     pub(crate) state: State,
     /// Why nothing is written any more.
     pub(crate) broken: Option<String>,
+    pub(crate) maintenance: Maintenance,
 }
 
 impl Writer {
@@ -190,14 +191,31 @@ enum Held {
 
 impl Engine {
     fn run(mut self, receiver: &Receiver<Job>) {
-        while let Ok(first) = receiver.recv() {
-            let mut jobs = vec![first];
-            while jobs.len() < GROUP
+        loop {
+            let first = if self.has_slice(false) {
+                match receiver.try_recv() {
+                    Ok(job) => Some(job),
+                    Err(TryRecvError::Empty) => None,
+                    Err(TryRecvError::Disconnected) => break,
+                }
+            } else {
+                let Ok(job) = receiver.recv() else { break };
+                Some(job)
+            };
+            let idle = first.is_none();
+            let mut jobs = Vec::from_iter(first);
+            while !idle
+                && jobs.len() < GROUP
                 && let Ok(job) = receiver.try_recv()
             {
                 jobs.push(job);
             }
-            self.group(jobs);
+            if !idle {
+                self.group(jobs);
+            }
+            if idle || self.has_slice(true) {
+                self.do_slice();
+            }
         }
         // Readers that are left must not keep the file's pages in use.
         self.published.set(None);
@@ -236,6 +254,13 @@ impl Engine {
         }
     }
 
+    /// Writes nothing any more, and reads on over what is there.
+    pub(crate) fn stop(&mut self, error: &Error) {
+        tracing::error!(error = %error, "the store stopped writing");
+        self.read_on();
+        self.broken = Some(format!("nothing is written any more since storage failed: {error}"));
+    }
+
     fn commit(
         &mut self,
         jobs: &mut std::vec::IntoIter<Job>,
@@ -250,8 +275,7 @@ impl Engine {
             .map_err(|error| (storage_error(error), Applied::No))?;
         let first = state.next_change;
         {
-            let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))
-                .map_err(|error| (storage_error(error), Applied::No))?;
+            let mut tables = Writable::open(&transaction, Arc::clone(&self.counts)).map_err(before)?;
             let context = self.context.get();
             let mut pending = Pending::default();
             for job in jobs.by_ref() {
@@ -344,7 +368,7 @@ pub(crate) fn open(backend: Arc<dyn StorageBackend>, cache: usize) -> Result<Dat
 
 pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snapshot, Error> {
     let transaction = database.begin_read().map_err(storage_error)?;
-    Snapshot::open(&transaction, Arc::clone(counts)).map_err(storage_error)
+    Snapshot::open(&transaction, Arc::clone(counts)).map_err(Failure::into_error)
 }
 
 /// Does one operation, or nothing.

@@ -8,5 +8,6 @@ mod durability;
 mod model;
 mod operations;
 mod passwords;
+mod planning;
 mod searching;
 mod support;

@@ -1,0 +1,143 @@
+//! How far each index is: ready, being built, or being removed. One row of `meta` says so, written in the same commit as
+//! the index rows it speaks of, and every snapshot carries what its own row says. So no reader asks an index that its
+//! snapshot does not have in full.
+
+use std::collections::BTreeMap;
+
+use super::{Definition, OBJECT_CLASS, key};
+use crate::{
+    row::{Id, put_octets, take_octets, take_u32},
+    tables::{Failure, Name, Rows, Writable},
+};
+
+/// The name of the row of `meta`.
+const ROW: &[u8] = b"indexes";
+
+/// What is true of each index, by the prefix of its keys. `objectClass` is not among them: it is always there.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Standing(BTreeMap<Box<[u8]>, One>);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct One {
+    /// By what rules its keys are made.
+    pub(super) definition: Definition,
+    pub(super) stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// Writes keep it up, and searches ask it.
+    Ready,
+    /// Writes keep it up. Entries from this id on are still to be looked at.
+    Building(Id),
+    /// Its rows are being deleted.
+    Removing,
+}
+
+impl Standing {
+    pub(crate) fn read(meta: &impl Rows) -> Result<Self, Failure> {
+        let Some(row) = meta.get(ROW)? else { return Ok(Self::default()) };
+        Self::decode(row.value()).ok_or_else(|| Failure::damaged("the list of indexes"))
+    }
+
+    fn decode(mut row: &[u8]) -> Option<Self> {
+        let mut all = BTreeMap::new();
+        while !row.is_empty() {
+            let prefix = take_octets(&mut row)?;
+            let definition = take_octets(&mut row)?.try_into().ok()?;
+            let (stage, rest) = row.split_first()?;
+            row = rest;
+            let from = take_u32(&mut row)?;
+            let stage = match stage {
+                0 => Stage::Ready,
+                1 => Stage::Building(from),
+                2 => Stage::Removing,
+                _ => return None,
+            };
+            all.insert(prefix.into(), One { definition, stage });
+        }
+        Some(Self(all))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut row = Vec::new();
+        for (prefix, one) in &self.0 {
+            put_octets(&mut row, prefix);
+            put_octets(&mut row, &one.definition);
+            let (stage, from) = match one.stage {
+                Stage::Ready => (0, 0),
+                Stage::Building(from) => (1, from),
+                Stage::Removing => (2, 0),
+            };
+            row.push(stage);
+            row.extend_from_slice(&from.to_be_bytes());
+        }
+        row
+    }
+
+    /// Writes it, for this transaction and for the snapshots to come.
+    pub(super) fn write(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        tables.put(Name::Meta, ROW, Some(&self.encode()))?;
+        tables.standing = self.into();
+        Ok(())
+    }
+
+    /// Whether an index made by these rules can be asked.
+    pub(super) fn is_ready(&self, prefix: &[u8], definition: &Definition) -> bool {
+        self.0.get(prefix).is_some_and(|one| one.stage == Stage::Ready && one.definition == *definition)
+    }
+
+    /// Whether writes keep up the index of this key.
+    pub(super) fn keeps(&self, key: &[u8]) -> bool {
+        let prefix = key::prefix_of(key);
+        prefix == OBJECT_CLASS || self.0.get(prefix).is_some_and(|one| one.stage != Stage::Removing)
+    }
+
+    /// Whether nothing is to be built or removed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.0.values().all(|one| one.stage == Stage::Ready)
+    }
+
+    pub(super) fn get(&self, prefix: &[u8]) -> Option<&One> {
+        self.0.get(prefix)
+    }
+
+    pub(super) fn set(&mut self, prefix: &[u8], one: One) {
+        self.0.insert(prefix.into(), one);
+    }
+
+    pub(super) fn forget(&mut self, prefix: &[u8]) {
+        self.0.remove(prefix);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &One)> {
+        self.0.iter().map(|(prefix, one)| (&**prefix, one))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut standing = Standing::default();
+        for (prefix, stage) in [
+            (&b"2.5.4.3\0="[..], Stage::Ready),
+            (b"2.5.4.3\0~", Stage::Building(70_000)),
+            (b"2.5.4.4\0*", Stage::Removing),
+        ] {
+            standing.set(prefix, One { definition: [7; 16], stage });
+        }
+        let row = standing.encode();
+        assert_eq!(Standing::decode(&row), Some(standing.clone()));
+        for length in 1..row.len() {
+            assert_ne!(Standing::decode(&row[..length]), Some(standing.clone()), "{length}");
+        }
+        assert!(standing.is_ready(b"2.5.4.3\0=", &[7; 16]));
+        assert!(!standing.is_ready(b"2.5.4.3\0=", &[8; 16]));
+        assert!(!standing.is_ready(b"2.5.4.3\0~", &[7; 16]));
+        assert!(standing.keeps(b"2.5.4.3\0~abc"));
+        assert!(!standing.keeps(b"2.5.4.4\0*\0"));
+    }
+}
