@@ -28,9 +28,9 @@ use flext_ldap_proto::{
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::{
-    build::{Maintenance, clear, reconcile},
+    build::{Maintenance, reconcile, settle},
     deferred::Deferred,
-    lookup::{Asked, Lookup, Part, Span, Told, Untold},
+    lookup::{Answer, Asked, Part, Span, Told, Untold},
     pending::Pending,
     progress::Listener,
     read::{Budget, Count},
@@ -44,8 +44,8 @@ pub use self::{
 /// Counts up when the same value comes to be normalised to another key.
 const VERSION: u32 = 2;
 
-/// The index of classes: always there, and made anew with the keys of names.
-pub(crate) const OBJECT_CLASS: &[u8] = b"2.5.4.0\0=";
+/// The index of classes, which the directory needs itself.
+const OBJECT_CLASS: &[u8] = b"2.5.4.0\0=";
 
 /// By what rules the keys of an index are made: differs where the same entries would have others.
 pub(crate) type Definition = [u8; 16];
@@ -68,6 +68,8 @@ struct Index {
     /// What its keys start with.
     prefix: Box<[u8]>,
     definition: Definition,
+    /// Whether the directory itself asks it, so that nothing is answered before it is ready.
+    is_needed: bool,
 }
 
 impl Indexes {
@@ -116,10 +118,23 @@ impl Indexes {
             );
         }
         types.retain(|_, indexes| !indexes.is_empty());
-        Ok(Self { types, families: families(schema) })
+        let mut indexes = Self { types, families: families(schema) };
+        indexes.need(schema, "objectClass");
+        Ok(indexes)
     }
 
-    /// A hash that differs where names, or the classes of entries, would have other keys.
+    /// Has all indexes of an attribute and its subtypes ready whenever the store is open: the directory itself asks
+    /// them. They are built when it opens.
+    pub(crate) fn need(&mut self, schema: &Schema, attribute: &str) {
+        let Some(attribute) = schema.attribute_type(attribute) else { return };
+        for oid in self.families.get(&attribute.oid).map(Vec::as_slice).unwrap_or_default() {
+            for index in self.types.get_mut(oid).map(Vec::as_mut_slice).unwrap_or_default() {
+                index.is_needed = true;
+            }
+        }
+    }
+
+    /// A hash that differs where names would have other keys.
     pub(crate) fn names_definition(schema: &Schema) -> Vec<u8> {
         let types: BTreeSet<_> = schema
             .attribute_types()
@@ -136,11 +151,6 @@ impl Indexes {
         segments: impl IntoIterator<Item = AttributesRef<'a>>,
     ) -> BTreeSet<Vec<u8>> {
         self.keys_of(schema, segments, &|_| true)
-    }
-
-    /// The keys of an entry in the index of classes.
-    pub(crate) fn class_keys(&self, schema: &Schema, user: AttributesRef<'_>) -> BTreeSet<Vec<u8>> {
-        self.keys_of(schema, [user], &|prefix| prefix == OBJECT_CLASS)
     }
 
     /// The keys of those indexes that `wanted` is true of, by what their keys start with.
@@ -182,7 +192,7 @@ impl Index {
             hash.update(names);
         }
         let definition = *hash.finalize().first_chunk::<16>()?;
-        Some(Self { kind, rule, prefix: key::prefix(&attribute.oid, kind), definition })
+        Some(Self { kind, rule, prefix: key::prefix(&attribute.oid, kind), definition, is_needed: false })
     }
 
     fn add_keys<'a>(

@@ -54,6 +54,8 @@ pub(crate) struct Note {
     pub(crate) count: Count,
     /// Whether it stands for all entries but these.
     pub(crate) but: bool,
+    /// Whether it, and its opposite, is true of no entry.
+    pub(crate) undefined: bool,
     pub(crate) part: PartUse,
 }
 
@@ -180,7 +182,10 @@ impl<T: Rows> Planner<'_, T> {
             Source::Untold(untold) => {
                 return Ok((Step::Everything, Note { told: Err(untold), ..note }, None));
             }
-            Source::Nothing => return Ok((Step::Nothing, note, Some(Estimate::NOTHING))),
+            Source::Nothing => {
+                let note = Note { undefined: true, ..note };
+                return Ok((Step::Nothing, note, Some(Estimate::NOTHING)));
+            }
             Source::Set(ids) => {
                 let count = Count { entries: ids.len(), rows: 1, more: false };
                 let estimate = self.estimate_of(count, negated);
@@ -323,6 +328,7 @@ impl Note {
         keys: 0,
         count: Count { entries: 0, rows: 0, more: false },
         but: false,
+        undefined: false,
         part: PartUse::NotRead,
     };
 }

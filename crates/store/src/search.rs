@@ -378,8 +378,8 @@ impl Searching {
         if self.search.deref == DerefAliases::Never {
             return Ok(());
         }
-        let aliases = tables.lookup(context, "objectClass", Asked::Equality(b"alias"))?;
-        if aliases.is_none_or(|aliases| aliases.is_empty()) {
+        let keys = context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(b"alias"));
+        if tables.count(&keys.unwrap_or_default(), 0)? == 0 {
             return Ok(());
         }
         Err(Failure::refused(

@@ -137,8 +137,10 @@ pub(crate) fn referral_objects<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
 ) -> Result<roaring::RoaringBitmap, Failure> {
-    // That index is always there; a schema without the class has no such entry.
-    Ok(tables.lookup(context, "objectClass", Asked::Equality(b"referral"))?.unwrap_or_default())
+    match context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(b"referral")) {
+        Some(keys) => tables.candidates(&keys),
+        None => Ok(roaring::RoaringBitmap::new()),
+    }
 }
 
 /// The URLs of a referral object, each with the name asked for in place of the object's own.

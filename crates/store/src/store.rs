@@ -20,7 +20,7 @@ use crate::{
     backend::Plain,
     context::{Administrator, Caller, Context, Current},
     hashing::Hashers,
-    index::{self, IndexProgress, Indexes, Maintenance, OBJECT_CLASS, Pending},
+    index::{self, IndexProgress, Indexes, Maintenance},
     options::{Location, StoreOptions},
     project::is_computed_name,
     row::{Id, ROOT, tree_key},
@@ -146,7 +146,7 @@ impl Store {
         }
     }
 
-    /// How far each index is, by attribute. `objectClass` is not among them: its index is always there.
+    /// How far each index is, by attribute.
     ///
     /// # Errors
     ///
@@ -304,8 +304,9 @@ fn prepare(
             context.administrator = Some(Administrator { dn, key, salt, digest });
         }
         rebuild_keys(&context, &mut tables)?;
-        index::reconcile(&mut tables, &context.indexes)?;
         counts.deferred.store(tables.deferred()?.ids().count() as u64, Ordering::Relaxed);
+        index::reconcile(&mut tables, &context.indexes)?;
+        index::settle(&context, &mut tables)?;
         (context, state)
     };
     transaction.commit().map_err(storage_error)?;
@@ -367,7 +368,7 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
     Ok(key)
 }
 
-/// Makes the keys of names, and of the index of classes, anew where they were made by other rules than today's.
+/// Makes the keys of names anew where they were made by other rules than today's.
 fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
     use redb::ReadableTable;
     const AT_ONCE: usize = 1_000;
@@ -375,21 +376,14 @@ fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Fail
     if tables.meta.get(INDEX_ROW)?.is_some_and(|row| row.value() == wanted) {
         return Ok(());
     }
-    index::clear(tables, OBJECT_CLASS)?;
     let mut from = ROOT + 1;
     loop {
         let ids = tables.ids(from, AT_ONCE)?;
         let Some(last) = ids.last() else { break };
         from = last.saturating_add(1);
-        let mut pending = Pending::default();
         for id in ids {
             rename_key(context, tables, id)?;
-            let Some(stored) = tables.stored(id)? else { continue };
-            for key in context.indexes.class_keys(&context.schema, stored.user()) {
-                pending.set(key, id, true);
-            }
         }
-        pending.flush(tables)?;
     }
     tables.put(Name::Meta, INDEX_ROW, Some(&wanted))
 }

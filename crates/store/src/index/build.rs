@@ -14,7 +14,7 @@ use std::{
 use redb::{Durability, ReadableTable, ReadableTableMetadata};
 
 use super::{
-    Indexes, OBJECT_CLASS, Pending, Standing,
+    Indexes, Pending, Standing,
     deferred::{BUSY, IDLE, MOVED},
     key, progress,
     standing::{One, Stage},
@@ -74,7 +74,7 @@ impl Engine {
         let (before, after) = {
             let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))?;
             let before = Arc::clone(&tables.standing);
-            slice(&context, &mut tables)?;
+            slice(&context, &mut tables, &|_| true)?;
             (before, Arc::clone(&tables.standing))
         };
         transaction.commit().map_err(storage_error)?;
@@ -105,12 +105,12 @@ pub(crate) fn reconcile(tables: &mut Writable<'_>, indexes: &Indexes) -> Result<
     let mut standing = Standing::clone(&tables.standing);
     let empty = tables.node.is_empty()?;
     for prefix in prefixes(tables)? {
-        if *prefix != *OBJECT_CLASS && standing.get(&prefix).is_none() {
+        if standing.get(&prefix).is_none() {
             standing.set(&prefix, One { definition: Default::default(), stage: Stage::Removing });
         }
     }
     let mut wanted = HashSet::new();
-    for index in indexes.all().filter(|index| *index.prefix != *OBJECT_CLASS) {
+    for index in indexes.all() {
         wanted.insert(&*index.prefix);
         let stage = match standing.get(&index.prefix) {
             Some(one) if one.definition == index.definition => one.stage,
@@ -154,11 +154,32 @@ fn prefixes(tables: &Writable<'_>) -> Result<Vec<Box<[u8]>>, Failure> {
     }
 }
 
-/// Does some of what is to be done.
-fn slice(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
+/// Builds, in this transaction, what the directory itself needs.
+pub(crate) fn settle(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
+    let needed: HashSet<&[u8]> =
+        context.indexes.all().filter(|index| index.is_needed).map(|index| &*index.prefix).collect();
+    let is_needed = |prefix: &[u8]| needed.contains(prefix);
+    let is_unsettled = |standing: &Standing| {
+        standing.iter().any(|(prefix, one)| is_needed(prefix) && one.stage != Stage::Ready)
+    };
+    if is_unsettled(&tables.standing) {
+        tracing::info!("the indexes that the directory itself needs are built before it serves");
+    }
+    while is_unsettled(&tables.standing) {
+        slice(context, tables, &is_needed)?;
+    }
+    Ok(())
+}
+
+/// Does some of what is to be done about the indexes that `is_meant` is true of.
+fn slice(
+    context: &Context,
+    tables: &mut Writable<'_>,
+    is_meant: &dyn Fn(&[u8]) -> bool,
+) -> Result<(), Failure> {
     let deferred = tables.counts.deferred.load(Ordering::Relaxed);
     let standing = Arc::clone(&tables.standing);
-    let removed = standing.iter().find(|(_, one)| one.stage == Stage::Removing);
+    let removed = standing.iter().find(|(prefix, one)| one.stage == Stage::Removing && is_meant(prefix));
     // An index is removed when nothing waits for it any more, so that nothing late is done to its successor.
     if deferred >= BUSY || (deferred > 0 && (removed.is_some() || standing.is_settled())) {
         let mut pending = Pending::default();
@@ -167,7 +188,7 @@ fn slice(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
     }
     match removed {
         Some((prefix, one)) => remove(context, tables, prefix, one),
-        None => build(context, tables, &standing),
+        None => build(context, tables, &standing, is_meant),
     }
 }
 
@@ -184,12 +205,6 @@ fn remove(context: &Context, tables: &mut Writable<'_>, prefix: &[u8], one: &One
     standing.write(tables)
 }
 
-/// Deletes all rows of an index.
-pub(crate) fn clear(tables: &mut Writable<'_>, prefix: &[u8]) -> Result<(), Failure> {
-    while !delete_rows(tables, prefix)? {}
-    Ok(())
-}
-
 /// Deletes some rows of an index. Says whether they were the last.
 fn delete_rows(tables: &mut Writable<'_>, prefix: &[u8]) -> Result<bool, Failure> {
     let after = key::after(prefix);
@@ -204,14 +219,20 @@ fn delete_rows(tables: &mut Writable<'_>, prefix: &[u8]) -> Result<bool, Failure
 }
 
 /// Looks at the next entries, for all indexes that are as far.
-fn build(context: &Context, tables: &mut Writable<'_>, standing: &Standing) -> Result<(), Failure> {
+fn build(
+    context: &Context,
+    tables: &mut Writable<'_>,
+    standing: &Standing,
+    is_meant: &dyn Fn(&[u8]) -> bool,
+) -> Result<(), Failure> {
     const AT_ONCE: usize = 256;
     let built = |one: &One| match one.stage {
         Stage::Building(from) => Some(from),
         Stage::Ready | Stage::Removing => None,
     };
-    let Some(first) = standing.iter().filter_map(|(_, one)| built(one)).min() else { return Ok(()) };
-    let as_far = |prefix: &[u8]| standing.get(prefix).and_then(built) == Some(first);
+    let meant = standing.iter().filter(|(prefix, _)| is_meant(prefix));
+    let Some(first) = meant.filter_map(|(_, one)| built(one)).min() else { return Ok(()) };
+    let as_far = |prefix: &[u8]| is_meant(prefix) && standing.get(prefix).and_then(built) == Some(first);
     let started = Instant::now();
     let mut pending = Pending::default();
     let mut from = Some(first);

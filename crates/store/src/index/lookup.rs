@@ -9,7 +9,7 @@ use flext_ldap_proto::{
     schema::{MatchingRule, Schema},
 };
 
-use super::{Index, IndexKind, Indexes, OBJECT_CLASS, Standing, gram, key};
+use super::{Index, IndexKind, Indexes, Standing, gram, key};
 use crate::context::base;
 
 /// What a leaf of a filter asks an index.
@@ -24,7 +24,7 @@ pub(crate) enum Asked<'a> {
 
 /// What the indexes tell of a leaf.
 #[derive(Debug)]
-pub(crate) enum Lookup {
+pub(crate) enum Answer {
     /// Nothing.
     Untold(Untold),
     /// It is undefined for every entry (RFC 4511 §4.5.1.7), and so is its opposite.
@@ -96,15 +96,48 @@ enum Wanted {
 }
 
 impl Indexes {
-    /// What the indexes that are ready tell.
+    /// The keys whose entries together are all that can match, for the directory's own questions of presence and
+    /// equality: of indexes it [needs](Self::need), which are there in every snapshot. `None` where there is no such
+    /// index.
     pub(crate) fn lookup(
+        &self,
+        schema: &Schema,
+        description: &str,
+        asked: Asked<'_>,
+    ) -> Option<Vec<Vec<u8>>> {
+        let told = match self.ask(schema, &|index| index.is_needed, description, asked) {
+            Answer::Undefined => return Some(Vec::new()),
+            Answer::Untold(_) => return None,
+            Answer::Told(told) => told,
+        };
+        let spans = told.members.into_iter().flatten().flatten();
+        let keys = spans.map(|span| match span {
+            Span::Key(key) => Some(key),
+            Span::Range(..) => None,
+        });
+        keys.collect()
+    }
+
+    /// What the indexes that are ready tell.
+    pub(crate) fn tell(
         &self,
         schema: &Schema,
         standing: &Standing,
         description: &str,
         asked: Asked<'_>,
-    ) -> Lookup {
-        let Some(attribute) = schema.attribute_type(base(description)) else { return Lookup::Undefined };
+    ) -> Answer {
+        self.ask(schema, &|index| standing.is_ready(&index.prefix, &index.definition), description, asked)
+    }
+
+    /// What those indexes tell that are fit to be asked.
+    fn ask(
+        &self,
+        schema: &Schema,
+        is_fit: &dyn Fn(&Index) -> bool,
+        description: &str,
+        asked: Asked<'_>,
+    ) -> Answer {
+        let Some(attribute) = schema.attribute_type(base(description)) else { return Answer::Undefined };
         let normal = |rule: Option<MatchingRule>, value| {
             let rule = rule?;
             Some((rule, schema.normalize_by(rule, value).ok()?.into_owned()))
@@ -125,25 +158,25 @@ impl Indexes {
                 Some(Wanted::Parts(rule, gram::of_parts(&parts)))
             }),
         };
-        let Some(wanted) = wanted else { return Lookup::Undefined };
+        let Some(wanted) = wanted else { return Answer::Undefined };
         let Some(family) = self.families.get(&attribute.oid) else {
-            return Lookup::Untold(Untold::NotIndexed);
+            return Answer::Untold(Untold::NotIndexed);
         };
         let mut told = Told { kind: wanted.kind(), members: Vec::with_capacity(family.len()), exact: false };
         for oid in family {
             let indexes = self.types.get(oid).map(Vec::as_slice).unwrap_or_default();
-            match wanted.member(schema, standing, indexes) {
+            match wanted.member(schema, is_fit, indexes) {
                 Ok((kind, parts)) => {
                     told.kind = kind;
                     told.members.push(parts);
                 }
-                Err(_) if *oid != attribute.oid => return Lookup::Untold(Untold::Subtype),
-                Err(untold) => return Lookup::Untold(untold),
+                Err(_) if *oid != attribute.oid => return Answer::Untold(Untold::Subtype),
+                Err(untold) => return Answer::Untold(untold),
             }
         }
         // Options narrow what is asserted, and a subtype may be one that is not to be seen.
         told.exact = family.len() == 1 && !description.contains(';') && wanted.is_exact(told.kind);
-        Lookup::Told(told)
+        Answer::Told(told)
     }
 }
 
@@ -169,7 +202,7 @@ impl Wanted {
     fn member(
         &self,
         schema: &Schema,
-        standing: &Standing,
+        is_fit: &dyn Fn(&Index) -> bool,
         indexes: &[Index],
     ) -> Result<(IndexKind, Vec<Part>), Untold> {
         let ready = |kind: IndexKind, rule: Option<MatchingRule>| {
@@ -177,9 +210,7 @@ impl Wanted {
             if index.rule != rule {
                 return Err(Untold::Subtype);
             }
-            let is_ready =
-                *index.prefix == *OBJECT_CLASS || standing.is_ready(&index.prefix, &index.definition);
-            if is_ready { Ok(index) } else { Err(Untold::Building) }
+            if is_fit(index) { Ok(index) } else { Err(Untold::Building) }
         };
         match self {
             Self::Presence => {

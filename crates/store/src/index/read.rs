@@ -3,12 +3,11 @@
 use roaring::RoaringBitmap;
 
 use super::{
-    Asked, Deferred, IndexKind, Lookup, Span,
+    Deferred, Span,
     chunk::{CHUNK_BITS, Chunk},
     key,
 };
 use crate::{
-    context::Context,
     row::Id,
     tables::{Failure, Rows, Tables},
 };
@@ -37,37 +36,27 @@ impl Count {
 }
 
 impl<T: Rows> Tables<T> {
-    /// All entries that can have what is asked; `None` where no index that is ready tells. For the directory's own
-    /// questions; searches go by way of the [`plan`](crate::plan).
-    pub(crate) fn lookup(
-        &self,
-        context: &Context,
-        description: &str,
-        asked: Asked<'_>,
-    ) -> Result<Option<RoaringBitmap>, Failure> {
-        let told = match context.indexes.lookup(&context.schema, &self.standing, description, asked) {
-            Lookup::Untold(_) => return Ok(None),
-            Lookup::Undefined => return Ok(Some(RoaringBitmap::new())),
-            Lookup::Told(told) => told,
-        };
-        let deferred = if told.kind == IndexKind::Substring { self.deferred()? } else { Deferred::default() };
-        let mut budget = Budget(u64::MAX);
-        let mut all = RoaringBitmap::new();
-        for member in &told.members {
-            let mut ids: Option<RoaringBitmap> = None;
-            for part in member {
-                let mut read = RoaringBitmap::new();
-                for span in part {
-                    self.read_span(span, ids.as_ref(), &deferred, &mut budget, &mut read)?;
-                }
-                ids = Some(match ids {
-                    Some(ids) => ids & read,
-                    None => read,
-                });
+    /// How many entries are under these keys; counting stops beyond `enough`.
+    pub(crate) fn count(&self, keys: &[Vec<u8>], enough: u64) -> Result<u64, Failure> {
+        let mut count = 0;
+        for key in keys {
+            let span = Span::Key(key.clone());
+            count += self.count_span(&span, &Deferred::default(), enough, Budget(u64::MAX))?.entries;
+            if count > enough {
+                break;
             }
-            all |= ids.unwrap_or_default();
         }
-        Ok(Some(all))
+        Ok(count)
+    }
+
+    /// The entries under these keys.
+    pub(crate) fn candidates(&self, keys: &[Vec<u8>]) -> Result<RoaringBitmap, Failure> {
+        let mut ids = RoaringBitmap::new();
+        for key in keys {
+            let span = Span::Key(key.clone());
+            self.read_span(&span, None, &Deferred::default(), &mut Budget(u64::MAX), &mut ids)?;
+        }
+        Ok(ids)
     }
 
     /// How many entries are under these keys. Counting stops beyond `enough` entries or `budget` rows.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Definition, OBJECT_CLASS, key};
+use super::{Definition, key};
 use crate::{
     row::{Id, put_octets, take_octets, take_u32},
     tables::{Failure, Name, Rows, Writable},
@@ -13,7 +13,7 @@ use crate::{
 /// The name of the row of `meta`.
 const ROW: &[u8] = b"indexes";
 
-/// What is true of each index, by the prefix of its keys. `objectClass` is not among them: it is always there.
+/// What is true of each index, by what its keys start with.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Standing(BTreeMap<Box<[u8]>, One>);
 
@@ -89,8 +89,7 @@ impl Standing {
 
     /// Whether writes keep up the index of this key.
     pub(super) fn keeps(&self, key: &[u8]) -> bool {
-        let prefix = key::prefix_of(key);
-        prefix == OBJECT_CLASS || self.0.get(prefix).is_some_and(|one| one.stage != Stage::Removing)
+        self.0.get(key::prefix_of(key)).is_some_and(|one| one.stage != Stage::Removing)
     }
 
     /// Whether nothing is to be built or removed.

@@ -147,7 +147,7 @@ fn part(context: &Context, node: &Node, depth: usize, note: &Note) -> ExplainedP
         _ if is_list => Finding::List,
         Ok(_) if note.keys == 0 => Finding::Unsure,
         Ok(_) => Finding::Told { but: note.but },
-        Err(None) if note.part == PartUse::Read => Finding::Undefined,
+        Err(_) if note.undefined => Finding::Undefined,
         Err(untold) => Finding::Untold(untold),
     };
     ExplainedPart {

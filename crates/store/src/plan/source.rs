@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use crate::{
     context::{Context, base},
-    index::{Asked, Lookup, Told, Untold},
+    index::{Answer, Asked, Told, Untold},
     read::Resolved,
     tables::{Failure, Rows, Tables},
 };
@@ -38,13 +38,13 @@ pub(super) fn of<T: Rows>(context: &Context, tables: &Tables<T>, node: &Node) ->
     if context.is_password(attribute) {
         return Ok(Source::Untold(None));
     }
-    let lookup = |asked| context.indexes.lookup(&context.schema, &tables.standing, attribute, asked);
+    let lookup = |asked| context.indexes.tell(&context.schema, &tables.standing, attribute, asked);
     Ok(match lookup(asked) {
-        Lookup::Told(told) => Source::Keys(told),
-        Lookup::Undefined => Source::Nothing,
-        Lookup::Untold(untold) => match (asked, lookup(Asked::Presence)) {
+        Answer::Told(told) => Source::Keys(told),
+        Answer::Undefined => Source::Nothing,
+        Answer::Untold(untold) => match (asked, lookup(Asked::Presence)) {
             // Whatever matches has the attribute.
-            (Asked::AtOrAfter(_) | Asked::AtOrBefore(_) | Asked::Parts(_), Lookup::Told(told)) => {
+            (Asked::AtOrAfter(_) | Asked::AtOrBefore(_) | Asked::Parts(_), Answer::Told(told)) => {
                 Source::Keys(Told { exact: false, ..told })
             }
             _ => Source::Untold(Some(untold)),

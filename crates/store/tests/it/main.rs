@@ -5,6 +5,8 @@
 mod access;
 mod bulk;
 mod durability;
+mod explaining;
+mod indexes;
 mod model;
 mod operations;
 mod passwords;
