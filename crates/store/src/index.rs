@@ -12,6 +12,7 @@ mod chunk;
 mod config;
 mod deferred;
 mod gram;
+mod inspect;
 mod key;
 mod lookup;
 mod pending;
@@ -28,8 +29,9 @@ use flext_ldap_proto::{
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::{
-    build::{Maintenance, reconcile, settle},
-    deferred::Deferred,
+    build::{Maintenance, clear, reconcile, settle_all, settle_needed},
+    deferred::{Deferred, is_deferred},
+    inspect::{describe, entries, split},
     lookup::{Answer, Asked, Part, Span, Told, Untold},
     pending::Pending,
     progress::Listener,
@@ -151,6 +153,16 @@ impl Indexes {
         segments: impl IntoIterator<Item = AttributesRef<'a>>,
     ) -> BTreeSet<Vec<u8>> {
         self.keys_of(schema, segments, &|_| true)
+    }
+
+    /// The keys under which an entry is to be found in the indexes that nothing is to be done about.
+    pub(crate) fn settled_keys<'a>(
+        &self,
+        schema: &Schema,
+        standing: &Standing,
+        segments: impl IntoIterator<Item = AttributesRef<'a>>,
+    ) -> BTreeSet<Vec<u8>> {
+        self.keys_of(schema, segments, &|prefix| !standing.is_under_way(prefix))
     }
 
     /// The keys of those indexes that `wanted` is true of, by what their keys start with.

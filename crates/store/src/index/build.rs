@@ -20,10 +20,11 @@ use super::{
     standing::{One, Stage},
 };
 use crate::{
+    contain::contained,
     context::Context,
     row::{Id, ROOT},
     tables::{Failure, Name, Writable, storage_error},
-    writer::{Engine, snapshot},
+    writer::{Engine, snapshot, write_error},
 };
 
 /// What one slice works before its commit, at the most.
@@ -60,8 +61,13 @@ impl Engine {
     /// Does a slice, in a commit of its own.
     pub(crate) fn do_slice(&mut self) {
         let started = Instant::now();
-        if let Err(failure) = self.try_slice() {
-            self.stop(&failure.into_error());
+        let done = contained("the building of an index", || self.try_slice());
+        let done = match (done, self.storage.failure()) {
+            (Ok(()), Some(error)) => Err(write_error(error)),
+            (done, _) => done.map_err(Failure::into_error),
+        };
+        if let Err(error) = done {
+            self.stop_idle(&error);
         }
         self.maintenance.next = Some(Instant::now() + started.elapsed() * 2);
     }
@@ -77,7 +83,14 @@ impl Engine {
             slice(&context, &mut tables, &|_| true)?;
             (before, Arc::clone(&tables.standing))
         };
+        if let Some(error) = self.storage.failure() {
+            return Err(write_error(error).into());
+        }
         transaction.commit().map_err(storage_error)?;
+        if let Some(error) = self.storage.failure() {
+            return Err(write_error(error).into());
+        }
+        self.unsettled = true;
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
         let published = snapshot(database, &self.counts)?;
         self.published.set(Some(published));
@@ -154,19 +167,48 @@ fn prefixes(tables: &Writable<'_>) -> Result<Vec<Box<[u8]>>, Failure> {
     }
 }
 
+/// Takes all rows away, and what is known of them: every index is then built anew.
+pub(crate) fn clear(tables: &mut Writable<'_>) -> Result<(), Failure> {
+    loop {
+        let rows = tables.index.range::<&[u8]>(..)?.take(ROWS);
+        let keys: Vec<Vec<u8>> =
+            rows.map(|row| Ok(row?.0.value().to_vec())).collect::<Result<_, Failure>>()?;
+        if keys.is_empty() {
+            break;
+        }
+        for key in keys {
+            tables.put(Name::Index, &key, None)?;
+        }
+    }
+    tables.counts.deferred.store(0, Ordering::Relaxed);
+    Standing::default().write(tables)
+}
+
 /// Builds, in this transaction, what the directory itself needs.
-pub(crate) fn settle(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
+pub(crate) fn settle_needed(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
     let needed: HashSet<&[u8]> =
         context.indexes.all().filter(|index| index.is_needed).map(|index| &*index.prefix).collect();
-    let is_needed = |prefix: &[u8]| needed.contains(prefix);
+    settle(context, tables, &|prefix| needed.contains(prefix))
+}
+
+/// Builds everything in this transaction.
+pub(crate) fn settle_all(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
+    settle(context, tables, &|_| true)
+}
+
+fn settle(
+    context: &Context,
+    tables: &mut Writable<'_>,
+    is_needed: &dyn Fn(&[u8]) -> bool,
+) -> Result<(), Failure> {
     let is_unsettled = |standing: &Standing| {
         standing.iter().any(|(prefix, one)| is_needed(prefix) && one.stage != Stage::Ready)
     };
     if is_unsettled(&tables.standing) {
-        tracing::info!("the indexes that the directory itself needs are built before it serves");
+        tracing::info!("indexes are built before the store serves");
     }
     while is_unsettled(&tables.standing) {
-        slice(context, tables, &is_needed)?;
+        slice(context, tables, is_needed)?;
     }
     Ok(())
 }

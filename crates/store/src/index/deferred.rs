@@ -134,10 +134,20 @@ impl Deferred {
         self.0.iter().filter(|(_, row)| comes_under(row, span)).count() as u64
     }
 
+    /// For each entry with changes that wait, what keys it is to be under and what not.
+    pub(crate) fn changes(&self) -> Result<HashMap<Id, BTreeMap<Vec<u8>, bool>>, Failure> {
+        self.0.iter().map(|(id, row)| Ok((*id, decode(row)?))).collect()
+    }
+
     /// The entries with changes that wait.
     pub(crate) fn ids(&self) -> impl Iterator<Item = Id> {
         self.0.iter().map(|(id, _)| *id)
     }
+}
+
+/// Whether a row of the index table is one of changes that wait.
+pub(crate) fn is_deferred(row_key: &[u8]) -> bool {
+    row_key < FIRST_ATTRIBUTE
 }
 
 /// What sorts after all that waits and before all keys of attributes, whose OIDs start with a digit.

@@ -59,6 +59,13 @@ impl<T: Rows> Tables<T> {
         Ok(ids)
     }
 
+    /// Whether an entry's row of the index says that it is under a key.
+    pub(crate) fn is_under(&self, key: &[u8], id: Id) -> Result<bool, Failure> {
+        let row = self.index.get(key::row(key, id >> CHUNK_BITS).as_slice())?;
+        let low = id & ((1 << CHUNK_BITS) - 1);
+        Ok(row.is_some_and(|row| Chunk::decode(row.value()).ids().any(|id| Id::from(id) == low)))
+    }
+
     /// How many entries are under these keys. Counting stops beyond `enough` entries or `budget` rows.
     pub(crate) fn count_span(
         &self,

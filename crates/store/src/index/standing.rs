@@ -92,6 +92,11 @@ impl Standing {
         self.0.get(key::prefix_of(key)).is_some_and(|one| one.stage != Stage::Removing)
     }
 
+    /// Whether the index of this key is being built or removed.
+    pub(crate) fn is_under_way(&self, key: &[u8]) -> bool {
+        self.0.get(key::prefix_of(key)).is_some_and(|one| one.stage != Stage::Ready)
+    }
+
     /// Whether nothing is to be built or removed.
     pub(super) fn is_settled(&self) -> bool {
         self.0.values().all(|one| one.stage == Stage::Ready)

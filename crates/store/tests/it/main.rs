@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod access;
+mod backup;
 mod bulk;
+mod check;
 mod durability;
 mod explaining;
+mod failing;
 mod indexes;
 mod model;
 mod operations;
