@@ -1,6 +1,7 @@
 //! `flext-ldap directory`: the embedded directory, one file for each thing that is done with it.
 
 mod access;
+mod explain;
 mod export;
 mod import;
 mod serve;
@@ -41,6 +42,8 @@ enum Command {
     Import(import::Import),
     /// Write a folder that nobody serves as LDIF, password hashes included
     Export(export::Export),
+    /// Tell how a folder that nobody serves would be searched: indexes, candidates, entries looked at
+    Explain(explain::Explain),
     /// Tell what somebody may do to an entry of a folder that nobody serves, and which access rule says so
     Access(access::Access),
 }
@@ -65,6 +68,7 @@ impl Arguments {
             Command::Serve(serve) => serve.run(),
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
+            Command::Explain(explain) => explain.run(),
             Command::Access(access) => access.run(),
         }
     }

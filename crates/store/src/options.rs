@@ -40,7 +40,7 @@ pub struct StoreOptions {
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) limits: Limits,
-    pub(crate) indexes: IndexConfig,
+    pub(crate) indexes: Option<IndexConfig>,
     pub(crate) index_listener: Listener,
     pub(crate) unindexed: Unindexed,
     pub(crate) slow: Option<Duration>,
@@ -107,7 +107,7 @@ impl StoreOptions {
             peer_administrators: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
             limits: Limits::default(),
-            indexes: IndexConfig::default(),
+            indexes: None,
             index_listener: Listener::default(),
             unindexed: Unindexed::default(),
             slow: Some(Duration::from_secs(1)),
@@ -154,9 +154,10 @@ impl StoreOptions {
         self
     }
 
-    /// Indexes these attributes in these ways. What the folder has otherwise is built or removed while the store serves.
+    /// Indexes these attributes in these ways. What the store has otherwise is built or removed while it serves. A store
+    /// that is opened without being told keeps the indexes it has.
     pub fn indexes(mut self, indexes: IndexConfig) -> Self {
-        self.indexes = indexes;
+        self.indexes = Some(indexes);
         self
     }
 

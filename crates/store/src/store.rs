@@ -300,10 +300,11 @@ fn prepare(
         let state = State::read(&tables)?;
         let schema = options.schema;
         let passwords = Context::password_types(&schema);
-        let indexes = Indexes::new(&schema, &options.indexes, &|name| {
-            is_computed_name(name) || passwords.contains(&name.to_ascii_lowercase())
-        })
-        .map_err(misuse)?;
+        let indexes =
+            Indexes::new(&schema, &options.indexes.unwrap_or_else(|| tables.standing.config()), &|name| {
+                is_computed_name(name) || passwords.contains(&name.to_ascii_lowercase())
+            })
+            .map_err(misuse)?;
         let mut context = Context {
             suffixes: Vec::new(),
             policy: options.policy,

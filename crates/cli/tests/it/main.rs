@@ -1,11 +1,15 @@
 //! The programs as their users meet them: arguments, standard output, standard error, exit code.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod arguments;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod extract;
 #[cfg(test)]

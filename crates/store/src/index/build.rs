@@ -34,6 +34,9 @@ const ENTRIES: usize = 4_096;
 /// Rows deleted in one slice.
 const ROWS: usize = 4_096;
 
+/// What becomes of an index that is not wanted.
+const GONE: Stage = Stage::Removing { again: false };
+
 /// When the writer does its next slice.
 #[derive(Debug, Default)]
 pub(crate) struct Maintenance {
@@ -119,15 +122,15 @@ pub(crate) fn reconcile(tables: &mut Writable<'_>, indexes: &Indexes) -> Result<
     let empty = tables.node.is_empty()?;
     for prefix in prefixes(tables)? {
         if standing.get(&prefix).is_none() {
-            standing.set(&prefix, One { definition: Default::default(), stage: Stage::Removing });
+            standing.set(&prefix, One { definition: Default::default(), stage: GONE });
         }
     }
     let mut wanted = HashSet::new();
     for index in indexes.all() {
         wanted.insert(&*index.prefix);
         let stage = match standing.get(&index.prefix) {
-            Some(one) if one.definition == index.definition => one.stage,
-            Some(_) => Stage::Removing,
+            Some(one) if one.definition == index.definition && one.stage != GONE => one.stage,
+            Some(_) => Stage::Removing { again: true },
             None if empty => Stage::Ready,
             None => Stage::Building(ROOT + 1),
         };
@@ -136,7 +139,7 @@ pub(crate) fn reconcile(tables: &mut Writable<'_>, indexes: &Indexes) -> Result<
     let unwanted: Vec<(Box<[u8]>, One)> = standing
         .iter()
         .filter(|(prefix, _)| !wanted.contains(prefix))
-        .map(|(prefix, one)| (prefix.into(), One { stage: Stage::Removing, ..*one }))
+        .map(|(prefix, one)| (prefix.into(), One { stage: GONE, ..*one }))
         .collect();
     for (prefix, one) in unwanted {
         standing.set(&prefix, one);
@@ -221,7 +224,8 @@ fn slice(
 ) -> Result<(), Failure> {
     let deferred = tables.counts.deferred.load(Ordering::Relaxed);
     let standing = Arc::clone(&tables.standing);
-    let removed = standing.iter().find(|(prefix, one)| one.stage == Stage::Removing && is_meant(prefix));
+    let removed =
+        standing.iter().find(|(prefix, one)| matches!(one.stage, Stage::Removing { .. }) && is_meant(prefix));
     // An index is removed when nothing waits for it any more, so that nothing late is done to its successor.
     if deferred >= BUSY || (deferred > 0 && (removed.is_some() || standing.is_settled())) {
         let mut pending = Pending::default();
@@ -229,17 +233,17 @@ fn slice(
         return pending.flush(tables);
     }
     match removed {
-        Some((prefix, one)) => remove(context, tables, prefix, one),
+        Some((prefix, one)) => remove(tables, prefix, one),
         None => build(context, tables, &standing, is_meant),
     }
 }
 
-fn remove(context: &Context, tables: &mut Writable<'_>, prefix: &[u8], one: &One) -> Result<(), Failure> {
+fn remove(tables: &mut Writable<'_>, prefix: &[u8], one: &One) -> Result<(), Failure> {
     if !delete_rows(tables, prefix)? {
         return Ok(());
     }
     let mut standing = Standing::clone(&tables.standing);
-    if context.indexes.all().any(|index| *index.prefix == *prefix && index.definition == one.definition) {
+    if one.stage != GONE {
         standing.set(prefix, One { stage: Stage::Building(ROOT + 1), ..*one });
     } else {
         standing.forget(prefix);
@@ -270,7 +274,7 @@ fn build(
     const AT_ONCE: usize = 256;
     let built = |one: &One| match one.stage {
         Stage::Building(from) => Some(from),
-        Stage::Ready | Stage::Removing => None,
+        Stage::Ready | Stage::Removing { .. } => None,
     };
     let meant = standing.iter().filter(|(prefix, _)| is_meant(prefix));
     let Some(first) = meant.filter_map(|(_, one)| built(one)).min() else { return Ok(()) };

@@ -69,7 +69,7 @@ impl FromStr for IndexKind {
 
 /// Which attributes are indexed, and how.
 ///
-/// The default is what [`IndexConfig::default`] says. What is added to it or taken from it is built or removed while the
+/// A new store starts with [`IndexConfig::default`], and one that is opened without a configuration keeps what it has. What is added to it or taken from it is built or removed while the
 /// store serves. `objectClass` is always indexed: the directory itself asks for it.
 ///
 /// ```
@@ -147,6 +147,16 @@ impl IndexConfig {
     /// Nothing but `objectClass`.
     pub fn none() -> Self {
         Self { attributes: BTreeMap::new() }.with("objectclass", [IndexKind::Equality], false)
+    }
+
+    /// These indexes, by OID.
+    pub(super) fn of<'a>(indexes: impl Iterator<Item = (&'a str, IndexKind)>) -> Self {
+        let mut config = Self::none();
+        for (oid, kind) in indexes {
+            let none = || Asked { kinds: BTreeSet::new(), explicit: false };
+            config.attributes.entry(oid.to_owned()).or_insert_with(none).kinds.insert(kind);
+        }
+        config
     }
 
     /// Indexes `attribute`, by name or OID, in these ways and no others; with none, not at all. A store does not open

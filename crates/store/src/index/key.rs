@@ -38,6 +38,13 @@ pub(super) fn prefix(oid: &str, kind: IndexKind) -> Box<[u8]> {
     prefix.into()
 }
 
+/// The attribute, by OID, and the kind of an index whose keys start so.
+pub(super) fn index_of(prefix: &[u8]) -> Option<(&str, IndexKind)> {
+    let oid = std::str::from_utf8(prefix.split(|octet| *octet == 0).next()?).ok()?;
+    let kind = IndexKind::ALL.into_iter().find(|kind| *prefix == *self::prefix(oid, *kind))?;
+    Some((oid, kind))
+}
+
 /// What sorts after all keys of an index and before those of any other.
 pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
     let mut after = prefix.to_vec();

@@ -66,19 +66,12 @@ impl Standing {
 }
 
 pub(super) fn progress(schema: &Schema, prefix: &[u8], stage: Stage, total: u32) -> Option<IndexProgress> {
-    let oid = oid_of(prefix)?;
-    let kind = IndexKind::ALL.into_iter().find(|kind| *prefix == *key::prefix(oid, *kind))?;
+    let (oid, kind) = key::index_of(prefix)?;
     let attribute = schema.attribute_type(oid).map_or(oid, |attribute| attribute.name()).to_owned();
     let stage = match stage {
         Stage::Ready => IndexStage::Ready,
         Stage::Building(from) => IndexStage::Building { done: from.saturating_sub(1).min(total), total },
-        Stage::Removing => IndexStage::Removing,
+        Stage::Removing { .. } => IndexStage::Removing,
     };
     Some(IndexProgress { attribute, kind, stage })
-}
-
-/// The attribute that keys of this index are of.
-fn oid_of(prefix: &[u8]) -> Option<&str> {
-    let oid = prefix.split(|octet| *octet == 0).next()?;
-    std::str::from_utf8(oid).ok()
 }

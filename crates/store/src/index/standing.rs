@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Definition, key};
+use super::{Definition, IndexConfig, key};
 use crate::{
     row::{Id, put_octets, take_octets, take_u32},
     tables::{Failure, Name, Rows, Writable},
@@ -30,8 +30,8 @@ pub(super) enum Stage {
     Ready,
     /// Writes keep it up. Entries from this id on are still to be looked at.
     Building(Id),
-    /// Its rows are being deleted.
-    Removing,
+    /// Its rows are being deleted; and then it is built again, or not.
+    Removing { again: bool },
 }
 
 impl Standing {
@@ -51,7 +51,7 @@ impl Standing {
             let stage = match stage {
                 0 => Stage::Ready,
                 1 => Stage::Building(from),
-                2 => Stage::Removing,
+                2 => Stage::Removing { again: from == 1 },
                 _ => return None,
             };
             all.insert(prefix.into(), One { definition, stage });
@@ -67,7 +67,7 @@ impl Standing {
             let (stage, from) = match one.stage {
                 Stage::Ready => (0, 0),
                 Stage::Building(from) => (1, from),
-                Stage::Removing => (2, 0),
+                Stage::Removing { again } => (2, u32::from(again)),
             };
             row.push(stage);
             row.extend_from_slice(&from.to_be_bytes());
@@ -89,7 +89,7 @@ impl Standing {
 
     /// Whether writes keep up the index of this key.
     pub(super) fn keeps(&self, key: &[u8]) -> bool {
-        self.0.get(key::prefix_of(key)).is_some_and(|one| one.stage != Stage::Removing)
+        self.0.get(key::prefix_of(key)).is_some_and(|one| !matches!(one.stage, Stage::Removing { .. }))
     }
 
     /// Whether the index of this key is being built or removed.
@@ -100,6 +100,15 @@ impl Standing {
     /// Whether nothing is to be built or removed.
     pub(super) fn is_settled(&self) -> bool {
         self.0.values().all(|one| one.stage == Stage::Ready)
+    }
+
+    /// The indexes there are or are to be, as a configuration; the default in a store that never had one.
+    pub(crate) fn config(&self) -> IndexConfig {
+        if self.0.is_empty() {
+            return IndexConfig::default();
+        }
+        let kept = self.iter().filter(|(_, one)| one.stage != Stage::Removing { again: false });
+        IndexConfig::of(kept.filter_map(|(prefix, _)| key::index_of(prefix)))
     }
 
     pub(super) fn get(&self, prefix: &[u8]) -> Option<&One> {
@@ -129,7 +138,8 @@ mod tests {
         for (prefix, stage) in [
             (&b"2.5.4.3\0="[..], Stage::Ready),
             (b"2.5.4.3\0~", Stage::Building(70_000)),
-            (b"2.5.4.4\0*", Stage::Removing),
+            (b"2.5.4.4\0*", Stage::Removing { again: false }),
+            (b"2.5.4.5\0*", Stage::Removing { again: true }),
         ] {
             standing.set(prefix, One { definition: [7; 16], stage });
         }

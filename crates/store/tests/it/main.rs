@@ -14,5 +14,6 @@ mod model;
 mod operations;
 mod passwords;
 mod planning;
+mod rules;
 mod searching;
 mod support;
