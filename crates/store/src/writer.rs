@@ -374,6 +374,9 @@ impl Engine {
             contained("the writer", || {
                 let database = self.database.as_ref().ok_or_else(closed)?;
                 let snapshot = snapshot(database, &self.counts)?;
+                // What the commit that failed had counted is not so.
+                let deferred = snapshot.deferred()?.ids().count();
+                self.counts.deferred.store(deferred as u64, Ordering::Relaxed);
                 Ok((State::read(&snapshot)?, snapshot))
             })
             .map_err(Failure::into_error)

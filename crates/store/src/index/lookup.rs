@@ -46,6 +46,8 @@ pub(crate) enum Untold {
     TooShort,
     /// It is a class of every entry.
     Every,
+    /// There are more rows than a search reads before it looks at entries.
+    TooMany,
 }
 
 /// All entries that can match: those of any member.

@@ -2,9 +2,9 @@
 
 use roaring::RoaringBitmap;
 
-use super::{Planner, READ, Step};
+use super::{PartUse, Planner, READ, Step};
 use crate::{
-    index::{Budget, Deferred, Part},
+    index::{Budget, Deferred, Part, Untold},
     tables::{Failure, Rows, Tables},
 };
 
@@ -55,6 +55,10 @@ impl<T: Rows> Planner<'_, T> {
                     Step::Read { members, but } => {
                         let within = within.and_then(|frame| frames.get(frame)).and_then(Frame::ids);
                         let read = read(self.tables, &members, within, deferred, &mut budget)?;
+                        if let (None, Some(note)) = (&read, self.notes.get_mut(number)) {
+                            note.told = Err(Some(Untold::TooMany));
+                            note.part = PartUse::NotRead;
+                        }
                         value = Some(read.map_or(Value::Everything, |ids| Value::of(ids, but)));
                     }
                 }

@@ -325,6 +325,7 @@ fn why(untold: Option<Untold>) -> &'static str {
         Some(Untold::Building) => "its index is being built",
         Some(Untold::TooShort) => "too short a part",
         Some(Untold::Every) => "every entry",
+        Some(Untold::TooMany) => "more rows of its index than are read",
     }
 }
 
