@@ -164,7 +164,7 @@ impl StoreOptions {
     /// Tells `listener` how far the building of indexes is, after each step. It is called on the thread that writes, so
     /// it must not wait.
     pub fn index_listener(mut self, listener: impl Fn(&IndexProgress) + Send + Sync + 'static) -> Self {
-        self.index_listener = Listener(Some(Arc::new(listener)));
+        self.index_listener = Listener::new(listener);
         self
     }
 

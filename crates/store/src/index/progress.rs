@@ -48,9 +48,15 @@ impl fmt::Display for IndexProgress {
 
 /// Who hears of progress, on the thread that writes.
 #[derive(Clone, Default)]
-pub(crate) struct Listener(pub(crate) Option<Arc<dyn Fn(&IndexProgress) + Send + Sync>>);
+pub(crate) struct Listener(Option<Arc<Told>>);
+
+type Told = dyn Fn(&IndexProgress) + Send + Sync;
 
 impl Listener {
+    pub(crate) fn new(listener: impl Fn(&IndexProgress) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(listener)))
+    }
+
     pub(super) fn tell(&self, progress: &IndexProgress) {
         if let Some(listener) = &self.0 {
             listener(progress);
