@@ -22,7 +22,7 @@ impl Store {
     /// fails.
     pub fn explain(&self, search: &Search, actor: &Actor) -> Result<Explanation, Error> {
         let mut searching = self.searching(search, actor)?;
-        searching.begin().map_err(Failure::into_error)?;
+        searching.prepare().map_err(Failure::into_error)?;
         Ok(searching.explanation(&self.context()))
     }
 
@@ -37,7 +37,7 @@ impl Store {
     /// Dropping the future abandons the search, which changes nothing.
     pub async fn explain_run(&self, search: &Search, actor: &Actor) -> Result<Explanation, Error> {
         let mut searching = self.searching(search, actor)?;
-        searching.begin().map_err(Failure::into_error)?;
+        searching.prepare().map_err(Failure::into_error)?;
         loop {
             match poll_fn(|cx| Pin::new(&mut searching).poll_next(cx)).await? {
                 Event::Batch(_) => {}

@@ -18,6 +18,7 @@ mod lookup;
 mod pending;
 mod progress;
 mod read;
+mod recent;
 mod standing;
 
 use std::collections::{BTreeSet, HashMap};
@@ -36,6 +37,7 @@ pub(crate) use self::{
     pending::Pending,
     progress::Listener,
     read::{Budget, Count},
+    recent::Recent,
     standing::Standing,
 };
 pub use self::{
@@ -53,8 +55,10 @@ const OBJECT_CLASS: &[u8] = b"2.5.4.0\0=";
 pub(crate) type Definition = [u8; 16];
 
 /// What a store indexes, resolved against its schema.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Indexes {
+    /// What was asked for.
+    config: IndexConfig,
     /// By OID.
     types: HashMap<Box<str>, Vec<Index>>,
     /// By OID: the type itself and its subtypes, by OID.
@@ -62,7 +66,7 @@ pub(crate) struct Indexes {
 }
 
 /// One index.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Index {
     kind: IndexKind,
     /// How values are normalised; none for presence.
@@ -120,18 +124,27 @@ impl Indexes {
             );
         }
         types.retain(|_, indexes| !indexes.is_empty());
-        let mut indexes = Self { types, families: families(schema) };
+        let mut indexes = Self { config: config.clone(), types, families: families(schema) };
         indexes.need(schema, "objectClass");
         Ok(indexes)
     }
 
-    /// Has all indexes of an attribute and its subtypes ready whenever the store is open: the directory itself asks
+    /// The same by another schema.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn by(&self, schema: &Schema, is_apart: &dyn Fn(&str) -> bool) -> Result<Self, String> {
+        Self::new(schema, &self.config, is_apart)
+    }
+
+    /// Has the indexes of an attribute and its subtypes, those of parts aside, ready whenever the store is open: the directory itself asks
     /// them. They are built when it opens.
     pub(crate) fn need(&mut self, schema: &Schema, attribute: &str) {
         let Some(attribute) = schema.attribute_type(attribute) else { return };
         for oid in self.families.get(&attribute.oid).map(Vec::as_slice).unwrap_or_default() {
             for index in self.types.get_mut(oid).map(Vec::as_mut_slice).unwrap_or_default() {
-                index.is_needed = true;
+                index.is_needed |= index.kind != IndexKind::Substring;
             }
         }
     }
@@ -243,6 +256,11 @@ impl Index {
         let value = class.map_or(normal, |class| class.oid.as_bytes());
         (value != b"2.5.6.0").then(|| key::equality(&self.prefix, value))
     }
+}
+
+/// The attribute a key is of, by its OID.
+pub(crate) fn attribute_of(key: &[u8]) -> &[u8] {
+    key.split(|octet| *octet == 0).next().unwrap_or_default()
 }
 
 /// Whether the normal form of a value depends on what else the schema defines.

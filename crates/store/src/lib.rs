@@ -15,9 +15,11 @@
 pub mod access;
 mod backend;
 mod backup;
+mod change_log;
 mod check;
 mod clock;
 mod compact;
+mod constraint;
 mod contain;
 mod context;
 mod controls;
@@ -28,6 +30,8 @@ mod extended;
 mod hashing;
 mod import;
 mod index;
+mod lists;
+mod matched_values;
 mod migrate;
 mod modify;
 mod options;
@@ -35,13 +39,16 @@ mod page;
 mod plan;
 mod policy;
 mod project;
+mod proxied;
 mod read;
 mod row;
+mod rows;
 mod search;
 mod session;
 mod slow;
 mod special;
 mod store;
+mod subschema;
 mod tables;
 mod unindexed;
 mod write;
@@ -51,6 +58,7 @@ pub use self::{
     backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
     check::{CheckEvent, CheckReport, Fault, Remedy},
     compact::{CompactReport, compact},
+    constraint::{MemberOf, ReferentialIntegrity, UniqueValues},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     index::{IndexConfig, IndexKind, IndexProgress, IndexStage, UnknownIndexKind},

@@ -21,7 +21,7 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::index::Standing;
+use crate::{index::Standing, rows::Table};
 
 /// Rows of octets under keys of octets.
 pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -74,13 +74,13 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Rows for T {}
 
 /// All tables of one transaction.
 pub(crate) struct Tables<T> {
-    pub(crate) meta: T,
-    pub(crate) node: T,
-    pub(crate) tree: T,
-    pub(crate) entry: T,
-    pub(crate) secret: T,
-    pub(crate) index: T,
-    pub(crate) change: T,
+    pub(crate) meta: Table<T>,
+    pub(crate) node: Table<T>,
+    pub(crate) tree: Table<T>,
+    pub(crate) entry: Table<T>,
+    pub(crate) secret: Table<T>,
+    pub(crate) index: Table<T>,
+    pub(crate) change: Table<T>,
     /// Which indexes these tables have in full.
     pub(crate) standing: Arc<Standing>,
     pub(crate) counts: Arc<Counts>,
@@ -105,7 +105,7 @@ pub(crate) struct Counts {
 
 impl<T> Tables<T> {
     /// One of the tables.
-    pub(crate) fn of(&self, name: Name) -> &T {
+    pub(crate) fn of(&self, name: Name) -> &Table<T> {
         match name {
             Name::Meta => &self.meta,
             Name::Node => &self.node,
@@ -123,13 +123,13 @@ impl Snapshot {
         let meta = transaction.open_table(META).map_err(storage_error)?;
         Ok(Self {
             standing: Standing::read(&meta)?.into(),
-            meta,
-            node: transaction.open_table(NODE).map_err(storage_error)?,
-            tree: transaction.open_table(TREE).map_err(storage_error)?,
-            entry: transaction.open_table(ENTRY).map_err(storage_error)?,
-            secret: transaction.open_table(SECRET).map_err(storage_error)?,
-            index: transaction.open_table(INDEX).map_err(storage_error)?,
-            change: transaction.open_table(CHANGE).map_err(storage_error)?,
+            meta: meta.into(),
+            node: transaction.open_table(NODE).map_err(storage_error)?.into(),
+            tree: transaction.open_table(TREE).map_err(storage_error)?.into(),
+            entry: transaction.open_table(ENTRY).map_err(storage_error)?.into(),
+            secret: transaction.open_table(SECRET).map_err(storage_error)?.into(),
+            index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
+            change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
         })
     }
@@ -140,13 +140,13 @@ impl<'t> Writable<'t> {
         let meta = transaction.open_table(META).map_err(storage_error)?;
         Ok(Self {
             standing: Standing::read(&meta)?.into(),
-            meta,
-            node: transaction.open_table(NODE).map_err(storage_error)?,
-            tree: transaction.open_table(TREE).map_err(storage_error)?,
-            entry: transaction.open_table(ENTRY).map_err(storage_error)?,
-            secret: transaction.open_table(SECRET).map_err(storage_error)?,
-            index: transaction.open_table(INDEX).map_err(storage_error)?,
-            change: transaction.open_table(CHANGE).map_err(storage_error)?,
+            meta: meta.into(),
+            node: transaction.open_table(NODE).map_err(storage_error)?.into(),
+            tree: transaction.open_table(TREE).map_err(storage_error)?.into(),
+            entry: transaction.open_table(ENTRY).map_err(storage_error)?.into(),
+            secret: transaction.open_table(SECRET).map_err(storage_error)?.into(),
+            index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
+            change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
         })
     }
@@ -163,11 +163,30 @@ impl<'t> Writable<'t> {
             Name::Index => &mut self.index,
             Name::Change => &mut self.change,
         };
-        match value {
-            Some(value) => table.insert(key, value).map(|_| ())?,
-            None => table.remove(key).map(|_| ())?,
+        Ok(table.put(key, value)?)
+    }
+
+    /// Holds back what is put from now on, until [`keep`](Self::keep) or [`discard`](Self::discard).
+    pub(crate) fn stage(&mut self) {
+        self.all().into_iter().for_each(Table::stage);
+    }
+
+    /// Stores what was held back.
+    pub(crate) fn keep(&mut self) -> Result<(), Failure> {
+        for table in self.all() {
+            table.keep()?;
         }
         Ok(())
+    }
+
+    /// Forgets what was held back.
+    pub(crate) fn discard(&mut self) {
+        self.all().into_iter().for_each(Table::discard);
+    }
+
+    fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 7] {
+        let Self { meta, node, tree, entry, secret, index, change, standing: _, counts: _ } = self;
+        [meta, node, tree, entry, secret, index, change]
     }
 }
 

@@ -112,7 +112,7 @@ impl<T: Rows> Check<'_, T> {
             let Some(sum) = sums.at(id) else { continue };
             for (key, present) in changes {
                 let hash = hasher.hash_one(key.as_slice());
-                match (tables.is_under(&key, id)?, present) {
+                match (tables.has(std::slice::from_ref(&key), id)?, present) {
                     _ if tables.standing.is_under_way(&key) => {}
                     (false, true) => *sum = sum.wrapping_sub(hash),
                     (true, false) => *sum = sum.wrapping_add(hash),

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::{Durability, ReadableTable, ReadableTableMetadata};
+use redb::Durability;
 
 use super::{
     Indexes, Pending, Standing,
@@ -119,7 +119,7 @@ impl Engine {
 /// Settles what is to be done so that what is there becomes what is wanted.
 pub(crate) fn reconcile(tables: &mut Writable<'_>, indexes: &Indexes) -> Result<(), Failure> {
     let mut standing = Standing::clone(&tables.standing);
-    let empty = tables.node.is_empty()?;
+    let empty = tables.entries()? == 0;
     for prefix in prefixes(tables)? {
         if standing.get(&prefix).is_none() {
             standing.set(&prefix, One { definition: Default::default(), stage: GONE });

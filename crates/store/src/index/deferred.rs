@@ -11,7 +11,6 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use redb::ReadableTable;
 use roaring::RoaringBitmap;
 
 use super::{Span, key};

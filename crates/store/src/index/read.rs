@@ -59,11 +59,16 @@ impl<T: Rows> Tables<T> {
         Ok(ids)
     }
 
-    /// Whether an entry's row of the index says that it is under a key.
-    pub(crate) fn is_under(&self, key: &[u8], id: Id) -> Result<bool, Failure> {
-        let row = self.index.get(key::row(key, id >> CHUNK_BITS).as_slice())?;
-        let low = id & ((1 << CHUNK_BITS) - 1);
-        Ok(row.is_some_and(|row| Chunk::decode(row.value()).ids().any(|id| Id::from(id) == low)))
+    /// Whether an entry's rows of the index say that it is under any of these keys.
+    pub(crate) fn has(&self, keys: &[Vec<u8>], id: Id) -> Result<bool, Failure> {
+        let low = u16::try_from(id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
+        for key in keys {
+            let row = self.index.get(&key::row(key, id >> CHUNK_BITS))?;
+            if row.is_some_and(|row| Chunk::decode(row.value()).has(low)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How many entries are under these keys. Counting stops beyond `enough` entries or `budget` rows.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Definition, IndexConfig, key};
+use super::{Definition, IndexConfig, Indexes, key};
 use crate::{
     row::{Id, put_octets, take_octets, take_u32},
     tables::{Failure, Name, Rows, Writable},
@@ -80,6 +80,17 @@ impl Standing {
         tables.put(Name::Meta, ROW, Some(&self.encode()))?;
         tables.standing = self.into();
         Ok(())
+    }
+
+    /// The row that says the same of indexes by a schema in which all that is used means what it did. An index that was
+    /// not there is of an attribute that no entry can have.
+    pub(crate) fn by(&self, indexes: &Indexes) -> (Vec<u8>, Vec<u8>) {
+        let mut standing = self.clone();
+        for index in indexes.all() {
+            let stage = self.get(&index.prefix).map_or(Stage::Ready, |one| one.stage);
+            standing.set(&index.prefix, One { definition: index.definition, stage });
+        }
+        (ROW.to_vec(), standing.encode())
     }
 
     /// Whether an index made by these rules can be asked.

@@ -35,7 +35,7 @@ pub(super) fn of<T: Rows>(context: &Context, tables: &Tables<T>, node: &Node) ->
         return Ok(Source::Set(ids));
     }
     let Some((attribute, asked)) = asked(context, node) else { return Ok(Source::Untold(None)) };
-    if context.is_password(attribute) {
+    if context.is_password(attribute) || context.constraints.computes(attribute) {
         return Ok(Source::Untold(None));
     }
     let lookup = |asked| context.indexes.tell(&context.schema, &tables.standing, attribute, asked);

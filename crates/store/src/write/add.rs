@@ -9,9 +9,10 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, too_long};
+use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, relax, too_long};
 use crate::{
     access::On,
+    constraint,
     context::{Access, Context, base},
     modify::Draft,
     project::{View, computed},
@@ -62,6 +63,7 @@ impl Work<'_> {
 
         let stored = Stored::new(user.build(), operational.build());
         let id = self.next_id;
+        constraint::check(self, access, id, None, (&stored, &named))?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         self.entry_rows(&mut effect, id, None, Some(&stored));
@@ -125,6 +127,7 @@ impl Work<'_> {
     fn split(&self, op: &Add, write: &Write, on: &On<'_, '_>) -> Result<(Draft, Draft), Failure> {
         let context = self.context;
         let (mut user, mut operational) = (Draft::default(), Draft::default());
+        let relaxed = self.relaxed(write, on)?;
         for attribute in op.attributes.as_ref().iter() {
             let name = attribute.description();
             let values: Vec<Bytes> = attribute.values().map(Bytes::copy_from_slice).collect();
@@ -135,8 +138,15 @@ impl Work<'_> {
                 ));
             }
             let kind = context.schema.attribute_type(base(name));
-            if kind.is_some_and(|kind| kind.no_user_modification) && !write.keep_operational {
+            let computes = context.constraints.computes(name);
+            let settable =
+                write.keep_operational || (relaxed && !computes && kind.is_some_and(relax::may_be_set));
+            if (computes || kind.is_some_and(|kind| kind.no_user_modification)) && !settable {
                 return Err(no_user_modification(name));
+            }
+            if computes {
+                // Another directory's export has it as that directory computed it.
+                continue;
             }
             self.may_add(on, name)?;
             let draft =
