@@ -24,6 +24,8 @@ pub struct Kit {
     pub python: PathBuf,
     libraries: Option<PathBuf>,
     python_path: Option<PathBuf>,
+    /// The fields of the file that only some tests need.
+    parts: HashMap<String, PathBuf>,
 }
 
 impl Kit {
@@ -62,7 +64,32 @@ impl Kit {
             python: needed("python")?,
             libraries: path("libraries"),
             python_path: path("python_path"),
+            parts: fields
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(name, value)| ((*name).to_owned(), lab.join(value)))
+                .collect(),
         })
+    }
+
+    /// A program or folder that only some tests need, by its field in `target/lab/env`; `what` is what to install where
+    /// it is missing.
+    ///
+    /// # Errors
+    /// It is not there; the message says how to get it.
+    pub fn part(&self, field: &str, what: &str) -> Result<PathBuf> {
+        let path = self.parts.get(field).filter(|path| path.exists());
+        path.cloned().with_context(|| {
+            format!(
+                "this test needs {what}, and target/lab/env names no {field} that exists: run crates/lab/get, which \
+                 unpacks it on Debian and its kin; elsewhere install it first; ./test --quick runs what needs no server"
+            )
+        })
+    }
+
+    /// The folder of the unpacked libraries; `None` where the machine's own are used.
+    pub(crate) fn libraries(&self) -> Option<&Path> {
+        self.libraries.as_deref()
     }
 
     /// A command that finds its libraries, and that no setting of the user reaches.

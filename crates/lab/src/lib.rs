@@ -12,12 +12,19 @@
 //! Not here: an in-process directory (`testkit`), and the company the servers are filled with (`testkit::company`).
 
 pub mod conformance;
+mod daemon;
+mod httpd;
 mod kit;
+mod ns_slapd;
 mod pki;
+mod postgresql;
 mod slapd;
 mod tool;
 
+pub use httpd::Httpd;
 pub use kit::Kit;
+pub use ns_slapd::NsSlapd;
 pub use pki::{Authority, Identity, host_names};
+pub use postgresql::Postgresql;
 pub use slapd::{Content, DEFAULT_SUFFIX, Slapd, SlapdOptions};
 pub use tool::{Output, Tool};

@@ -318,7 +318,7 @@ impl Drop for Process {
 }
 
 const LOG: &str = "slapd.log";
-const SOCKET: &str = "ldapi";
+pub(crate) const SOCKET: &str = "ldapi";
 
 fn root_dn(suffix: &str) -> String {
     format!("cn=admin,{suffix}")
@@ -455,7 +455,7 @@ fn free_ports() -> Result<Ports> {
 }
 
 /// Whether something on the port answers a search of the root DSE with an LDAP message.
-fn answers_a_search(port: u16) -> bool {
+pub(crate) fn answers_a_search(port: u16) -> bool {
     // Message 1, search request: base "", scope base, no limits, filter (objectClass=*), attribute 1.1.
     const SEARCH: &[u8] =
         b"\x30\x2a\x02\x01\x01\x63\x25\x04\x00\x0a\x01\x00\x0a\x01\x00\x02\x01\x00\x02\x01\x00\

@@ -81,6 +81,14 @@ impl Tool {
         Ok(Self::prepare("python", kit.command(&kit.python))?.args(["-c", program]))
     }
 
+    /// Another program of the kit, such as `psql`.
+    ///
+    /// # Errors
+    /// No folder can be made for its home.
+    pub fn command(name: &str, command: Command) -> Result<Self> {
+        Self::prepare(name, command)
+    }
+
     fn prepare(name: &str, command: Command) -> Result<Self> {
         let home = TempDir::new().context("cannot make a home for a client")?;
         let mut tool = Self { name: name.to_owned(), command, home, input: Vec::new(), timeout: PATIENCE };
@@ -125,6 +133,13 @@ impl Tool {
     #[must_use]
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = input.into();
+        self
+    }
+
+    /// Runs it in this folder, which is its home too.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.command.env("HOME", folder).current_dir(folder);
         self
     }
 

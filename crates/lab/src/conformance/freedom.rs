@@ -8,6 +8,8 @@ pub enum Server {
     Embedded,
     /// OpenLDAP's slapd, 2.5 and 2.6.
     OpenLdap,
+    /// 389 Directory Server, 2.3.
+    Ds389,
 }
 
 /// A place where an RFC leaves a server free, or where slapd is known not to do what one says.

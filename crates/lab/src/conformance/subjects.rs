@@ -1,14 +1,15 @@
 //! The subjects there are: the store by itself, behind our listener, behind layers, and slapd, over every transport.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use flext_ldap_client::{Connector, TlsOptions};
 use flext_ldap_directory::{
-    DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection, Request, Sessions,
+    BindReply, BindStep, Deadline, DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection, Request,
+    Session as _, Sessions,
     layers::{Observation, Observe, Observer},
     proto::{
         dn::Dn,
@@ -22,7 +23,7 @@ use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
 use tempfile::TempDir;
 
 use super::{Server, Subject, bench::attributes};
-use crate::{Authority, Content, DEFAULT_SUFFIX, Slapd, SlapdOptions};
+use crate::{Authority, Content, DEFAULT_SUFFIX, NsSlapd, Slapd, SlapdOptions};
 
 /// The entry of the suffix.
 const SUFFIX_ENTRY: &str =
@@ -30,6 +31,14 @@ const SUFFIX_ENTRY: &str =
 
 /// The password of the embedded directory's administrator.
 const PASSWORD: &str = "harbour-master";
+
+/// Who may do what at a 389-ds, as at the others: what [`Subject`] says.
+const DS389_ACCESS: &str = "aci: (targetattr!=\"userPassword || aci\")(version 3.0; acl \"read\"; allow (read, search, compare) \
+     userdn=\"ldap:///anyone\";)\naci: (targetattr=\"userPassword\")(version 3.0; acl \"own password\"; allow (write) \
+     userdn=\"ldap:///self\";)";
+
+/// How long the administrator's bind may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// How a subject's server is reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -102,6 +111,45 @@ pub async fn slapd(transport: Transport) -> Result<Subject> {
     let way = way_to(&url, transport, slapd.ca_pem())?;
     let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
     Ok(Subject::new(format!("slapd, {transport:?}"), Server::OpenLdap, way, suffix()?, administrator, slapd))
+}
+
+/// A 389 Directory Server, which all who ask for one at the same time share: it takes seconds to start, and checks
+/// work below entries of their own.
+///
+/// # Errors
+/// It is not to be had, or does not start.
+pub async fn ns_slapd(transport: Transport) -> Result<Subject> {
+    let shared = shared_ns_slapd().await?;
+    let url = match transport {
+        Transport::Plain | Transport::StartTls => shared.ldap_url(),
+        Transport::Ldaps => shared.ldaps_url(),
+        Transport::Ldapi => shared.ldapi_url(),
+    };
+    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let way = way_to(&url, transport, shared.ca_pem().to_owned())?;
+    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let name = format!("389-ds, {transport:?}");
+    Ok(Subject::new(name, Server::Ds389, way, suffix()?, administrator, shared))
+}
+
+/// The one that runs, or a new one with the suffix entry. It ends with the last who holds it.
+async fn shared_ns_slapd() -> Result<Arc<NsSlapd>> {
+    static RUNNING: tokio::sync::Mutex<Weak<NsSlapd>> = tokio::sync::Mutex::const_new(Weak::new());
+    let mut running = RUNNING.lock().await;
+    if let Some(shared) = running.upgrade() {
+        return Ok(shared);
+    }
+    let started = Arc::new(NsSlapd::start()?);
+    let url: LdapUrl = started.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let mut connection = Connector::builder().clear().url(&url).build()?.connect().await?;
+    let step = BindStep::simple(&started.root_dn(), started.root_password().into());
+    let BindReply::Done { actor, .. } = connection.bind(step, Deadline::after(PATIENCE)).await? else {
+        bail!("389-ds does not know its administrator");
+    };
+    let entry = Add::new(suffix()?, attributes(&format!("{SUFFIX_ENTRY}\n{DS389_ACCESS}")));
+    connection.add(Request::new(entry, actor)).await.context("cannot add the suffix")?;
+    *running = Arc::downgrade(&started);
+    Ok(started)
 }
 
 /// The embedded store, in memory, with the suffix entry. Whoever connects may read.

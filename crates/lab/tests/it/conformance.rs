@@ -1,4 +1,4 @@
-//! The conformance suite on a real slapd, over every transport: what it asks of ours is what another server does.
+//! The conformance suite on real servers, over every transport: what it asks of ours is what another server does.
 
 use flext_ldap_lab::conformance::subjects::{self, Transport};
 
@@ -6,3 +6,8 @@ flext_ldap_lab::conformance!(slapd_plain: subjects::slapd(Transport::Plain));
 flext_ldap_lab::conformance!(slapd_start_tls: subjects::slapd(Transport::StartTls));
 flext_ldap_lab::conformance!(slapd_ldaps: subjects::slapd(Transport::Ldaps));
 flext_ldap_lab::conformance!(slapd_ldapi: subjects::slapd(Transport::Ldapi));
+
+flext_ldap_lab::conformance!(ns_slapd_plain: subjects::ns_slapd(Transport::Plain));
+flext_ldap_lab::conformance!(ns_slapd_start_tls: subjects::ns_slapd(Transport::StartTls));
+flext_ldap_lab::conformance!(ns_slapd_ldaps: subjects::ns_slapd(Transport::Ldaps));
+flext_ldap_lab::conformance!(ns_slapd_ldapi: subjects::ns_slapd(Transport::Ldapi));

@@ -1,0 +1,252 @@
+//! 389 Directory Server in a temporary folder, on loopback, with TLS and ldapi, for as long as a test needs it.
+//!
+//! What `dscreate` does with the help of systemd is done here by hand: folders, a certificate database, and `dse.ldif`
+//! from the server's own templates. The packages are unpacked, not installed, so the paths of plug-ins are written out.
+//! Replication and change logs are not set up.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::{getegid, geteuid};
+use tempfile::TempDir;
+
+use crate::daemon::{ATTEMPTS, Daemon, free_ports};
+use crate::slapd::answers_a_search;
+use crate::{DEFAULT_SUFFIX, Kit, Tool};
+
+/// The administrator's password.
+const PASSWORD: &str = "harbour-master";
+
+/// What a machine without it installs.
+const PACKAGES: &str = "389 Directory Server (Debian, Ubuntu: 389-ds-base and libnss3-tools; Fedora: 389-ds-base and nss-tools)";
+
+/// Plug-ins that the server knows by the path it was built for; named here, it does not look there.
+const BUILT_IN: [(&str, &str); 2] = [("entryuuid_syntax", "syntax"), ("entryuuid", "betxnpreoperation")];
+
+/// Settings of `cn=config` beyond the template's: nothing is limited that the suite asks for, and names and values are
+/// checked as the RFCs have them.
+const SETTINGS: &str = "nsslapd-listenhost: 127.0.0.1
+nsslapd-securelistenhost: 127.0.0.1
+nsslapd-security: on
+nsslapd-sizelimit: -1
+nsslapd-maxbersize: 33554432
+nsslapd-syntaxcheck: on
+nsslapd-dn-validate-strict: on
+nsslapd-allow-hashed-passwords: on
+passwordStorageScheme: SSHA512
+passwordCheckSyntax: off
+nsslapd-accesslog-logging-enabled: off
+nsslapd-errorlog-logbuffering: off
+";
+
+/// A running server with an empty database for [`DEFAULT_SUFFIX`]. Dropping it ends the server and removes its files.
+pub struct NsSlapd {
+    // Before the folder: fields are dropped in this order.
+    _daemon: Daemon,
+    folder: TempDir,
+    ca_pem: String,
+    ports: [u16; 2],
+}
+
+impl NsSlapd {
+    /// Starts a server and waits until it answers.
+    ///
+    /// `ldapi` with SASL EXTERNAL makes the user who runs the test, and root, the administrator.
+    ///
+    /// # Errors
+    /// The kit is missing or has no such server, or it does not start; the message quotes its log.
+    pub fn start() -> Result<Self> {
+        let kit = Kit::load()?;
+        let folder = TempDir::with_prefix("ns-slapd-").context("cannot make a folder for ns-slapd")?;
+        let place = folder.path();
+        for name in ["etc", "etc/schema", "lock", "tmp", "ldif", "bak", "run", "inst", "log", "db", "dbhome"] {
+            std::fs::create_dir(place.join(name)).with_context(|| format!("cannot make {name}"))?;
+        }
+        let data = kit.part("ns_slapd_data", PACKAGES)?;
+        for file in std::fs::read_dir(data.join("schema")).context("no schema of 389 Directory Server")? {
+            let file = file?;
+            std::fs::copy(file.path(), place.join("etc/schema").join(file.file_name()))?;
+        }
+        std::fs::write(place.join("etc/certmap.conf"), "certmap default default\ndefault:DNComps\n")?;
+        // Rules for sorting by language; the plug-in wants the file, which may be empty.
+        std::fs::write(place.join("etc/slapd-collations.conf"), "")?;
+        let ca_pem = certificates(&kit, &place.join("etc"))?;
+        for _ in 0..ATTEMPTS {
+            let ports = free_ports::<2>()?;
+            std::fs::write(place.join("etc/dse.ldif"), configuration(&kit, &data, place, ports)?)?;
+            let mut command = kit.command(&kit.part("ns_slapd", PACKAGES)?);
+            kit.ns_slapd_libraries(&mut command);
+            command.arg("-D").arg(place.join("etc")).arg("-i").arg(place.join("run/pid")).args(["-d", "0"]);
+            let mut daemon = Daemon::spawn("ns-slapd", command, place, place.join("log/errors"))?;
+            let [port, _] = ports;
+            if daemon.becomes_ready(|| answers_a_search(port))? {
+                return Ok(Self { _daemon: daemon, folder, ca_pem, ports });
+            }
+            // Another process took a port in between: once more, with the same files.
+        }
+        bail!("ns-slapd found its ports taken {ATTEMPTS} times")
+    }
+
+    /// `ldap://127.0.0.1:PORT`; StartTLS works.
+    #[must_use]
+    pub fn ldap_url(&self) -> String {
+        format!("ldap://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// `ldaps://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn ldaps_url(&self) -> String {
+        format!("ldaps://127.0.0.1:{}", self.ports[1])
+    }
+
+    /// `ldapi://` with the path of the socket, percent-encoded.
+    #[must_use]
+    pub fn ldapi_url(&self) -> String {
+        crate::slapd::ldapi_url(self.folder.path())
+    }
+
+    /// The certificate of the authority that signed the server's.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The administrator's DN: what this server calls its directory manager.
+    #[must_use]
+    pub fn root_dn(&self) -> String {
+        root_dn()
+    }
+
+    /// The administrator's password.
+    #[must_use]
+    pub const fn root_password(&self) -> &'static str {
+        PASSWORD
+    }
+}
+
+fn root_dn() -> String {
+    format!("cn=admin,{DEFAULT_SUFFIX}")
+}
+
+/// Makes an authority and a server certificate in NSS's database, and returns the authority's certificate.
+fn certificates(kit: &Kit, folder: &Path) -> Result<String> {
+    let certutil = kit.part("nss_tools", PACKAGES)?.join("certutil");
+    ensure!(certutil.is_file(), "{} is not there: install {PACKAGES}", certutil.display());
+    let database = format!("sql:{}", folder.display());
+    let noise = folder.join("noise");
+    std::fs::write(&noise, format!("{:?}{:?}", std::time::SystemTime::now(), std::process::id()).repeat(32))?;
+    let run = |arguments: &[&str], input: &str| {
+        Tool::command("certutil", kit.command(&certutil))?.args(arguments).args(["-d", &database]).input(input).run()?.success()
+    };
+    run(&["-N", "--empty-password"], "")?;
+    let noise = noise.to_str().context("a folder whose name is not UTF-8")?;
+    let key = ["-k", "ec", "-q", "nistp256", "-z", noise, "-v", "12"];
+    let authority = ["-S", "-n", "Lab", "-s", "CN=Lab CA,O=Lab", "-x", "-t", "CT,,", "-m", "1", "-2"];
+    // It asks: a certificate authority? the length of its path? critical?
+    run(&[&authority[..], &key].concat(), "y\n-1\ny\n")?;
+    let names = crate::host_names();
+    let names: Vec<_> = names
+        .iter()
+        .map(|name| if name.parse::<std::net::IpAddr>().is_ok() { format!("ip:{name}") } else { format!("dns:{name}") })
+        .collect();
+    let names = names.join(",");
+    let server =
+        ["-S", "-n", "Server-Cert", "-s", "CN=Lab server,O=Lab", "-c", "Lab", "-t", ",,", "-m", "2", "--extSAN", &names];
+    run(&[&server[..], &key].concat(), "")?;
+    run(&["-L", "-n", "Lab", "-a"], "")
+}
+
+/// The text of dse.ldif: the server's templates, filled in.
+fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16; 2]) -> Result<String> {
+    let read = |name: &str| -> Result<String> {
+        let file = data.join("data").join(name);
+        std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let mut template = format!("{}\n\n{}\n", read("template-dse.ldif")?, read("template-suffix-db.ldif")?);
+    for (name, kind) in BUILT_IN {
+        write!(
+            template,
+            "\ndn: cn={name},cn=plugins,cn=config\nobjectClass: top\nobjectClass: nsSlapdPlugin\ncn: {name}\n\
+             nsslapd-pluginPath: lib{}-plugin\nnsslapd-pluginInitfunc: {name}_plugin_init\nnsslapd-pluginType: {kind}\n\
+             nsslapd-pluginEnabled: on\nnsslapd-pluginId: {name}\nnsslapd-pluginVersion: none\n\
+             nsslapd-pluginVendor: 389 Project\nnsslapd-pluginDescription: {name}\n",
+            name.replace('_', "-")
+        )?;
+    }
+    let under = |name: &str| place.join(name).display().to_string();
+    let tokens = [
+        ("schema_dir", under("etc/schema")),
+        ("lock_dir", under("lock")),
+        ("tmp_dir", under("tmp")),
+        ("cert_dir", under("etc")),
+        ("config_dir", under("etc")),
+        ("ldif_dir", under("ldif")),
+        ("bak_dir", under("bak")),
+        ("run_dir", under("run")),
+        ("inst_dir", under("inst")),
+        ("log_dir", under("log")),
+        ("db_dir", under("db")),
+        ("db_home_dir", under("dbhome")),
+        ("db_lib", "bdb".to_owned()),
+        ("fqdn", "localhost".to_owned()),
+        ("ds_port", port.to_string()),
+        ("rootdn", root_dn()),
+        ("ds_passwd", format!("{{CLEAR}}{PASSWORD}")),
+        ("ldapi_enabled", "on".to_owned()),
+        ("ldapi", under(crate::slapd::SOCKET)),
+        ("ldapi_autobind", "on".to_owned()),
+        ("ds_suffix", DEFAULT_SUFFIX.to_owned()),
+        ("ds_bename", "userRoot".to_owned()),
+    ];
+    for (name, value) in tokens {
+        template = template.replace(&format!("%{name}%"), &value);
+    }
+    let plugins = kit.part("ns_slapd_plugins", PACKAGES)?;
+    let mut text = String::new();
+    let mut seen = HashSet::new();
+    for entry in template.split("\n\n") {
+        let mut lines = entry.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).peekable();
+        let Some(name) = lines.peek().map(|line| line.to_ascii_lowercase()) else { continue };
+        // The template says some entries twice, which the server refuses.
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        for line in lines {
+            let (attribute, value) = line.split_once(':').unwrap_or((line, ""));
+            if attribute.eq_ignore_ascii_case("nsslapd-pluginPath") {
+                writeln!(text, "{attribute}: {}", plugins.join(value.trim()).display())?;
+            } else if !attribute.eq_ignore_ascii_case("nsslapd-localuser") {
+                writeln!(text, "{line}")?;
+            }
+        }
+        if name == "dn: cn=config" {
+            write!(text, "{SETTINGS}nsslapd-secureport: {secure_port}\n")?;
+        }
+        text.push('\n');
+    }
+    // Root is the administrator by itself; the user who runs the test may be another.
+    if !geteuid().is_root() {
+        writeln!(
+            text,
+            "dn: cn=this user,cn=auto_bind,cn=config\nobjectClass: top\nobjectClass: nsLDAPIFixedAuthMap\n\
+             cn: this user\nuidNumber: {}\ngidNumber: {}\nnsslapd-authenticateAsDN: {}\n",
+            geteuid(),
+            getegid(),
+            root_dn()
+        )?;
+    }
+    Ok(text)
+}
+
+impl Kit {
+    /// Where this server looks for its own libraries, when they are not in the folders of the system.
+    fn ns_slapd_libraries(&self, command: &mut std::process::Command) {
+        let Some(libraries) = self.libraries() else { return };
+        let dirsrv = libraries.join("dirsrv");
+        let paths: [PathBuf; 3] = [libraries.to_owned(), dirsrv.clone(), dirsrv.join("plugins")];
+        let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        command.env("LD_LIBRARY_PATH", paths.join(":"));
+    }
+}
