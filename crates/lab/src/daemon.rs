@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, geteuid};
 
+use crate::Kit;
 use crate::tool::wait;
 
 /// How long a server may take until it answers, and to end.
@@ -40,8 +41,11 @@ impl Daemon {
         folder: &Path,
         log: PathBuf,
     ) -> Result<Self> {
-        let file =
-            File::options().create(true).append(true).open(&log).with_context(|| format!("no log of {name}"))?;
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("no log of {name}"))?;
         let child = command
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -58,7 +62,9 @@ impl Daemon {
         loop {
             let ready = answers();
             // Asked in this order: an answer from a port that another process took proves nothing.
-            if let Some(status) = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.name))? {
+            if let Some(status) =
+                self.child.try_wait().with_context(|| format!("cannot wait for {}", self.name))?
+            {
                 let log = self.read_log()?;
                 if ["in use", "-5982"].iter().any(|sign| log.contains(sign)) {
                     return Ok(false);
@@ -76,7 +82,8 @@ impl Daemon {
     }
 
     pub(crate) fn read_log(&self) -> Result<String> {
-        let bytes = std::fs::read(&self.log).with_context(|| format!("cannot read the log of {}", self.name))?;
+        let bytes =
+            std::fs::read(&self.log).with_context(|| format!("cannot read the log of {}", self.name))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -107,22 +114,37 @@ impl Drop for Daemon {
     }
 }
 
-/// Makes a command run as nobody if this is root, and gives it the folder: httpd and PostgreSQL refuse to serve as root.
-pub(crate) fn unprivileged(command: &mut Command, folder: &Path) -> Result<()> {
-    if geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-        give_away(folder)?;
+/// A command that does not run as root, which httpd and PostgreSQL refuse to do: for root, in a user namespace where it
+/// is nobody and may still read and write what root may; where there are none, as nobody, who is given the folder.
+pub(crate) fn unprivileged(kit: &Kit, program: &Path, folder: &Path) -> Result<Command> {
+    if !geteuid().is_root() {
+        return Ok(kit.command(program));
     }
-    Ok(())
+    let namespace = ["--user", &format!("--map-user={NOBODY}"), &format!("--map-group={NOBODY}")];
+    let probe = Command::new("unshare").args(namespace).arg("true").stderr(Stdio::null()).status();
+    if probe.is_ok_and(|status| status.success()) {
+        let mut command = kit.command(Path::new("unshare"));
+        command.args(namespace).arg(program);
+        return Ok(command);
+    }
+    let mut command = kit.command(program);
+    command.uid(NOBODY).gid(NOBODY);
+    give_away(folder)?;
+    Ok(command)
 }
 
 /// Gives a folder and all in it to nobody.
-fn give_away(path: &Path) -> Result<()> {
-    nix::unistd::chown(path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY)))
-        .with_context(|| format!("cannot give {} away", path.display()))?;
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))? {
-            give_away(&entry?.path())?;
+fn give_away(folder: &Path) -> Result<()> {
+    let mut left = vec![folder.to_owned()];
+    while let Some(path) = left.pop() {
+        nix::unistd::chown(&path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY)))
+            .with_context(|| format!("cannot give {} away", path.display()))?;
+        if path.is_dir() {
+            for entry in
+                std::fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?
+            {
+                left.push(entry?.path());
+            }
         }
     }
     Ok(())

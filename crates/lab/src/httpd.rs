@@ -14,7 +14,8 @@ use crate::Kit;
 use crate::daemon::{ATTEMPTS, Daemon, free_ports, unprivileged};
 
 /// What a machine without it installs.
-const PACKAGES: &str = "Apache httpd with mod_authnz_ldap (Debian, Ubuntu: apache2-bin; Fedora: httpd and mod_ldap)";
+const PACKAGES: &str =
+    "Apache httpd with mod_authnz_ldap (Debian, Ubuntu: apache2-bin; Fedora: httpd and mod_ldap)";
 
 /// The modules of the configuration; one that is not a file is built in.
 const MODULES: [&str; 9] = [
@@ -56,11 +57,10 @@ impl Httpd {
         for _ in 0..ATTEMPTS {
             let [port] = free_ports()?;
             std::fs::write(place.join("httpd.conf"), configuration(&modules, place, port, locations))?;
-            let mut command = kit.command(&program);
+            let mut command = unprivileged(&kit, &program, place)?;
             // One process in the foreground, so that it is ours to end.
             command.arg("-X").arg("-d").arg(place).arg("-f").arg(place.join("httpd.conf"));
-            unprivileged(&mut command, place)?;
-            let mut daemon = Daemon::spawn("httpd", command, place, place.join("httpd.log"))?;
+            let mut daemon = Daemon::spawn("httpd", command, place, place.join("output"))?;
             if daemon.becomes_ready(|| get(port, "/", None).is_ok())? {
                 return Ok(Self { daemon, _folder: folder, port });
             }
@@ -89,7 +89,7 @@ fn configuration(modules: &Path, place: &Path, port: u16, locations: &[(&str, St
     let folder = place.display();
     let mut text = format!(
         "ServerRoot {folder}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {folder}/httpd.pid\n\
-         ErrorLog {folder}/httpd.log\nDefaultRuntimeDir {folder}\nDocumentRoot {folder}/htdocs\n"
+         ErrorLog /proc/self/fd/2\nDefaultRuntimeDir {folder}\nDocumentRoot {folder}/htdocs\n"
     );
     for name in MODULES {
         let file = modules.join(format!("mod_{name}.so"));

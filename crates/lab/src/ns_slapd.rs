@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::{User, getegid, geteuid};
 use tempfile::TempDir;
 
 use crate::daemon::{ATTEMPTS, Daemon, free_ports};
@@ -20,7 +20,8 @@ use crate::{DEFAULT_SUFFIX, Kit, Tool};
 const PASSWORD: &str = "harbour-master";
 
 /// What a machine without it installs.
-const PACKAGES: &str = "389 Directory Server (Debian, Ubuntu: 389-ds-base and libnss3-tools; Fedora: 389-ds-base and nss-tools)";
+const PACKAGES: &str =
+    "389 Directory Server (Debian, Ubuntu: 389-ds-base and libnss3-tools; Fedora: 389-ds-base and nss-tools)";
 
 /// Plug-ins that the server knows by the path it was built for; named here, it does not look there.
 const BUILT_IN: [(&str, &str); 2] = [("entryuuid_syntax", "syntax"), ("entryuuid", "betxnpreoperation")];
@@ -61,7 +62,8 @@ impl NsSlapd {
         let kit = Kit::load()?;
         let folder = TempDir::with_prefix("ns-slapd-").context("cannot make a folder for ns-slapd")?;
         let place = folder.path();
-        for name in ["etc", "etc/schema", "lock", "tmp", "ldif", "bak", "run", "inst", "log", "db", "dbhome"] {
+        for name in ["etc", "etc/schema", "lock", "tmp", "ldif", "bak", "run", "inst", "log", "db", "dbhome"]
+        {
             std::fs::create_dir(place.join(name)).with_context(|| format!("cannot make {name}"))?;
         }
         let data = kit.part("ns_slapd_data", PACKAGES)?;
@@ -79,9 +81,13 @@ impl NsSlapd {
             let mut command = kit.command(&kit.part("ns_slapd", PACKAGES)?);
             kit.ns_slapd_libraries(&mut command);
             command.arg("-D").arg(place.join("etc")).arg("-i").arg(place.join("run/pid")).args(["-d", "0"]);
-            let mut daemon = Daemon::spawn("ns-slapd", command, place, place.join("log/errors"))?;
+            let mut daemon = Daemon::spawn("ns-slapd", command, place, place.join("output"))?;
             let [port, _] = ports;
-            if daemon.becomes_ready(|| answers_a_search(port))? {
+            let ready = daemon.becomes_ready(|| answers_a_search(port)).with_context(|| {
+                // What it says once it has read where its log is.
+                std::fs::read_to_string(place.join("log/errors")).unwrap_or_else(|error| error.to_string())
+            })?;
+            if ready {
                 return Ok(Self { _daemon: daemon, folder, ca_pem, ports });
             }
             // Another process took a port in between: once more, with the same files.
@@ -138,7 +144,12 @@ fn certificates(kit: &Kit, folder: &Path) -> Result<String> {
     let noise = folder.join("noise");
     std::fs::write(&noise, format!("{:?}{:?}", std::time::SystemTime::now(), std::process::id()).repeat(32))?;
     let run = |arguments: &[&str], input: &str| {
-        Tool::command("certutil", kit.command(&certutil))?.args(arguments).args(["-d", &database]).input(input).run()?.success()
+        Tool::command("certutil", kit.command(&certutil))?
+            .args(arguments)
+            .args(["-d", &database])
+            .input(input)
+            .run()?
+            .success()
     };
     run(&["-N", "--empty-password"], "")?;
     let noise = noise.to_str().context("a folder whose name is not UTF-8")?;
@@ -149,11 +160,30 @@ fn certificates(kit: &Kit, folder: &Path) -> Result<String> {
     let names = crate::host_names();
     let names: Vec<_> = names
         .iter()
-        .map(|name| if name.parse::<std::net::IpAddr>().is_ok() { format!("ip:{name}") } else { format!("dns:{name}") })
+        .map(|name| {
+            if name.parse::<std::net::IpAddr>().is_ok() {
+                format!("ip:{name}")
+            } else {
+                format!("dns:{name}")
+            }
+        })
         .collect();
     let names = names.join(",");
-    let server =
-        ["-S", "-n", "Server-Cert", "-s", "CN=Lab server,O=Lab", "-c", "Lab", "-t", ",,", "-m", "2", "--extSAN", &names];
+    let server = [
+        "-S",
+        "-n",
+        "Server-Cert",
+        "-s",
+        "CN=Lab server,O=Lab",
+        "-c",
+        "Lab",
+        "-t",
+        ",,",
+        "-m",
+        "2",
+        "--extSAN",
+        &names,
+    ];
     run(&[&server[..], &key].concat(), "")?;
     run(&["-L", "-n", "Lab", "-a"], "")
 }
@@ -175,6 +205,7 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
             name.replace('_', "-")
         )?;
     }
+    let user = User::from_uid(geteuid())?.context("the user who runs the test has no name")?.name;
     let under = |name: &str| place.join(name).display().to_string();
     let tokens = [
         ("schema_dir", under("etc/schema")),
@@ -192,6 +223,7 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
         ("db_lib", "bdb".to_owned()),
         ("fqdn", "localhost".to_owned()),
         ("ds_port", port.to_string()),
+        ("ds_user", user),
         ("rootdn", root_dn()),
         ("ds_passwd", format!("{{CLEAR}}{PASSWORD}")),
         ("ldapi_enabled", "on".to_owned()),
@@ -207,7 +239,8 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
     let mut text = String::new();
     let mut seen = HashSet::new();
     for entry in template.split("\n\n") {
-        let mut lines = entry.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).peekable();
+        let mut lines =
+            entry.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).peekable();
         let Some(name) = lines.peek().map(|line| line.to_ascii_lowercase()) else { continue };
         // The template says some entries twice, which the server refuses.
         if !seen.insert(name.clone()) {
@@ -217,7 +250,7 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
             let (attribute, value) = line.split_once(':').unwrap_or((line, ""));
             if attribute.eq_ignore_ascii_case("nsslapd-pluginPath") {
                 writeln!(text, "{attribute}: {}", plugins.join(value.trim()).display())?;
-            } else if !attribute.eq_ignore_ascii_case("nsslapd-localuser") {
+            } else {
                 writeln!(text, "{line}")?;
             }
         }

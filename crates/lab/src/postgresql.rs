@@ -35,25 +35,44 @@ impl Postgresql {
         let (data, ca_file) = (place.join("data"), place.join("ca.pem"));
         std::fs::write(&ca_file, ca_pem)?;
         std::fs::create_dir(&data)?;
-        let mut command = kit.command(&programs.join("initdb"));
-        command.arg("-D").arg(&data).args(["-U", OWNER, "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8"]);
-        unprivileged(&mut command, place)?;
+        let mut command = unprivileged(&kit, &programs.join("initdb"), place)?;
+        command.arg("-D").arg(&data).args([
+            "-U",
+            OWNER,
+            "-A",
+            "trust",
+            "--no-sync",
+            "--locale=C",
+            "-E",
+            "UTF8",
+        ]);
         let made = Tool::command("initdb", command)?.within(place).run()?;
         made.success().context("initdb, run as a user who is not root, must be able to read target/lab")?;
         let rules = format!("local all {OWNER} trust\n{}\n", rules.join("\n"));
         std::fs::write(data.join("pg_hba.conf"), rules)?;
         for _ in 0..ATTEMPTS {
             let [port] = free_ports()?;
-            let mut command = kit.command(&programs.join("postgres"));
+            let mut command = unprivileged(&kit, &programs.join("postgres"), place)?;
             command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
             command.arg("-c").arg(format!("unix_socket_directories={}", place.display()));
-            command.args(["-c", "fsync=off", "-c", "jit=off", "-c", "log_connections=on", "-c", "max_connections=20"]);
+            command.args([
+                "-c",
+                "fsync=off",
+                "-c",
+                "jit=off",
+                "-c",
+                "log_connections=on",
+                "-c",
+                "max_connections=20",
+            ]);
             command.env("LDAPTLS_CACERT", &ca_file).env("HOME", place);
-            unprivileged(&mut command, place)?;
             let mut daemon = Daemon::spawn("postgres", command, place, place.join("log"))?;
             let psql = Psql { kit: kit.clone(), program: programs.join("psql"), port };
-            if daemon.becomes_ready(|| psql.as_owner(place, "SELECT 1").is_ok_and(|said| said.code == Some(0)))? {
-                let roles: String = roles.iter().map(|role| format!("CREATE ROLE \"{role}\" LOGIN;\n")).collect();
+            if daemon
+                .becomes_ready(|| psql.as_owner(place, "SELECT 1").is_ok_and(|said| said.code == Some(0)))?
+            {
+                let roles: String =
+                    roles.iter().map(|role| format!("CREATE ROLE \"{role}\" LOGIN;\n")).collect();
                 psql.as_owner(place, &roles)?.success().context("cannot make the roles")?;
                 return Ok(Self { daemon, _folder: folder, psql });
             }
@@ -90,7 +109,20 @@ impl Psql {
     /// Nothing but what psql prints itself, and no settings of the user's.
     fn tool(&self, host: &str, role: &str) -> Result<Tool> {
         let mut command = self.kit.command(&self.program);
-        command.args(["-X", "-A", "-t", "-w", "-h", host, "-p", &self.port.to_string(), "-U", role, "-d", "postgres"]);
+        command.args([
+            "-X",
+            "-A",
+            "-t",
+            "-w",
+            "-h",
+            host,
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            role,
+            "-d",
+            "postgres",
+        ]);
         Ok(Tool::command("psql", command)?.env("PGCONNECT_TIMEOUT", "60"))
     }
 

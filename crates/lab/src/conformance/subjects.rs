@@ -8,8 +8,8 @@ use std::sync::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use flext_ldap_client::{Connector, TlsOptions};
 use flext_ldap_directory::{
-    BindReply, BindStep, Deadline, DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection, Request,
-    Session as _, Sessions,
+    BindReply, BindStep, Deadline, DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection,
+    Request, Session as _, Sessions,
     layers::{Observation, Observe, Observer},
     proto::{
         dn::Dn,
