@@ -21,6 +21,7 @@ mod control;
 mod delete;
 mod extended;
 mod filter;
+mod differences;
 mod freedom;
 mod modify;
 mod names;
@@ -139,8 +140,10 @@ async fn run_area(area: &str, start: impl Future<Output = Result<Subject>>) -> R
     let admin = Conversation::of_administrator(&subject).await?;
     let mut failures = Vec::new();
     for check in *checks {
-        if let Err(error) = run_check(area, check, &subject, &admin).await {
-            failures.push(format!("--- {area}::{}\n{error:#}\n", check.name));
+        let outcome = run_check(area, check, &subject, &admin).await;
+        let name = format!("{area}::{}", check.name);
+        if let Err(failure) = differences::judge(&subject, &name, outcome) {
+            failures.push(format!("--- {name}\n{failure:#}\n"));
         }
     }
     if failures.is_empty() {

@@ -60,7 +60,8 @@ impl NsSlapd {
     /// The kit is missing or has no such server, or it does not start; the message quotes its log.
     pub fn start() -> Result<Self> {
         let kit = Kit::load()?;
-        let folder = TempDir::with_prefix("ns-slapd-").context("cannot make a folder for ns-slapd")?;
+        // Without "slapd-" in it: the server takes what follows that in a path for the name of its instance.
+        let folder = TempDir::with_prefix("ds389-").context("cannot make a folder for ns-slapd")?;
         let place = folder.path();
         for name in ["etc", "etc/schema", "lock", "tmp", "ldif", "bak", "run", "inst", "log", "db", "dbhome"]
         {

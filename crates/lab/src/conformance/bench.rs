@@ -53,6 +53,7 @@ pub(super) struct Conversation {
 impl<'a> Bench<'a> {
     /// Adds the check's entry.
     pub(super) async fn prepare(subject: &'a Subject, admin: &'a Conversation, name: &str) -> Result<Self> {
+        let name = &format!("{name}{}", subject.tag());
         let home = subject.suffix().child(&Rdn::new(&"ou".parse()?, name.as_bytes()));
         let entry =
             Add::new(home.clone(), attributes(&format!("objectClass: organizationalUnit\nou: {name}")));
@@ -60,7 +61,7 @@ impl<'a> Bench<'a> {
         Ok(Self { subject, home, admin })
     }
 
-    pub(super) const fn takes(&self, freedom: Freedom) -> bool {
+    pub(super) fn takes(&self, freedom: Freedom) -> bool {
         self.subject.takes(freedom)
     }
 
@@ -252,7 +253,7 @@ impl Conversation {
 
     /// Some attributes of an entry that must be there.
     pub(super) async fn read(&self, dn: Dn, selection: impl Into<Selection>) -> Result<Contents> {
-        let search = Search::new(dn.clone(), Scope::Base, Filter::and([])).attributes(selection);
+        let search = Search::new(dn.clone(), Scope::Base, Filter::any()).attributes(selection);
         let entry = self.session.search_one(self.request(search)).await;
         Ok(contents(entry.with_context(|| format!("cannot read {dn}"))?.attributes()))
     }

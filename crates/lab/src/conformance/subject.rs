@@ -20,6 +20,7 @@ pub struct Subject {
     peer: Peer,
     suffix: Dn,
     administrator: (Dn, Secret),
+    tag: String,
     /// Ends the server when it is dropped.
     _keep: Box<dyn Any + Send + Sync>,
 }
@@ -43,8 +44,23 @@ impl Subject {
             peer,
             suffix,
             administrator,
+            tag: String::new(),
             _keep: Box::new(keep),
         }
+    }
+
+    /// The same with an ending for the names of its checks' entries, where several subjects share a server.
+    pub(super) fn tagged(mut self, tag: String) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    pub(super) const fn server(&self) -> Server {
+        self.server
     }
 
     /// The same with its sessions wrapped.
@@ -74,8 +90,13 @@ impl Subject {
     }
 
     /// Whether the server takes a freedom that an RFC gives.
-    pub(super) const fn takes(&self, freedom: Freedom) -> bool {
+    pub(super) fn takes(&self, freedom: Freedom) -> bool {
         freedom.is_taken_by(self.server)
+    }
+
+    /// Whether anyone on the way could read what is said.
+    pub(super) fn is_clear(&self) -> bool {
+        self.peer.protection == flext_ldap_directory::Protection::Clear
     }
 
     /// Whether the transport tells the server who its peer is, so that SASL EXTERNAL works.

@@ -129,7 +129,8 @@ pub async fn ns_slapd(transport: Transport) -> Result<Subject> {
     let way = way_to(&url, transport, shared.ca_pem().to_owned())?;
     let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
     let name = format!("389-ds, {transport:?}");
-    Ok(Subject::new(name, Server::Ds389, way, suffix()?, administrator, shared))
+    let subject = Subject::new(name, Server::Ds389, way, suffix()?, administrator, shared);
+    Ok(subject.tagged(format!("-{transport:?}").to_lowercase()))
 }
 
 /// The one that runs, or a new one with the suffix entry. It ends with the last who holds it.

@@ -1,0 +1,98 @@
+//! What is known to differ at a server that differs much: for each check it does not pass, all that was seen, and
+//! which [`Freedom`]s say why. The list is `differences/ds389.txt`.
+//!
+//! The evidence is compared word for word. So nothing else can hide behind a difference, neither a fault of ours nor a
+//! new one of theirs; and a difference that is gone has to leave the list. `CONFORMANCE_SEEN=FILE` appends what was
+//! seen to a file, in the form of the list.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::{Freedom, Server, Subject};
+
+const DS389: &str = include_str!("differences/ds389.txt");
+
+/// A check that a server does not pass.
+struct Known {
+    /// `area::check`, and ` over clear connections` where it is passed over others.
+    check: &'static str,
+    /// Each allowed by an RFC or a named fault of the server.
+    freedoms: Vec<Freedom>,
+    /// What the check says.
+    seen: &'static str,
+}
+
+/// The outcome of a check in the light of what is known.
+pub(super) fn judge(subject: &Subject, check: &str, outcome: Result<()>) -> Result<()> {
+    if subject.server() != Server::Ds389 {
+        return outcome;
+    }
+    // The same on every transport: the entry of a check is named after it.
+    let seen = outcome.err().map(|error| format!("{error:#}").replace(subject.tag(), "").trim_end().to_owned());
+    let local = format!("{check} over clear connections");
+    let known = known(DS389)?;
+    let of = |name: &str| known.iter().find(|known| known.check == name);
+    let clear = if subject.is_clear() { of(&local) } else { None };
+    let known = clear.or_else(|| of(check));
+    if let (Some(seen), Some(file)) = (&seen, std::env::var_os("CONFORMANCE_SEEN")) {
+        let mut file = std::fs::File::options().create(true).append(true).open(file)?;
+        let mut block = String::new();
+        writeln!(block, "=== {check} [{}]\n{seen}\n", subject.name())?;
+        file.write_all(block.as_bytes())?;
+    }
+    match (seen, known) {
+        (None, None) => Ok(()),
+        (Some(seen), Some(known)) => {
+            ensure!(
+                known.freedoms.iter().all(|freedom| freedom.is_taken_by(Server::Ds389)),
+                "a difference is said to be allowed by a freedom of another server"
+            );
+            ensure!(
+                seen == known.seen,
+                "differs otherwise than known\n{seen}\n  known is\n{}",
+                known.seen
+            );
+            Ok(())
+        }
+        (Some(seen), None) => bail!("{seen}"),
+        (None, Some(_)) => bail!("passed: differences/ds389.txt says that it does not"),
+    }
+}
+
+/// Reads the list: blocks that begin with `=== CHECK`, then `because: FREEDOM, FREEDOM`, then what is seen.
+fn known(list: &'static str) -> Result<Vec<Known>> {
+    let blocks = list.split("=== ").skip(1);
+    blocks
+        .map(|block| {
+            let (check, rest) = block.split_once('\n').context("a block of one line")?;
+            let (because, seen) = rest.split_once('\n').context("a block without evidence")?;
+            let names = because.strip_prefix("because: ").with_context(|| format!("{check}: no reason"))?;
+            let freedoms = names.split(", ").map(|name| {
+                Freedom::ALL.iter().copied().find(|freedom| format!("{freedom:?}") == name).with_context(|| format!("{check}: no freedom {name}"))
+            });
+            Ok(Known { check, freedoms: freedoms.collect::<Result<_>>()?, seen: seen.trim_end() })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_difference_has_a_reason_and_every_reason_of_389_ds_a_difference() {
+        let known = known(DS389).unwrap();
+        for freedom in Freedom::ALL.iter().filter(|freedom| freedom.is_taken_by(Server::Ds389)) {
+            assert!(
+                known.iter().any(|known| known.freedoms.contains(freedom)),
+                "{freedom:?} explains nothing: take it off"
+            );
+        }
+        let mut names: Vec<_> = known.iter().map(|known| known.check).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), known.len(), "a check stands there twice");
+    }
+}
