@@ -34,7 +34,6 @@ nsslapd-security: on
 nsslapd-sizelimit: -1
 nsslapd-maxbersize: 33554432
 nsslapd-syntaxcheck: on
-nsslapd-dn-validate-strict: on
 nsslapd-allow-hashed-passwords: on
 passwordStorageScheme: SSHA512
 passwordCheckSyntax: off
@@ -73,8 +72,10 @@ impl NsSlapd {
             std::fs::copy(file.path(), place.join("etc/schema").join(file.file_name()))?;
         }
         std::fs::write(place.join("etc/certmap.conf"), "certmap default default\ndefault:DNComps\n")?;
-        // Rules for sorting by language; the plug-in wants the file, which may be empty.
-        std::fs::write(place.join("etc/slapd-collations.conf"), "")?;
+        // The rules for sorting: without this file the server sorts by no rule.
+        let rules = kit.part("ns_slapd_config", PACKAGES)?.join("slapd-collations.conf");
+        std::fs::copy(&rules, place.join("etc/slapd-collations.conf"))
+            .with_context(|| format!("cannot copy {}", rules.display()))?;
         let ca_pem = certificates(&kit, &place.join("etc"))?;
         for _ in 0..ATTEMPTS {
             let ports = free_ports::<2>()?;
