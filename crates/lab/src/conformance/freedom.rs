@@ -91,6 +91,68 @@ pub enum Freedom {
     /// 389-ds 2.3.1 does not outlive a virtual list view over entries without an index made for it: the process ends. A
     /// fault; draft-ietf-ldapext-ldapv3-vlv-09 §6 has a result code.
     ViewEndsServer: Ds389,
+    /// 389-ds answers "Who am I?" with a blank after `dn:`. A fault: RFC 4513 §5.2.1.8 has none.
+    BlankInWhoAmI: Ds389,
+    /// 389-ds takes attribute types in names, and names in values, as text: an identifier, an alias or an escaped letter
+    /// makes another name, and the `#` form is refused. A fault: RFC 4514 §2.3 and §2.4, RFC 4517 §4.2.15.
+    NamesAreText: Ds389,
+    /// 389-ds keeps one of several blanks in a name; RFC 4514 §5.1 lets a server give names in a form of its own.
+    NamesLoseBlanks: Ds389,
+    /// 389-ds knows an attribute in a compare by some of its names and a class by its name only. A fault: RFC 4512 §1.4
+    /// and RFC 4517 §4.2.26.
+    TypesByOneName: Ds389,
+    /// 389-ds does not look at whether an entry has one structural class, nor whether it keeps it. A fault: RFC 4512
+    /// §2.4.2.
+    NoStructuralClass: Ds389,
+    /// 389-ds takes an entryUUID from its administrator. RFC 4530 §2 has it NO-USER-MODIFICATION, which RFC 4512 §4.1.2
+    /// leaves to directories that administer them.
+    KeptAttributesCanBeGiven: Ds389,
+    /// 389-ds gives no entryCSN, structuralObjectClass, hasSubordinates and subschemaSubentry; a fault for the last and
+    /// structuralObjectClass (RFC 4512 §4.2 and §3.4), the others are from drafts and X.501.
+    FewOperationalAttributes: Ds389,
+    /// 389-ds ends passwords and assertion values at a NUL. A fault: they are octets (RFC 4511 §4.2, §4.1.6).
+    NulEndsValues: Ds389,
+    /// 389-ds takes an undefined filter item for false, so its negation is true, and a compare of an unknown type or a
+    /// malformed value for a false one. A fault: RFC 4511 §4.5.1.7 and §4.10.
+    UndefinedIsFalse: Ds389,
+    /// 389-ds refuses the true and false filters; RFC 4526 is an extension and the root DSE does not list it.
+    NoTrueFalseFilters: Ds389,
+    /// 389-ds does not find subtypes by their supertype, nor give them. A fault: RFC 4512 §2.5.1.
+    NoSupertypes: Ds389,
+    /// 389-ds refuses a search over a matching rule it does not know and ignores `:dn`. A fault: RFC 4511 §4.5.1.7.7 has
+    /// the first Undefined.
+    FewMatchingRules: Ds389,
+    /// 389-ds orders numbers as text where its schema names no ordering rule. RFC 2307 §3 gives uidNumber none, and RFC
+    /// 4511 §4.5.1.7.3 has such an item Undefined.
+    NumbersAreOrderedAsText: Ds389,
+    /// 389-ds refuses deep filters and long substrings; a server may limit what it is asked (RFC 4511 §4.5.2,
+    /// `unwillingToPerform` and `adminLimitExceeded`).
+    FiltersAreBounded: Ds389,
+    /// 389-ds has no increment; RFC 4525 is an extension and the root DSE does not list it.
+    NoIncrement: Ds389,
+    /// 389-ds has no assertion control; RFC 4528 is an extension and the root DSE does not list it.
+    NoAssertionControl: Ds389,
+    /// 389-ds has no matched values, permissive modify, relax, don't-use-copy and RFC 3672's subentries; controls are
+    /// optional (RFC 4511 §4.1.11), and it answers `unavailableCriticalExtension`.
+    NoRefinements: Ds389,
+    /// 389-ds has no selection of attributes by class; RFC 4529 is an extension and the root DSE does not list it.
+    NoClassSelections: Ds389,
+    /// 389-ds has no subordinate scope; it is from a draft, and RFC 4511 §4.5.1.2 has servers refuse what they do not
+    /// know.
+    NoSubordinateScope: Ds389,
+    /// 389-ds does not follow entries of class referral unless its database is told to (RFC 3296 is an extension).
+    NoReferralObjects: Ds389,
+    /// 389-ds ignores a critical proxied authorization control on extended operations. A fault: RFC 4511 §4.1.11.
+    ProxyStopsAtOperations: Ds389,
+    /// 389-ds has a password policy of its own in place of draft-behera-ldap-password-policy-10's subentries.
+    OwnPasswordPolicy: Ds389,
+    /// 389-ds does not change passwords by the extended operation over a clear connection; RFC 3062 §4 wants protection.
+    PasswordModifyWantsProtection: Ds389,
+    /// 389-ds sorts by none of the ordering rules of RFC 4517, and does not say so. A fault: RFC 2891 §2.
+    NoOrderByName: Ds389,
+    /// 389-ds refuses for the same reasons with other result codes; RFC 4511 Appendix A tells what each is for, not which
+    /// of several reasons comes first.
+    OtherCodes: Ds389,
 }
 }
 
