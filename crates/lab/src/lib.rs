@@ -1,7 +1,8 @@
 //! Real servers and foreign clients for the tests of this repository. Never published.
 //!
-//! `./test` unpacks OpenLDAP's server, its command-line clients and two Python clients under `target/lab` (the script
-//! `crates/lab/get` does it). [`Slapd`] runs the server, [`Tool`] a client, [`Authority`] makes their certificates.
+//! `./test` unpacks servers and clients under `target/lab` (the script `crates/lab/get` does it). [`Slapd`] and [`NsSlapd`]
+//! run directories, [`Httpd`] and [`Postgresql`] programs that sign people in through one, [`Tool`] a client,
+//! [`Authority`] makes certificates.
 //! Everything lives in temporary folders and on loopback ports, and ends with the value that owns it.
 //!
 //! A test that uses these belongs into `tests/it`, the one binary that `./test --quick` leaves out. It never skips:

@@ -163,3 +163,42 @@ impl Freedom {
         self.server() == server
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt::Write as _, path::Path};
+
+    use super::*;
+
+    const BEGIN: &str = "<!-- what follows is made by a test of crates/lab -->\n";
+
+    /// `DIFFERENCES_UPDATE=1` writes it.
+    #[test]
+    fn the_document_lists_every_freedom() {
+        let mut list = String::new();
+        for (server, title) in [(Server::OpenLdap, "OpenLDAP"), (Server::Ds389, "389 Directory Server")] {
+            write!(list, "\n### {title}\n\n").unwrap();
+            for freedom in Freedom::ALL.iter().filter(|freedom| freedom.is_taken_by(server)) {
+                writeln!(list, "- `{freedom:?}`:{}", freedom.text()).unwrap();
+            }
+        }
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (kept, listed) = text.split_once(BEGIN).unwrap();
+        if std::env::var_os("DIFFERENCES_UPDATE").is_some() {
+            std::fs::write(&file, format!("{kept}{BEGIN}{list}")).unwrap();
+        } else {
+            assert_eq!(listed, list, "run it with DIFFERENCES_UPDATE=1");
+        }
+    }
+
+    #[test]
+    fn every_freedom_names_its_reason() {
+        for freedom in Freedom::ALL {
+            assert!(
+                ["RFC ", "draft-", "MS-ADTS"].iter().any(|reason| freedom.text().contains(reason)),
+                "{freedom:?} names nothing that allows or forbids it"
+            );
+        }
+    }
+}
