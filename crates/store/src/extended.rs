@@ -173,7 +173,7 @@ impl Store {
                 return Err(Error::new(ErrorKind::Bug, "an operation went the way of writes").into());
             }
         };
-        let write = Write { op, caller, controls, secrets, keep_operational: false };
+        let write = Write { op, caller, controls, secrets, keep_operational: false, prepared: None };
         self.writer().write(write, deadline).await
     }
 
@@ -413,6 +413,7 @@ impl Store {
             controls: WriteControls::default(),
             secrets: Vec::new(),
             keep_operational: false,
+            prepared: None,
         };
         let mut outcome = self.writer().write(write, deadline).await?;
         if outcome.result.code == ResultCode::SUCCESS && generated.is_some() {

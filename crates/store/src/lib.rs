@@ -33,6 +33,7 @@ mod row;
 mod search;
 mod session;
 mod special;
+mod staged;
 mod store;
 mod tables;
 mod write;

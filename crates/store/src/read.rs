@@ -6,7 +6,7 @@ use flext_ldap_proto::dn::{DnKey, RdnKey};
 
 use crate::{
     row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
-    tables::{Failure, Rows, Tables},
+    tables::{Failure, Name, Rows, Tables},
 };
 
 /// Levels a name can have: what [`flext_ldap_proto::dn::Dn`] parses, and a bound where stored rows are climbed.
@@ -64,6 +64,9 @@ pub(crate) type Climbed = HashMap<Id, Named>;
 
 impl<T: Rows> Tables<T> {
     pub(crate) fn node(&self, id: Id) -> Result<Option<Node>, Failure> {
+        if let Some(row) = self.staged.get(Name::Node, &id.to_be_bytes()) {
+            return row.map(Node::decode).transpose();
+        }
         self.node.get(id.to_be_bytes().as_slice())?.map(|row| Node::decode(row.value())).transpose()
     }
 
@@ -73,25 +76,40 @@ impl<T: Rows> Tables<T> {
     }
 
     pub(crate) fn child(&self, parent: Id, key: &[RdnKey]) -> Result<Option<Id>, Failure> {
-        let row = self.tree.get(tree_key(parent, key).as_slice())?;
+        let key = tree_key(parent, key);
+        if let Some(row) = self.staged.get(Name::Tree, &key) {
+            return row.map(read_id).transpose();
+        }
+        let row = self.tree.get(key.as_slice())?;
         row.map(|row| read_id(row.value())).transpose()
     }
 
     pub(crate) fn stored(&self, id: Id) -> Result<Option<Stored>, Failure> {
-        let row = self.entry.get(id.to_be_bytes().as_slice())?;
         self.counts.entries_read.fetch_add(1, Ordering::Relaxed);
+        if let Some(row) = self.staged.get(Name::Entry, &id.to_be_bytes()) {
+            return row.map(Stored::decode).transpose();
+        }
+        let row = self.entry.get(id.to_be_bytes().as_slice())?;
         row.map(|row| Stored::decode(row.value())).transpose()
     }
 
     pub(crate) fn secrets(&self, id: Id) -> Result<Vec<Vec<u8>>, Failure> {
+        if let Some(row) = self.staged.get(Name::Secret, &id.to_be_bytes()) {
+            return row.map_or_else(|| Ok(Vec::new()), decode_secret);
+        }
         let row = self.secret.get(id.to_be_bytes().as_slice())?;
         row.map_or_else(|| Ok(Vec::new()), |row| decode_secret(row.value()))
     }
 
     /// Climbs from an entry to its suffix.
     pub(crate) fn named(&self, id: Id) -> Result<Named, Failure> {
+        if let Some(named) = self.staged.last_named(id) {
+            return Ok(named);
+        }
         let node = self.existing_node(id)?;
-        self.named_below(&node, &mut Climbed::new())
+        let named = self.named_below(&node, &mut Climbed::new())?;
+        self.staged.remember(id, &named);
+        Ok(named)
     }
 
     /// The name of an entry whose place is known, by the names of its ancestors, which are remembered.
@@ -127,6 +145,12 @@ impl<T: Rows> Tables<T> {
     /// components are the suffix's own.
     pub(crate) fn resolve(&self, key: &DnKey, levels: usize) -> Result<Resolved, Failure> {
         let rdns = key.rdns();
+        if let Some((own, above)) = rdns.split_first()
+            && let Some(parent) = self.staged.last_id(above)
+        {
+            let child = self.child(parent, std::slice::from_ref(own))?;
+            return Ok(child.map_or(Resolved::Missing(Some(parent)), Resolved::Found));
+        }
         let Some((below, suffix)) = rdns.split_at_checked(rdns.len().saturating_sub(levels)) else {
             return Ok(Resolved::Missing(None));
         };

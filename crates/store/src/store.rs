@@ -373,7 +373,7 @@ fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Fail
             rename_key(context, tables, id)?;
             let Some(stored) = tables.stored(id)? else { continue };
             for key in context.indexes.keys(&context.schema, [stored.user(), stored.operational()]) {
-                pending.set(key, id, true);
+                pending.set(&key, id, true);
             }
         }
         pending.flush(tables)?;

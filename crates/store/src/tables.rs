@@ -12,14 +12,20 @@
 //!
 //! All integers in keys are big-endian, so that keys sort as numbers do. Ids are never used again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    borrow::Cow,
+    ops::Bound,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{CursorError, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+
+use crate::staged::Staged;
 
 /// Rows of octets under keys of octets.
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -58,6 +64,8 @@ pub(crate) struct Tables<T> {
     pub(crate) index: T,
     pub(crate) change: T,
     pub(crate) counts: Arc<Counts>,
+    /// Rows that are not in their tables yet, in a write transaction that loads many.
+    pub(crate) staged: Staged,
 }
 
 /// The tables as of one commit. Shared by all readers until the next commit.
@@ -86,6 +94,7 @@ impl Snapshot {
             index: transaction.open_table(INDEX)?,
             change: transaction.open_table(CHANGE)?,
             counts,
+            staged: Staged::default(),
         })
     }
 }
@@ -101,13 +110,91 @@ impl<'t> Writable<'t> {
             index: transaction.open_table(INDEX)?,
             change: transaction.open_table(CHANGE)?,
             counts,
+            staged: Staged::default(),
         })
     }
 
     /// Writes or, without a value, deletes one row. Every change of storage passes here and is counted.
     pub(crate) fn put(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
+        if self.staged.put(name, key, value) {
+            return Ok(());
+        }
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
-        let table = match name {
+        let table = self.table(name);
+        match value {
+            Some(value) => table.insert(key, value).map(|_| ())?,
+            None => table.remove(key).map(|_| ())?,
+        }
+        Ok(())
+    }
+
+    /// Writes rows that are in the order of their keys, each key once. `value` says what becomes of a row, given what
+    /// is stored under its key. Of new rows those that stand between two old ones go in together, which costs a
+    /// fraction of one after another.
+    pub(crate) fn put_in_order<R>(
+        &mut self,
+        name: Name,
+        mut rows: &[R],
+        key: impl Fn(&R) -> &[u8],
+        value: impl for<'r> Fn(&'r R, Option<&[u8]>) -> Option<Cow<'r, [u8]>>,
+    ) -> Result<(), Failure> {
+        /// So few new rows are put in one after another.
+        const FEW: usize = 3;
+        self.counts.rows_written.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        let table = self.table(name);
+        while let Some((first, rest)) = rows.split_first() {
+            let next = table.range::<&[u8]>(key(first)..)?.next().transpose()?;
+            if let Some((found, stored)) = &next
+                && found.value() == key(first)
+            {
+                let new = value(first, Some(stored.value()));
+                drop(next);
+                match new {
+                    Some(new) => table.insert(key(first), &*new).map(|_| ())?,
+                    None => table.remove(key(first)).map(|_| ())?,
+                }
+                rows = rest;
+                continue;
+            }
+            let bound = next.map(|(found, _)| found.value().to_vec());
+            let stands_here = |row: &&R| bound.as_deref().is_none_or(|bound| key(row) < bound);
+            let count = rows.iter().take_while(stands_here).count();
+            let Some((new, rest)) = rows.split_at_checked(count) else { break };
+            if count <= FEW {
+                for row in new {
+                    if let Some(value) = value(row, None) {
+                        table.insert(key(row), &*value)?;
+                    }
+                }
+            } else {
+                let mut cursor = table.lower_bound_mut(Bound::Included(key(first)))?;
+                for row in new {
+                    if let Some(value) = value(row, None) {
+                        cursor.insert_before(key(row), &*value).map_err(|error| match error {
+                            CursorError::Storage(error) => Failure::from(error),
+                            _ => Failure::Failed(
+                                Error::new(ErrorKind::Bug, "rows were not in the order of their keys")
+                                    .with_source(error),
+                            ),
+                        })?;
+                    }
+                }
+                cursor.close()?;
+            }
+            rows = rest;
+        }
+        Ok(())
+    }
+
+    /// Deletes all rows before `key`; there are about `count`.
+    pub(crate) fn delete_before(&mut self, name: Name, key: &[u8], count: u64) -> Result<(), Failure> {
+        self.counts.rows_written.fetch_add(count, Ordering::Relaxed);
+        self.table(name).retain_in::<&[u8], _>(..key, |_, _| false)?;
+        Ok(())
+    }
+
+    fn table(&mut self, name: Name) -> &mut redb::Table<'t, &'static [u8], &'static [u8]> {
+        match name {
             Name::Meta => &mut self.meta,
             Name::Node => &mut self.node,
             Name::Tree => &mut self.tree,
@@ -115,12 +202,7 @@ impl<'t> Writable<'t> {
             Name::Secret => &mut self.secret,
             Name::Index => &mut self.index,
             Name::Change => &mut self.change,
-        };
-        match value {
-            Some(value) => table.insert(key, value).map(|_| ())?,
-            None => table.remove(key).map(|_| ())?,
         }
-        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 mod add;
 mod delete;
 mod edit;
+mod new_entry;
 mod rename;
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
@@ -20,11 +21,13 @@ use flext_ldap_proto::{
     schema::Violation,
 };
 
+pub(crate) use self::new_entry::Prepared;
+use self::new_entry::NewEntry;
 use crate::{
     clock::Stamp,
     context::{Access, Caller, Context, base},
     credentials,
-    index::Pending,
+    index::{Keys, Pending},
     modify::Draft,
     project::{Projection, View, computed},
     read::{Named, Resolved},
@@ -43,6 +46,8 @@ pub(crate) struct Write {
     pub(crate) secrets: Vec<Vec<u8>>,
     /// Whether operational attributes are kept as given: an import.
     pub(crate) keep_operational: bool,
+    /// What was made of an add on the way here.
+    pub(crate) prepared: Option<Prepared>,
 }
 
 #[derive(Debug)]
@@ -76,6 +81,8 @@ pub(crate) struct Work<'a> {
 pub(crate) struct Effect {
     rows: Vec<(Name, Vec<u8>, Option<Vec<u8>>)>,
     index: Vec<(Vec<u8>, Id, bool)>,
+    /// The keys a new entry is found under.
+    keys: Keys,
     change: ChangeRow,
     pub(crate) takes_id: bool,
     pub(crate) outcome: Outcome,
@@ -112,10 +119,12 @@ struct Target {
 
 impl Work<'_> {
     /// Computes what a write does.
-    pub(crate) fn effect(&self, write: &Write) -> Result<Effect, Failure> {
+    pub(crate) fn effect(&self, write: &mut Write) -> Result<Effect, Failure> {
+        let prepared = write.prepared.take();
+        let write = &*write;
         let access = self.context.access(&write.caller);
         match &write.op {
-            WriteOp::Add(op) => self.add(op, write, &access),
+            WriteOp::Add(op) => self.add(op, write, prepared, &access),
             WriteOp::Modify(op) => self.modify(op, write, &access),
             WriteOp::Delete(op) => self.delete(op, write, &access),
             WriteOp::Rename(op) => self.rename(op, write, &access),
@@ -159,57 +168,15 @@ impl Work<'_> {
     /// Checks an entry as it would be. `secrets` count as values of `userPassword`; what a class asks for may be
     /// operational, as `ref` is.
     fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
-        self.check_operational(operational)?;
-        credentials::check_count(secrets.len())?;
-        let mut full = Attributes::builder();
-        for (name, values) in user.iter().chain(operational.iter()) {
-            full.push(name, values);
+        for (name, values) in operational.iter() {
+            check_operational(self.context, name, values.iter().map(|value| &**value))?;
         }
-        if !secrets.is_empty() {
-            full.push("userPassword", secrets);
-        }
-        let attributes = full.build();
-        let violations = self.context.schema.violations(dn, attributes.as_ref());
-        let Some(first) = violations.first() else { return Ok(()) };
-        let texts: Vec<String> = violations.iter().take(5).map(Violation::to_string).collect();
-        Err(Failure::refused(first.result_code(), texts.join("; ")))
+        let (user, operational) = (user.build(), operational.build());
+        check_segments(self.context, dn, &[user.as_ref(), operational.as_ref()], secrets)
     }
 
-    /// Operational attributes that were given: the classes say nothing of them.
-    fn check_operational(&self, draft: &Draft) -> Result<(), Failure> {
-        for (name, values) in draft.iter() {
-            let Some(kind) = self.context.schema.attribute_type(base(name)) else { continue };
-            if kind.single_value && values.len() > 1 {
-                return Err(Failure::refused(
-                    ResultCode::CONSTRAINT_VIOLATION,
-                    format!("attribute `{name}` takes one value only"),
-                ));
-            }
-            for value in values {
-                kind.syntax.check(value).map_err(|error| {
-                    Failure::refused(
-                        ResultCode::INVALID_ATTRIBUTE_SYNTAX,
-                        format!("attribute `{name}`: {error}"),
-                    )
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether these attributes may be part of a name. What the directory sets does not, and a password would be shown.
     fn can_name(&self, rdn: RdnRef<'_>) -> Result<(), Failure> {
-        for ava in rdn.avas() {
-            let name = ava.attribute_type();
-            let kind = self.context.schema.attribute_type(name);
-            if self.context.is_password(name) || kind.is_some_and(|kind| kind.is_operational()) {
-                return Err(Failure::refused(
-                    ResultCode::NAMING_VIOLATION,
-                    format!("attribute `{name}` cannot be part of a name"),
-                ));
-            }
-        }
-        Ok(())
+        can_name(self.context, rdn)
     }
 
     fn may_write(&self, access: &Access<'_>, named: &Named, attribute: &str) -> Result<(), Failure> {
@@ -233,6 +200,11 @@ impl Work<'_> {
         effect.index.extend(before.difference(&after).map(|key| (key.clone(), id, false)));
         let gained = after.into_iter().filter(|key| !before.contains(key));
         effect.index.extend(gained.map(|key| (key, id, true)));
+        self.entry_row(effect, id, new);
+    }
+
+    /// The row of an entry's own data.
+    fn entry_row(&self, effect: &mut Effect, id: Id, new: Option<&Stored>) {
         effect.rows.push((Name::Entry, id.to_be_bytes().to_vec(), new.map(Stored::encode)));
     }
 
@@ -304,6 +276,64 @@ impl Work<'_> {
     }
 }
 
+/// Checks an entry as it would be, its attributes in several lists.
+fn check_segments(
+    context: &Context,
+    dn: &Dn,
+    segments: &[AttributesRef<'_>],
+    secrets: &[Vec<u8>],
+) -> Result<(), Failure> {
+    credentials::check_count(secrets.len())?;
+    let violations = if secrets.is_empty() {
+        context.schema.violations_in(dn, segments)
+    } else {
+        let mut passwords = Attributes::builder();
+        passwords.push("userPassword", secrets);
+        let passwords = passwords.build();
+        let segments: Vec<_> = segments.iter().copied().chain([passwords.as_ref()]).collect();
+        context.schema.violations_in(dn, &segments)
+    };
+    let Some(first) = violations.first() else { return Ok(()) };
+    let texts: Vec<String> = violations.iter().take(5).map(Violation::to_string).collect();
+    Err(Failure::refused(first.result_code(), texts.join("; ")))
+}
+
+/// Checks an operational attribute that was given: the classes say nothing of them.
+fn check_operational<'v>(
+    context: &Context,
+    name: &str,
+    values: impl Iterator<Item = &'v [u8]>,
+) -> Result<(), Failure> {
+    let Some(kind) = context.schema.attribute_type(base(name)) else { return Ok(()) };
+    for (number, value) in values.enumerate() {
+        if kind.single_value && number > 0 {
+            return Err(Failure::refused(
+                ResultCode::CONSTRAINT_VIOLATION,
+                format!("attribute `{name}` takes one value only"),
+            ));
+        }
+        kind.syntax.check(value).map_err(|error| {
+            Failure::refused(ResultCode::INVALID_ATTRIBUTE_SYNTAX, format!("attribute `{name}`: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether these attributes may be part of a name. What the directory sets does not, and a password would be shown.
+fn can_name(context: &Context, rdn: RdnRef<'_>) -> Result<(), Failure> {
+    for ava in rdn.avas() {
+        let name = ava.attribute_type();
+        let kind = context.schema.attribute_type(name);
+        if context.is_password(name) || kind.is_some_and(|kind| kind.is_operational()) {
+            return Err(Failure::refused(
+                ResultCode::NAMING_VIOLATION,
+                format!("attribute `{name}` cannot be part of a name"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a filter is true of an entry, as far as the one who asks may look.
 pub(crate) fn holds(context: &Context, filter: &Filter, access: &Access<'_>, view: &View) -> Truth {
     let dn: Dn = view.named.dn.parse().unwrap_or_else(|_| Dn::root());
@@ -327,6 +357,7 @@ impl Effect {
         Self {
             rows: Vec::new(),
             index: Vec::new(),
+            keys: Keys::default(),
             change: ChangeRow {
                 kind,
                 id,
@@ -350,7 +381,10 @@ impl Effect {
         actor: &Actor,
     ) -> Result<(), Failure> {
         for (key, id, present) in std::mem::take(&mut self.index) {
-            pending.set(key, id, present);
+            pending.set(&key, id, present);
+        }
+        for key in self.keys.iter() {
+            pending.set(key, self.change.id, true);
         }
         for (name, key, value) in &self.rows {
             tables.put(*name, key, value.as_deref())?;

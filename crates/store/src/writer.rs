@@ -1,5 +1,7 @@
 //! The one thread that writes. It takes all that waits, applies each operation in turn, commits once, then answers.
 
+mod group;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -14,19 +16,18 @@ use flext_ldap_proto::result::ResultCode;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
 use tokio::sync::oneshot;
 
+pub(crate) use self::group::{Load, Permit};
+use self::group::Doing;
 use crate::{
     backend::{Overlay, Shared},
     clock::Clock,
-    context::{Context, Current},
+    context::Current,
     hashing::closed,
     index::Pending,
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
-    write::{Work, Write},
+    write::Write,
 };
-
-/// Operations of one commit, at the most.
-const GROUP: usize = 512;
 
 /// Rows of `change` that are kept; older ones are deleted as new ones come.
 const CHANGES_KEPT: u64 = 1_000_000;
@@ -41,10 +42,10 @@ pub(crate) enum Job {
         deadline: Deadline,
         answer: oneshot::Sender<Result<Outcome, Error>>,
     },
-    /// Many at once, from an import.
+    /// Some of many, from an import.
     Many {
         writes: Vec<Write>,
-        go_on: bool,
+        load: Load,
         answer: SyncSender<Result<Vec<Result<(), String>>, Error>>,
     },
 }
@@ -183,7 +184,7 @@ impl Writer {
 }
 
 /// An answer that is held until its operation is on disk.
-enum Held {
+pub(crate) enum Held {
     One(oneshot::Sender<Result<Outcome, Error>>, Result<Outcome, Failure>),
     Many(SyncSender<Result<Vec<Result<(), String>>, Error>>, Vec<Result<(), String>>),
 }
@@ -191,30 +192,21 @@ enum Held {
 impl Engine {
     fn run(mut self, receiver: &Receiver<Job>) {
         while let Ok(first) = receiver.recv() {
-            let mut jobs = vec![first];
-            while jobs.len() < GROUP
-                && let Ok(job) = receiver.try_recv()
-            {
-                jobs.push(job);
-            }
-            self.group(jobs);
+            self.group(first, receiver);
         }
         // Readers that are left must not keep the file's pages in use.
         self.published.set(None);
     }
 
-    /// Does all of `jobs` in one commit.
-    fn group(&mut self, jobs: Vec<Job>) {
+    /// Does a job and what waits behind it in one commit.
+    fn group(&mut self, first: Job, receiver: &Receiver<Job>) {
         if let Some(reason) = &self.broken {
-            for job in jobs {
-                job.fail(&|| Error::new(ErrorKind::Storage, reason.clone()));
-            }
+            first.fail(&|| Error::new(ErrorKind::Storage, reason.clone()));
             return;
         }
-        let mut held = Vec::with_capacity(jobs.len());
-        let mut waiting = jobs.into_iter();
+        let mut held = Vec::new();
         let mut state = self.state.clone();
-        let outcome = self.commit(&mut waiting, &mut held, &mut state);
+        let outcome = self.commit(first, receiver, &mut held, &mut state);
         match outcome {
             Ok(()) => {
                 self.state = state;
@@ -228,9 +220,6 @@ impl Engine {
                 for one in held {
                     one.fail(&|| Error::new(ErrorKind::Storage, error.to_string()).with_applied(applied));
                 }
-                for job in waiting {
-                    job.fail(&|| Error::new(ErrorKind::Storage, reason.clone()));
-                }
                 self.broken = Some(reason);
             }
         }
@@ -238,84 +227,53 @@ impl Engine {
 
     fn commit(
         &mut self,
-        jobs: &mut std::vec::IntoIter<Job>,
+        first: Job,
+        receiver: &Receiver<Job>,
         held: &mut Vec<Held>,
         state: &mut State,
     ) -> Result<(), (Error, Applied)> {
         let before = |failure: Failure| (failure.into_error(), Applied::No);
-        let database = self.database.as_ref().ok_or_else(|| (closed(), Applied::No))?;
-        let mut transaction = database.begin_write().map_err(|error| (storage_error(error), Applied::No))?;
-        transaction
-            .set_durability(Durability::Immediate)
-            .map_err(|error| (storage_error(error), Applied::No))?;
-        let first = state.next_change;
-        {
-            let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))
-                .map_err(|error| (storage_error(error), Applied::No))?;
-            let context = self.context.get();
-            let mut pending = Pending::default();
-            for job in jobs.by_ref() {
-                match job {
-                    Job::One { write, deadline, answer } => {
-                        let done = if deadline.has_passed() {
-                            Err(Failure::Failed(Error::new(
-                                ErrorKind::Timeout,
-                                "the deadline passed before the write was begun",
-                            )))
-                        } else {
-                            one(&context, &mut tables, &mut pending, state, &write)
-                        };
-                        match done {
-                            // Storage that failed under one operation has failed for all of the commit.
-                            Err(Failure::Failed(error)) if error.kind() == ErrorKind::Storage => {
-                                held.push(Held::One(answer, Ok(Outcome::success())));
-                                return Err((error, Applied::No));
-                            }
-                            done => held.push(Held::One(answer, done)),
-                        }
-                    }
-                    Job::Many { writes, go_on, answer } => {
-                        let mut results = Vec::with_capacity(writes.len());
-                        for write in writes {
-                            match one(&context, &mut tables, &mut pending, state, &write) {
-                                Ok(_) => results.push(Ok(())),
-                                Err(Failure::Refused(result)) => {
-                                    let code = result.code;
-                                    let text = if result.diagnostic.is_empty() {
-                                        code.to_string()
-                                    } else {
-                                        format!("{code}: {}", result.diagnostic)
-                                    };
-                                    results.push(Err(text));
-                                    if !go_on {
-                                        break;
-                                    }
-                                }
-                                Err(Failure::Failed(error)) => {
-                                    held.push(Held::Many(answer, results));
-                                    return Err((error, Applied::No));
-                                }
-                            }
-                        }
-                        held.push(Held::Many(answer, results));
-                    }
+        let begun = self.database.as_ref().ok_or_else(closed).and_then(|database| {
+            let mut transaction = database.begin_write().map_err(storage_error)?;
+            transaction.set_durability(Durability::Immediate).map_err(storage_error)?;
+            Ok((database, transaction))
+        });
+        let (database, transaction) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                held.push(first.hold());
+                return Err((error, Applied::No));
+            }
+        };
+        let first_change = state.next_change;
+        let changed = {
+            let tables = match Writable::open(&transaction, Arc::clone(&self.counts)) {
+                Ok(tables) => tables,
+                Err(error) => {
+                    held.push(first.hold());
+                    return Err((storage_error(error), Applied::No));
                 }
+            };
+            let context = self.context.get();
+            let mut doing = Doing { context: &context, tables, pending: Pending::default(), state: &mut *state };
+            doing.all(first, receiver, held).map_err(before)?;
+            let Doing { mut tables, pending, .. } = doing;
+            let changed = state.next_change != first_change;
+            if changed {
+                tables.settle().map_err(before)?;
+                pending.flush(&mut tables).map_err(before)?;
+                forget_changes(&mut tables, state).map_err(before)?;
+                state.write(&mut tables).map_err(before)?;
             }
-            if state.next_change == first {
-                // Nothing but refusals: nothing to commit.
-                drop(tables);
-                return transaction.abort().map_err(|error| (storage_error(error), Applied::No));
-            }
-            pending.flush(&mut tables).map_err(before)?;
-            while state.next_change - state.first_change > CHANGES_KEPT {
-                tables.put(Name::Change, &state.first_change.to_be_bytes(), None).map_err(before)?;
-                state.first_change += 1;
-            }
-            state.write(&mut tables).map_err(before)?;
+            changed
+        };
+        if !changed {
+            // Nothing but refusals: nothing to commit.
+            return transaction.abort().map_err(|error| (storage_error(error), Applied::No));
         }
         transaction.commit().map_err(|error| (storage_error(error), Applied::Unknown))?;
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
-        self.counts.writes.fetch_add(state.next_change - first, Ordering::Relaxed);
+        self.counts.writes.fetch_add(state.next_change - first_change, Ordering::Relaxed);
         let snapshot = snapshot(database, &self.counts).map_err(|error| (error, Applied::Yes))?;
         self.published.set(Some(snapshot));
         Ok(())
@@ -347,35 +305,26 @@ pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snap
     Snapshot::open(&transaction, Arc::clone(counts)).map_err(storage_error)
 }
 
-/// Does one operation, or nothing.
-fn one(
-    context: &Context,
-    tables: &mut Writable<'_>,
-    pending: &mut Pending,
-    state: &mut State,
-    write: &Write,
-) -> Result<Outcome, Failure> {
-    let mut clock = state.clock.clone();
-    let stamp = clock.next();
-    if state.next_id == u32::MAX {
-        return Err(Failure::refused(
-            ResultCode::UNWILLING_TO_PERFORM,
-            "the store has given out all its ids; export it and import it into a new one",
-        ));
+/// Deletes the oldest rows of `change` beyond those that are kept.
+fn forget_changes(tables: &mut Writable<'_>, state: &mut State) -> Result<(), Failure> {
+    let first = state.next_change.saturating_sub(CHANGES_KEPT);
+    if first <= state.first_change {
+        return Ok(());
     }
-    let work = Work { context, tables, stamp: &stamp, next_id: state.next_id };
-    let mut effect = work.effect(write)?;
-    effect.apply(tables, pending, state.next_change, &stamp, &write.caller.actor)?;
-    state.clock = clock;
-    state.csn = stamp.csn;
-    state.next_change += 1;
-    if effect.takes_id {
-        state.next_id += 1;
-    }
-    Ok(effect.outcome)
+    tables.delete_before(Name::Change, &first.to_be_bytes(), first - state.first_change)?;
+    state.first_change = first;
+    Ok(())
 }
 
 impl Job {
+    /// The answer to a job that was not begun.
+    fn hold(self) -> Held {
+        match self {
+            Self::One { answer, .. } => Held::One(answer, Ok(Outcome::success())),
+            Self::Many { answer, .. } => Held::Many(answer, Vec::new()),
+        }
+    }
+
     fn fail(self, error: &dyn Fn() -> Error) {
         match self {
             Self::One { answer, .. } => drop(answer.send(Err(error()))),

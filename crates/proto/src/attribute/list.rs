@@ -329,6 +329,11 @@ impl AttributesBuilder {
         });
     }
 
+    /// Adds all attributes of another list, as they are.
+    pub fn extend(&mut self, list: AttributesRef<'_>) {
+        self.writer.raw(list.as_bytes());
+    }
+
     /// The list.
     #[must_use]
     pub fn build(mut self) -> Attributes {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashSet};
 
 use super::{AttributeType, ClassKind, Schema, names};
 use crate::{
-    attribute::{AttributeRef, AttributesRef},
+    attribute::AttributeRef,
     dn::Dn,
     result::ResultCode,
 };
@@ -85,7 +85,11 @@ impl Violation {
 }
 
 /// See [`Schema::violations`].
-pub(super) fn violations(schema: &Schema, dn: &Dn, attributes: AttributesRef<'_>) -> Vec<Violation> {
+pub(super) fn violations<'a>(
+    schema: &Schema,
+    dn: &Dn,
+    attributes: impl Iterator<Item = AttributeRef<'a>>,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     let known = known_attributes(schema, attributes, &mut violations);
     check_classes(schema, &known, &mut violations);
@@ -106,11 +110,11 @@ struct Known<'a, 's> {
 /// The attributes that are known, ordered by type and options.
 fn known_attributes<'a, 's>(
     schema: &'s Schema,
-    attributes: AttributesRef<'a>,
+    attributes: impl Iterator<Item = AttributeRef<'a>>,
     violations: &mut Vec<Violation>,
 ) -> Vec<Known<'a, 's>> {
-    let mut known = Vec::new();
-    for attribute in attributes.iter() {
+    let mut known = Vec::with_capacity(32);
+    for attribute in attributes {
         let description = attribute.description();
         let (name, options) = description.split_once(';').unwrap_or((description, ""));
         let number = schema.attribute_index.find(name);

@@ -1,13 +1,11 @@
 //! Add (RFC 4511 §4.7).
 
-use bytes::Bytes;
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{dn::Dn, message::Add, result::ResultCode};
 
-use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, too_long};
+use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, own_key, too_long};
 use crate::{
-    context::{Access, base},
-    modify::Draft,
+    context::Access,
     project::{View, computed},
     read::{Named, Resolved, Size},
     row::{Id, Node, ROOT, Stored, encode_secret, tree_key},
@@ -16,9 +14,18 @@ use crate::{
 };
 
 impl Work<'_> {
-    pub(super) fn add(&self, op: &Add, write: &Write, access: &Access<'_>) -> Result<Effect, Failure> {
+    pub(super) fn add(
+        &self,
+        op: &Add,
+        write: &Write,
+        prepared: Option<Prepared>,
+        access: &Access<'_>,
+    ) -> Result<Effect, Failure> {
         let context = self.context;
-        let key = context.key(&op.dn)?;
+        let (key, entry) = match prepared.and_then(|prepared| prepared.take(context)) {
+            Some((key, entry)) => (key, Some(entry)),
+            None => (context.key(&op.dn)?, None),
+        };
         let Some(levels) = context.suffix_levels(&key) else {
             return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "no naming context holds this name"));
         };
@@ -36,25 +43,24 @@ impl Work<'_> {
                 "no right to add this entry",
             ));
         }
-        let (mut user, mut operational) = self.split(op, write, access, &named)?;
-        for rdn in op.dn.rdns().take(1) {
-            self.can_name(rdn)?;
-            for ava in rdn.avas() {
-                user.ensure(context, ava.attribute_type(), &ava.value());
-            }
+        for attribute in op.attributes.as_ref().iter() {
+            self.may_write(access, &named, attribute.description())?;
         }
         if !Size::of(&named.dn).fits() {
             return Err(too_long());
         }
-        user.complete_classes(context);
-        self.check(&op.dn, &user, &operational, &write.secrets)?;
-        self.complete(&user, &mut operational, write);
+        let entry = match entry {
+            Some(entry) => entry?,
+            None => NewEntry::new(context, op, write)?,
+        };
+        let (user, operational, keys) = entry.finish(context, self.stamp);
 
-        let stored = Stored::new(user.build(), operational.build());
+        let stored = Stored::new(user, operational);
         let id = self.next_id;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
-        self.entry_rows(&mut effect, id, None, Some(&stored));
+        effect.keys = keys;
+        self.entry_row(&mut effect, id, Some(&stored));
         if !write.secrets.is_empty() {
             let secrets = encode_secret(&write.secrets);
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(secrets)));
@@ -62,9 +68,11 @@ impl Work<'_> {
         effect.rows.push((Name::Node, id.to_be_bytes().to_vec(), Some(node.encode())));
         effect.rows.push((Name::Tree, tree_key(parent, &node.key), Some(id.to_be_bytes().to_vec())));
         self.count_child(&mut effect, parent, true)?;
-        let view = View { computed: computed(&node, &named, ""), named, stored };
-        self.assert(write, access, &view)?;
-        self.post_read(&mut effect, write, access, &view)?;
+        if write.controls.assertion.is_some() || write.controls.post_read.is_some() {
+            let view = View { computed: computed(&node, &named, ""), named, stored };
+            self.assert(write, access, &view)?;
+            self.post_read(&mut effect, write, access, &view)?;
+        }
         Ok(effect)
     }
 
@@ -101,7 +109,7 @@ impl Work<'_> {
         special::refer(self.context, self.tables, last, &op.dn, write.controls.manage_dsa_it)?;
         if let Some(id) = last {
             let above = self.tables.named(id)?;
-            if Some(&above.key) == key.parent().as_ref() {
+            if key.is_child_of(&above.key) {
                 if !access.entry(&above, EntryRight::Disclose) {
                     return Err(special::missing(self.context, self.tables, access, last)?);
                 }
@@ -109,76 +117,6 @@ impl Work<'_> {
             }
         }
         Err(special::missing(self.context, self.tables, access, last)?)
-    }
-
-    /// User attributes and operational ones, each allowed to be given.
-    fn split(
-        &self,
-        op: &Add,
-        write: &Write,
-        access: &Access<'_>,
-        named: &Named,
-    ) -> Result<(Draft, Draft), Failure> {
-        let context = self.context;
-        let (mut user, mut operational) = (Draft::default(), Draft::default());
-        for attribute in op.attributes.as_ref().iter() {
-            let name = attribute.description();
-            let values: Vec<Bytes> = attribute.values().map(Bytes::copy_from_slice).collect();
-            if values.is_empty() {
-                return Err(Failure::refused(
-                    ResultCode::PROTOCOL_ERROR,
-                    format!("attribute `{name}` has no values"),
-                ));
-            }
-            let kind = context.schema.attribute_type(base(name));
-            if kind.is_some_and(|kind| kind.no_user_modification) && !write.keep_operational {
-                return Err(no_user_modification(name));
-            }
-            self.may_write(access, named, name)?;
-            let draft =
-                if kind.is_some_and(|kind| kind.is_operational()) { &mut operational } else { &mut user };
-            if !draft.values(context, name).is_empty() {
-                return Err(Failure::refused(
-                    ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
-                    format!("attribute `{name}` is given twice"),
-                ));
-            }
-            draft.set(context, name, values);
-        }
-        if write.keep_operational {
-            // What is computed is not stored, even if another directory's export has it.
-            for name in ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN", "numSubordinates"] {
-                operational.set(context, name, Vec::new());
-            }
-        }
-        Ok((user, operational))
-    }
-
-    /// The operational attributes of a new entry; an import's own are kept.
-    fn complete(&self, user: &Draft, operational: &mut Draft, write: &Write) {
-        let context = self.context;
-        let class = context
-            .schema
-            .structural_class(user.values(context, "objectClass").iter().map(|value| &**value))
-            .map(|class| class.name().to_owned())
-            .unwrap_or_default();
-        let actor = actor_name(&write.caller.actor);
-        let uuid = uuid::Uuid::new_v4().to_string();
-        let Self { stamp, .. } = self;
-        let defaults = [
-            ("entryUUID", uuid.as_str()),
-            ("entryCSN", &stamp.csn),
-            ("createTimestamp", &stamp.time),
-            ("creatorsName", &actor),
-            ("modifyTimestamp", &stamp.time),
-            ("modifiersName", &actor),
-        ];
-        for (name, value) in defaults {
-            if operational.values(context, name).is_empty() {
-                operational.set(context, name, vec![Bytes::copy_from_slice(value.as_bytes())]);
-            }
-        }
-        operational.set(context, "structuralObjectClass", vec![Bytes::from(class)]);
     }
 }
 
