@@ -168,7 +168,8 @@ impl Context {
 
 /// The type in an attribute description.
 pub(crate) fn base(description: &str) -> &str {
-    description.split(';').next().unwrap_or_default()
+    let end = description.bytes().position(|octet| octet == b';');
+    end.and_then(|end| description.get(..end)).unwrap_or(description)
 }
 
 /// The rights of one actor.

@@ -28,7 +28,7 @@ use crate::{
     credentials,
     extended::check_password,
     tables::Failure,
-    write::{Prepared, Write, WriteControls, WriteOp},
+    write::{LastParent, Prepared, Write, WriteControls, WriteOp},
     writer::{Job, Load, Permit, Writer},
 };
 
@@ -218,7 +218,8 @@ impl<R: BufRead> Import<'_, R> {
                 let (sender, ready) = sync_channel(CHUNKS);
                 let work = move || {
                     for chunk in receiver {
-                        let preparing = Preparing { context: store.context(), options };
+                        let mut preparing =
+                            Preparing { context: store.context(), options, last: LastParent::default() };
                         if sender.send(preparing.all(chunk)).is_err() {
                             break;
                         }
@@ -435,10 +436,11 @@ fn size_of_record(record: &Record) -> usize {
 struct Preparing<'a> {
     context: Arc<Context>,
     options: &'a ImportOptions,
+    last: LastParent,
 }
 
 impl Preparing<'_> {
-    fn all(&self, chunk: Chunk) -> Ready {
+    fn all(&mut self, chunk: Chunk) -> Ready {
         let ready = |(line, record): (u64, Result<Record, _>)| {
             (line, record.and_then(|record| self.write_of(record)))
         };
@@ -446,7 +448,7 @@ impl Preparing<'_> {
     }
 
     /// The write a record asks for, and how large it is.
-    fn write_of(&self, record: Record) -> Result<(Write, usize), ImportFailure> {
+    fn write_of(&mut self, record: Record) -> Result<(Write, usize), ImportFailure> {
         let refused = |failure: Failure| match failure {
             Failure::Refused(result) => {
                 ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic))
@@ -490,7 +492,7 @@ impl Preparing<'_> {
         let caller = Caller::service();
         let mut write = Write { op, caller, controls, secrets, keep_operational: true, prepared: None };
         if let WriteOp::Add(add) = &write.op {
-            write.prepared = Some(Prepared::new(&self.context, add, &write).map_err(refused)?);
+            write.prepared = Some(Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?);
         }
         Ok((write, octets))
     }

@@ -36,27 +36,32 @@ struct Waiting {
     last: Mutex<Option<(Id, Named)>>,
 }
 
+/// A row's key, and its value unless it is deleted.
+type Row = (Vec<u8>, Option<Vec<u8>>);
+
 /// Rows by their keys; `None` deletes.
 type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 impl Staged {
-    /// Takes a row, if it is one that is staged now.
-    pub(crate) fn put(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> bool {
-        let Some(waiting) = &mut self.tables else { return false };
+    /// Takes a row, or gives it back if it is not one that is staged now.
+    pub(crate) fn put(&mut self, name: Name, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), Row> {
+        let Some(waiting) = &mut self.tables else { return Err((key, value)) };
         let rows = match name {
             Name::Node => &mut waiting.node,
             Name::Tree => &mut waiting.tree,
             Name::Entry => &mut waiting.entry,
             Name::Secret => &mut waiting.secret,
             Name::Change => &mut waiting.change,
-            Name::Meta | Name::Index => return false,
+            Name::Meta | Name::Index => return Err((key, value)),
         };
-        waiting.octets = waiting.octets.saturating_add(key.len() + value.map_or(0, <[u8]>::len));
-        match rows.get_mut(key) {
-            Some(row) => *row = value.map(<[u8]>::to_vec),
-            None => drop(rows.insert(key.to_vec(), value.map(<[u8]>::to_vec))),
-        }
-        true
+        waiting.octets = waiting.octets.saturating_add(key.len() + value.as_ref().map_or(0, Vec::len));
+        rows.insert(key, value);
+        Ok(())
+    }
+
+    /// Whether rows are staged now.
+    pub(crate) fn is_on(&self) -> bool {
+        self.tables.is_some()
     }
 
     /// What is staged under a key: a row, or that there is none any more.

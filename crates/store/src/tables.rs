@@ -116,9 +116,26 @@ impl<'t> Writable<'t> {
 
     /// Writes or, without a value, deletes one row. Every change of storage passes here and is counted.
     pub(crate) fn put(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
-        if self.staged.put(name, key, value) {
-            return Ok(());
+        if self.staged.is_on() {
+            return self.put_owned(name, key.to_vec(), value.map(<[u8]>::to_vec));
         }
+        self.put_now(name, key, value)
+    }
+
+    /// As [`put`](Self::put), of a row that is not needed any more.
+    pub(crate) fn put_owned(
+        &mut self,
+        name: Name,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), Failure> {
+        match self.staged.put(name, key, value) {
+            Ok(()) => Ok(()),
+            Err((key, value)) => self.put_now(name, &key, value.as_deref()),
+        }
+    }
+
+    fn put_now(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
         let table = self.table(name);
         match value {

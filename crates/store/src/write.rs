@@ -21,7 +21,7 @@ use flext_ldap_proto::{
     schema::Violation,
 };
 
-pub(crate) use self::new_entry::Prepared;
+pub(crate) use self::new_entry::{LastParent, Prepared};
 use self::new_entry::NewEntry;
 use crate::{
     clock::Stamp,
@@ -386,17 +386,18 @@ impl Effect {
         for key in self.keys.iter() {
             pending.set(key, self.change.id, true);
         }
-        for (name, key, value) in &self.rows {
-            tables.put(*name, key, value.as_deref())?;
+        for (name, key, value) in std::mem::take(&mut self.rows) {
+            tables.put_owned(name, key, value)?;
         }
         let row = self.change.encode(stamp, actor);
-        tables.put(Name::Change, &sequence.to_be_bytes(), Some(&row))
+        tables.put_owned(Name::Change, sequence.to_be_bytes().to_vec(), Some(row))
     }
 }
 
 impl ChangeRow {
     fn encode(&self, stamp: &Stamp, actor: &Actor) -> Vec<u8> {
-        let mut row = vec![self.kind as u8];
+        let mut row = Vec::with_capacity(192);
+        row.push(self.kind as u8);
         put_octets(&mut row, stamp.csn.as_bytes());
         row.extend_from_slice(&self.id.to_be_bytes());
         put_octets(&mut row, &self.uuid);

@@ -258,6 +258,11 @@ impl Attributes {
         AttributesBuilder::default()
     }
 
+    /// As [`builder`](Self::builder), with room for so many octets.
+    pub fn builder_with_room(octets: usize) -> AttributesBuilder {
+        AttributesBuilder { writer: Writer::with_room(octets) }
+    }
+
     /// Checks octets, as [`AttributesRef::check`], and keeps them.
     ///
     /// # Errors

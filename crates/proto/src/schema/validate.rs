@@ -228,7 +228,7 @@ fn check_values(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<V
         if attribute_type.single_value && total > 1 {
             violations.push(Violation::TooManyValues(first.description().to_owned()));
         }
-        let mut seen: HashSet<Cow<'_, [u8]>> = HashSet::new();
+        let mut seen = Seen::default();
         for attribute in group.iter().map(|known| known.attribute) {
             for (index, value) in (1..).zip(attribute.values()) {
                 let name = || attribute.description().to_owned();
@@ -248,6 +248,28 @@ fn check_values(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<V
                 }
             }
         }
+    }
+}
+
+/// Values that were seen: a list while there are few.
+#[derive(Default)]
+struct Seen<'a> {
+    few: Vec<Cow<'a, [u8]>>,
+    many: HashSet<Cow<'a, [u8]>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Whether it is seen for the first time.
+    fn insert(&mut self, value: Cow<'a, [u8]>) -> bool {
+        const FEW: usize = 16;
+        if self.few.len() < FEW {
+            let is_new = !self.few.contains(&value);
+            if is_new {
+                self.few.push(value);
+            }
+            return is_new;
+        }
+        !self.few.contains(&value) && self.many.insert(value)
     }
 }
 

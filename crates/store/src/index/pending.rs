@@ -31,7 +31,8 @@ struct Bucket {
 /// Puts an entry under a key, or takes it away.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    /// The first octets of the rest of the key, which most often decide the order.
+    /// The first octets of the rest of the key after what all in the bucket have in common, which most often decide
+    /// the order. Filled in before sorting.
     first: u64,
     /// Where the change stands in the octets. Later changes stand further on.
     start: usize,
@@ -56,9 +57,7 @@ impl Pending {
         };
         // Keys are of bounded length: long values are hashed.
         let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let mut first = [0; 8];
-        first.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        let change = Change { first: u64::from_be_bytes(first), start: bucket.octets.len(), len, id };
+        let change = Change { first: 0, start: bucket.octets.len(), len, id };
         bucket.octets.push(u8::from(present));
         bucket.octets.extend_from_slice(rest);
         bucket.changes.push(change);
@@ -89,6 +88,13 @@ struct Row {
 impl Bucket {
     fn flush(mut self, prefix: &[u8], tables: &mut Writable<'_>) -> Result<(), Failure> {
         let Self { octets, changes } = &mut self;
+        let common = common(octets, changes);
+        for change in changes.iter_mut() {
+            let mut first = [0; 8];
+            let rest = change.rest(octets).get(common..).unwrap_or_default();
+            first.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            change.first = u64::from_be_bytes(first);
+        }
         changes.sort_unstable_by(|one, other| {
             one.first
                 .cmp(&other.first)
@@ -133,6 +139,16 @@ impl Change {
         let start = self.start.saturating_add(1);
         octets.get(start..start.saturating_add(self.len as usize)).unwrap_or_default()
     }
+}
+
+/// How many octets all rests of keys have in common at their beginning.
+fn common(octets: &[u8], changes: &[Change]) -> usize {
+    let Some((first, others)) = changes.split_first() else { return 0 };
+    let first = first.rest(octets);
+    others.iter().fold(first.len(), |common, change| {
+        let same = |(one, other): &(&u8, &u8)| one == other;
+        first.iter().take(common).zip(change.rest(octets)).take_while(same).count()
+    })
 }
 
 fn put(rows: &mut Vec<Row>, tables: &mut Writable<'_>) -> Result<(), Failure> {

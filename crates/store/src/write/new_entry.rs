@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use flext_ldap_proto::{
     attribute::{AttributeRef, Attributes},
-    dn::DnKey,
+    dn::{Dn, DnKey, RdnKey},
     message::Add,
     result::ResultCode,
     schema::{AttributeType, ObjectClass},
@@ -28,6 +28,40 @@ pub(crate) struct Prepared {
     context: Arc<Context>,
     key: DnKey,
     entry: Result<NewEntry, Failure>,
+}
+
+/// The name that was made ready last, without its first component: most often the next one stands in the same place.
+/// Of one context only.
+#[derive(Debug, Default)]
+pub(crate) struct LastParent {
+    /// As spelt, with the separator before it.
+    spelt: String,
+    rdns: Vec<RdnKey>,
+}
+
+impl LastParent {
+    fn key(&mut self, context: &Context, dn: &Dn) -> Result<DnKey, Failure> {
+        let Some((own, rest)) = dn.rdns().next().and_then(|own| {
+            let rest = dn.as_str().strip_prefix(own.as_str())?;
+            Some((own, rest)).filter(|_| !rest.is_empty())
+        }) else {
+            return context.key(dn);
+        };
+        if rest != self.spelt {
+            let key = context.key(dn)?;
+            self.rdns = key.rdns().get(1..).unwrap_or_default().to_vec();
+            rest.clone_into(&mut self.spelt);
+            return Ok(key);
+        }
+        let own = context
+            .schema
+            .rdn_key(own)
+            .map_err(|error| Failure::refused(ResultCode::INVALID_DN_SYNTAX, error.to_string()))?;
+        let mut rdns = Vec::with_capacity(1 + self.rdns.len());
+        rdns.push(own);
+        rdns.extend_from_slice(&self.rdns);
+        Ok(DnKey::from_rdns(rdns))
+    }
 }
 
 /// A new entry.
@@ -62,8 +96,13 @@ impl Prepared {
     ///
     /// When its name is none that an entry can have. What else is wrong is said when the add is done, for where the
     /// entry is to stand is looked at first.
-    pub(crate) fn new(context: &Arc<Context>, op: &Add, write: &Write) -> Result<Self, Failure> {
-        let key = context.key(&op.dn)?;
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        op: &Add,
+        write: &Write,
+        last: &mut LastParent,
+    ) -> Result<Self, Failure> {
+        let key = last.key(context, &op.dn)?;
         Ok(Self { entry: NewEntry::new(context, op, write), key, context: Arc::clone(context) })
     }
 
@@ -89,9 +128,10 @@ impl NewEntry {
             }
         }
         let class = draft.complete_classes(context);
-        let user = draft.build(|part| !part.is_operational());
+        let room = op.attributes.as_ref().as_bytes().len();
+        let user = draft.build(room + 128, |part| !part.is_operational());
         draft.check_operational(context)?;
-        let given = draft.build(Part::is_operational);
+        let given = draft.build(0, Part::is_operational);
         check_segments(context, &op.dn, &[user.as_ref(), given.as_ref()], &write.secrets)?;
 
         let actor = actor_name(&write.caller.actor);
@@ -101,7 +141,8 @@ impl NewEntry {
             draft.default(context, name, value);
         }
         draft.replace(context, "structuralObjectClass", class.map(ObjectClass::name).unwrap_or_default());
-        let operational = draft.build(Part::is_operational);
+        let room = given.as_ref().as_bytes().len();
+        let operational = draft.build(room + 256, Part::is_operational);
         let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
         let mut keys = Keys::default();
         keys.extend(context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]));
@@ -114,7 +155,7 @@ impl NewEntry {
         if stamped.is_empty() {
             return (user, operational, keys);
         }
-        let mut late = Attributes::builder();
+        let mut late = Attributes::builder_with_room(160);
         for (name, when) in stamped {
             late.push(name, [match when {
                 When::Csn => &stamp.csn,
@@ -123,7 +164,8 @@ impl NewEntry {
         }
         let late = late.build();
         keys.extend(context.indexes.keys(&context.schema, [late.as_ref()]));
-        let mut all = Attributes::builder();
+        let late_octets = late.as_ref().as_bytes();
+        let mut all = Attributes::builder_with_room(operational.as_ref().as_bytes().len() + late_octets.len());
         all.extend(operational.as_ref());
         all.extend(late.as_ref());
         (user, all.build(), keys)
@@ -267,8 +309,8 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn build(&self, wanted: impl Fn(&Part<'a>) -> bool) -> Attributes {
-        let mut attributes = Attributes::builder();
+    fn build(&self, room: usize, wanted: impl Fn(&Part<'a>) -> bool) -> Attributes {
+        let mut attributes = Attributes::builder_with_room(room);
         for part in self.0.iter().filter(|part| wanted(part)) {
             match (part.kind, part.description.split_once(';')) {
                 (Some(kind), None) => attributes.push(kind.name(), part.values()),
