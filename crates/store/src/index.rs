@@ -4,6 +4,7 @@
 //! few small rows within a page however many entries share the value.
 
 mod chunk;
+mod inspect;
 mod keys;
 mod pending;
 
@@ -17,7 +18,11 @@ use roaring::RoaringBitmap;
 use sha2::{Digest, Sha256};
 
 use self::chunk::{CHUNK_BITS, Chunk};
-pub(crate) use self::{keys::Keys, pending::Pending};
+pub(crate) use self::{
+    inspect::{describe, entries, split},
+    keys::Keys,
+    pending::Pending,
+};
 use crate::{
     row::Id,
     tables::{Failure, Rows, Tables},

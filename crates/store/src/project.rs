@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What is computed when it is asked for.
-const COMPUTED: [&str; 4] = ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN"];
+pub(crate) const COMPUTED: [&str; 4] = ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN"];
 
 /// An entry as it is looked at: what is stored and what is computed.
 #[derive(Clone, Debug)]
@@ -122,7 +122,8 @@ impl Projection {
 
     /// Writes what is selected of an entry and may be read.
     pub(crate) fn write(&mut self, context: &Context, access: &Access<'_>, view: &View, writer: &mut Writer) {
-        let readable = |attribute: &str| access.attribute(&view.named, attribute, AttributeRight::Read);
+        let on = access.on(&view.named, &view.stored);
+        let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
         self.segment(context, view.stored.user(), self.all_user, access.all, &readable, writer);
         let all = self.all_operational;
         self.segment(context, view.stored.operational(), all, access.all, &readable, writer);

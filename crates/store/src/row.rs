@@ -81,7 +81,7 @@ fn encode_key(key: &[RdnKey]) -> Vec<u8> {
 }
 
 /// A row of `entry`: the attributes in wire form, in one buffer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
     user: Attributes,
     operational: Attributes,

@@ -3,7 +3,7 @@
 //! redb cannot undo one operation of an open transaction, so nothing is written before all of an operation is known to
 //! be right.
 
-mod add;
+pub(crate) mod add;
 mod delete;
 mod edit;
 mod new_entry;
@@ -16,7 +16,7 @@ use flext_ldap_proto::{
     dn::{Dn, DnKey, RdnRef},
     entry::Entry,
     filter::{Filter, Matcher, Truth},
-    message::{Add, Delete, Modify, Rename},
+    message::{Add, Change, Delete, Modify, Rename},
     result::{LdapResult, ResultCode},
     schema::Violation,
 };
@@ -24,13 +24,14 @@ use flext_ldap_proto::{
 pub(crate) use self::new_entry::{LastParent, Prepared};
 use self::new_entry::NewEntry;
 use crate::{
+    access::On,
     clock::Stamp,
     context::{Access, Caller, Context, base},
     credentials,
     index::{Keys, Pending},
     modify::Draft,
     project::{Projection, View, computed},
-    read::{Named, Resolved},
+    read::Resolved,
     row::{Id, Node, Stored, put_octets},
     special,
     tables::{Failure, Name, Writable},
@@ -122,13 +123,15 @@ impl Work<'_> {
     pub(crate) fn effect(&self, write: &mut Write) -> Result<Effect, Failure> {
         let prepared = write.prepared.take();
         let write = &*write;
-        let access = self.context.access(&write.caller);
-        match &write.op {
+        let access = self.context.access(&write.caller, self.tables)?;
+        let effect = match &write.op {
             WriteOp::Add(op) => self.add(op, write, prepared, &access),
             WriteOp::Modify(op) => self.modify(op, write, &access),
             WriteOp::Delete(op) => self.delete(op, write, &access),
             WriteOp::Rename(op) => self.rename(op, write, &access),
-        }
+        };
+        access.settled()?;
+        effect
     }
 
     /// Finds the entry a write aims at.
@@ -179,10 +182,21 @@ impl Work<'_> {
         can_name(self.context, rdn)
     }
 
-    fn may_write(&self, access: &Access<'_>, named: &Named, attribute: &str) -> Result<(), Failure> {
-        if access.attribute(named, attribute, AttributeRight::Write) {
+    fn may_add(&self, on: &On<'_, '_>, attribute: &str) -> Result<(), Failure> {
+        if on.attribute(attribute, AttributeRight::AddValues) {
             return Ok(());
         }
+        Err(Failure::refused(
+            ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+            format!("no right to give this entry `{attribute}`"),
+        ))
+    }
+
+    fn may_write(&self, on: &On<'_, '_>, change: &Change) -> Result<(), Failure> {
+        if on.may_change(change) {
+            return Ok(());
+        }
+        let attribute = change.attribute.as_str();
         Err(Failure::refused(
             ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
             format!("no right to change `{attribute}` of this entry"),
@@ -337,9 +351,9 @@ fn can_name(context: &Context, rdn: RdnRef<'_>) -> Result<(), Failure> {
 /// Whether a filter is true of an entry, as far as the one who asks may look.
 pub(crate) fn holds(context: &Context, filter: &Filter, access: &Access<'_>, view: &View) -> Truth {
     let dn: Dn = view.named.dn.parse().unwrap_or_else(|_| Dn::root());
-    Matcher::new(filter, &context.schema).evaluate(&dn, &view.segments(), &|attribute| {
-        access.attribute(&view.named, attribute, AttributeRight::Search)
-    })
+    let on = access.on(&view.named, &view.stored);
+    Matcher::new(filter, &context.schema)
+        .evaluate(&dn, &view.segments(), &|attribute| on.attribute(attribute, AttributeRight::Search))
 }
 
 /// What `creatorsName` and `modifiersName` say: a name, as their syntax wants.

@@ -1,11 +1,17 @@
 //! Add (RFC 4511 §4.7).
 
 use flext_ldap_directory::EntryRight;
-use flext_ldap_proto::{dn::Dn, message::Add, result::ResultCode};
+use flext_ldap_proto::{
+    attribute::{Attributes, AttributesRef},
+    dn::Dn,
+    message::Add,
+    result::ResultCode,
+};
 
 use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, own_key, too_long};
 use crate::{
-    context::Access,
+    context::{Access, Context},
+    modify::Draft,
     project::{View, computed},
     read::{Named, Resolved, Size},
     row::{Id, Node, ROOT, Stored, encode_secret, tree_key},
@@ -37,14 +43,20 @@ impl Work<'_> {
             name: name_below(&op.dn, key.rdns().len() == levels),
         };
         let named = above.child(&node);
-        if !access.entry(&named, EntryRight::Add) {
+        // Nobody asks what the policy is not asked about.
+        let asked =
+            if access.all { Stored::default() } else { would_be(context, &op.dn, op.attributes.as_ref()) };
+        let on = access.on(&named, &asked);
+        if !on.entry(EntryRight::Add) {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 "no right to add this entry",
             ));
         }
-        for attribute in op.attributes.as_ref().iter() {
-            self.may_write(access, &named, attribute.description())?;
+        if !access.all {
+            for attribute in op.attributes.as_ref().iter() {
+                self.may_add(&on, attribute.description())?;
+            }
         }
         if !Size::of(&named.dn).fits() {
             return Err(too_long());
@@ -118,6 +130,16 @@ impl Work<'_> {
         }
         Err(special::missing(self.context, self.tables, access, last)?)
     }
+}
+
+/// An entry as a request to add it has it, with the values of its name: what access to it is decided on.
+pub(crate) fn would_be(context: &Context, dn: &Dn, attributes: AttributesRef<'_>) -> Stored {
+    let mut user = Draft::new(context, attributes);
+    for ava in dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
+        user.ensure(context, ava.attribute_type(), &ava.value());
+    }
+    user.complete_classes(context);
+    Stored::new(user.build(), Attributes::default())
 }
 
 /// A name as written: its first component, or all of it for a suffix.

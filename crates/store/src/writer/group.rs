@@ -12,8 +12,9 @@ use std::{
 use flext_ldap_directory::{Error, ErrorKind, Outcome};
 use flext_ldap_proto::result::ResultCode;
 
-use super::{Held, Job, State};
+use super::{Held, Job, State, write_error};
 use crate::{
+    backend::Steady,
     context::Context,
     index::Pending,
     tables::{Failure, Writable},
@@ -65,6 +66,7 @@ impl Drop for Permit {
 /// An open transaction and what is done in it.
 pub(super) struct Doing<'a, 't> {
     pub(super) context: &'a Context,
+    pub(super) storage: &'a Steady,
     pub(super) tables: Writable<'t>,
     pub(super) pending: Pending,
     pub(super) state: &'a mut State,
@@ -93,6 +95,10 @@ impl Doing<'_, '_> {
                     } else {
                         self.ready_for_single(loads > 0).and_then(|()| self.one(&mut write))
                     };
+                    if let Some(error) = self.storage.failure() {
+                        held.push(Held::One(answer, Ok(Outcome::success())));
+                        return Err(write_error(error).into());
+                    }
                     match done {
                         // Storage that failed under one operation has failed for all of the commit.
                         Err(Failure::Failed(error)) if error.kind() == ErrorKind::Storage => {
@@ -110,6 +116,8 @@ impl Doing<'_, '_> {
                     held.push(Held::Many(answer, results));
                     done?;
                 }
+                // The transaction that was begun has told that storage can be used.
+                Job::Look => {}
             }
             let full = self.pending.octets() >= PENDING || singles >= GROUP || held.len() >= 2 * GROUP;
             next = if commit || full || (singles > 0 && loads > 1) {
@@ -145,6 +153,9 @@ impl Doing<'_, '_> {
             return Ok(());
         }
         for mut write in writes {
+            if let Some(error) = self.storage.failure() {
+                return Err(write_error(error).into());
+            }
             if !matches!(write.op, WriteOp::Add(_)) || self.tables.staged.octets() >= STAGED {
                 self.tables.settle()?;
             }
