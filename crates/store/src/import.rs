@@ -204,11 +204,7 @@ struct Worker {
 }
 
 impl<R: BufRead> Import<'_, R> {
-    fn run(
-        mut self,
-        store: &Store,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<ImportReport, ImportError> {
+    fn run(mut self, store: &Store, progress: &mut dyn FnMut(u64)) -> Result<ImportReport, ImportError> {
         let options = self.options;
         let number = thread::available_parallelism().map_or(1, NonZero::get).clamp(1, WORKERS);
         thread::scope(|scope| {
@@ -242,11 +238,7 @@ impl<R: BufRead> Import<'_, R> {
     }
 
     /// Takes all records through the workers to the writer.
-    fn pass_through(
-        &mut self,
-        workers: &[Worker],
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), ImportError> {
+    fn pass_through(&mut self, workers: &[Worker], progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
         let mut coming = workers.iter().cycle();
         let mut going = workers.iter().cycle();
         let mut under_way = 0;
@@ -414,7 +406,8 @@ impl<R: BufRead> Import<'_, R> {
     /// A thread is gone, which it never is.
     fn ended(&self, who: &str) -> ImportError {
         let first = self.waiting.front().and_then(|(lines, _)| lines.first().copied());
-        let line = first.or_else(|| self.gathered.lines.first().copied()).unwrap_or_else(|| self.reader.line());
+        let line =
+            first.or_else(|| self.gathered.lines.first().copied()).unwrap_or_else(|| self.reader.line());
         let error = Error::new(ErrorKind::Bug, format!("{who} of the import ended without an answer"));
         self.failed(line, error.with_applied(Applied::Unknown))
     }
@@ -492,7 +485,8 @@ impl Preparing<'_> {
         let caller = Caller::service();
         let mut write = Write { op, caller, controls, secrets, keep_operational: true, prepared: None };
         if let WriteOp::Add(add) = &write.op {
-            write.prepared = Some(Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?);
+            write.prepared =
+                Some(Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?);
         }
         Ok((write, octets))
     }

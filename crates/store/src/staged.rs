@@ -121,9 +121,12 @@ impl Writable<'_> {
         ];
         for (name, rows) in tables {
             let rows: Vec<_> = rows.into_iter().collect();
-            self.put_in_order(name, &rows, |(key, _)| key, |(_, value), _| {
-                value.as_deref().map(Cow::Borrowed)
-            })?;
+            self.put_in_order(
+                name,
+                &rows,
+                |(key, _)| key,
+                |(_, value), _| value.as_deref().map(Cow::Borrowed),
+            )?;
         }
         Ok(())
     }

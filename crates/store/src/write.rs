@@ -21,8 +21,8 @@ use flext_ldap_proto::{
     schema::Violation,
 };
 
-pub(crate) use self::new_entry::{LastParent, Prepared};
 use self::new_entry::NewEntry;
+pub(crate) use self::new_entry::{LastParent, Prepared};
 use crate::{
     access::On,
     clock::Stamp,

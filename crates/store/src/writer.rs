@@ -19,8 +19,8 @@ use flext_ldap_proto::result::ResultCode;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
 use tokio::sync::oneshot;
 
-pub(crate) use self::group::{Load, Permit};
 use self::group::Doing;
+pub(crate) use self::group::{Load, Permit};
 use crate::{
     backend::{Overlay, Shared, Steady},
     clock::Clock,
@@ -281,8 +281,7 @@ impl Engine {
         }
         let mut held = Vec::new();
         let mut state = self.state.clone();
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| self.commit(first, receiver, &mut held, &mut state)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(first, receiver, &mut held, &mut state)));
         match outcome {
             Ok(Ok(())) => {
                 self.state = state;

@@ -3,11 +3,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use super::{AttributeType, ClassKind, Schema, names};
-use crate::{
-    attribute::AttributeRef,
-    dn::Dn,
-    result::ResultCode,
-};
+use crate::{attribute::AttributeRef, dn::Dn, result::ResultCode};
 
 /// One thing that is wrong with an entry.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

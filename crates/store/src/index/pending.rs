@@ -152,13 +152,18 @@ fn common(octets: &[u8], changes: &[Change]) -> usize {
 }
 
 fn put(rows: &mut Vec<Row>, tables: &mut Writable<'_>) -> Result<(), Failure> {
-    tables.put_in_order(Name::Index, rows, |row| &row.key, |row, stored| {
-        let mut chunk = stored.map_or_else(|| Chunk::Sparse(Vec::new()), Chunk::decode);
-        for (id, present) in &row.ids {
-            chunk.set(*id, *present);
-        }
-        chunk.encode().map(Cow::Owned)
-    })?;
+    tables.put_in_order(
+        Name::Index,
+        rows,
+        |row| &row.key,
+        |row, stored| {
+            let mut chunk = stored.map_or_else(|| Chunk::Sparse(Vec::new()), Chunk::decode);
+            for (id, present) in &row.ids {
+                chunk.set(*id, *present);
+            }
+            chunk.encode().map(Cow::Owned)
+        },
+    )?;
     rows.clear();
     Ok(())
 }

@@ -157,15 +157,19 @@ impl NewEntry {
         }
         let mut late = Attributes::builder_with_room(160);
         for (name, when) in stamped {
-            late.push(name, [match when {
-                When::Csn => &stamp.csn,
-                When::Time => &stamp.time,
-            }]);
+            late.push(
+                name,
+                [match when {
+                    When::Csn => &stamp.csn,
+                    When::Time => &stamp.time,
+                }],
+            );
         }
         let late = late.build();
         keys.extend(context.indexes.keys(&context.schema, [late.as_ref()]));
         let late_octets = late.as_ref().as_bytes();
-        let mut all = Attributes::builder_with_room(operational.as_ref().as_bytes().len() + late_octets.len());
+        let mut all =
+            Attributes::builder_with_room(operational.as_ref().as_bytes().len() + late_octets.len());
         all.extend(operational.as_ref());
         all.extend(late.as_ref());
         (user, all.build(), keys)

@@ -8,6 +8,7 @@ mod bulk;
 mod check;
 mod durability;
 mod failing;
+mod loading;
 mod model;
 mod operations;
 mod passwords;
