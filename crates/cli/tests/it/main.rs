@@ -1,6 +1,8 @@
 //! The programs as their users meet them: arguments, standard output, standard error, exit code.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod arguments;
 #[cfg(test)]
 mod changes;

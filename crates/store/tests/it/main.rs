@@ -12,5 +12,6 @@ mod loading;
 mod model;
 mod operations;
 mod passwords;
+mod rules;
 mod searching;
 mod support;
