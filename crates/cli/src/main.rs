@@ -6,6 +6,7 @@
 mod change;
 mod conf;
 mod connect;
+mod controls;
 mod delete;
 mod demo;
 mod directory;

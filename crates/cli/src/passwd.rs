@@ -14,7 +14,10 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::connect::{Connect, ask_password, password_file, secret};
+use crate::{
+    connect::{Connect, ask_password, password_file, secret},
+    controls::General,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +31,8 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    general: General,
     /// Old password; visible to others on this machine: -A asks, -t reads a file
     #[arg(short = 'a', long, value_name = "PASSWORD", value_parser = secret, conflicts_with_all = ["ask_old", "old_file"])]
     old: Option<Secret>,
@@ -83,7 +88,7 @@ impl Arguments {
         let change = PasswordModify { user: self.user.clone(), old, new };
         crate::block_on(async move {
             let connection = self.connect.open().await?;
-            let request = Request::new(change.request(), Actor::Service);
+            let request = self.general.on(Request::new(change.request(), Actor::Service));
             let answer = connection.extended::<PasswordModify>(request).await?;
             if let Some(generated) = answer.generated {
                 let mut out = io::stdout().lock();

@@ -26,11 +26,13 @@ mod modify;
 mod names;
 mod operational;
 mod paging;
+mod refinement;
 mod rename;
 mod report;
 mod root_dse;
 mod search;
 mod selection;
+mod sorting;
 mod subject;
 pub mod subjects;
 mod value;
@@ -101,10 +103,12 @@ areas![
     names,
     operational,
     paging,
+    refinement,
     rename,
     root_dse,
     search,
     selection,
+    sorting,
     value,
 ];
 

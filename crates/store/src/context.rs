@@ -14,16 +14,22 @@ use flext_ldap_proto::{
 
 pub(crate) use crate::access::Access;
 use crate::{
+    constraint::Constraints,
     index::Indexes,
     options::{Limits, SchemaHandle},
     read::Resolved,
+    subschema::Subschema,
     tables::{Failure, Rows, Tables},
 };
 
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) schema: SchemaHandle,
+    /// What the schema is made of.
+    pub(crate) subschema: Subschema,
     pub(crate) suffixes: Vec<(Dn, DnKey)>,
     pub(crate) indexes: Indexes,
+    pub(crate) constraints: Constraints,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) administrator: Option<Administrator>,
     pub(crate) peer_administrators: Vec<u32>,
@@ -45,6 +51,29 @@ impl Current {
     pub(crate) fn get(&self) -> Arc<Context> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Puts a policy in force.
+    pub(crate) fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let policy = policy.for_schema(&current.schema).unwrap_or(policy);
+        *current = Arc::new(Context { policy, ..Context::clone(&current) });
+    }
+}
+
+impl Current {
+    /// Puts the schema of `from` in force, and what depends on it.
+    pub(crate) fn set_schema(&self, from: &Context) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Context { schema, subschema, indexes, constraints, passwords, .. } = from.clone();
+        *current = Arc::new(Context {
+            schema,
+            subschema,
+            indexes,
+            constraints,
+            passwords,
+            ..Context::clone(&current)
+        });
+    }
 }
 
 /// Who asks: on whose behalf, and how they are connected.
@@ -62,6 +91,7 @@ impl Caller {
 }
 
 /// Who may do everything.
+#[derive(Clone)]
 pub(crate) struct Administrator {
     pub(crate) dn: Dn,
     pub(crate) key: DnKey,

@@ -4,26 +4,46 @@ use bytes::Bytes;
 use flext_ldap_directory::{Actor, AttributeRight, Deadline, EntryRight, Error, ErrorKind, Op, Outcome};
 use flext_ldap_proto::{
     ber::Writer as BerWriter,
-    control::{Assertion, ControlValue, Controls, ManageDsaIt, PostRead, PreRead},
+    control::Controls,
     dn::Dn,
     extended::{ExtendedOperation, PasswordModify, PasswordModifyResponse, WhoAmI},
     filter::{Filter, Truth},
     message::{Change, ChangeKind, Compare, ExtendedRequest, Modify},
+    oid::Oid,
     result::{LdapResult, ResultCode},
     secret::Secret,
 };
 
 use crate::{
+    constraint::{member_of, reach::Reach},
     context::{Access, Caller, base},
-    controls, credentials,
+    credentials,
     project::{View, computed},
-    read::{Named, Resolved},
+    read::{Climbed, Named, Resolved},
     row::{Id, Stored},
     special,
     store::Store,
     tables::{Failure, Snapshot},
     write::{Write, WriteControls, WriteOp, add, holds},
 };
+
+/// The extended operations there are: requests are held to them, and the root DSE lists them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extension {
+    /// RFC 4532.
+    WhoAmI,
+    /// RFC 3062.
+    PasswordModify,
+}
+
+impl Extension {
+    pub(crate) const ALL: [(Oid, Self); 2] =
+        [(WhoAmI::OID, Self::WhoAmI), (PasswordModify::OID, Self::PasswordModify)];
+
+    fn of(oid: &Oid) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| known == oid).map(|(_, extension)| extension)
+    }
+}
 
 impl Store {
     /// RFC 4511 §4.10.
@@ -34,7 +54,7 @@ impl Store {
         caller: &Caller,
     ) -> Result<Outcome, Failure> {
         let context = &*self.context();
-        let controls = WriteControls::read(controls, &[Assertion::OID, ManageDsaIt::OID])?;
+        let controls = WriteControls::of(controls)?;
         let tables = self.snapshot()?;
         let access = context.access(caller, &*tables)?;
         let attribute = op.attribute.as_str();
@@ -56,7 +76,13 @@ impl Store {
             let node = tables.existing_node(id)?;
             let named = tables.named(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-            (View { computed: computed(&node, &named, &tables.context_csn()?), named, stored }, false)
+            let mut view = View { computed: computed(&node, &named, &tables.context_csn()?), named, stored };
+            let asserts =
+                controls.assertion.as_ref().is_some_and(|filter| Reach::asks_member_of(context, filter));
+            if asserts || context.constraints.computes(attribute) {
+                member_of::complete(context, &tables, None, &access, &mut Climbed::new(), &mut view)?;
+            }
+            (view, false)
         };
         let compares =
             open || access.on(&view.named, &view.stored).attribute(attribute, AttributeRight::Compare);
@@ -147,13 +173,7 @@ impl Store {
         caller: Caller,
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
-        let mut known = vec![Assertion::OID, ManageDsaIt::OID];
-        match &op {
-            Op::Add(_) => known.push(PostRead::OID),
-            Op::Delete(_) => known.push(PreRead::OID),
-            _ => known.extend([PreRead::OID, PostRead::OID]),
-        }
-        let controls = WriteControls::read(controls, &known)?;
+        let controls = WriteControls::of(controls)?;
         let (op, secrets) = match op {
             Op::Add(mut op) => {
                 let mut passwords = Vec::new();
@@ -184,7 +204,7 @@ impl Store {
                 return Err(Error::new(ErrorKind::Bug, "an operation went the way of writes").into());
             }
         };
-        let write = Write { op, caller, controls, secrets, keep_operational: false, prepared: None };
+        let write = Write { op, caller, controls, secrets, keep_operational: false };
         self.writer().write(write, deadline).await
     }
 
@@ -324,30 +344,30 @@ impl Store {
     pub(crate) async fn extended(
         &self,
         op: ExtendedRequest,
-        controls: &Controls,
         caller: Caller,
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
-        controls::check(controls, &[])?;
         let malformed = |error: flext_ldap_proto::ber::DecodeError| {
             Failure::refused(ResultCode::PROTOCOL_ERROR, error.to_string())
         };
-        if op.oid == WhoAmI::OID {
-            WhoAmI::decode(&op).map_err(malformed)?;
-            let name = match &caller.actor {
-                Actor::User(identity) => identity.authorization().to_owned(),
-                Actor::Service | Actor::Anonymous => String::new(),
-            };
-            return Ok(Outcome { value: Some(Bytes::from(name)), ..Outcome::success() });
+        match Extension::of(&op.oid) {
+            Some(Extension::WhoAmI) => {
+                WhoAmI::decode(&op).map_err(malformed)?;
+                let name = match &caller.actor {
+                    Actor::User(identity) => identity.authorization().to_owned(),
+                    Actor::Service | Actor::Anonymous => String::new(),
+                };
+                Ok(Outcome { value: Some(Bytes::from(name)), ..Outcome::success() })
+            }
+            Some(Extension::PasswordModify) => {
+                let asked = PasswordModify::decode(&op).map_err(malformed)?;
+                self.password_modify(asked, caller, deadline).await
+            }
+            None => Err(Failure::refused(
+                ResultCode::PROTOCOL_ERROR,
+                format!("extended operation {} is not known", op.oid),
+            )),
         }
-        if op.oid == PasswordModify::OID {
-            let asked = PasswordModify::decode(&op).map_err(malformed)?;
-            return self.password_modify(asked, caller, deadline).await;
-        }
-        Err(Failure::refused(
-            ResultCode::PROTOCOL_ERROR,
-            format!("extended operation {} is not known", op.oid),
-        ))
     }
 
     /// RFC 3062: by whoever may write the password; by its owner only with the old one.
@@ -440,7 +460,6 @@ impl Store {
             controls: WriteControls::default(),
             secrets: Vec::new(),
             keep_operational: false,
-            prepared: None,
         };
         let mut outcome = self.writer().write(write, deadline).await?;
         if outcome.result.code == ResultCode::SUCCESS && generated.is_some() {

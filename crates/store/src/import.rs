@@ -29,7 +29,7 @@ use crate::{
     extended::check_password,
     tables::Failure,
     write::{LastParent, Prepared, Write, WriteControls, WriteOp},
-    writer::{Job, Load, Permit, Writer},
+    writer::{Job, Load, Loaded, Permit, Writer},
 };
 
 /// How LDIF is loaded.
@@ -165,12 +165,12 @@ const REFUSALS: usize = 100;
 type Chunk = Vec<(u64, Result<Record, ImportFailure>)>;
 
 /// What they ask for, and how large that is.
-type Ready = Vec<(u64, Result<(Write, usize), ImportFailure>)>;
+type Ready = Vec<(u64, Result<(Loaded, usize), ImportFailure>)>;
 
 /// Records to be applied together, with the lines they start at.
 #[derive(Default)]
 struct Batch {
-    writes: Vec<Write>,
+    writes: Vec<Loaded>,
     lines: Vec<u64>,
     octets: usize,
 }
@@ -441,7 +441,7 @@ impl Preparing<'_> {
     }
 
     /// The write a record asks for, and how large it is.
-    fn write_of(&mut self, record: Record) -> Result<(Write, usize), ImportFailure> {
+    fn write_of(&mut self, record: Record) -> Result<(Loaded, usize), ImportFailure> {
         let refused = |failure: Failure| match failure {
             Failure::Refused(result) => {
                 ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic))
@@ -483,12 +483,14 @@ impl Preparing<'_> {
         // Referral objects are loaded as the entries they are.
         controls.manage_dsa_it = true;
         let caller = Caller::service();
-        let mut write = Write { op, caller, controls, secrets, keep_operational: true, prepared: None };
-        if let WriteOp::Add(add) = &write.op {
-            write.prepared =
-                Some(Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?);
-        }
-        Ok((write, octets))
+        let write = Write { op, caller, controls, secrets, keep_operational: true };
+        let prepared = match &write.op {
+            WriteOp::Add(add) => {
+                Some(Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?)
+            }
+            _ => None,
+        };
+        Ok((Loaded { write, prepared }, octets))
     }
 
     /// Takes the passwords out of an entry.

@@ -7,6 +7,7 @@ mod chunk;
 mod inspect;
 mod keys;
 mod pending;
+mod recent;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,6 +23,7 @@ pub(crate) use self::{
     inspect::{describe, entries, split},
     keys::Keys,
     pending::Pending,
+    recent::Recent,
 };
 use crate::{
     row::Id,
@@ -66,7 +68,7 @@ const VERSION: u32 = 1;
 const LONGEST: usize = 200;
 
 /// What a store indexes, resolved against its schema.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Indexes {
     /// By OID. Whether presence is indexed.
     indexed: HashMap<Box<str>, bool>,
@@ -209,6 +211,11 @@ fn key(oid: &str, asked: Asked<'_>) -> Vec<u8> {
     key
 }
 
+/// The attribute a key is of, by its OID.
+pub(crate) fn attribute_of(key: &[u8]) -> &[u8] {
+    key.split(|octet| *octet == 0).next().unwrap_or_default()
+}
+
 fn row_key(key: &[u8], chunk: u32) -> Vec<u8> {
     let mut row = Vec::with_capacity(key.len() + 4);
     row.extend_from_slice(key);
@@ -230,6 +237,18 @@ impl<T: Rows> Tables<T> {
             }
         }
         Ok(count)
+    }
+
+    /// Whether an entry is under any of these keys.
+    pub(crate) fn has(&self, keys: &[Vec<u8>], id: Id) -> Result<bool, Failure> {
+        let low = u16::try_from(id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
+        for key in keys {
+            let row = self.index.get(&row_key(key, id >> CHUNK_BITS))?;
+            if row.is_some_and(|row| Chunk::decode(row.value()).has(low)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The entries under these keys.

@@ -15,9 +15,11 @@
 pub mod access;
 mod backend;
 mod backup;
+mod change_log;
 mod check;
 mod clock;
 mod compact;
+mod constraint;
 mod contain;
 mod context;
 mod controls;
@@ -27,6 +29,8 @@ mod extended;
 mod hashing;
 mod import;
 mod index;
+mod lists;
+mod matched_values;
 mod migrate;
 mod modify;
 mod options;
@@ -34,13 +38,16 @@ mod page;
 mod plan;
 mod policy;
 mod project;
+mod proxied;
 mod read;
 mod row;
+mod rows;
 mod search;
 mod session;
 mod special;
 mod staged;
 mod store;
+mod subschema;
 mod tables;
 mod write;
 mod writer;
@@ -49,6 +56,7 @@ pub use self::{
     backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
     check::{CheckEvent, CheckReport, Fault, Remedy},
     compact::{CompactReport, compact},
+    constraint::{MemberOf, ReferentialIntegrity, UniqueValues},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},

@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 
+use crate::constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues};
+
 /// Where a store keeps its data.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -34,12 +36,14 @@ pub struct StoreOptions {
     pub(crate) administrator: Option<(Dn, Secret)>,
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
+    pub(crate) constraints: ConstraintOptions,
     pub(crate) limits: Limits,
     pub(crate) verify_pages: bool,
     pub(crate) rebuild: bool,
 }
 
-/// What a store is willing to do for one caller. Administrators are bound by `cache` and the queues only.
+/// What a store is willing to do for one caller. Administrators are bound by `references`, `renamed`,
+/// `cache` and the queues only.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -51,6 +55,17 @@ pub struct Limits {
     pub lookthrough: u64,
     /// Parts of one filter: assertions and what joins them. 10,000.
     pub filter: usize,
+    /// Octets that sorted searches may take together, the lists kept for their next pages included. 64 MiB, of which one
+    /// search may take a quarter: some 150,000 entries. Administrators are bound by it too.
+    pub sort_memory: usize,
+    /// Entries that one tree delete may take. 5,000, whoever asks.
+    pub tree_delete: usize,
+    /// Persistent searches at the same time; further ones are answered `busy`. 1,000. Administrators are bound by it too.
+    pub persistent_searches: usize,
+    /// Entries that one operation may change because they refer to what it deletes or renames. 10,000, whoever asks.
+    pub references: usize,
+    /// Names that one operation may change while others refer to any: an entry and all below it. 250,000, whoever asks.
+    pub renamed: usize,
     /// Octets of pages kept in memory. 32 MiB.
     pub cache: usize,
     /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
@@ -68,6 +83,11 @@ impl Default for Limits {
             time: Duration::from_secs(60),
             lookthrough: 5_000_000,
             filter: 10_000,
+            sort_memory: 64 << 20,
+            tree_delete: 5_000,
+            persistent_searches: 1_000,
+            references: 10_000,
+            renamed: 250_000,
             cache: 32 << 20,
             write_queue: 4096,
             hashing_threads: 2,
@@ -97,6 +117,7 @@ impl StoreOptions {
             administrator: None,
             peer_administrators: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
+            constraints: ConstraintOptions::default(),
             limits: Limits::default(),
             verify_pages: false,
             rebuild: false,
@@ -138,6 +159,26 @@ impl StoreOptions {
     /// Decides about access by this policy. The administrator and the program itself are not asked about.
     pub fn policy(mut self, policy: Arc<dyn AccessPolicy>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Has values that name entries follow them when they are renamed, and go with them when they are deleted; with
+    /// `None`, they stay as they are. Unless this is called, [`ReferentialIntegrity::default`].
+    pub fn referential_integrity(mut self, references: Option<ReferentialIntegrity>) -> Self {
+        self.constraints.references = references;
+        self
+    }
+
+    /// Holds these values to be unique, besides those of other constraints given so.
+    pub fn unique(mut self, values: UniqueValues) -> Self {
+        self.constraints.unique.push(values);
+        self
+    }
+
+    /// Computes `memberOf` from these attributes of groups; with `None`, it is an attribute like others. Unless this is
+    /// called, [`MemberOf::default`].
+    pub fn member_of(mut self, member_of: Option<MemberOf>) -> Self {
+        self.constraints.member_of = member_of;
         self
     }
 

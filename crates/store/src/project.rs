@@ -6,11 +6,13 @@ use flext_ldap_directory::AttributeRight;
 use flext_ldap_proto::{
     attribute::{AttributeDescription, AttributeRef, Attributes, AttributesRef, Selection, Selector},
     ber::{Tag, Writer},
+    control::MatchedValues,
     filter::{Filter, Node as FilterNode},
 };
 
 use crate::{
     context::{Access, Context, SUBSCHEMA, base},
+    matched_values::ValueFilter,
     read::Named,
     row::{Node, ROOT, Stored},
 };
@@ -62,7 +64,7 @@ pub(crate) fn looks_at_computed(context: &Context, filter: &Filter) -> bool {
     })
 }
 
-fn is_computed(context: &Context, description: &str) -> bool {
+pub(crate) fn is_computed(context: &Context, description: &str) -> bool {
     let name = context.preferred(description);
     COMPUTED.iter().any(|computed| computed.eq_ignore_ascii_case(name))
 }
@@ -74,6 +76,8 @@ pub(crate) struct Projection {
     all_operational: bool,
     wanted: Vec<AttributeDescription>,
     types_only: bool,
+    /// What a value must match to be returned (RFC 3876).
+    values: Option<Filter>,
     /// Whether the attribute spelt so is selected by name. Bounded by `REMEMBERED`.
     selected: HashMap<Box<str>, bool>,
 }
@@ -87,6 +91,7 @@ impl Projection {
             all_operational: false,
             wanted: Vec::new(),
             types_only,
+            values: None,
             selected: HashMap::new(),
         };
         for selector in selection.selectors() {
@@ -99,6 +104,12 @@ impl Projection {
             }
         }
         projection
+    }
+
+    /// Returns only values that match, of attributes that are returned with values (RFC 3876 §3).
+    pub(crate) fn matching(mut self, values: Option<&MatchedValues>) -> Self {
+        self.values = values.filter(|_| !self.types_only).map(MatchedValues::to_filter);
+        self
     }
 
     /// All attributes of a class and of those it inherits from (RFC 4529).
@@ -120,16 +131,29 @@ impl Projection {
         self.all_operational || self.wanted.iter().any(|wanted| is_computed(context, wanted.as_str()))
     }
 
+    /// Whether `memberOf` is selected, where it is computed.
+    pub(crate) fn wants_member_of(&mut self, context: &Context) -> bool {
+        context.constraints.membership.is_some()
+            && (self.all_operational || self.selects(context, "memberOf"))
+    }
+
     /// Writes what is selected of an entry and may be read.
     pub(crate) fn write(&mut self, context: &Context, access: &Access<'_>, view: &View, writer: &mut Writer) {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
-        self.segment(context, view.stored.user(), self.all_user, access.all, &readable, writer);
+        let searched = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
+        let wanted = self.values.take();
+        let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, &searched));
+        let values = values.as_ref();
+        let unrestricted = access.all && values.is_none();
+        self.segment(context, view.stored.user(), self.all_user, unrestricted, &readable, values, writer);
         let all = self.all_operational;
-        self.segment(context, view.stored.operational(), all, access.all, &readable, writer);
-        self.segment(context, view.computed.as_ref(), all, access.all, &readable, writer);
+        self.segment(context, view.stored.operational(), all, unrestricted, &readable, values, writer);
+        self.segment(context, view.computed.as_ref(), all, unrestricted, &readable, values, writer);
+        self.values = wanted;
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of it is settled once for an entry")]
     fn segment(
         &mut self,
         context: &Context,
@@ -137,6 +161,7 @@ impl Projection {
         all: bool,
         unrestricted: bool,
         readable: &dyn Fn(&str) -> bool,
+        values: Option<&ValueFilter<'_>>,
         writer: &mut Writer,
     ) {
         if all && unrestricted && !self.types_only {
@@ -149,7 +174,7 @@ impl Projection {
         for attribute in segment.iter() {
             let name = attribute.description();
             if (all || self.selects(context, name)) && readable(name) {
-                write_attribute(attribute, self.types_only, writer);
+                write_attribute(attribute, self.types_only, values, writer);
             }
         }
     }
@@ -178,13 +203,20 @@ fn same_but_binary(context: &Context, description: &str, wanted: &AttributeDescr
         && context.preferred(base(wanted.as_str())) == context.preferred(description)
 }
 
-pub(crate) fn write_attribute(attribute: AttributeRef<'_>, types_only: bool, writer: &mut Writer) {
+pub(crate) fn write_attribute(
+    attribute: AttributeRef<'_>,
+    types_only: bool,
+    filter: Option<&ValueFilter<'_>>,
+    writer: &mut Writer,
+) {
     writer.sequence(|writer| {
         writer.octets(attribute.description().as_bytes());
         writer.constructed(Tag::SET, |writer| {
             if !types_only {
                 for value in attribute.values() {
-                    writer.octets(value);
+                    if filter.is_none_or(|filter| filter.passes(attribute.description(), value)) {
+                        writer.octets(value);
+                    }
                 }
             }
         });

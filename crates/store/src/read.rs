@@ -6,7 +6,7 @@ use flext_ldap_proto::dn::{DnKey, RdnKey};
 
 use crate::{
     row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
-    tables::{Failure, Name, Rows, Tables},
+    tables::{Failure, Rows, Tables},
 };
 
 /// Levels a name can have: what [`flext_ldap_proto::dn::Dn`] parses, and a bound where stored rows are climbed.
@@ -64,9 +64,6 @@ pub(crate) type Climbed = HashMap<Id, Named>;
 
 impl<T: Rows> Tables<T> {
     pub(crate) fn node(&self, id: Id) -> Result<Option<Node>, Failure> {
-        if let Some(row) = self.staged.get(Name::Node, &id.to_be_bytes()) {
-            return row.map(Node::decode).transpose();
-        }
         self.node.get(id.to_be_bytes().as_slice())?.map(|row| Node::decode(row.value())).transpose()
     }
 
@@ -76,27 +73,17 @@ impl<T: Rows> Tables<T> {
     }
 
     pub(crate) fn child(&self, parent: Id, key: &[RdnKey]) -> Result<Option<Id>, Failure> {
-        let key = tree_key(parent, key);
-        if let Some(row) = self.staged.get(Name::Tree, &key) {
-            return row.map(read_id).transpose();
-        }
-        let row = self.tree.get(key.as_slice())?;
+        let row = self.tree.get(tree_key(parent, key).as_slice())?;
         row.map(|row| read_id(row.value())).transpose()
     }
 
     pub(crate) fn stored(&self, id: Id) -> Result<Option<Stored>, Failure> {
-        self.counts.entries_read.fetch_add(1, Ordering::Relaxed);
-        if let Some(row) = self.staged.get(Name::Entry, &id.to_be_bytes()) {
-            return row.map(Stored::decode).transpose();
-        }
         let row = self.entry.get(id.to_be_bytes().as_slice())?;
+        self.counts.entries_read.fetch_add(1, Ordering::Relaxed);
         row.map(|row| Stored::decode(row.value())).transpose()
     }
 
     pub(crate) fn secrets(&self, id: Id) -> Result<Vec<Vec<u8>>, Failure> {
-        if let Some(row) = self.staged.get(Name::Secret, &id.to_be_bytes()) {
-            return row.map_or_else(|| Ok(Vec::new()), decode_secret);
-        }
         let row = self.secret.get(id.to_be_bytes().as_slice())?;
         row.map_or_else(|| Ok(Vec::new()), |row| decode_secret(row.value()))
     }

@@ -12,13 +12,48 @@ use flext_ldap_proto::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::{controls, credentials, read::Resolved, store::Store, tables::Failure};
+use crate::{
+    context::Context,
+    controls::{self, On},
+    credentials,
+    read::Resolved,
+    store::Store,
+    tables::Failure,
+};
 
 /// One conversation.
 pub(crate) struct StoreSession {
     store: Store,
     peer: Peer,
     actor: Actor,
+}
+
+/// The SASL mechanisms there are: binds are held to them, and the root DSE lists those that a peer can use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mechanism {
+    /// RFC 4422 appendix A.
+    External,
+}
+
+impl Mechanism {
+    const ALL: [Self; 1] = [Self::External];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::External => "EXTERNAL",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
+    }
+
+    /// What a peer can bind with.
+    pub(crate) fn offered(context: &Context, peer: &Peer) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|mechanism| match mechanism {
+            Self::External => context.offers_external(peer),
+        })
+    }
 }
 
 impl StoreSession {
@@ -29,18 +64,18 @@ impl StoreSession {
     async fn step(&self, step: BindStep) -> Result<Actor, Failure> {
         match step {
             BindStep::Simple { name, password, controls } => {
-                controls::check(&controls, &[])?;
+                controls::admitted(controls, On::Bind)?;
                 self.simple(&name, password).await
             }
             BindStep::Sasl { mechanism, credentials, controls } => {
-                controls::check(&controls, &[])?;
-                if !mechanism.eq_ignore_ascii_case("EXTERNAL") {
-                    return Err(Failure::refused(
+                controls::admitted(controls, On::Bind)?;
+                match Mechanism::named(&mechanism) {
+                    Some(Mechanism::External) => self.external(credentials.as_ref()),
+                    None => Err(Failure::refused(
                         ResultCode::AUTH_METHOD_NOT_SUPPORTED,
                         "only EXTERNAL over a Unix socket, and simple binds",
-                    ));
+                    )),
                 }
-                self.external(credentials.as_ref())
             }
             _ => Err(Failure::refused(ResultCode::AUTH_METHOD_NOT_SUPPORTED, "unknown kind of bind")),
         }

@@ -11,29 +11,35 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session, Sessions,
+    AccessPolicy, BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session,
+    Sessions,
 };
 use flext_ldap_proto::dn::Dn;
 use redb::{StorageBackend, backends::InMemoryBackend};
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     backend::{Plain, Steady},
     check,
+    constraint::Constraints,
     contain::{contained, damaged},
     context::{Administrator, Caller, Context, Current},
+    controls::{self, On},
     hashing::Hashers,
     index::{Indexes, Pending},
+    lists::Lists,
     migrate,
     options::{Location, StoreOptions},
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
+    subschema::Subschema,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
     writer::{self, Engine, Published, State, Writer},
 };
 
-const INDEX_ROW: &[u8] = b"index";
+pub(crate) const INDEX_ROW: &[u8] = b"index";
 const PAGE_KEY_ROW: &[u8] = b"page-key";
 
 /// The files in a store's folder.
@@ -53,6 +59,9 @@ struct Inner {
     counts: Arc<Counts>,
     writer: Writer,
     hashers: Hashers,
+    lists: Lists,
+    /// Persistent searches that there may be.
+    followers: Arc<Semaphore>,
     /// Held for as long as the store is open.
     _lock: Option<File>,
 }
@@ -130,7 +139,10 @@ impl Store {
             unsettled: true,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
-        Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
+        let lists = Lists::new(limits.sort_memory);
+        let followers = Arc::new(Semaphore::new(limits.persistent_searches.min(Semaphore::MAX_PERMITS)));
+        let inner = Inner { context, published, counts, writer, hashers, lists, followers, _lock: lock };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Refuses operations from now on, finishes those accepted, and joins the threads. Dropping the last copy does the
@@ -157,6 +169,11 @@ impl Store {
         self.context().suffixes.iter().map(|(dn, _)| dn.clone()).collect()
     }
 
+    /// Decides about access by this policy from now on. Operations under way go on as they began.
+    pub fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
+        self.0.context.set_policy(policy);
+    }
+
     /// What is settled at present. To be asked for once in an operation: it can be settled anew between two.
     pub(crate) fn context(&self) -> Arc<Context> {
         self.0.context.get()
@@ -164,6 +181,19 @@ impl Store {
 
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Failure> {
         self.0.published.get()
+    }
+
+    pub(crate) fn followers(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.followers)
+    }
+
+    /// Tells of commits from now on, and of the end.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.0.published.commits()
+    }
+
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.0.lists
     }
 
     /// Has tables read. Where that fails the writer looks at storage; where it panics nothing is written any more.
@@ -197,6 +227,11 @@ impl Store {
     /// Answers a request that comes from `peer`.
     pub(crate) fn answer(&self, request: Request, peer: Peer) -> Reply {
         let Request { op, controls, actor, deadline } = request;
+        let admitted = controls::admitted(controls, On::Operation(op.kind()));
+        let (actor, controls) = match admitted.and_then(|controls| self.proxied(actor, controls, &peer)) {
+            Ok(admitted) => admitted,
+            Err(failure) => return Reply::ready(failure.into_reply()),
+        };
         let store = self.clone();
         match op {
             Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
@@ -209,10 +244,7 @@ impl Store {
                 Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                store
-                    .extended(op, &controls, Caller { actor, peer }, deadline)
-                    .await
-                    .or_else(Failure::into_reply)
+                store.extended(op, Caller { actor, peer }, deadline).await.or_else(Failure::into_reply)
             }),
             op => Reply::pending(async move {
                 store
@@ -276,16 +308,18 @@ fn prepare(
             check::rebuild(&mut tables, INDEX_ROW)?;
         }
         let state = State::read(&tables)?;
-        let schema = options.schema;
+        let (subschema, schema) = Subschema::open(options.schema, &tables)?;
         let indexes = Indexes::new(&schema);
         let mut context = Context {
             suffixes: Vec::new(),
-            policy: options.policy,
+            policy: options.policy.for_schema(&schema).unwrap_or(options.policy),
             administrator: None,
             peer_administrators: options.peer_administrators,
             limits: options.limits,
             page_key: page_key(&mut tables)?,
             passwords: Context::password_types(&schema),
+            subschema,
+            constraints: Constraints::new(options.constraints, &schema, &indexes)?,
             indexes,
             schema,
         };
@@ -344,7 +378,6 @@ fn add_suffix(context: &mut Context, suffix: Dn) -> Result<(), Failure> {
 }
 
 fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
-    use redb::ReadableTable;
     if let Some(row) = tables.meta.get(PAGE_KEY_ROW)? {
         return Ok(row.value().to_vec());
     }
@@ -355,7 +388,6 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
 
 /// Makes the keys of names and indexes anew where they were made by other rules than today's.
 fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
-    use redb::ReadableTable;
     const AT_ONCE: usize = 1_000;
     let wanted = context.indexes.definition(&context.schema);
     if tables.meta.get(INDEX_ROW)?.is_some_and(|row| row.value() == wanted) {

@@ -12,20 +12,16 @@
 //!
 //! All integers in keys are big-endian, so that keys sort as numbers do. Ids are never used again.
 
-use std::{
-    borrow::Cow,
-    ops::Bound,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{CursorError, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::staged::Staged;
+use crate::{rows::Table, staged::Staged};
 
 /// Rows of octets under keys of octets.
 pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -78,15 +74,15 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Rows for T {}
 
 /// All tables of one transaction.
 pub(crate) struct Tables<T> {
-    pub(crate) meta: T,
-    pub(crate) node: T,
-    pub(crate) tree: T,
-    pub(crate) entry: T,
-    pub(crate) secret: T,
-    pub(crate) index: T,
-    pub(crate) change: T,
+    pub(crate) meta: Table<T>,
+    pub(crate) node: Table<T>,
+    pub(crate) tree: Table<T>,
+    pub(crate) entry: Table<T>,
+    pub(crate) secret: Table<T>,
+    pub(crate) index: Table<T>,
+    pub(crate) change: Table<T>,
     pub(crate) counts: Arc<Counts>,
-    /// Rows that are not in their tables yet, in a write transaction that loads many.
+    /// The load under way, in a write transaction.
     pub(crate) staged: Staged,
 }
 
@@ -107,7 +103,7 @@ pub(crate) struct Counts {
 
 impl<T> Tables<T> {
     /// One of the tables.
-    pub(crate) fn of(&self, name: Name) -> &T {
+    pub(crate) fn of(&self, name: Name) -> &Table<T> {
         match name {
             Name::Meta => &self.meta,
             Name::Node => &self.node,
@@ -123,13 +119,13 @@ impl<T> Tables<T> {
 impl Snapshot {
     pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
         Ok(Self {
-            meta: transaction.open_table(META)?,
-            node: transaction.open_table(NODE)?,
-            tree: transaction.open_table(TREE)?,
-            entry: transaction.open_table(ENTRY)?,
-            secret: transaction.open_table(SECRET)?,
-            index: transaction.open_table(INDEX)?,
-            change: transaction.open_table(CHANGE)?,
+            meta: transaction.open_table(META)?.into(),
+            node: transaction.open_table(NODE)?.into(),
+            tree: transaction.open_table(TREE)?.into(),
+            entry: transaction.open_table(ENTRY)?.into(),
+            secret: transaction.open_table(SECRET)?.into(),
+            index: transaction.open_table(INDEX)?.into(),
+            change: transaction.open_table(CHANGE)?.into(),
             counts,
             staged: Staged::default(),
         })
@@ -139,13 +135,13 @@ impl Snapshot {
 impl<'t> Writable<'t> {
     pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
         Ok(Self {
-            meta: transaction.open_table(META)?,
-            node: transaction.open_table(NODE)?,
-            tree: transaction.open_table(TREE)?,
-            entry: transaction.open_table(ENTRY)?,
-            secret: transaction.open_table(SECRET)?,
-            index: transaction.open_table(INDEX)?,
-            change: transaction.open_table(CHANGE)?,
+            meta: transaction.open_table(META)?.into(),
+            node: transaction.open_table(NODE)?.into(),
+            tree: transaction.open_table(TREE)?.into(),
+            entry: transaction.open_table(ENTRY)?.into(),
+            secret: transaction.open_table(SECRET)?.into(),
+            index: transaction.open_table(INDEX)?.into(),
+            change: transaction.open_table(CHANGE)?.into(),
             counts,
             staged: Staged::default(),
         })
@@ -153,10 +149,9 @@ impl<'t> Writable<'t> {
 
     /// Writes or, without a value, deletes one row. Every change of storage passes here and is counted.
     pub(crate) fn put(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
-        if self.staged.is_on() {
-            return self.put_owned(name, key.to_vec(), value.map(<[u8]>::to_vec));
-        }
-        self.put_now(name, key, value)
+        self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
+        self.staged.count(key.len() + value.map_or(0, <[u8]>::len));
+        Ok(self.table(name).put(key, value)?)
     }
 
     /// As [`put`](Self::put), of a row that is not needed any more.
@@ -166,88 +161,18 @@ impl<'t> Writable<'t> {
         key: Vec<u8>,
         value: Option<Vec<u8>>,
     ) -> Result<(), Failure> {
-        match self.staged.put(name, key, value) {
-            Ok(()) => Ok(()),
-            Err((key, value)) => self.put_now(name, &key, value.as_deref()),
-        }
-    }
-
-    fn put_now(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
-        let table = self.table(name);
-        match value {
-            Some(value) => table.insert(key, value).map(|_| ())?,
-            None => table.remove(key).map(|_| ())?,
-        }
-        Ok(())
-    }
-
-    /// Writes rows that are in the order of their keys, each key once. `value` says what becomes of a row, given what
-    /// is stored under its key. Of new rows those that stand between two old ones go in together, which costs a
-    /// fraction of one after another.
-    pub(crate) fn put_in_order<R>(
-        &mut self,
-        name: Name,
-        mut rows: &[R],
-        key: impl Fn(&R) -> &[u8],
-        value: impl for<'r> Fn(&'r R, Option<&[u8]>) -> Option<Cow<'r, [u8]>>,
-    ) -> Result<(), Failure> {
-        /// So few new rows are put in one after another.
-        const FEW: usize = 3;
-        self.counts.rows_written.fetch_add(rows.len() as u64, Ordering::Relaxed);
-        let table = self.table(name);
-        while let Some((first, rest)) = rows.split_first() {
-            let next = table.range::<&[u8]>(key(first)..)?.next().transpose()?;
-            if let Some((found, stored)) = &next
-                && found.value() == key(first)
-            {
-                let new = value(first, Some(stored.value()));
-                drop(next);
-                match new {
-                    Some(new) => table.insert(key(first), &*new).map(|_| ())?,
-                    None => table.remove(key(first)).map(|_| ())?,
-                }
-                rows = rest;
-                continue;
-            }
-            let bound = next.map(|(found, _)| found.value().to_vec());
-            let stands_here = |row: &&R| bound.as_deref().is_none_or(|bound| key(row) < bound);
-            let count = rows.iter().take_while(stands_here).count();
-            let Some((new, rest)) = rows.split_at_checked(count) else { break };
-            if count <= FEW {
-                for row in new {
-                    if let Some(value) = value(row, None) {
-                        table.insert(key(row), &*value)?;
-                    }
-                }
-            } else {
-                let mut cursor = table.lower_bound_mut(Bound::Included(key(first)))?;
-                for row in new {
-                    if let Some(value) = value(row, None) {
-                        cursor.insert_before(key(row), &*value).map_err(|error| match error {
-                            CursorError::Storage(error) => Failure::from(error),
-                            _ => Failure::Failed(
-                                Error::new(ErrorKind::Bug, "rows were not in the order of their keys")
-                                    .with_source(error),
-                            ),
-                        })?;
-                    }
-                }
-                cursor.close()?;
-            }
-            rows = rest;
-        }
-        Ok(())
+        self.staged.count(key.len() + value.as_ref().map_or(0, Vec::len));
+        Ok(self.table(name).put_owned(key, value)?)
     }
 
     /// Deletes all rows before `key`; there are about `count`.
     pub(crate) fn delete_before(&mut self, name: Name, key: &[u8], count: u64) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(count, Ordering::Relaxed);
-        self.table(name).retain_in::<&[u8], _>(..key, |_, _| false)?;
-        Ok(())
+        Ok(self.table(name).delete_before(key)?)
     }
 
-    fn table(&mut self, name: Name) -> &mut redb::Table<'t, &'static [u8], &'static [u8]> {
+    pub(crate) fn table(&mut self, name: Name) -> &mut Table<redb::Table<'t, &'static [u8], &'static [u8]>> {
         match name {
             Name::Meta => &mut self.meta,
             Name::Node => &mut self.node,
@@ -257,6 +182,29 @@ impl<'t> Writable<'t> {
             Name::Index => &mut self.index,
             Name::Change => &mut self.change,
         }
+    }
+
+    /// Holds back what is put from now on, until [`keep`](Self::keep) or [`discard`](Self::discard).
+    pub(crate) fn stage(&mut self) {
+        self.all().into_iter().for_each(Table::stage);
+    }
+
+    /// Stores what was held back.
+    pub(crate) fn keep(&mut self) -> Result<(), Failure> {
+        for table in self.all() {
+            table.keep()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what was held back.
+    pub(crate) fn discard(&mut self) {
+        self.all().into_iter().for_each(Table::discard);
+    }
+
+    fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 7] {
+        let Self { meta, node, tree, entry, secret, index, change, counts: _, staged: _ } = self;
+        [meta, node, tree, entry, secret, index, change]
     }
 }
 
@@ -292,6 +240,17 @@ impl From<redb::StorageError> for Failure {
 impl From<redb::Error> for Failure {
     fn from(error: redb::Error) -> Self {
         Self::Failed(storage_error(error))
+    }
+}
+
+impl From<CursorError> for Failure {
+    fn from(error: CursorError) -> Self {
+        match error {
+            CursorError::Storage(error) => error.into(),
+            error => Self::Failed(
+                Error::new(ErrorKind::Bug, "rows were not in the order of their keys").with_source(error),
+            ),
+        }
     }
 }
 

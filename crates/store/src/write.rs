@@ -7,7 +7,14 @@ pub(crate) mod add;
 mod delete;
 mod edit;
 mod new_entry;
+mod operation;
+mod permissive;
+mod relax;
 mod rename;
+mod subschema;
+mod tree_delete;
+
+use std::{borrow::Cow, sync::Arc};
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
 use flext_ldap_proto::{
@@ -20,18 +27,23 @@ use flext_ldap_proto::{
     result::{LdapResult, ResultCode},
     schema::Violation,
 };
+use roaring::RoaringBitmap;
 
 use self::new_entry::NewEntry;
-pub(crate) use self::new_entry::{LastParent, Prepared};
+pub(crate) use self::{
+    new_entry::{LastParent, Prepared},
+    operation::Operation,
+};
 use crate::{
     access::On,
     clock::Stamp,
+    constraint::{member_of, reach::Reach, under},
     context::{Access, Caller, Context, base},
     credentials,
-    index::{Keys, Pending},
+    index::{Asked, Keys, Recent},
     modify::Draft,
     project::{Projection, View, computed},
-    read::Resolved,
+    read::{Climbed, Named, Resolved},
     row::{Id, Node, Stored, put_octets},
     special,
     tables::{Failure, Name, Writable},
@@ -47,8 +59,6 @@ pub(crate) struct Write {
     pub(crate) secrets: Vec<Vec<u8>>,
     /// Whether operational attributes are kept as given: an import.
     pub(crate) keep_operational: bool,
-    /// What was made of an add on the way here.
-    pub(crate) prepared: Option<Prepared>,
 }
 
 #[derive(Debug)]
@@ -66,27 +76,49 @@ pub(crate) struct WriteControls {
     pub(crate) pre_read: Option<PreRead>,
     pub(crate) post_read: Option<PostRead>,
     pub(crate) manage_dsa_it: bool,
+    /// Permissive modify: what is as wanted already is no error.
+    pub(crate) permissive: bool,
+    /// Tree delete: with all that stands below.
+    pub(crate) tree_delete: bool,
+    /// Relax rules: what otherwise only the directory sets may be set.
+    pub(crate) relax: bool,
 }
 
 /// What a write is computed with.
 pub(crate) struct Work<'a> {
     pub(crate) context: &'a Context,
     pub(crate) tables: &'a Writable<'a>,
+    /// What the open commit has put into indexes, which are written at its end.
+    pub(crate) recent: &'a Recent,
     pub(crate) stamp: &'a Stamp,
     /// The id of the entry, if one is added.
     pub(crate) next_id: Id,
 }
 
 /// What a write does.
-#[derive(Debug)]
 pub(crate) struct Effect {
     rows: Vec<(Name, Vec<u8>, Option<Vec<u8>>)>,
     index: Vec<(Vec<u8>, Id, bool)>,
     /// The keys a new entry is found under.
     keys: Keys,
     change: ChangeRow,
+    /// The name that leads elsewhere or nowhere from now on.
+    pub(crate) departed: Option<Departed>,
+    /// What is settled from now on: the schema is another.
+    pub(crate) context: Option<Arc<Context>>,
     pub(crate) takes_id: bool,
     pub(crate) outcome: Outcome,
+}
+
+/// A name that an entry had, and what became of it.
+#[derive(Debug)]
+pub(crate) struct Departed {
+    pub(crate) id: Id,
+    pub(crate) old: Named,
+    /// The name the entry has instead; without one it is deleted.
+    pub(crate) new: Option<Named>,
+    /// Whether others stand below it, whose names change with its own.
+    pub(crate) has_children: bool,
 }
 
 /// A row of `change`.
@@ -119,13 +151,14 @@ struct Target {
 }
 
 impl Work<'_> {
-    /// Computes what a write does.
-    pub(crate) fn effect(&self, write: &mut Write) -> Result<Effect, Failure> {
-        let prepared = write.prepared.take();
-        let write = &*write;
+    /// Computes what a write does; `prepared` is what was made of an add on the way here.
+    pub(crate) fn effect(&self, write: &Write, prepared: Option<Prepared>) -> Result<Effect, Failure> {
         let access = self.context.access(&write.caller, self.tables)?;
         let effect = match &write.op {
             WriteOp::Add(op) => self.add(op, write, prepared, &access),
+            WriteOp::Modify(op) if Self::is_of_schema(self.context, op)? => {
+                self.modify_schema(op, write, &access)
+            }
             WriteOp::Modify(op) => self.modify(op, write, &access),
             WriteOp::Delete(op) => self.delete(op, write, &access),
             WriteOp::Rename(op) => self.rename(op, write, &access),
@@ -160,7 +193,11 @@ impl Work<'_> {
     /// The assertion control (RFC 4528): evaluated with the rights of the one who asks.
     fn assert(&self, write: &Write, access: &Access<'_>, view: &View) -> Result<(), Failure> {
         let Some(filter) = &write.controls.assertion else { return Ok(()) };
-        match holds(self.context, filter, access, view) {
+        let mut view = Cow::Borrowed(view);
+        if Reach::asks_member_of(self.context, filter) {
+            self.member_of(access, view.to_mut())?;
+        }
+        match holds(self.context, filter, access, &view) {
             Truth::True => Ok(()),
             Truth::False | Truth::Undefined => {
                 Err(Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the entry"))
@@ -204,7 +241,7 @@ impl Work<'_> {
     }
 
     /// Rows for what becomes of an entry's own data.
-    fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
+    pub(crate) fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
         let keys = |stored: Option<&Stored>| {
             stored.map_or_else(Default::default, |stored| {
                 self.context.indexes.keys(&self.context.schema, [stored.user(), stored.operational()])
@@ -234,6 +271,11 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Adds `memberOf` to what is computed of an entry.
+    fn member_of(&self, access: &Access<'_>, view: &mut View) -> Result<(), Failure> {
+        member_of::complete(self.context, self.tables, Some(self.recent), access, &mut Climbed::new(), view)
+    }
+
     /// What pre-read or post-read (RFC 4527) answers.
     fn read_entry(
         &self,
@@ -244,7 +286,12 @@ impl Work<'_> {
         view: &View,
     ) -> Result<(), Failure> {
         let mut writer = flext_ldap_proto::ber::Writer::new();
-        Projection::new(self.context, selection, false).write(self.context, access, view, &mut writer);
+        let mut projection = Projection::new(self.context, selection, false);
+        let mut view = Cow::Borrowed(view);
+        if projection.wants_member_of(self.context) {
+            self.member_of(access, view.to_mut())?;
+        }
+        projection.write(self.context, access, &view, &mut writer);
         let attributes = Attributes::check(writer.take(), &crate::row::STORED)
             .map_err(|_| Failure::damaged("an entry"))?;
         let dn: Dn = view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
@@ -282,7 +329,7 @@ impl Work<'_> {
     }
 
     /// The operational attributes after a change.
-    fn stamped(&self, draft: &mut Draft, actor: &Actor) {
+    pub(crate) fn stamped(&self, draft: &mut Draft, actor: &Actor) {
         let text = |text: &str| vec![bytes::Bytes::copy_from_slice(text.as_bytes())];
         draft.set(self.context, "entryCSN", text(&self.stamp.csn));
         draft.set(self.context, "modifyTimestamp", text(&self.stamp.time));
@@ -365,7 +412,29 @@ fn actor_name(actor: &Actor) -> String {
     }
 }
 
+impl Work<'_> {
+    /// The entries an index has for what is asked of an attribute, what the open commit did included; none where no
+    /// index tells. The attribute must be one that [`Constraints`](crate::constraint::Constraints) looks up.
+    pub(crate) fn under(&self, attribute: &str, asked: Asked<'_>) -> Result<RoaringBitmap, Failure> {
+        under(self.context, self.tables, Some(self.recent), attribute, asked)
+    }
+}
+
 impl Effect {
+    /// A change of an entry that follows from another.
+    pub(crate) fn modify(id: Id, node: &Node, operational: AttributesRef<'_>) -> Self {
+        Self::new(ChangeRowKind::Modify, id, node, operational)
+    }
+
+    /// Notes that an attribute is changed.
+    pub(crate) fn changes(&mut self, context: &Context, attribute: &str) {
+        self.change.attributes.push(context.canonical(attribute));
+    }
+
+    pub(crate) fn has_changed(&self, context: &Context, attribute: &str) -> bool {
+        self.change.attributes.contains(&context.canonical(attribute))
+    }
+
     fn new(kind: ChangeRowKind, id: Id, node: &Node, operational: AttributesRef<'_>) -> Self {
         let uuid = operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default().to_vec();
         Self {
@@ -380,25 +449,27 @@ impl Effect {
                 name: node.name.clone(),
                 attributes: Vec::new(),
             },
+            departed: None,
+            context: None,
             takes_id: false,
             outcome: Outcome::new(LdapResult::success()),
         }
     }
 
-    /// Writes it all.
-    pub(crate) fn apply(
+    /// Puts it all; changes of indexes go to `index`.
+    fn apply(
         &mut self,
         tables: &mut Writable<'_>,
-        pending: &mut Pending,
+        index: &mut dyn FnMut(&[u8], Id, bool),
         sequence: u64,
         stamp: &Stamp,
         actor: &Actor,
     ) -> Result<(), Failure> {
         for (key, id, present) in std::mem::take(&mut self.index) {
-            pending.set(&key, id, present);
+            index(&key, id, present);
         }
         for key in self.keys.iter() {
-            pending.set(key, self.change.id, true);
+            index(key, self.change.id, true);
         }
         for (name, key, value) in std::mem::take(&mut self.rows) {
             tables.put_owned(name, key, value)?;

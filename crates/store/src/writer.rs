@@ -17,20 +17,19 @@ use std::{
 use flext_ldap_directory::{Applied, Deadline, Error, ErrorKind, Outcome};
 use flext_ldap_proto::result::ResultCode;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::group::Doing;
-pub(crate) use self::group::{Load, Permit};
+pub(crate) use self::group::{Load, Loaded, Permit};
 use crate::{
     backend::{Overlay, Shared, Steady},
     clock::Clock,
     contain::{contained, damaged},
     context::Current,
     hashing::closed,
-    index::Pending,
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
-    write::Write,
+    write::{Operation, Write},
 };
 
 /// Rows of `change` that are kept; older ones are deleted as new ones come.
@@ -48,7 +47,7 @@ pub(crate) enum Job {
     },
     /// Some of many, from an import.
     Many {
-        writes: Vec<Write>,
+        writes: Vec<Loaded>,
         load: Load,
         answer: SyncSender<Result<Vec<Result<(), String>>, Error>>,
     },
@@ -59,13 +58,24 @@ pub(crate) enum Job {
 /// The last commit, for readers.
 pub(crate) struct Published {
     snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// Wakes whoever waits for a commit.
+    commits: watch::Sender<()>,
     /// What somebody met who could not go on reading.
     damage: OnceLock<String>,
 }
 
 impl Published {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: RwLock::new(Some(Arc::new(snapshot))), damage: OnceLock::new() }
+        Self {
+            snapshot: RwLock::new(Some(Arc::new(snapshot))),
+            commits: watch::Sender::new(()),
+            damage: OnceLock::new(),
+        }
+    }
+
+    /// Tells of commits from now on, and of the end.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.commits.subscribe()
     }
 
     /// Has nothing written from now on.
@@ -81,6 +91,7 @@ impl Published {
 
     fn set(&self, snapshot: Option<Snapshot>) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
+        self.commits.send_replace(());
     }
 }
 
@@ -395,36 +406,32 @@ impl Engine {
         };
         let first_change = state.next_change;
         let changed = {
-            let tables = match Writable::open(&transaction, Arc::clone(&self.counts)) {
+            let mut tables = match Writable::open(&transaction, Arc::clone(&self.counts)) {
                 Ok(tables) => tables,
                 Err(error) => {
                     held.extend(first.hold());
                     return Err((storage_error(error), Applied::No));
                 }
             };
-            let context = self.context.get();
             let mut doing = Doing {
-                context: &context,
                 storage: &self.storage,
-                tables,
-                pending: Pending::default(),
-                state: &mut *state,
+                operation: Operation::new(self.context.get(), &mut tables, &mut *state),
             };
             doing.all(first, receiver, held).map_err(before)?;
-            let Doing { mut tables, pending, .. } = doing;
+            let Operation { pending, context, schema_changed, .. } = doing.operation;
             let changed = state.next_change != first_change;
             if changed {
-                tables.settle().map_err(before)?;
+                tables.settle_load().map_err(before)?;
                 pending.flush(&mut tables).map_err(before)?;
                 forget_changes(&mut tables, state).map_err(before)?;
                 state.write(&mut tables).map_err(before)?;
             }
-            changed
+            changed.then(|| schema_changed.then_some(context))
         };
-        if !changed {
+        let Some(settled) = changed else {
             // Nothing but refusals: nothing to commit.
             return transaction.abort().map_err(|error| (storage_error(error), Applied::No));
-        }
+        };
         if let Some(error) = self.storage.failure() {
             return Err((write_error(error), Applied::No));
         }
@@ -436,6 +443,9 @@ impl Engine {
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
         self.counts.writes.fetch_add(state.next_change - first_change, Ordering::Relaxed);
         let snapshot = snapshot(database, &self.counts).map_err(|error| (error, Applied::Yes))?;
+        if let Some(context) = settled {
+            self.context.set_schema(&context);
+        }
         self.published.set(Some(snapshot));
         Ok(())
     }

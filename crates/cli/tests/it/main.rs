@@ -7,6 +7,7 @@ mod arguments;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod controls;
 mod demo;
 #[cfg(test)]
 mod extract;

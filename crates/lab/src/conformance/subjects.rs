@@ -87,6 +87,7 @@ pub async fn slapd(transport: Transport) -> Result<Subject> {
         // The suite asks for more than the 500 entries that slapd gives by default.
         size_limit: Some(100_000),
         log_operations: false,
+        overlays: vec![("sssvlv".to_owned(), Vec::new())],
         ..SlapdOptions::default()
     })?;
     let url = match transport {

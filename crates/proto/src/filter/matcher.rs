@@ -102,6 +102,20 @@ impl<'s> Matcher<'s> {
         segments: &[AttributesRef<'_>],
         readable: &dyn Fn(&str) -> bool,
     ) -> Truth {
+        self.evaluate_knowing(dn, segments, readable, &|_| None)
+    }
+
+    /// As [`evaluate`](Self::evaluate), where the outcome of some assertions is known otherwise: `known` is asked first,
+    /// with the place of the assertion among [`Filter::nodes`]. For what depends on other entries: membership, chains of
+    /// references.
+    #[must_use]
+    pub fn evaluate_knowing(
+        &self,
+        dn: &Dn,
+        segments: &[AttributesRef<'_>],
+        readable: &dyn Fn(&str) -> bool,
+        known: &dyn Fn(usize) -> Option<Truth>,
+    ) -> Truth {
         let entry = Candidate { dn, segments, readable };
         // The lists that were entered, with what is known of them.
         let mut open: Vec<(ListKind, usize, Truth)> = Vec::new();
@@ -114,7 +128,7 @@ impl<'s> Matcher<'s> {
                     continue;
                 }
                 Step::List { kind, .. } => kind.of_none(),
-                Step::Leaf(leaf) => leaf.evaluate(self.schema, &entry),
+                Step::Leaf(leaf) => known(next - 1).unwrap_or_else(|| leaf.evaluate(self.schema, &entry)),
             };
             loop {
                 let Some((kind, end, so_far)) = open.last_mut() else { return truth };

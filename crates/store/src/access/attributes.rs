@@ -54,8 +54,10 @@ impl Attributes {
         number
     }
 
-    /// Sorts the attributes of a schema into classes.
+    /// Sorts the attributes of a schema into classes, instead of those of another.
     pub(super) fn settle(&mut self, schema: &Schema) {
+        self.classes.clear();
+        self.unknown.clear();
         let mut by_type: HashMap<String, BTreeSet<usize>> = HashMap::new();
         let mut by_unknown: HashMap<String, BTreeSet<usize>> = HashMap::new();
         let (mut user, mut operational, mut entry) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -63,7 +65,12 @@ impl Attributes {
             for word in words {
                 match word {
                     Word::Type(oid) => drop(by_type.entry(oid.clone()).or_default().insert(number)),
-                    Word::Unknown(name) => drop(by_unknown.entry(name.clone()).or_default().insert(number)),
+                    Word::Unknown(name) => {
+                        // Another schema can know it.
+                        let oid = schema.attribute_type(name).map(|kind| kind.oid.to_string());
+                        let names = if oid.is_some() { &mut by_type } else { &mut by_unknown };
+                        names.entry(oid.unwrap_or_else(|| name.clone())).or_default().insert(number);
+                    }
                     Word::Class(class) => {
                         for oid in class_types(schema, class) {
                             by_type.entry(oid).or_default().insert(number);

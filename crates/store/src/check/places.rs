@@ -10,6 +10,7 @@ use crate::{
     credentials,
     read::{Named, read_id},
     row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
+    rows::Table,
     tables::{Failure, Rows},
 };
 
@@ -74,7 +75,7 @@ impl<T: Rows> Check<'_, T> {
         ids.dedup();
         // Of the tables that were cut off at `ROWS`, all up to here were seen.
         ids.truncate(ROWS);
-        let read = |table: &T, id: Id| -> Result<Option<Vec<u8>>, Failure> {
+        let read = |table: &Table<T>, id: Id| -> Result<Option<Vec<u8>>, Failure> {
             Ok(table.get(id.to_be_bytes().as_slice())?.map(|row| row.value().to_vec()))
         };
         ids.into_iter()

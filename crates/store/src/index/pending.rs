@@ -3,12 +3,12 @@
 //! They are kept as octets one after another, by attribute and kind, and sorted once: each row is then read and
 //! written once, in the order of the keys, and runs of new rows that stand between two old ones go in together.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::atomic::Ordering};
 
 use super::chunk::{CHUNK_BITS, Chunk};
 use crate::{
     row::Id,
-    tables::{Failure, Name, Writable},
+    tables::{Failure, Writable},
 };
 
 /// Changes of index rows in the open transaction.
@@ -152,8 +152,8 @@ fn common(octets: &[u8], changes: &[Change]) -> usize {
 }
 
 fn put(rows: &mut Vec<Row>, tables: &mut Writable<'_>) -> Result<(), Failure> {
-    tables.put_in_order(
-        Name::Index,
+    tables.counts.rows_written.fetch_add(rows.len() as u64, Ordering::Relaxed);
+    tables.index.put_in_order(
         rows,
         |row| &row.key,
         |row, stored| {

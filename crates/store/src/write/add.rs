@@ -10,6 +10,7 @@ use flext_ldap_proto::{
 
 use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, own_key, too_long};
 use crate::{
+    constraint,
     context::{Access, Context},
     modify::Draft,
     project::{View, computed},
@@ -53,8 +54,10 @@ impl Work<'_> {
                 "no right to add this entry",
             ));
         }
+        let relaxed = self.relaxed(write, &on)?;
         if !access.all {
-            for attribute in op.attributes.as_ref().iter() {
+            let given = op.attributes.as_ref();
+            for attribute in given.iter().filter(|one| !context.constraints.computes(one.description())) {
                 self.may_add(&on, attribute.description())?;
             }
         }
@@ -63,12 +66,13 @@ impl Work<'_> {
         }
         let entry = match entry {
             Some(entry) => entry?,
-            None => NewEntry::new(context, op, write)?,
+            None => NewEntry::new(context, op, write, relaxed)?,
         };
         let (user, operational, keys) = entry.finish(context, self.stamp);
 
         let stored = Stored::new(user, operational);
         let id = self.next_id;
+        constraint::check(self, access, id, None, (&stored, &named))?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         effect.keys = keys;

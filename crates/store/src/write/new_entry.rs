@@ -14,7 +14,7 @@ use flext_ldap_proto::{
     schema::{AttributeType, ObjectClass},
 };
 
-use super::{Write, actor_name, can_name, check_segments, no_user_modification};
+use super::{Write, actor_name, can_name, check_segments, no_user_modification, relax};
 use crate::{
     clock::Stamp,
     context::{Context, base},
@@ -103,7 +103,7 @@ impl Prepared {
         last: &mut LastParent,
     ) -> Result<Self, Failure> {
         let key = last.key(context, &op.dn)?;
-        Ok(Self { entry: NewEntry::new(context, op, write), key, context: Arc::clone(context) })
+        Ok(Self { entry: NewEntry::new(context, op, write, false), key, context: Arc::clone(context) })
     }
 
     /// The name and the entry, if they are what `context` would make of them.
@@ -119,8 +119,9 @@ impl fmt::Debug for Prepared {
 }
 
 impl NewEntry {
-    pub(super) fn new(context: &Context, op: &Add, write: &Write) -> Result<Self, Failure> {
-        let mut draft = Draft::of_request(context, op, write)?;
+    /// `relaxed` tells that what the directory sets may be set.
+    pub(super) fn new(context: &Context, op: &Add, write: &Write, relaxed: bool) -> Result<Self, Failure> {
+        let mut draft = Draft::of_request(context, op, write, relaxed)?;
         for rdn in op.dn.rdns().take(1) {
             can_name(context, rdn)?;
             for ava in rdn.avas() {
@@ -188,7 +189,7 @@ struct Part<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn of_request(context: &'a Context, op: &'a Add, write: &Write) -> Result<Self, Failure> {
+    fn of_request(context: &'a Context, op: &'a Add, write: &Write, relaxed: bool) -> Result<Self, Failure> {
         let attributes = op.attributes.as_ref();
         let mut draft = Self(Vec::with_capacity(32));
         for attribute in attributes.iter() {
@@ -200,8 +201,15 @@ impl<'a> Draft<'a> {
                 ));
             }
             let kind = context.schema.attribute_type(base(name));
-            if kind.is_some_and(|kind| kind.no_user_modification) && !write.keep_operational {
+            let computes = context.constraints.computes(name);
+            let settable =
+                write.keep_operational || (relaxed && !computes && kind.is_some_and(relax::may_be_set));
+            if (computes || kind.is_some_and(|kind| kind.no_user_modification)) && !settable {
                 return Err(no_user_modification(name));
+            }
+            if computes {
+                // Another directory's export has it as that directory computed it.
+                continue;
             }
             if draft.find(context, name, kind).is_some() {
                 return Err(Failure::refused(

@@ -10,15 +10,12 @@ use std::{
 };
 
 use flext_ldap_directory::{Error, ErrorKind, Outcome};
-use flext_ldap_proto::result::ResultCode;
 
-use super::{Held, Job, State, write_error};
+use super::{Held, Job, write_error};
 use crate::{
     backend::Steady,
-    context::Context,
-    index::Pending,
-    tables::{Failure, Writable},
-    write::{Work, Write, WriteOp},
+    tables::Failure,
+    write::{Operation, Prepared, Write, WriteOp},
 };
 
 /// Jobs of one commit, at the most, where there are single writes among them.
@@ -63,16 +60,20 @@ impl Drop for Permit {
     }
 }
 
-/// An open transaction and what is done in it.
-pub(super) struct Doing<'a, 't> {
-    pub(super) context: &'a Context,
-    pub(super) storage: &'a Steady,
-    pub(super) tables: Writable<'t>,
-    pub(super) pending: Pending,
-    pub(super) state: &'a mut State,
+/// A write of an import, and what was made of it beside the writer.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) write: Write,
+    pub(crate) prepared: Option<Prepared>,
 }
 
-impl Doing<'_, '_> {
+/// An open transaction and what is done in it.
+pub(super) struct Doing<'d, 'a, 't> {
+    pub(super) storage: &'d Steady,
+    pub(super) operation: Operation<'a, 't>,
+}
+
+impl Doing<'_, '_, '_> {
     /// Does `first` and what waits behind it. Fails where storage does: then all of it has failed.
     pub(super) fn all(
         &mut self,
@@ -85,7 +86,7 @@ impl Doing<'_, '_> {
         while let Some(job) = next {
             let mut commit = false;
             match job {
-                Job::One { mut write, deadline, answer } => {
+                Job::One { write, deadline, answer } => {
                     singles += 1;
                     let done = if deadline.has_passed() {
                         Err(Failure::Failed(Error::new(
@@ -93,7 +94,7 @@ impl Doing<'_, '_> {
                             "the deadline passed before the write was begun",
                         )))
                     } else {
-                        self.ready_for_single(loads > 0).and_then(|()| self.one(&mut write))
+                        self.ready_for_single(loads > 0).and_then(|()| self.operation.write(&write, None))
                     };
                     if let Some(error) = self.storage.failure() {
                         held.push(Held::One(answer, Ok(Outcome::success())));
@@ -119,7 +120,8 @@ impl Doing<'_, '_> {
                 // The transaction that was begun has told that storage can be used.
                 Job::Look => {}
             }
-            let full = self.pending.octets() >= PENDING || singles >= GROUP || held.len() >= 2 * GROUP;
+            let full =
+                self.operation.pending.octets() >= PENDING || singles >= GROUP || held.len() >= 2 * GROUP;
             next = if commit || full || (singles > 0 && loads > 1) {
                 None
             } else if loads > 0 && singles == 0 {
@@ -134,8 +136,9 @@ impl Doing<'_, '_> {
     /// Single writes look at indexes and ranges of tables.
     fn ready_for_single(&mut self, loaded: bool) -> Result<(), Failure> {
         if loaded {
-            self.tables.settle()?;
-            std::mem::take(&mut self.pending).flush(&mut self.tables)?;
+            let Operation { tables, pending, .. } = &mut self.operation;
+            tables.settle_load()?;
+            std::mem::take(pending).flush(tables)?;
         }
         Ok(())
     }
@@ -143,7 +146,7 @@ impl Doing<'_, '_> {
     /// Does some writes of an import: `results` has one for each that was begun with.
     fn many(
         &mut self,
-        writes: Vec<Write>,
+        writes: Vec<Loaded>,
         load: Load,
         results: &mut Vec<Result<(), String>>,
     ) -> Result<(), Failure> {
@@ -152,17 +155,19 @@ impl Doing<'_, '_> {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        for mut write in writes {
+        for Loaded { write, prepared } in writes {
             if let Some(error) = self.storage.failure() {
                 return Err(write_error(error).into());
             }
-            if !matches!(write.op, WriteOp::Add(_)) || self.tables.staged.octets() >= STAGED {
-                self.tables.settle()?;
+            let tables = &mut *self.operation.tables;
+            let adds = matches!(write.op, WriteOp::Add(_));
+            if !adds || tables.staged.octets() >= STAGED {
+                tables.settle_load()?;
             }
-            if matches!(write.op, WriteOp::Add(_)) {
-                self.tables.stage();
+            if adds {
+                tables.begin_load();
             }
-            match self.one(&mut write) {
+            match self.operation.write(&write, prepared) {
                 Ok(_) => results.push(Ok(())),
                 Err(Failure::Refused(result)) => {
                     let code = result.code;
@@ -181,29 +186,5 @@ impl Doing<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    /// Does one operation, or nothing.
-    fn one(&mut self, write: &mut Write) -> Result<Outcome, Failure> {
-        let state = &mut *self.state;
-        let mut clock = state.clock.clone();
-        let stamp = clock.next();
-        if state.next_id == u32::MAX {
-            return Err(Failure::refused(
-                ResultCode::UNWILLING_TO_PERFORM,
-                "the store has given out all its ids; export it and import it into a new one",
-            ));
-        }
-        let work =
-            Work { context: self.context, tables: &self.tables, stamp: &stamp, next_id: state.next_id };
-        let mut effect = work.effect(write)?;
-        effect.apply(&mut self.tables, &mut self.pending, state.next_change, &stamp, &write.caller.actor)?;
-        state.clock = clock;
-        state.csn = stamp.csn;
-        state.next_change += 1;
-        if effect.takes_id {
-            state.next_id += 1;
-        }
-        Ok(effect.outcome)
     }
 }

@@ -25,7 +25,7 @@ use flext_ldap_proto::{
     schema::Schema,
 };
 use flext_ldap_store::{
-    Store,
+    StandardPolicy, Store,
     access::{AccessRules, RuleConfig},
 };
 
@@ -336,7 +336,7 @@ async fn a_group_is_not_what_looks_like_it() {
     ];
     for spelling in [
         real.clone(),
-        format!("CN=Enterprise-Admins , ou=Groups,DC=harbourlane,dc=example"),
+        "CN=Enterprise-Admins , ou=Groups,DC=harbourlane,dc=example".to_owned(),
         format!(r"cn=\65nterprise-admins,{groups}"),
         format!("2.5.4.3=enterprise-admins,{groups}"),
     ] {
@@ -475,4 +475,37 @@ async fn entries_are_read_once_at_the_most() {
         assert_eq!(find(&store, all, actor).await.0.len(), sees, "{yaml}");
         assert_eq!(read(&store) - before, reads, "{yaml}");
     }
+}
+
+/// Rules are made ready for the schema of the store, and rules can take the place of others while it is open.
+#[tokio::test]
+async fn rules_follow_the_schema_of_the_store() {
+    let mut builder = Schema::standard().to_builder();
+    builder.add_openldap(
+        "attributetype ( 1.3.6.1.4.1.99999.1 NAME 'doorCode' SUP description )
+         attributetype ( 1.3.6.1.4.1.99999.2 NAME 'sambaNTPassword' SUP description )
+         objectclass ( 1.3.6.1.4.1.99999.3 NAME 'keeper' SUP top AUXILIARY MAY ( doorCode $ sambaNTPassword ) )",
+    );
+    let schema = Arc::new(builder.build().unwrap());
+    // The rules were made with a schema that does not know the subtype.
+    let hidden = "[{to: {attributes: description}, allow: [self: write]}, {allow: [users: write]}]";
+    let store = Store::open(options().schema(schema).policy(Arc::new(rules(hidden)))).unwrap();
+    fill(&store).await;
+    let mut keeper = change(BERT, ChangeKind::Add, "objectClass", &["keeper"]);
+    keeper.changes.extend(change(BERT, ChangeKind::Add, "doorCode", &["4711"]).changes);
+    keeper.changes.extend(change(BERT, ChangeKind::Add, "sambaNTPassword", &["old"]).changes);
+    ok(&store, keeper).await;
+    let shown = async |who: &str| {
+        let (found, _) = entries(&store, subtree("(uid=bert)"), user(who)).await;
+        ["doorCode", "sambaNTPassword", "sn"].map(|name| found[0].text(name).is_some())
+    };
+    assert_eq!(shown(ANNA).await, [false, false, true]);
+    assert_eq!(shown(BERT).await, [true, true, true]);
+    // The standard rules know secrets by name that the standard schema does not have.
+    store.set_policy(Arc::new(StandardPolicy::default()));
+    assert_eq!(shown(ANNA).await, [true, false, true]);
+    assert!(!allowed(&store, change(BERT, ChangeKind::Add, "title", &["x"]), &user(ANNA)).await);
+    store.set_policy(Arc::new(rules("[{allow: [users: write]}]")));
+    assert_eq!(shown(ANNA).await, [true, true, true]);
+    assert!(allowed(&store, change(BERT, ChangeKind::Add, "title", &["x"]), &user(ANNA)).await);
 }

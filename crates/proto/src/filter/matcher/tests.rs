@@ -351,6 +351,25 @@ fn meaning(nodes: &mut std::slice::Iter<'_, Node>, leaf: &dyn Fn(&Node) -> Truth
     }
 }
 
+/// What is known of an assertion counts, and only assertions are asked about.
+#[test]
+fn what_is_known_otherwise_counts() {
+    let filter: Filter = "(&(uid=nobody)(|(nosuch=x)(!(uid=ana.brandt))))".parse().unwrap();
+    let matcher = Matcher::new(&filter, Schema::standard());
+    let asked = std::cell::RefCell::new(Vec::new());
+    let attributes = crate::attribute::Attributes::builder().build();
+    let evaluate = |known: &dyn Fn(usize) -> Option<Truth>| {
+        matcher.evaluate_knowing(&Dn::root(), &[attributes.as_ref()], &|_| true, known)
+    };
+    let truth = evaluate(&|place| {
+        asked.borrow_mut().push(place);
+        (place == 1 || place == 3).then_some(True)
+    });
+    assert_eq!((truth, asked.into_inner()), (True, vec![1, 3]));
+    assert_eq!(evaluate(&|_| None), False);
+    assert_eq!(evaluate(&|place| (place == 1).then_some(Undefined)), Undefined);
+}
+
 fn lists() -> impl Strategy<Value = Filter> {
     let leaf = proptest::sample::select(&["(uid=ana.brandt)", "(uid=kai)", "(nosuch=x)", "(&)", "(|)"][..])
         .prop_map(|text| text.parse::<Filter>().unwrap());
