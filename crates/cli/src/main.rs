@@ -16,6 +16,7 @@ mod import;
 mod input;
 mod output;
 mod passwd;
+mod ppolicy;
 mod progress;
 mod search;
 mod whoami;

@@ -26,6 +26,7 @@ mod modify;
 mod names;
 mod operational;
 mod paging;
+mod ppolicy;
 mod refinement;
 mod rename;
 mod report;
@@ -104,6 +105,7 @@ areas![
     operational,
     paging,
     refinement,
+    ppolicy,
     rename,
     root_dse,
     search,

@@ -6,6 +6,7 @@ mod dont_use_copy;
 mod manage_dsa_it;
 mod matched_values;
 mod paged_results;
+mod password_policy;
 mod permissive_modify;
 mod persistent_search;
 mod proxied_authorization;
@@ -24,6 +25,9 @@ pub use self::{
     manage_dsa_it::ManageDsaIt,
     matched_values::MatchedValues,
     paged_results::PagedResults,
+    password_policy::{
+        PasswordPolicyError, PasswordPolicyRequest, PasswordPolicyResponse, PasswordPolicyWarning,
+    },
     permissive_modify::PermissiveModify,
     persistent_search::{ChangeTypes, EntryChangeNotification, PersistentSearch},
     proxied_authorization::ProxiedAuthorization,
@@ -154,6 +158,7 @@ pub fn scope_of(oid: &Oid) -> ControlScope {
         of::<ManageDsaIt>(),
         of::<MatchedValues>(),
         of::<PagedResults>(),
+        of::<PasswordPolicyRequest>(),
         of::<PermissiveModify>(),
         of::<PersistentSearch>(),
         of::<PostRead>(),

@@ -4,6 +4,7 @@
 //! hold within one entry (its schema) is checked where entries are written.
 
 mod chain;
+mod inspect;
 pub(crate) mod member_of;
 pub(crate) mod reach;
 pub(crate) mod refint;
@@ -15,6 +16,7 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::{attribute::AttributeDescription, dn::Dn, schema::Schema};
 use roaring::RoaringBitmap;
 
+pub(crate) use self::inspect::inspect;
 pub use self::{member_of::MemberOf, refint::ReferentialIntegrity, unique::UniqueValues};
 use self::{member_of::Membership, refint::References, unique::Unique};
 use crate::{

@@ -14,9 +14,11 @@ use flext_ldap_proto::{
 
 pub(crate) use crate::access::Access;
 use crate::{
+    clock::TimeSource,
     constraint::Constraints,
     index::Indexes,
     options::{Limits, SchemaHandle},
+    ppolicy::{Micros, Settings},
     read::Resolved,
     subschema::Subschema,
     tables::{Failure, Rows, Tables},
@@ -38,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) page_key: Vec<u8>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
     pub(crate) passwords: HashSet<String>,
+    pub(crate) ppolicy: Settings,
+    pub(crate) time: TimeSource,
 }
 
 /// The context in force. Whoever begins an operation takes it and keeps to it.
@@ -65,12 +69,15 @@ impl Current {
     pub(crate) fn set_schema(&self, from: &Context) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Context { schema, subschema, indexes, constraints, passwords, .. } = from.clone();
+        // Not that of `from`: another may have been put in force since.
+        let policy = current.policy.for_schema(&schema).unwrap_or_else(|| Arc::clone(&current.policy));
         *current = Arc::new(Context {
             schema,
             subschema,
             indexes,
             constraints,
             passwords,
+            policy,
             ..Context::clone(&current)
         });
     }
@@ -119,6 +126,11 @@ impl Context {
             }
         }
         names
+    }
+
+    /// The time, as password policy counts it.
+    pub(crate) fn now(&self) -> Micros {
+        Micros::try_from(self.time.micros()).unwrap_or(Micros::MAX)
     }
 
     /// Whether values of this attribute are passwords, which live apart.

@@ -6,8 +6,8 @@ use flext_ldap_directory::OpKind;
 use flext_ldap_proto::{
     control::{
         Assertion, Control, ControlValue, Controls, DontUseCopy, ManageDsaIt, MatchedValues, PagedResults,
-        PermissiveModify, PersistentSearch, PostRead, PreRead, ProxiedAuthorization, RelaxRules,
-        ServerSideSort, Subentries, TreeDelete, VirtualListView,
+        PasswordPolicyRequest, PermissiveModify, PersistentSearch, PostRead, PreRead, ProxiedAuthorization,
+        RelaxRules, ServerSideSort, Subentries, TreeDelete, VirtualListView,
     },
     filter::Filter,
     message::Limits,
@@ -49,6 +49,7 @@ pub(crate) const SUPPORTED: &[(Oid, &[On])] = &[
     (PermissiveModify::OID, &[MODIFY]),
     (PersistentSearch::OID, &[SEARCH]),
     (TreeDelete::OID, &[DELETE]),
+    (PasswordPolicyRequest::OID, &[On::Bind, ADD, MODIFY, EXTENDED]),
 ];
 
 /// The controls that count: those known and appropriate. Another one is refused if it is critical and passed over if

@@ -9,6 +9,7 @@ use flext_ldap_proto::{
 
 use crate::{
     Store,
+    ppolicy::history,
     read::{Climbed, Resolved},
     row::{Id, ROOT},
     tables::{Failure, Snapshot},
@@ -42,6 +43,11 @@ impl Store {
     ///
     /// When storage or the output fails, or the base is not there.
     pub fn export(&self, output: impl Write, options: &ExportOptions) -> Result<u64, Error> {
+        let written = self.reading("the export", || Ok(self.write_out(output, options)?));
+        written.map_err(Failure::into_error)
+    }
+
+    fn write_out(&self, output: impl Write, options: &ExportOptions) -> Result<u64, Error> {
         let mut ldif = LdifWriter::new(output);
         ldif.version().map_err(unwritable)?;
         let mut stack = self.starts(options).map_err(Failure::into_error)?;
@@ -104,6 +110,10 @@ fn attributes(tables: &Snapshot, id: Id, options: &ExportOptions) -> Result<Opti
         let secrets = tables.secrets(id)?;
         if !secrets.is_empty() {
             attributes.push("userPassword", secrets);
+        }
+        let history = if options.operational { tables.history(id)? } else { Vec::new() };
+        if !history.is_empty() {
+            attributes.push(history::ATTRIBUTE, history);
         }
     }
     if options.operational {

@@ -18,6 +18,7 @@ use crate::{
     constraint::{member_of, reach::Reach},
     context::{Access, Caller, base},
     credentials,
+    ppolicy::{Purpose, invalid_credentials},
     project::{View, computed},
     read::{Climbed, Named, Resolved},
     row::{Id, Stored},
@@ -187,6 +188,9 @@ impl Store {
                 }
                 if !passwords.is_empty() {
                     op.attributes = rest.build();
+                    if let Some(policy) = self.begin_add(&op, &caller)? {
+                        self.check_new(&policy, &passwords).await?;
+                    }
                 }
                 let named = self.would_be(&op.dn)?;
                 let secrets = if passwords.is_empty() {
@@ -197,7 +201,7 @@ impl Store {
                 };
                 (WriteOp::Add(op), secrets)
             }
-            Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &caller).await?), Vec::new()),
+            Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &caller, deadline).await?), Vec::new()),
             Op::Delete(op) => (WriteOp::Delete(op), Vec::new()),
             Op::Rename(op) => (WriteOp::Rename(op), Vec::new()),
             Op::Search(_) | Op::Compare(_) | Op::Extended(_) => {
@@ -266,21 +270,27 @@ impl Store {
     }
 
     /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
-    async fn prepare(&self, mut op: Modify, caller: &Caller) -> Result<Modify, Failure> {
+    async fn prepare(&self, mut op: Modify, caller: &Caller, deadline: Deadline) -> Result<Modify, Failure> {
         let context = &*self.context();
         if !op.changes.iter().any(|change| context.is_password(change.attribute.as_str())) {
             return Ok(op);
         }
         let named = self.would_be(&op.dn)?;
         let passwords = op.changes.iter().filter(|change| context.is_password(change.attribute.as_str()));
-        credentials::check_count(passwords.map(|change| change.values.len()).sum())?;
+        credentials::check_count(passwords.clone().map(|change| change.values.len()).sum())?;
+        let (old, new): (Vec<_>, Vec<_>) = passwords.partition(|change| change.kind == ChangeKind::Delete);
+        let gives_old = old.iter().any(|change| !change.values.is_empty());
+        if let Some(policy) = self.begin_change(&op.dn, caller, gives_old)? {
+            let new: Vec<_> = new.iter().flat_map(|change| change.values.iter().cloned()).collect();
+            self.check_new(&policy, &new).await?;
+        }
         for change in &mut op.changes {
             if !context.is_password(change.attribute.as_str()) || change.values.is_empty() {
                 continue;
             }
             let values = std::mem::take(&mut change.values);
             let prepared = match change.kind {
-                ChangeKind::Delete => self.find_stored(&named, caller, values).await?,
+                ChangeKind::Delete => self.find_stored(&named, caller, values, deadline).await?,
                 _ => self.hash(&named, None, caller, values).await?,
             };
             change.values = prepared.into_iter().map(Bytes::from).collect();
@@ -294,6 +304,7 @@ impl Store {
         named: &Named,
         caller: &Caller,
         values: Vec<Bytes>,
+        deadline: Deadline,
     ) -> Result<Vec<Vec<u8>>, Failure> {
         let context = &*self.context();
         let (writes, trusted) = {
@@ -311,11 +322,17 @@ impl Store {
                 "no right to change the password of this entry",
             ));
         }
-        let stored = {
+        let none = || {
+            Failure::refused(
+                ResultCode::NO_SUCH_ATTRIBUTE,
+                "`userPassword` does not have a value that is to be deleted",
+            )
+        };
+        let (id, stored) = {
             let tables = self.snapshot()?;
             match context.resolve(&tables, &named.key)? {
-                Resolved::Found(id) => tables.secrets(id)?,
-                Resolved::Missing(_) => Vec::new(),
+                Resolved::Found(id) => (id, tables.secrets(id)?),
+                Resolved::Missing(_) => return Err(none()),
             }
         };
         credentials::check_count(values.len())?;
@@ -325,17 +342,10 @@ impl Store {
                 found.push(value.to_vec());
                 continue;
             }
-            let (candidates, password) = (stored.clone(), Secret::new(value));
-            let place =
-                self.hashers().run(move || credentials::verify(&candidates, password.expose())).await?;
-            match place.and_then(|place| stored.get(place)) {
-                Some(one) => found.push(one.clone()),
-                None => {
-                    return Err(Failure::refused(
-                        ResultCode::NO_SUCH_ATTRIBUTE,
-                        "`userPassword` does not have a value that is to be deleted",
-                    ));
-                }
+            match self.prove(id, Secret::new(value), deadline).await {
+                Ok(one) => found.push(one),
+                Err(failure) if is_wrong(&failure) => return Err(none()),
+                Err(failure) => return Err(failure),
             }
         }
         Ok(found)
@@ -415,14 +425,22 @@ impl Store {
         if !there {
             return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "there is no such entry"));
         }
+        let policy = self.begin_change(&dn, &caller, asked.old.is_some())?;
         match asked.old {
             Some(old) => {
-                let fits = old.expose().len() <= credentials::LONGEST;
-                if !fits || self.authenticate(&dn, old).await?.is_none() {
-                    return Err(Failure::refused(
-                        ResultCode::UNWILLING_TO_PERFORM,
-                        "the old password is not the present one",
-                    ));
+                let proven = match old.expose().len() {
+                    ..=credentials::LONGEST => self.authenticate(&dn, old, Purpose::Proof, deadline).await,
+                    _ => Err(invalid_credentials()),
+                };
+                match proven {
+                    Ok(_) => {}
+                    Err(failure) if is_wrong(&failure) => {
+                        return Err(Failure::refused(
+                            ResultCode::UNWILLING_TO_PERFORM,
+                            "the old password is not the present one",
+                        ));
+                    }
+                    Err(failure) => return Err(failure),
                 }
             }
             None if !trusted => {
@@ -436,7 +454,9 @@ impl Store {
         let (new, generated) = match asked.new {
             Some(new) => (new, None),
             None => {
-                let generated = Secret::new(credentials::generate());
+                let usual = credentials::GENERATED;
+                let length = policy.as_ref().map_or(usual, |policy| policy.generated_length(usual));
+                let generated = Secret::new(credentials::generate(length));
                 (generated.clone(), Some(generated))
             }
         };
@@ -445,6 +465,9 @@ impl Store {
                 ResultCode::CONSTRAINT_VIOLATION,
                 "the new password looks like a hash; send the password itself",
             ));
+        }
+        if let (Some(policy), None) = (&policy, &generated) {
+            self.check_new(policy, &[Bytes::copy_from_slice(new.expose())]).await?;
         }
         let hash = self.hash_one(new).await?;
         let change = Change {
@@ -468,6 +491,14 @@ impl Store {
             outcome.value = Some(writer.take());
         }
         Ok(outcome)
+    }
+}
+
+/// Whether a password was wrong, or locked out.
+fn is_wrong(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused(result) => result.code == ResultCode::INVALID_CREDENTIALS,
+        Failure::Failed(error) => error.result_code() == Some(ResultCode::INVALID_CREDENTIALS),
     }
 }
 

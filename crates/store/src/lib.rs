@@ -8,7 +8,8 @@
 //!   all of them. An operation is answered when its commit is on disk, not before.
 //! - Reads see the last commit. No read holds it longer than one batch takes, and none waits for a peer.
 //! - Names are climbed, not stored: renaming a subtree writes a handful of rows whatever its size.
-//! - Passwords live apart from entries and never leave by a search.
+//! - Passwords live apart from entries and never leave by a search. A password policy counts what fails, durably, before
+//!   anybody is told that it failed.
 //!
 //! There is no socket here and no protocol framing; that is the listener's.
 
@@ -37,6 +38,7 @@ mod options;
 mod page;
 mod plan;
 mod policy;
+mod ppolicy;
 mod project;
 mod proxied;
 mod read;
@@ -61,5 +63,8 @@ pub use self::{
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},
     policy::StandardPolicy,
+    ppolicy::{
+        Candidate, DefaultPasswordPolicy, PasswordPolicy, PasswordQuality, QualityCheck, StandardQuality,
+    },
     store::{Counters, Store},
 };

@@ -1,11 +1,20 @@
 //! How a store is opened: where it lies, what it serves, who may do what, and how much.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 
-use crate::constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues};
+use crate::{
+    clock::TimeSource,
+    constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
+    ppolicy::{DefaultPasswordPolicy, PasswordQuality, Settings},
+};
 
 /// Where a store keeps its data.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,6 +47,8 @@ pub struct StoreOptions {
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) constraints: ConstraintOptions,
     pub(crate) limits: Limits,
+    pub(crate) ppolicy: Settings,
+    pub(crate) time: TimeSource,
     pub(crate) verify_pages: bool,
     pub(crate) rebuild: bool,
 }
@@ -119,6 +130,8 @@ impl StoreOptions {
             policy: Arc::new(crate::StandardPolicy::default()),
             constraints: ConstraintOptions::default(),
             limits: Limits::default(),
+            ppolicy: Settings::default(),
+            time: TimeSource::default(),
             verify_pages: false,
             rebuild: false,
         }
@@ -179,6 +192,41 @@ impl StoreOptions {
     /// called, [`MemberOf::default`].
     pub fn member_of(mut self, member_of: Option<MemberOf>) -> Self {
         self.constraints.member_of = member_of;
+        self
+    }
+
+    /// Holds accounts that do not name a policy by `pwdPolicySubentry` to this one: the name of a `pwdPolicy` entry, or a
+    /// [`PasswordPolicy`](crate::PasswordPolicy).
+    ///
+    /// ```
+    /// use flext_ldap_store::{PasswordPolicy, StoreOptions};
+    ///
+    /// let mut rules = PasswordPolicy::default();
+    /// (rules.lockout, rules.max_failure) = (true, 5);
+    /// let options = StoreOptions::memory().password_policy(rules);
+    /// ```
+    pub fn password_policy(mut self, policy: impl Into<DefaultPasswordPolicy>) -> Self {
+        self.ppolicy.default = policy.into();
+        self
+    }
+
+    /// Has this decide which new passwords are good enough, where a policy wants them checked. A
+    /// [`StandardQuality`](crate::StandardQuality) unless it is called.
+    pub fn password_quality(mut self, quality: Arc<dyn PasswordQuality>) -> Self {
+        self.ppolicy.quality = quality;
+        self
+    }
+
+    /// Tells who binds to a locked account that it is locked, if they send the password policy control. Unless it is
+    /// called it looks like a wrong password, so that nobody learns by guessing which accounts there are.
+    pub fn tell_lockout(mut self) -> Self {
+        self.ppolicy.tells_lockout = true;
+        self
+    }
+
+    /// Takes the time from `now` instead of from the machine: for tests of what happens in a month.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.time = TimeSource::new(now);
         self
     }
 

@@ -34,8 +34,10 @@ pub(crate) enum Row<'t> {
 /// Rows in the order of their keys.
 pub(crate) struct Range<'t> {
     stored: Peekable<redb::Range<'t, &'static [u8], &'static [u8]>>,
-    staged: Option<Peekable<btree_map::Range<'t, Vec<u8>, Option<Vec<u8>>>>>,
+    staged: Option<Peekable<StagedRange<'t>>>,
 }
+
+type StagedRange<'t> = btree_map::Range<'t, Vec<u8>, Option<Vec<u8>>>;
 
 impl Row<'_> {
     pub(crate) fn value(&self) -> &[u8] {
@@ -303,7 +305,8 @@ mod tests {
             assert_eq!(table.get(b"d").unwrap().map(|row| row.value().to_vec()), None);
             assert_eq!(table.get(b"a").unwrap().map(|row| row.value().to_vec()), Some(b"2".to_vec()));
             assert_eq!(table.get(b"f").unwrap().map(|row| row.value().to_vec()), Some(b"1".to_vec()));
-            let bounds: [((Bound<&[u8]>, Bound<&[u8]>), &str); 5] = [
+            type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+            let bounds: [(Bounds<'_>, &str); 5] = [
                 ((Bound::Excluded(b"a"), Bound::Excluded(b"g")), "b2f1"),
                 ((Bound::Included(b"a"), Bound::Included(b"a")), "a2"),
                 ((Bound::Excluded(b"a"), Bound::Excluded(b"a")), ""),

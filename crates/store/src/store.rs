@@ -3,11 +3,14 @@
 use std::{
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
+    future::poll_fn,
     io::{self, Read, Seek, Write as _},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
 };
 
 use flext_ldap_directory::{
@@ -31,6 +34,7 @@ use crate::{
     lists::Lists,
     migrate,
     options::{Location, StoreOptions},
+    ppolicy::{self, Attempts},
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
@@ -62,6 +66,7 @@ struct Inner {
     lists: Lists,
     /// Persistent searches that there may be.
     followers: Arc<Semaphore>,
+    attempts: Attempts,
     /// Held for as long as the store is open.
     _lock: Option<File>,
 }
@@ -78,6 +83,8 @@ pub struct Counters {
     pub commits: u64,
     /// Operations that changed something.
     pub writes: u64,
+    /// Passwords compared with the stored ones of an entry. Those of locked and unknown ones are not.
+    pub passwords_verified: u64,
 }
 
 impl Store {
@@ -136,12 +143,14 @@ impl Store {
             counts: Arc::clone(&counts),
             state,
             broken: None,
-            unsettled: true,
+            unsettled: false,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
         let lists = Lists::new(limits.sort_memory);
         let followers = Arc::new(Semaphore::new(limits.persistent_searches.min(Semaphore::MAX_PERMITS)));
-        let inner = Inner { context, published, counts, writer, hashers, lists, followers, _lock: lock };
+        let attempts = Attempts::default();
+        let inner =
+            Inner { context, published, counts, writer, hashers, lists, followers, attempts, _lock: lock };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -154,12 +163,13 @@ impl Store {
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { entries_read, rows_written, commits, writes } = &*self.0.counts;
+        let Counts { entries_read, rows_written, commits, writes, passwords_verified } = &*self.0.counts;
         Counters {
             entries_read: entries_read.load(Ordering::Relaxed),
             rows_written: rows_written.load(Ordering::Relaxed),
             commits: commits.load(Ordering::Relaxed),
             writes: writes.load(Ordering::Relaxed),
+            passwords_verified: passwords_verified.load(Ordering::Relaxed),
         }
     }
 
@@ -216,8 +226,34 @@ impl Store {
         }
     }
 
+    /// The same for what waits between two looks at tables.
+    pub(crate) async fn contained<R>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<R, Failure>>,
+    ) -> Result<R, Failure> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match self.reading(what, || Ok(work.as_mut().poll(cx))) {
+            Ok(Poll::Ready(Err(Failure::Failed(error)))) if error.kind() == ErrorKind::Storage => {
+                self.0.writer.look();
+                Poll::Ready(Err(Failure::Failed(error)))
+            }
+            Ok(polled) => polled,
+            Err(failure) => Poll::Ready(Err(failure)),
+        })
+        .await
+    }
+
     pub(crate) fn hashers(&self) -> &Hashers {
         &self.0.hashers
+    }
+
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.0.attempts
+    }
+
+    pub(crate) fn count_verification(&self) {
+        self.0.counts.passwords_verified.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn writer(&self) -> &Writer {
@@ -233,6 +269,7 @@ impl Store {
             Err(failure) => return Reply::ready(failure.into_reply()),
         };
         let store = self.clone();
+        let asked = ppolicy::is_asked(&controls);
         match op {
             Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
                 Ok(searching) => Reply::events(searching),
@@ -244,13 +281,14 @@ impl Store {
                 Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                store.extended(op, Caller { actor, peer }, deadline).await.or_else(Failure::into_reply)
+                let done = store.extended(op, Caller { actor, peer }, deadline);
+                let done = store.contained("an extended operation", done).await;
+                done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
             op => Reply::pending(async move {
-                store
-                    .change(op, &controls, Caller { actor, peer }, deadline)
-                    .await
-                    .or_else(Failure::into_reply)
+                let done = store.change(op, &controls, Caller { actor, peer }, deadline);
+                let done = store.contained("a write", done).await;
+                done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
         }
     }
@@ -300,7 +338,9 @@ fn prepare(
     options: StoreOptions,
     counts: &Arc<Counts>,
 ) -> Result<(Context, State), Failure> {
-    let transaction = database.begin_write().map_err(storage_error)?;
+    let mut transaction = database.begin_write().map_err(storage_error)?;
+    // A crash before the first write then needs no recovery.
+    transaction.set_quick_repair(true);
     let (context, state) = {
         let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
         migrate::migrate(&mut tables)?;
@@ -316,6 +356,8 @@ fn prepare(
             administrator: None,
             peer_administrators: options.peer_administrators,
             limits: options.limits,
+            ppolicy: options.ppolicy,
+            time: options.time,
             page_key: page_key(&mut tables)?,
             passwords: Context::password_types(&schema),
             subschema,

@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | meta | name | format, index definition, counters, contextCSN |
+//! | meta | name | format, index definition, counters, contextCSN, definitions added to the schema |
 //! | node | id | parent, number of children, normalised RDN, RDN as written |
 //! | tree | parent, normalised RDN | id |
 //! | entry | id | user attributes, operational attributes, both in wire form |
@@ -99,6 +99,7 @@ pub(crate) struct Counts {
     pub(crate) rows_written: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
+    pub(crate) passwords_verified: AtomicU64,
 }
 
 impl<T> Tables<T> {

@@ -3,6 +3,7 @@
 //! redb cannot undo one operation of an open transaction, so nothing is written before all of an operation is known to
 //! be right.
 
+mod account;
 pub(crate) mod add;
 mod delete;
 mod edit;
@@ -31,6 +32,7 @@ use roaring::RoaringBitmap;
 
 use self::new_entry::NewEntry;
 pub(crate) use self::{
+    account::SignIn,
     new_entry::{LastParent, Prepared},
     operation::Operation,
 };
@@ -67,6 +69,8 @@ pub(crate) enum WriteOp {
     Modify(Modify),
     Delete(Delete),
     Rename(Rename),
+    /// A bind that has something to be noted.
+    SignIn(SignIn),
 }
 
 /// The controls a write knows.
@@ -162,6 +166,7 @@ impl Work<'_> {
             WriteOp::Modify(op) => self.modify(op, write, &access),
             WriteOp::Delete(op) => self.delete(op, write, &access),
             WriteOp::Rename(op) => self.rename(op, write, &access),
+            WriteOp::SignIn(op) => self.sign_in(op),
         };
         access.settled()?;
         effect

@@ -562,7 +562,8 @@ impl Failure {
     pub(crate) fn into_reply(self) -> Result<Outcome, Error> {
         match self {
             Self::Refused(result) => Ok(Outcome::new(result)),
-            Self::Failed(error) => Err(error),
+            // An answer with controls.
+            Self::Failed(error) => error.outcome().cloned().ok_or(error),
         }
     }
 

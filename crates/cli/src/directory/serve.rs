@@ -12,9 +12,9 @@ use std::{
 use anyhow::Context as _;
 use flext_ldap_directory::proto::{dn::Dn, url::LdapUrl};
 use flext_ldap_server::{LineLog, Server, ServerTls};
-use flext_ldap_store::ImportOptions;
+use flext_ldap_store::{ImportOptions, Store};
 
-use super::{Data, access, import::load, open};
+use super::{Data, access, control::Control, import::load, open};
 use crate::connect::password_file;
 
 /// Arguments of `directory serve`.
@@ -50,6 +50,13 @@ pub(super) struct Serve {
     /// Access rules (YAML: a list); without them users read all but secrets and change their own passwords
     #[arg(long, value_name = "FILE", conflicts_with = "anonymous_read")]
     rules: Option<PathBuf>,
+    /// Hold accounts without a pwdPolicySubentry to the password policy at this name, a pwdPolicy entry
+    #[arg(long, value_name = "DN")]
+    password_policy: Option<Dn>,
+    /// Tell who binds to a locked account, with the password policy control, that it is locked; others take it for a
+    /// wrong password
+    #[arg(long)]
+    tell_lockout: bool,
     /// Write a line for each operation to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
@@ -78,6 +85,12 @@ impl Serve {
                 options = options.peer_administrator(uid);
             }
         }
+        if let Some(policy) = &self.password_policy {
+            options = options.password_policy(policy.clone());
+        }
+        if self.tell_lockout {
+            options = options.tell_lockout();
+        }
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(chain), Some(key)) => Some(server_tls(chain, key)?),
             _ => None,
@@ -93,6 +106,7 @@ impl Serve {
             };
             crate::say(format_args!("imported {} entries", report.applied));
         }
+        let _control = self.control(&store);
         let mut server = Server::builder(Arc::new(store.clone()));
         if let Some(tls) = tls {
             server = server.tls(tls);
@@ -113,6 +127,20 @@ impl Serve {
         server.shutdown(Duration::from_secs(5)).await;
         store.close();
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Serve {
+    /// What `directory backup` and `directory check` ask. The directory is served without it too.
+    fn control(&self, store: &Store) -> Option<Control> {
+        if self.data.data.as_os_str() == ":memory:" {
+            return None;
+        }
+        Control::start(&self.data.data, store.clone())
+            .inspect_err(|error| {
+                crate::say(format_args!("warning: no backups and checks while this is served: {error}"));
+            })
+            .ok()
     }
 }
 

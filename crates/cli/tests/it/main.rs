@@ -5,12 +5,16 @@ mod access;
 #[cfg(test)]
 mod arguments;
 #[cfg(test)]
+mod care;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod controls;
 mod demo;
 #[cfg(test)]
 mod extract;
+#[cfg(test)]
+mod ppolicy;
 #[cfg(test)]
 mod program;
 #[cfg(test)]

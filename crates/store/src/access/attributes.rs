@@ -1,6 +1,9 @@
 //! Sets of attributes that rules name, so that which rules are about an attribute is known by one look at its name.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use flext_ldap_proto::schema::{AttributeType, Schema};
 
@@ -24,11 +27,33 @@ pub(super) struct Attributes {
     sets: Vec<Vec<Word>>,
     numbers: HashMap<Vec<Word>, usize>,
     /// The class of each type, by the name the schema prefers.
-    classes: HashMap<Box<str>, u32>,
+    classes: HashMap<Box<str>, u32, BuildHasherDefault<Fnv>>,
     /// The class of types that the schema does not know but rules name, in lower case.
     unknown: HashMap<Box<str>, u32>,
     /// By set, by class: whether the set has it.
     members: Vec<Vec<bool>>,
+}
+
+/// FNV-1a: every attribute of every entry is looked up, and the keys are a schema's, not a peer's.
+#[derive(Clone, Copy, Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        for octet in octets {
+            self.0 = (self.0 ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
 }
 
 /// What access is asked to: an entry, or attributes of one class.

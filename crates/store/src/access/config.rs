@@ -70,7 +70,7 @@ pub struct AllowConfig {
     /// `group DN`, `nested-group DN`, `attribute NAME`.
     pub who: String,
     /// What: `none`, `auth`, `disclose`, `compare`, `search`, `read`, `write`, `manage`, each with those before it;
-    /// `add`, `delete`, `rename`, `add-values`, `delete-values`, `selfwrite`; and `continue`.
+    /// `add`, `delete`, `rename`, `add-values`, `delete-values`, `selfwrite`, `proxy`; and `continue`.
     pub rights: Words,
     /// As for the rule; both must hold.
     pub over: Words,

@@ -6,8 +6,10 @@ use flext_ldap_proto::{attribute::Attributes, dn::Dn};
 
 use super::{Check, Nameless, Remedy};
 use crate::{
+    constraint,
     context::base,
     credentials,
+    ppolicy::history,
     read::{Named, read_id},
     row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
     rows::Table,
@@ -129,7 +131,9 @@ impl<T: Rows> Check<'_, T> {
             (Some(_), false) => {
                 self.of_entry("secret", id, dn.as_deref(), "it belongs to no entry", Remedy::Restore);
             }
-            (Some(secrets), true) if secrets.is_empty() => {
+            (Some(secrets), true)
+                if secrets.is_empty() && !secret.as_deref().is_some_and(history::is_kept) =>
+            {
                 self.of_entry("secret", id, dn.as_deref(), "the row holds no password", Remedy::Modify);
             }
             _ => {}
@@ -145,6 +149,9 @@ impl<T: Rows> Check<'_, T> {
                 each(id, &stored);
                 if let Some(named) = &named {
                     self.entry(id, named, &stored, secrets.as_deref().unwrap_or_default());
+                    for what in constraint::inspect(self.context, self.tables, id, named, &stored)? {
+                        self.of_entry("entry", id, dn.as_deref(), what, Remedy::Modify);
+                    }
                 }
             }
             Err(_) => self.of_entry("entry", id, dn.as_deref(), "the row cannot be read", Remedy::Restore),

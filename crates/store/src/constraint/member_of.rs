@@ -3,8 +3,6 @@
 //! It tells nobody more than a search for `(member=…)` would tell them: of a group that its reader may not know of, or
 //! whose members they may not search, nothing is said. Nested groups are not in it; [`chain`](super::chain) follows those.
 
-use std::collections::HashSet;
-
 use flext_ldap_directory::{AttributeRight, EntryRight};
 use flext_ldap_proto::{
     attribute::{AttributeDescription, Attributes, AttributesRef},
@@ -44,8 +42,8 @@ impl MemberOf {
 pub(crate) struct Membership {
     /// The attributes of groups that name members.
     pub(super) attributes: Vec<AttributeDescription>,
-    /// The names and the OID of `memberOf`, in lower case.
-    names: HashSet<String>,
+    /// The names and the OID of `memberOf`.
+    names: Vec<Box<str>>,
 }
 
 /// The attribute that is computed.
@@ -75,14 +73,14 @@ impl Membership {
         let Some(kind) = schema.attribute_type(MEMBER_OF).filter(|_| !attributes.is_empty()) else {
             return Ok(None);
         };
-        let names = kind.names.iter().chain([&kind.oid]).map(|name| name.to_ascii_lowercase()).collect();
+        let names = kind.names.iter().chain([&kind.oid]).cloned().collect();
         Ok(Some(Self { attributes, names }))
     }
 
     /// Whether this attribute is the one computed.
     pub(crate) fn is_it(&self, description: &str) -> bool {
-        let name = base(description);
-        name.eq_ignore_ascii_case(MEMBER_OF) || self.names.contains(&name.to_ascii_lowercase())
+        let given = base(description);
+        self.names.iter().any(|name| name.eq_ignore_ascii_case(given))
     }
 }
 

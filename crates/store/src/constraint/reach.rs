@@ -221,6 +221,10 @@ impl Reach {
     }
 
     /// Evaluates the filter on an entry.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of it is settled once for a batch, or is of the entry"
+    )]
     pub(crate) fn evaluate(
         &self,
         context: &Context,

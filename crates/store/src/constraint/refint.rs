@@ -17,12 +17,12 @@ use flext_ldap_proto::{
 
 use super::{indexed, misuse, names_entries, nobody};
 use crate::{
-    context::base,
+    context::{Context, base},
     index::{Asked, Indexes},
     modify::Draft,
     read::{Named, Resolved},
     row::{Id, Stored},
-    tables::Failure,
+    tables::{Failure, Rows, Tables},
     write::{Departed, Effect, Work},
 };
 
@@ -74,7 +74,7 @@ const DEFAULT: [&str; 4] = ["member", "uniqueMember", "manager", "owner"];
 #[derive(Clone, Debug)]
 pub(crate) struct References {
     pub(super) attributes: Vec<AttributeDescription>,
-    must_exist: bool,
+    pub(super) must_exist: bool,
     placeholder: Dn,
 }
 
@@ -219,7 +219,7 @@ pub(crate) fn edit(work: &Work<'_>, id: Id, names: &Names, actor: &Actor) -> Res
     let placeholder = context.constraints.references.as_ref().map(|references| &references.placeholder);
     for draft in [&mut user, &mut operational] {
         let given: Vec<String> = draft.iter().map(|(description, _)| description.to_owned()).collect();
-        for description in given.iter().filter(|one| is_reference(work, one)) {
+        for description in given.iter().filter(|one| is_reference(context, one)) {
             let Some(values) =
                 replaced(&context.schema, draft.values(context, description), description, names)
             else {
@@ -249,11 +249,28 @@ pub(crate) fn edit(work: &Work<'_>, id: Id, names: &Names, actor: &Actor) -> Res
     Ok(effect)
 }
 
-fn is_reference(work: &Work<'_>, description: &str) -> bool {
-    let references = work.context.constraints.references.as_ref();
+pub(super) fn is_reference(context: &Context, description: &str) -> bool {
+    let references = context.constraints.references.as_ref();
     references.is_some_and(|references| {
-        references.attributes.iter().any(|one| work.context.schema.is_within(description, one))
+        references.attributes.iter().any(|one| context.schema.is_within(description, one))
     })
+}
+
+/// Whether a value names nothing in a naming context that is served here.
+pub(super) fn dangles<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+    references: &References,
+    value: &[u8],
+    own: &Named,
+) -> Result<bool, Failure> {
+    let name = std::str::from_utf8(value).ok().and_then(|text| text.parse::<Dn>().ok());
+    let Some(key) = name.as_ref().and_then(|name| context.schema.dn_key(name).ok()) else { return Ok(false) };
+    let elsewhere = context.suffix_levels(&key).is_none() || name.as_ref() == Some(&references.placeholder);
+    if elsewhere || key == own.key {
+        return Ok(false);
+    }
+    Ok(!matches!(context.resolve(tables, &key)?, Resolved::Found(_)))
 }
 
 /// The values with other names in their places, if that changes anything.
@@ -288,7 +305,7 @@ pub(crate) fn check(work: &Work<'_>, old: Option<&Stored>, new: &Stored, own: &N
     let schema = &context.schema;
     for attribute in new.user().iter().chain(new.operational().iter()) {
         let description = attribute.description();
-        if !is_reference(work, description) {
+        if !is_reference(context, description) {
             continue;
         }
         let before: HashSet<Vec<u8>> = old
@@ -302,14 +319,7 @@ pub(crate) fn check(work: &Work<'_>, old: Option<&Stored>, new: &Stored, own: &N
             if before.contains(&normal(schema, description, value)) {
                 continue;
             }
-            let name = std::str::from_utf8(value).ok().and_then(|text| text.parse::<Dn>().ok());
-            let Some(key) = name.as_ref().and_then(|name| schema.dn_key(name).ok()) else { continue };
-            let elsewhere =
-                context.suffix_levels(&key).is_none() || name.as_ref() == Some(&references.placeholder);
-            if elsewhere || key == own.key {
-                continue;
-            }
-            if !matches!(context.resolve(work.tables, &key)?, Resolved::Found(_)) {
+            if dangles(context, work.tables, references, value, own)? {
                 return Err(Failure::refused(
                     ResultCode::CONSTRAINT_VIOLATION,
                     format!("a value of `{description}` names no entry; add the entry first"),

@@ -22,7 +22,7 @@ use crate::{
     project::computed,
     read::Named,
     row::{Id, Stored},
-    tables::Failure,
+    tables::{Failure, Rows, Tables},
     write::Work,
 };
 
@@ -101,24 +101,34 @@ impl Unique {
     }
 
     /// Whether an entry is one of those the constraint is about.
-    fn is_about(&self, work: &Work<'_>, id: Id, named: &Named, stored: &Stored) -> Result<bool, Failure> {
+    pub(super) fn is_about<T: Rows>(
+        &self,
+        context: &Context,
+        tables: &Tables<T>,
+        id: Id,
+        named: &Named,
+        stored: &Stored,
+    ) -> Result<bool, Failure> {
         if !self.bases.is_empty() && !self.bases.iter().any(|base| named.key.is_within(base)) {
             return Ok(false);
         }
         let Some(filter) = &self.filter else { return Ok(true) };
         let dn: Dn = named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
-        let computed = match work.tables.node(id)? {
+        let computed = match tables.node(id)? {
             Some(node) => computed(&node, named, ""),
             None => Default::default(),
         };
         let segments: [AttributesRef<'_>; 3] = [stored.user(), stored.operational(), computed.as_ref()];
-        let truth = Matcher::new(filter, &work.context.schema)
-            .evaluate(&dn, &segments, &|attribute| !work.context.is_password(attribute));
+        let truth = Matcher::new(filter, &context.schema)
+            .evaluate(&dn, &segments, &|attribute| !context.is_password(attribute));
         Ok(truth == Truth::True)
     }
 
-    /// The values an entry has of the attributes: attribute, value as written, value as compared.
-    fn values<'e>(&self, context: &Context, stored: &'e Stored) -> Vec<(&'e str, &'e [u8], Vec<u8>)> {
+    pub(super) fn values<'e>(
+        &self,
+        context: &Context,
+        stored: &'e Stored,
+    ) -> Vec<(&'e str, &'e [u8], Vec<u8>)> {
         let mut values = Vec::new();
         for attribute in stored.user().iter().chain(stored.operational().iter()) {
             let description = attribute.description();
@@ -148,12 +158,12 @@ impl Unique {
         moved: Option<Moved<'_>>,
     ) -> Result<(), Failure> {
         let values = self.values(work.context, new.0);
-        if values.is_empty() || !self.is_about(work, id, new.1, new.0)? {
+        if values.is_empty() || !self.is_about(work.context, work.tables, id, new.1, new.0)? {
             return Ok(());
         }
         let mut before = HashSet::new();
         if let Some((stored, named)) = old
-            && self.is_about(work, id, named, stored)?
+            && self.is_about(work.context, work.tables, id, named, stored)?
         {
             before.extend(self.values(work.context, stored).into_iter().map(|(.., normal)| normal));
         }
@@ -168,7 +178,7 @@ impl Unique {
                     }
                     let Some(stored) = work.tables.stored(other)? else { continue };
                     let named = place(work, other, moved)?;
-                    if self.is_about(work, other, &named, &stored)? {
+                    if self.is_about(work.context, work.tables, other, &named, &stored)? {
                         return Err(taken(access, description, attribute, &named));
                     }
                 }

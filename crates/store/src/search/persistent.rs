@@ -237,15 +237,12 @@ impl Searching {
             LoggedKind::Rename => ChangeTypes::MOD_DN,
             LoggedKind::Delete | LoggedKind::Other => return self.deleted(following, pass, change),
         };
-        let mut view = match self.matching(pass, change.id)? {
-            Some(view) => view,
-            None => {
-                // One that is gone by now is forgotten when the log says so.
-                if pass.tables.node(change.id)?.is_some() {
-                    following.found.remove(change.id);
-                }
-                return Ok(());
+        let Some(mut view) = self.matching(pass, change.id)? else {
+            // One that is gone by now is forgotten when the log says so.
+            if pass.tables.node(change.id)?.is_some() {
+                following.found.remove(change.id);
             }
+            return Ok(());
         };
         following.found.insert(change.id);
         if !change_types.contains(kind) {

@@ -12,10 +12,12 @@ use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, own_key, too
 use crate::{
     constraint,
     context::{Access, Context},
+    index::Keys,
     modify::Draft,
+    ppolicy::history,
     project::{View, computed},
     read::{Named, Resolved, Size},
-    row::{Id, Node, ROOT, Stored, encode_secret, tree_key},
+    row::{Id, Node, ROOT, Stored, tree_key},
     special,
     tables::{Failure, Name},
 };
@@ -68,7 +70,19 @@ impl Work<'_> {
             Some(entry) => entry?,
             None => NewEntry::new(context, op, write, relaxed)?,
         };
-        let (user, operational, keys) = entry.finish(context, self.stamp);
+        let (user, mut operational, mut keys) = entry.finish(context, self.stamp);
+        let mut former = Vec::new();
+        let account = !write.secrets.is_empty() && !write.keep_operational;
+        if account || operational.as_ref().get(history::ATTRIBUTE).is_some() {
+            let mut draft = Draft::new(context, operational.as_ref());
+            former = history::take(context, &mut draft);
+            if account {
+                self.account_added(&mut draft)?;
+            }
+            operational = draft.build();
+            keys = Keys::default();
+            keys.extend(context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]));
+        }
 
         let stored = Stored::new(user, operational);
         let id = self.next_id;
@@ -77,9 +91,8 @@ impl Work<'_> {
         effect.takes_id = true;
         effect.keys = keys;
         self.entry_row(&mut effect, id, Some(&stored));
-        if !write.secrets.is_empty() {
-            let secrets = encode_secret(&write.secrets);
-            effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(secrets)));
+        if let Some(row) = history::encode(&write.secrets, &former) {
+            effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(row)));
         }
         effect.rows.push((Name::Node, id.to_be_bytes().to_vec(), Some(node.encode())));
         effect.rows.push((Name::Tree, tree_key(parent, &node.key), Some(id.to_be_bytes().to_vec())));

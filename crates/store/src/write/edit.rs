@@ -6,13 +6,13 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, no_user_modification, permissive, relax};
+use super::{ChangeRowKind, Effect, Work, Write, account::Secrets, no_user_modification, permissive, relax};
 use crate::{
     constraint,
     context::{Access, Context, base},
     modify::Draft,
     project::View,
-    row::{Stored, encode_secret},
+    row::Stored,
     tables::{Failure, Name},
 };
 
@@ -61,6 +61,8 @@ impl Work<'_> {
         self.keeps_class(stored, &mut user)?;
         self.check(&dn, &user, &operational, &secrets)?;
         let set = if relaxed { relax::stamps(context, op, &operational) } else { Vec::new() };
+        let passwords = Secrets { before: &before, after: &secrets };
+        let secret = self.account_modified(op, access, &target, &passwords, &mut operational)?;
         self.stamped(&mut operational, &write.caller.actor);
         for (name, values) in set {
             operational.set(context, name, values);
@@ -70,8 +72,7 @@ impl Work<'_> {
         let named = &target.view.named;
         constraint::check(self, access, target.id, Some((stored, named)), (&new, named))?;
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));
-        if secrets != before {
-            let row = (!secrets.is_empty()).then(|| encode_secret(&secrets));
+        if let Some(row) = secret {
             effect.rows.push((Name::Secret, target.id.to_be_bytes().to_vec(), row));
         }
         self.pre_read(&mut effect, write, access, &target.view)?;

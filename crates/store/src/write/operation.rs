@@ -66,7 +66,7 @@ impl<'a, 't> Operation<'a, 't> {
             // What is in use is looked up.
             std::mem::take(&mut self.pending).flush(self.tables)?;
         }
-        let (mut state, stamp) = next(self.state)?;
+        let (mut state, stamp) = next(&self.context, self.state)?;
         let work = Work {
             context: &self.context,
             tables: self.tables,
@@ -149,7 +149,7 @@ impl Parts<'_, '_, '_> {
 
     /// Looks at what the parts so far left, and changes nothing.
     pub(super) fn look<R>(&self, look: impl FnOnce(&Work<'_>) -> Result<R, Failure>) -> Result<R, Failure> {
-        let (state, stamp) = next(&self.state)?;
+        let (state, stamp) = next(&self.operation.context, &self.state)?;
         let Operation { context, tables, recent, .. } = &*self.operation;
         look(&Work { context, tables, recent, stamp: &stamp, next_id: state.next_id })
     }
@@ -161,7 +161,7 @@ impl Parts<'_, '_, '_> {
     }
 
     fn follow(&mut self, departed: &[Departed]) -> Result<(), Failure> {
-        let (state, stamp) = next(&self.state)?;
+        let (state, stamp) = next(&self.operation.context, &self.state)?;
         let Operation { context, tables, recent, .. } = &*self.operation;
         let work = Work { context, tables, recent, stamp: &stamp, next_id: state.next_id };
         let actor = self.actor;
@@ -172,7 +172,7 @@ impl Parts<'_, '_, '_> {
     }
 
     fn put(&mut self, compute: impl FnOnce(&Work<'_>) -> Result<Effect, Failure>) -> Result<Effect, Failure> {
-        let (mut state, stamp) = next(&self.state)?;
+        let (mut state, stamp) = next(&self.operation.context, &self.state)?;
         let Operation { context, tables, recent, .. } = &mut *self.operation;
         let work = Work { context, tables, recent, stamp: &stamp, next_id: state.next_id };
         let mut effect = compute(&work)?;
@@ -196,7 +196,7 @@ impl Parts<'_, '_, '_> {
 }
 
 /// The state and the stamp of the next part.
-fn next(state: &State) -> Result<(State, Stamp), Failure> {
+fn next(context: &Context, state: &State) -> Result<(State, Stamp), Failure> {
     if state.next_id == u32::MAX {
         return Err(Failure::refused(
             ResultCode::UNWILLING_TO_PERFORM,
@@ -204,7 +204,7 @@ fn next(state: &State) -> Result<(State, Stamp), Failure> {
         ));
     }
     let mut state = state.clone();
-    let stamp = state.clock.next();
+    let stamp = state.clock.next(&context.time);
     Ok((state, stamp))
 }
 

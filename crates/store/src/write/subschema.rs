@@ -81,6 +81,9 @@ impl Work<'_> {
         };
         let mut context = self.context.clone();
         context.passwords = Context::password_types(&schema);
+        if let Some(policy) = context.policy.for_schema(&schema) {
+            context.policy = policy;
+        }
         (context.schema, context.indexes, context.constraints) = (schema, indexes, constraints);
         context.subschema = subschema;
         effect.rows.push((Name::Meta, SCHEMA_ROW.to_vec(), Some(row)));

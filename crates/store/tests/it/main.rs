@@ -14,6 +14,7 @@ mod membership;
 mod model;
 mod operations;
 mod passwords;
+mod ppolicy;
 mod references;
 mod rules;
 mod schema;

@@ -316,7 +316,10 @@ async fn what_another_directory_computed_is_not_kept() {
     fill(&plain).await;
     plain.import(ldif.as_bytes(), &ImportOptions::default(), &mut |_| {}).unwrap();
     assert_eq!(member_of(&plain, &dora, &["+"]).await, [format!("cn=gone,{SUFFIX}"), group_dn("staff")]);
-    assert_eq!(found(&plain, &format!("(memberOf={})", group_dn("staff"))).await, [dora.clone()]);
+    assert_eq!(
+        found(&plain, &format!("(memberOf={})", group_dn("staff"))).await,
+        std::slice::from_ref(&dora)
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,11 @@
 //! Referential integrity: names of deleted and renamed entries where others refer to them.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    task::Poll,
+};
+
 use bytes::Bytes;
 use flext_ldap_directory::{Actor, Directory, Op, Request};
 use flext_ldap_proto::{
@@ -7,6 +13,7 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 use flext_ldap_store::{ImportOptions, Limits, ReferentialIntegrity, Store};
+use proptest::prelude::*;
 
 use crate::support::*;
 
@@ -251,4 +258,148 @@ async fn references_that_must_lead_somewhere() {
     ok(&store, set(STAFF, "member", &[BERT])).await;
     ok(&store, Delete { dn: dn(BERT) }).await;
     assert_eq!(values(&store, STAFF, "member").await, ["cn=nobody"]);
+}
+
+/// What is done to people, where they are, and who is in which group.
+#[derive(Clone, Debug)]
+enum Step {
+    Add(u8),
+    Delete(u8),
+    Rename(u8, u8),
+    RenameUnit(u8),
+    Join(u8, u8),
+    Leave(u8, u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..5_u8).prop_map(Step::Add),
+        2 => (0..5_u8).prop_map(Step::Delete),
+        3 => (0..5_u8, 0..5_u8).prop_map(|(from, to)| Step::Rename(from, to)),
+        1 => (0..3_u8).prop_map(Step::RenameUnit),
+        6 => (0..3_u8, 0..5_u8).prop_map(|(group, who)| Step::Join(group, who)),
+        2 => (0..3_u8, 0..5_u8).prop_map(|(group, who)| Step::Leave(group, who)),
+    ]
+}
+
+/// The unit's name, who there is by name, and members of each group: people, whatever they are called.
+#[derive(Default)]
+struct Model {
+    unit: u8,
+    people: BTreeMap<u8, u32>,
+    groups: [BTreeSet<u32>; 3],
+    next: u32,
+}
+
+impl Model {
+    fn person(&self, name: u8) -> String {
+        format!("uid=p{name},ou=u{},{SUFFIX}", self.unit)
+    }
+
+    /// What is asked, and whether it is done.
+    fn play(&mut self, step: &Step) -> (Op, bool) {
+        let member = |group: u8, kind, who: String| -> Op {
+            let values = vec![Bytes::from(who)];
+            let changes = vec![Change { kind, attribute: attribute("member"), values }];
+            Modify { dn: dn(&format!("cn=g{group},ou=groups,{SUFFIX}")), changes }.into()
+        };
+        match step {
+            Step::Add(name) => {
+                let op = entry(&self.person(*name), &["objectClass: account"]).into();
+                let new = !self.people.contains_key(name);
+                if new {
+                    self.people.insert(*name, self.next);
+                    self.next += 1;
+                }
+                (op, new)
+            }
+            Step::Delete(name) => {
+                let op = Delete { dn: dn(&self.person(*name)) }.into();
+                let gone = self.people.remove(name);
+                for group in &mut self.groups {
+                    group.retain(|id| Some(*id) != gone);
+                }
+                (op, gone.is_some())
+            }
+            Step::Rename(from, to) => {
+                let op = rename(&self.person(*from), &format!("uid=p{to}"), None).into();
+                let done = self.people.contains_key(from) && (from == to || !self.people.contains_key(to));
+                if done && let Some(id) = self.people.remove(from) {
+                    self.people.insert(*to, id);
+                }
+                (op, done)
+            }
+            Step::RenameUnit(to) => {
+                let op = rename(&format!("ou=u{},{SUFFIX}", self.unit), &format!("ou=u{to}"), None).into();
+                self.unit = *to;
+                (op, true)
+            }
+            Step::Join(group, who) => {
+                let op = member(*group, ChangeKind::Add, self.person(*who));
+                let Some(id) = self.people.get(who) else {
+                    return (member(*group, ChangeKind::Add, "no name".into()), false);
+                };
+                (op, self.groups[usize::from(*group)].insert(*id))
+            }
+            Step::Leave(group, who) => {
+                let op = member(*group, ChangeKind::Delete, self.person(*who));
+                (op, self.people.get(who).is_some_and(|id| self.groups[usize::from(*group)].remove(id)))
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever happens to people, several things in one commit, groups name those who are there, and they their groups.
+    #[test]
+    fn groups_and_people_agree(steps in prop::collection::vec(step(), 1..50)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let store = Store::open(options()).unwrap();
+            fill(&store).await;
+            ok(&store, entry(&format!("ou=u0,{SUFFIX}"), &["objectClass: organizationalUnit"])).await;
+            for name in ["g0", "g1", "g2"] {
+                ok(&store, group(name, "groupOfNames", "member", &["cn=founder"])).await;
+            }
+            let mut model = Model::default();
+            for some in steps.chunks(5) {
+                let mut waiting = Vec::new();
+                for step in some {
+                    let (op, done) = model.play(step);
+                    let mut reply = Box::pin(store.call(Request::new(op, Actor::Service)).outcome());
+                    // The first poll hands the write over, so that they are done in this order.
+                    let early = std::future::poll_fn(|cx| Poll::Ready(reply.as_mut().poll(cx))).await;
+                    waiting.push((step, done, early, reply));
+                }
+                for (step, done, early, reply) in waiting {
+                    let outcome = match early {
+                        Poll::Ready(outcome) => outcome,
+                        Poll::Pending => reply.await,
+                    };
+                    let code = outcome.unwrap().result.code;
+                    assert_eq!(code == ResultCode::SUCCESS, done, "{step:?}: {code}");
+                }
+            }
+            for (number, members) in model.groups.iter().enumerate() {
+                let group = format!("cn=g{number},ou=groups,{SUFFIX}");
+                let of = |name: &u8| model.people.get(name).is_some_and(|id| members.contains(id));
+                let mut people: Vec<String> =
+                    model.people.keys().filter(|name| of(name)).map(|name| model.person(*name)).collect();
+                assert_eq!(find(&store, subtree(&format!("(memberOf={group})")), Actor::Service).await.0, people);
+                people.insert(0, "cn=founder".to_owned());
+                assert_eq!(values(&store, &group, "member").await, people);
+            }
+            for (name, id) in &model.people {
+                let person = model.person(*name);
+                let groups: Vec<String> = (0..3)
+                    .filter(|number| model.groups[*number].contains(id))
+                    .map(|number| format!("cn=g{number},ou=groups,{SUFFIX}"))
+                    .collect();
+                assert_eq!(values(&store, &person, "memberOf").await, groups);
+                assert_eq!(find(&store, subtree(&format!("(member={person})")), Actor::Service).await.0, groups);
+            }
+        });
+    }
 }

@@ -346,3 +346,22 @@ async fn by_administrators_only() {
     assert_eq!(ask(&store, sailing(), admin).await.unwrap().result.code, ResultCode::SUCCESS);
     assert_eq!(code(&store, Delete { dn: dn("cn=subschema") }).await, ResultCode::NO_SUCH_OBJECT);
 }
+
+/// What nobody may read stays so under a subtype that is defined later.
+#[tokio::test]
+async fn access_rules_follow() {
+    let store = small().await;
+    ok(&store, add("attributeTypes", "( 1.2.3.9 NAME 'oldPKCS12' SUP userPKCS12 )")).await;
+    let token = entry(
+        &format!("cn=token,ou=groups,{SUFFIX}"),
+        &["objectClass: device", "objectClass: extensibleObject", "oldPKCS12: x", "berth: 7"],
+    );
+    assert_eq!(code(&store, token.clone()).await, ResultCode::UNDEFINED_ATTRIBUTE_TYPE);
+    ok(&store, add("attributeTypes", BERTH)).await;
+    ok(&store, token).await;
+    let anna = Actor::User(Identity::from_successful_bind(dn(ANNA)));
+    let (found, _) = entries(&store, subtree("(berth=7)"), anna.clone()).await;
+    let attributes = found[0].attributes();
+    assert!(attributes.get("berth").is_some() && attributes.get("oldPKCS12").is_none());
+    assert_eq!(find(&store, subtree("(oldPKCS12=*)"), anna).await.0, [""; 0]);
+}

@@ -8,10 +8,10 @@ use flext_ldap_directory::{
     Rights, Target,
 };
 use flext_ldap_proto::{
-    message::{Change, ChangeKind, Modify, Rename},
+    message::{Add, Change, ChangeKind, Modify, Rename},
     result::ResultCode,
 };
-use flext_ldap_store::{ImportOptions, Store, UniqueValues};
+use flext_ldap_store::{CheckEvent, ImportOptions, ReferentialIntegrity, Store, StoreOptions, UniqueValues};
 
 use crate::support::*;
 
@@ -37,7 +37,7 @@ fn rename(name: &str, rdn: &str, superior: Option<&str>) -> Rename {
 }
 
 async fn with(constraints: impl IntoIterator<Item = UniqueValues>) -> Store {
-    let options = constraints.into_iter().fold(options(), flext_ldap_store::StoreOptions::unique);
+    let options = constraints.into_iter().fold(options(), StoreOptions::unique);
     let store = Store::open(options).unwrap();
     fill(&store).await;
     store
@@ -235,4 +235,54 @@ async fn what_cannot_be_held_is_said_when_the_store_is_opened() {
     ] {
         assert_eq!(Store::open(options().unique(constraint)).unwrap_err().to_string(), want);
     }
+}
+
+/// Values from before a constraint was configured stay, and `check` names them.
+#[tokio::test]
+async fn a_check_names_what_breaks_a_constraint() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || StoreOptions::folder(folder.path()).suffix(dn(SUFFIX));
+    let store = Store::open(open()).unwrap();
+    fill(&store).await;
+    ok(&store, set(BERT, "mail", &["Anna@harbourlane.example", "b@x.example"])).await;
+    let gone = format!("uid=gone,ou=people,{SUFFIX}");
+    ok(&store, set(BERT, "manager", &[ANNA, &gone])).await;
+    let faults = |store: &Store| {
+        let mut faults = Vec::new();
+        store
+            .check(&mut |event| {
+                if let CheckEvent::Fault(fault) = event {
+                    faults.push(fault.to_string());
+                }
+            })
+            .unwrap();
+        faults
+    };
+    assert_eq!(faults(&store), [""; 0]);
+    drop(store);
+    let strict = ReferentialIntegrity::default().must_exist();
+    let store =
+        Store::open(open().unique(UniqueValues::of(["mail"])).referential_integrity(Some(strict))).unwrap();
+    let bert = format!(
+        "entry: entry 5 `{BERT}`: its `manager` names `{gone}`, which is not there; change the entry"
+    );
+    assert_eq!(
+        faults(&store),
+        [
+            format!(
+                "entry: entry 5 `{BERT}`: it has a value of `mail` that `{ANNA}` has too; change the entry"
+            ),
+            bert.clone()
+        ]
+    );
+    // Nobody gets it a third time; who has it may lose it.
+    assert_eq!(code(&store, set(ANNA, "title", &["Mate"])).await, ResultCode::SUCCESS);
+    assert_eq!(code(&store, person_with("dora", "anna@harbourlane.example")).await, TAKEN);
+    ok(&store, set(BERT, "mail", &["b@x.example"])).await;
+    assert_eq!(faults(&store), [bert]);
+}
+
+fn person_with(uid: &str, mail: &str) -> Add {
+    let mail = format!("mail: {mail}");
+    entry(&format!("uid={uid},ou=people,{SUFFIX}"), &["objectClass: inetOrgPerson", "cn: x", "sn: x", &mail])
 }

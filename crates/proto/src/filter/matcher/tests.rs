@@ -357,7 +357,7 @@ fn what_is_known_otherwise_counts() {
     let filter: Filter = "(&(uid=nobody)(|(nosuch=x)(!(uid=ana.brandt))))".parse().unwrap();
     let matcher = Matcher::new(&filter, Schema::standard());
     let asked = std::cell::RefCell::new(Vec::new());
-    let attributes = crate::attribute::Attributes::builder().build();
+    let attributes = Attributes::builder().build();
     let evaluate = |known: &dyn Fn(usize) -> Option<Truth>| {
         matcher.evaluate_knowing(&Dn::root(), &[attributes.as_ref()], &|_| true, known)
     };

@@ -122,11 +122,7 @@ async fn every_entry_is_told() {
         changes_only: false,
         return_ecs: false,
     };
-    let all = flext_ldap_proto::message::Search::new(
-        dn(SUFFIX),
-        flext_ldap_proto::message::Scope::Subtree,
-        Filter::any(),
-    );
+    let all = Search::new(dn(SUFFIX), flext_ldap_proto::message::Scope::Subtree, Filter::any());
     let mut reply = store.call(Request::new(all, Actor::Service).critical(&asked).into_any());
     let mut told = Vec::new();
     while told.len() < 8 {

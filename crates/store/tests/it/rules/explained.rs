@@ -89,6 +89,8 @@ disclose       allowed, by rule 4
 add            denied
 delete         denied
 rename         denied
+proxy          denied
+relax          denied
 note: there is no such entry; it matches no filter and names nobody
 "
     );
@@ -129,6 +131,8 @@ async fn as_json() {
                 {"right": "add", "allowed": false},
                 {"right": "delete", "allowed": false},
                 {"right": "rename", "allowed": false},
+                {"right": "proxy", "allowed": false},
+                {"right": "relax", "allowed": false},
             ],
         })
     );
