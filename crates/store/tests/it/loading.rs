@@ -90,8 +90,16 @@ async fn lasting(store: &Store, name: &str) -> Vec<(String, Vec<Vec<u8>>)> {
         .attributes()
         .iter()
         .filter(|one| {
-            !["entryUUID", "entryCSN", "createTimestamp", "modifyTimestamp", "contextCSN"]
-                .contains(&one.description())
+            ![
+                "entryUUID",
+                "entryCSN",
+                "createTimestamp",
+                "modifyTimestamp",
+                "contextCSN",
+                // An import keeps what is given of an account; an add begins one.
+                "pwdChangedTime",
+            ]
+            .contains(&one.description())
         })
         .map(|one| (one.description().to_owned(), one.values().map(<[u8]>::to_vec).collect()))
         .collect();
