@@ -21,7 +21,7 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{CursorError, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::{rows::Table, staged::Staged};
+use crate::{index::Standing, rows::Table, staged::Staged};
 
 /// Rows of octets under keys of octets.
 pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -81,6 +81,8 @@ pub(crate) struct Tables<T> {
     pub(crate) secret: Table<T>,
     pub(crate) index: Table<T>,
     pub(crate) change: Table<T>,
+    /// Which indexes these tables have in full.
+    pub(crate) standing: Arc<Standing>,
     pub(crate) counts: Arc<Counts>,
     /// The load under way, in a write transaction.
     pub(crate) staged: Staged,
@@ -100,6 +102,8 @@ pub(crate) struct Counts {
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) passwords_verified: AtomicU64,
+    /// Entries whose changes of substring indexes wait.
+    pub(crate) deferred: AtomicU64,
 }
 
 impl<T> Tables<T> {
@@ -118,15 +122,17 @@ impl<T> Tables<T> {
 }
 
 impl Snapshot {
-    pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
+    pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, Failure> {
+        let meta = transaction.open_table(META).map_err(storage_error)?;
         Ok(Self {
-            meta: transaction.open_table(META)?.into(),
-            node: transaction.open_table(NODE)?.into(),
-            tree: transaction.open_table(TREE)?.into(),
-            entry: transaction.open_table(ENTRY)?.into(),
-            secret: transaction.open_table(SECRET)?.into(),
-            index: transaction.open_table(INDEX)?.into(),
-            change: transaction.open_table(CHANGE)?.into(),
+            standing: Standing::read(&meta)?.into(),
+            meta: meta.into(),
+            node: transaction.open_table(NODE).map_err(storage_error)?.into(),
+            tree: transaction.open_table(TREE).map_err(storage_error)?.into(),
+            entry: transaction.open_table(ENTRY).map_err(storage_error)?.into(),
+            secret: transaction.open_table(SECRET).map_err(storage_error)?.into(),
+            index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
+            change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
             staged: Staged::default(),
         })
@@ -134,15 +140,17 @@ impl Snapshot {
 }
 
 impl<'t> Writable<'t> {
-    pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
+    pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, Failure> {
+        let meta = transaction.open_table(META).map_err(storage_error)?;
         Ok(Self {
-            meta: transaction.open_table(META)?.into(),
-            node: transaction.open_table(NODE)?.into(),
-            tree: transaction.open_table(TREE)?.into(),
-            entry: transaction.open_table(ENTRY)?.into(),
-            secret: transaction.open_table(SECRET)?.into(),
-            index: transaction.open_table(INDEX)?.into(),
-            change: transaction.open_table(CHANGE)?.into(),
+            standing: Standing::read(&meta)?.into(),
+            meta: meta.into(),
+            node: transaction.open_table(NODE).map_err(storage_error)?.into(),
+            tree: transaction.open_table(TREE).map_err(storage_error)?.into(),
+            entry: transaction.open_table(ENTRY).map_err(storage_error)?.into(),
+            secret: transaction.open_table(SECRET).map_err(storage_error)?.into(),
+            index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
+            change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
             staged: Staged::default(),
         })
@@ -204,7 +212,7 @@ impl<'t> Writable<'t> {
     }
 
     fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 7] {
-        let Self { meta, node, tree, entry, secret, index, change, counts: _, staged: _ } = self;
+        let Self { meta, node, tree, entry, secret, index, change, standing: _, counts: _, staged: _ } = self;
         [meta, node, tree, entry, secret, index, change]
     }
 }

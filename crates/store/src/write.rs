@@ -15,7 +15,7 @@ mod rename;
 mod subschema;
 mod tree_delete;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
 use flext_ldap_proto::{
@@ -42,7 +42,7 @@ use crate::{
     constraint::{member_of, reach::Reach, under},
     context::{Access, Caller, Context, base},
     credentials,
-    index::{Asked, Keys, Recent},
+    index::{Asked, Keyed, Keys, Recent},
     modify::Draft,
     project::{Projection, View, computed},
     read::{Climbed, Named, Resolved},
@@ -248,8 +248,9 @@ impl Work<'_> {
     /// Rows for what becomes of an entry's own data.
     pub(crate) fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
         let keys = |stored: Option<&Stored>| {
-            stored.map_or_else(Default::default, |stored| {
-                self.context.indexes.keys(&self.context.schema, [stored.user(), stored.operational()])
+            stored.map_or_else(BTreeSet::new, |stored| {
+                let segments = [stored.user(), stored.operational()];
+                self.context.indexes.keys(&self.context.schema, segments).to_set()
             })
         };
         let (before, after) = (keys(old), keys(new));
@@ -465,16 +466,16 @@ impl Effect {
     fn apply(
         &mut self,
         tables: &mut Writable<'_>,
-        index: &mut dyn FnMut(&[u8], Id, bool),
+        index: &mut dyn FnMut(Keyed<'_>, Id, bool),
         sequence: u64,
         stamp: &Stamp,
         actor: &Actor,
     ) -> Result<(), Failure> {
         for (key, id, present) in std::mem::take(&mut self.index) {
-            index(&key, id, present);
+            index(Keyed::One(&key), id, present);
         }
-        for key in self.keys.iter() {
-            index(key, self.change.id, true);
+        for keyed in self.keys.iter() {
+            index(keyed, self.change.id, true);
         }
         for (name, key, value) in std::mem::take(&mut self.rows) {
             tables.put_owned(name, key, value)?;

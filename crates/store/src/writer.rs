@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -27,6 +27,7 @@ use crate::{
     contain::{contained, damaged},
     context::Current,
     hashing::closed,
+    index::Maintenance,
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
     write::{Operation, Write},
@@ -89,7 +90,7 @@ impl Published {
         snapshot.ok_or_else(|| closed().into())
     }
 
-    fn set(&self, snapshot: Option<Snapshot>) {
+    pub(crate) fn set(&self, snapshot: Option<Snapshot>) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
         self.commits.send_replace(());
     }
@@ -153,6 +154,7 @@ pub(crate) struct Engine {
     pub(crate) broken: Option<Broken>,
     /// Whether the last commit left it to recovery which pages are free.
     pub(crate) unsettled: bool,
+    pub(crate) maintenance: Maintenance,
 }
 
 /// Why nothing is written, and what is to be done about it.
@@ -252,12 +254,25 @@ pub(crate) enum Held {
 impl Engine {
     fn run(mut self, receiver: &Receiver<Job>) {
         loop {
-            let first = match self.patience() {
-                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(patience) => receiver.recv_timeout(patience),
+            let first = if self.has_slice(false) {
+                receiver.try_recv().map_err(|error| match error {
+                    TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                })
+            } else {
+                match self.patience() {
+                    None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                    Some(patience) => receiver.recv_timeout(patience),
+                }
             };
             match first {
-                Ok(first) => self.group(first, receiver),
+                Ok(first) => {
+                    self.group(first, receiver);
+                    if self.has_slice(true) {
+                        self.do_slice();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if self.has_slice(false) => self.do_slice(),
                 Err(RecvTimeoutError::Timeout) if self.broken.is_some() => self.go_on(),
                 Err(RecvTimeoutError::Timeout) => self.settle(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -309,6 +324,11 @@ impl Engine {
         }
     }
 
+    /// Writes nothing for the time being, after work that nobody waits for.
+    pub(crate) fn stop_idle(&mut self, error: &Error) {
+        self.stop(error, Applied::No, Vec::new());
+    }
+
     /// Writes nothing for the time being, and tells those who wait.
     fn stop(&mut self, error: &Error, applied: Applied, held: Vec<Held>) {
         let cause = match self.storage.failure() {
@@ -354,6 +374,9 @@ impl Engine {
             contained("the writer", || {
                 let database = self.database.as_ref().ok_or_else(closed)?;
                 let snapshot = snapshot(database, &self.counts)?;
+                // What the commit that failed had counted is not so.
+                let deferred = snapshot.deferred()?.ids().count();
+                self.counts.deferred.store(deferred as u64, Ordering::Relaxed);
                 Ok((State::read(&snapshot)?, snapshot))
             })
             .map_err(Failure::into_error)
@@ -380,7 +403,7 @@ impl Engine {
         .and_then(|snapshot| self.storage.failure().map_or(Ok(snapshot), |error| Err(write_error(error))));
         match settled {
             Ok(snapshot) => self.published.set(Some(snapshot)),
-            Err(error) => self.stop(&error, Applied::No, Vec::new()),
+            Err(error) => self.stop_idle(&error),
         }
     }
 
@@ -410,7 +433,7 @@ impl Engine {
                 Ok(tables) => tables,
                 Err(error) => {
                     held.extend(first.hold());
-                    return Err((storage_error(error), Applied::No));
+                    return Err(before(error));
                 }
             };
             let mut doing = Doing {
@@ -482,7 +505,7 @@ impl Broken {
 }
 
 /// What it means that storage does not take a write.
-fn write_error(error: std::io::Error) -> Error {
+pub(crate) fn write_error(error: std::io::Error) -> Error {
     storage_error(redb::StorageError::from(error))
 }
 
@@ -503,7 +526,7 @@ pub(crate) fn open(backend: Arc<dyn StorageBackend>, cache: usize, verify: bool)
 
 pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snapshot, Error> {
     let transaction = database.begin_read().map_err(storage_error)?;
-    Snapshot::open(&transaction, Arc::clone(counts)).map_err(storage_error)
+    Snapshot::open(&transaction, Arc::clone(counts)).map_err(Failure::into_error)
 }
 
 /// Deletes the oldest rows of `change` beyond those that are kept.

@@ -15,9 +15,10 @@ use roaring::RoaringBitmap;
 
 use super::{Check, Remedy};
 use crate::{
-    index::{describe, entries, split},
+    context::Context,
+    index::{describe, entries, is_deferred, split},
     row::{Id, Stored},
-    tables::{Failure, Rows},
+    tables::{Failure, Rows, Tables},
     writer::State,
 };
 
@@ -52,11 +53,11 @@ impl<T: Rows> Check<'_, T> {
                 continue;
             }
             let mut sums = Sums { hasher: RandomState::new(), first, sums: vec![0; size] };
-            let context = self.context;
+            let (context, tables) = (self.context, self.tables);
             self.places(first..=last, state.next_id, &mut |id, stored| {
                 let hasher = sums.hasher.clone();
                 if let Some(sum) = sums.at(id) {
-                    for key in keys(context, stored) {
+                    for key in keys(context, tables, stored) {
                         *sum = sum.wrapping_add(hasher.hash_one(key.as_slice()));
                     }
                 }
@@ -84,6 +85,9 @@ impl<T: Rows> Check<'_, T> {
         let hasher = sums.hasher.clone();
         for row in tables.index.range::<&[u8]>(..)? {
             let (key, row) = row?;
+            if is_deferred(key.value()) || tables.standing.is_under_way(key.value()) {
+                continue;
+            }
             let found = split(key.value()).and_then(|(key, chunk)| Some((key, entries(chunk, row.value())?)));
             let Some((key, ids)) = found else {
                 if windows.is_some() {
@@ -100,6 +104,19 @@ impl<T: Rows> Check<'_, T> {
             for id in ids {
                 if let Some(sum) = sums.at(id) {
                     *sum = sum.wrapping_sub(hash);
+                }
+            }
+        }
+        // What waits counts as done.
+        for (id, changes) in tables.deferred()?.changes()? {
+            let Some(sum) = sums.at(id) else { continue };
+            for (key, present) in changes {
+                let hash = hasher.hash_one(key.as_slice());
+                match (tables.has(std::slice::from_ref(&key), id)?, present) {
+                    _ if tables.standing.is_under_way(&key) => {}
+                    (false, true) => *sum = sum.wrapping_sub(hash),
+                    (true, false) => *sum = sum.wrapping_add(hash),
+                    (true, true) | (false, false) => {}
                 }
             }
         }
@@ -124,18 +141,24 @@ impl<T: Rows> Check<'_, T> {
                 continue;
             }
             let stored = row.and_then(|row| Stored::decode(row.value()).ok());
-            suspects.insert(id, stored.map(|stored| keys(self.context, &stored)).unwrap_or_default());
+            let wanted = stored.map(|stored| keys(self.context, self.tables, &stored));
+            suspects.insert(id, wanted.unwrap_or_default());
         }
         if suspects.is_empty() {
             return Ok(());
         }
         let tables = self.tables;
+        let waiting = tables.deferred()?.changes()?;
+        let waits = |id: Id, key: &[u8]| waiting.get(&id).and_then(|changes| changes.get(key)).copied();
         for row in tables.index.range::<&[u8]>(..)? {
             let (key, row) = row?;
+            if is_deferred(key.value()) || tables.standing.is_under_way(key.value()) {
+                continue;
+            }
             let Some((key, chunk)) = split(key.value()) else { continue };
             for id in entries(chunk, row.value()).into_iter().flatten() {
                 let Some(wanted) = suspects.get_mut(&id) else { continue };
-                if !wanted.remove(key) {
+                if !wanted.remove(key) && waits(id, key) != Some(false) {
                     let dn = self.shown(id)?;
                     let what = format!("it is under {}, which it does not have", describe(self.context, key));
                     self.of_entry("index", id, dn.as_deref(), what, Remedy::Rebuild);
@@ -146,7 +169,7 @@ impl<T: Rows> Check<'_, T> {
         suspects.sort_unstable();
         for (id, missing) in suspects {
             let dn = self.shown(id)?;
-            for key in missing {
+            for key in missing.into_iter().filter(|key| waits(id, key) != Some(true)) {
                 let what = format!("it is not under {}, which it has", describe(self.context, &key));
                 self.of_entry("index", id, dn.as_deref(), what, Remedy::Rebuild);
             }
@@ -160,6 +183,7 @@ impl<T: Rows> Check<'_, T> {
 }
 
 /// The keys an entry is to be found under.
-fn keys(context: &crate::context::Context, stored: &Stored) -> BTreeSet<Vec<u8>> {
-    context.indexes.keys(&context.schema, [stored.user(), stored.operational()])
+fn keys<T: Rows>(context: &Context, tables: &Tables<T>, stored: &Stored) -> BTreeSet<Vec<u8>> {
+    let segments = [stored.user(), stored.operational()];
+    context.indexes.settled_keys(&context.schema, &tables.standing, segments).to_set()
 }

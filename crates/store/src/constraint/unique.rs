@@ -124,6 +124,7 @@ impl Unique {
         Ok(truth == Truth::True)
     }
 
+    /// The values an entry has of the attributes: attribute, value as written, value as compared.
     pub(super) fn values<'e>(
         &self,
         context: &Context,

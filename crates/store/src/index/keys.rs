@@ -1,31 +1,79 @@
 //! The keys under which one entry is found.
 
-/// Keys, one after another in one buffer.
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::key;
+
+/// Keys, one after another in one buffer. One may be there twice.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Keys {
     octets: Vec<u8>,
     /// Where each key ends.
     ends: Vec<usize>,
+    /// Keys of substring indexes: what they start with, and how many of `grams` they end in.
+    blocks: Vec<(Arc<[u8]>, usize)>,
+    grams: Vec<[u8; 3]>,
+}
+
+/// Keys of one entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keyed<'k> {
+    One(&'k [u8]),
+    /// What keys of a substring index start with, and what each ends in.
+    Grams(&'k [u8], &'k [[u8; 3]]),
 }
 
 impl Keys {
-    pub(crate) fn push(&mut self, key: &[u8]) {
-        self.octets.extend_from_slice(key);
+    /// Adds the key that `put` appends to what it is given.
+    pub(super) fn push_with(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        put(&mut self.octets);
         self.ends.push(self.octets.len());
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    /// Adds keys of a substring index: what `put` appends to what it is given.
+    pub(super) fn push_grams(&mut self, prefix: &Arc<[u8]>, put: impl FnOnce(&mut Vec<[u8; 3]>)) {
+        let before = self.grams.len();
+        put(&mut self.grams);
+        let count = self.grams.len().saturating_sub(before);
+        if count > 0 {
+            self.blocks.push((Arc::clone(prefix), count));
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Keyed<'_>> {
         let mut start = 0;
-        self.ends.iter().map(move |end| {
+        let ones = self.ends.iter().map(move |end| {
             let key = self.octets.get(start..*end).unwrap_or_default();
             start = *end;
-            key
-        })
+            Keyed::One(key)
+        });
+        let mut grams = self.grams.as_slice();
+        let blocks = self.blocks.iter().map(move |(prefix, count)| {
+            let (own, rest) = grams.split_at_checked(*count).unwrap_or((grams, &[]));
+            grams = rest;
+            Keyed::Grams(prefix, own)
+        });
+        ones.chain(blocks)
+    }
+
+    /// Each key once.
+    pub(crate) fn to_set(&self) -> BTreeSet<Vec<u8>> {
+        let mut set = BTreeSet::new();
+        for keyed in self.iter() {
+            keyed.each(|key| {
+                set.insert(key);
+            });
+        }
+        set
     }
 }
 
-impl<K: AsRef<[u8]>> Extend<K> for Keys {
-    fn extend<I: IntoIterator<Item = K>>(&mut self, keys: I) {
-        keys.into_iter().for_each(|key| self.push(key.as_ref()));
+impl Keyed<'_> {
+    /// Calls `f` with each key.
+    pub(crate) fn each(self, mut f: impl FnMut(Vec<u8>)) {
+        match self {
+            Self::One(key) => f(key.to_vec()),
+            Self::Grams(prefix, grams) => grams.iter().for_each(|gram| f(key::substring(prefix, *gram))),
+        }
     }
 }

@@ -3,9 +3,16 @@
 //! They are kept as octets one after another, by attribute and kind, and sorted once: each row is then read and
 //! written once, in the order of the keys, and runs of new rows that stand between two old ones go in together.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::atomic::Ordering};
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::chunk::{CHUNK_BITS, Chunk};
+use super::{
+    batch::Batch,
+    chunk::CHUNK_BITS,
+    deferred::Deferring,
+    grams::{Gained, GramsOf},
+    key,
+    keys::Keyed,
+};
 use crate::{
     row::Id,
     tables::{Failure, Writable},
@@ -14,9 +21,19 @@ use crate::{
 /// Changes of index rows in the open transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
+    rows: Rows,
+    /// Keys of substring indexes that entries come under, before what is deferred.
+    gained: Gained,
+    deferring: Deferring,
+}
+
+/// Changes that become rows of the index.
+#[derive(Debug, Default)]
+struct Rows {
     /// By what keys begin with: the attribute and the kind. None is the beginning of another, so this order and that
     /// within each make up the order of the keys.
     buckets: BTreeMap<Box<[u8]>, Bucket>,
+    grams: GramsOf,
     octets: usize,
 }
 
@@ -41,16 +58,63 @@ struct Change {
     id: Id,
 }
 
-/// Rows put in at once.
-const ROWS: usize = 4096;
-
 impl Pending {
     /// Puts an entry under `key`, or takes it away.
     pub(crate) fn set(&mut self, key: &[u8], id: Id, present: bool) {
-        // The identifier of an attribute ends at the first zero, and the kind is one octet.
-        let zero = key.iter().position(|octet| *octet == 0);
-        let kind = zero.map_or(key.len(), |zero| zero.saturating_add(2));
-        let (prefix, rest) = key.split_at_checked(kind).unwrap_or((key, &[]));
+        if key::is_substring(key) {
+            self.deferring.set(key.to_vec(), id, present);
+        } else {
+            self.rows.set(key, id, present);
+        }
+    }
+
+    /// Puts an entry under keys. Whatever else is done to the entry comes later, or does not contradict.
+    pub(crate) fn gain(&mut self, keys: Keyed<'_>, id: Id) {
+        match keys {
+            Keyed::One(key) => self.rows.set(key, id, true),
+            Keyed::Grams(prefix, grams) => self.gained.put(prefix, grams, id),
+        }
+    }
+
+    /// Makes changes that wait in earlier commits, those of up to `limit` entries. Says of how many.
+    pub(super) fn take_deferred(
+        &mut self,
+        tables: &mut Writable<'_>,
+        limit: usize,
+    ) -> Result<usize, Failure> {
+        tables.move_deferred(limit, &mut |key, id, present| self.rows.set(&key, id, present))
+    }
+
+    /// Octets of memory that are used.
+    pub(crate) fn octets(&self) -> usize {
+        self.rows.octets.saturating_add(self.gained.octets())
+    }
+
+    /// Writes all rows.
+    pub(crate) fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        let Self { mut rows, gained, mut deferring } = self;
+        let at_once = deferring.is_at_once(gained.entries);
+        if at_once {
+            rows.grams = gained.grams;
+        } else {
+            gained.each(|key, id| deferring.gain(key, id));
+        }
+        deferring.flush(tables, at_once, &mut |key, id, present| rows.set(&key, id, present))?;
+        rows.flush(tables)
+    }
+}
+
+impl Rows {
+    fn set(&mut self, key: &[u8], id: Id, present: bool) {
+        let prefix = key::prefix_of(key);
+        let rest = key.get(prefix.len()..).unwrap_or_default();
+        if key::is_substring(key)
+            && let Ok(gram) = rest.try_into()
+        {
+            self.grams.set(prefix, gram, id, present);
+            self.octets = self.octets.saturating_add(size_of::<u64>());
+            return;
+        }
         let bucket = match self.buckets.get_mut(prefix) {
             Some(bucket) => bucket,
             None => self.buckets.entry(prefix.into()).or_default(),
@@ -64,25 +128,16 @@ impl Pending {
         self.octets = self.octets.saturating_add(size_of::<Change>() + 1 + rest.len());
     }
 
-    /// Octets of memory that are used.
-    pub(crate) fn octets(&self) -> usize {
-        self.octets
-    }
-
-    /// Writes all rows.
-    pub(crate) fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
-        for (prefix, bucket) in self.buckets {
+    fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        let standing = Arc::clone(&tables.standing);
+        for (prefix, bucket) in self.buckets.into_iter().filter(|(prefix, _)| standing.keeps(prefix)) {
             bucket.flush(&prefix, tables)?;
+        }
+        for (prefix, grams) in self.grams.0.into_iter().filter(|(prefix, _)| standing.keeps(prefix)) {
+            grams.flush(&prefix, tables)?;
         }
         Ok(())
     }
-}
-
-/// Changes of one row, and the row's key.
-struct Row {
-    key: Vec<u8>,
-    /// Of 4,096 ids the one, and whether it is to be there; each once, in their order.
-    ids: Vec<(u16, bool)>,
 }
 
 impl Bucket {
@@ -107,30 +162,14 @@ impl Bucket {
                 && one.id >> CHUNK_BITS == other.id >> CHUNK_BITS
                 && one.rest(octets) == other.rest(octets)
         };
-        let mut rows = Vec::with_capacity(ROWS.min(changes.len()));
+        let mut rows = Batch::default();
         for group in changes.chunk_by(same) {
             let Some(change) = group.first() else { continue };
-            let rest = change.rest(octets);
-            let mut key = Vec::with_capacity(prefix.len() + rest.len() + 4);
-            key.extend_from_slice(prefix);
-            key.extend_from_slice(rest);
-            key.extend_from_slice(&(change.id >> CHUNK_BITS).to_be_bytes());
-            let mut ids: Vec<(u16, bool)> = Vec::with_capacity(group.len());
-            for change in group {
-                let low = u16::try_from(change.id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
-                let present = octets.get(change.start) == Some(&1);
-                match ids.last_mut() {
-                    // Of two changes the later one counts.
-                    Some(last) if last.0 == low => last.1 = present,
-                    _ => ids.push((low, present)),
-                }
-            }
-            rows.push(Row { key, ids });
-            if rows.len() == ROWS {
-                put(&mut rows, tables)?;
-            }
+            let is_there = |change: &Change| octets.get(change.start) == Some(&1);
+            let ids = group.iter().map(|change| (change.id, is_there(change)));
+            rows.add(&[prefix, change.rest(octets)], change.id, ids, tables)?;
         }
-        put(&mut rows, tables)
+        rows.put(tables)
     }
 }
 
@@ -149,21 +188,4 @@ fn common(octets: &[u8], changes: &[Change]) -> usize {
         let same = |(one, other): &(&u8, &u8)| one == other;
         first.iter().take(common).zip(change.rest(octets)).take_while(same).count()
     })
-}
-
-fn put(rows: &mut Vec<Row>, tables: &mut Writable<'_>) -> Result<(), Failure> {
-    tables.counts.rows_written.fetch_add(rows.len() as u64, Ordering::Relaxed);
-    tables.index.put_in_order(
-        rows,
-        |row| &row.key,
-        |row, stored| {
-            let mut chunk = stored.map_or_else(|| Chunk::Sparse(Vec::new()), Chunk::decode);
-            for (id, present) in &row.ids {
-                chunk.set(*id, *present);
-            }
-            chunk.encode().map(Cow::Owned)
-        },
-    )?;
-    rows.clear();
-    Ok(())
 }

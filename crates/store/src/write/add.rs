@@ -12,7 +12,6 @@ use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, own_key, too
 use crate::{
     constraint,
     context::{Access, Context},
-    index::Keys,
     modify::Draft,
     ppolicy::history,
     project::{View, computed},
@@ -80,8 +79,7 @@ impl Work<'_> {
                 self.account_added(&mut draft)?;
             }
             operational = draft.build();
-            keys = Keys::default();
-            keys.extend(context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]));
+            keys = context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]);
         }
 
         let stored = Stored::new(user, operational);

@@ -145,8 +145,7 @@ impl NewEntry {
         let room = given.as_ref().as_bytes().len();
         let operational = draft.build(room + 256, Part::is_operational);
         let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
-        let mut keys = Keys::default();
-        keys.extend(context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]));
+        let keys = context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]);
         Ok(Self { user, operational, keys, stamped })
     }
 
@@ -167,7 +166,7 @@ impl NewEntry {
             );
         }
         let late = late.build();
-        keys.extend(context.indexes.keys(&context.schema, [late.as_ref()]));
+        context.indexes.add_keys(&context.schema, [late.as_ref()], &mut keys);
         let late_octets = late.as_ref().as_bytes();
         let mut all =
             Attributes::builder_with_room(operational.as_ref().as_bytes().len() + late_octets.len());

@@ -14,7 +14,7 @@ use crate::{
     clock::Stamp,
     constraint::refint,
     context::Context,
-    index::{Pending, Recent},
+    index::{Keyed, Pending, Recent},
     row::Id,
     tables::{Failure, Writable},
     writer::State,
@@ -81,11 +81,17 @@ impl<'a, 't> Operation<'a, 't> {
             return self.together(&write.caller.actor, |parts| parts.part(|work| work.effect(write, None)));
         }
         let Self { context, tables, pending, recent, .. } = self;
-        let mut index = |key: &[u8], id, present| {
-            if context.constraints.look_up(key) {
+        let mut index = |keyed: Keyed<'_>, id, present| {
+            // Nobody looks up parts of values while writing.
+            if let Keyed::One(key) = keyed
+                && context.constraints.look_up(key)
+            {
                 recent.set(key, id, present);
             }
-            pending.set(key, id, present);
+            match keyed {
+                Keyed::One(key) => pending.set(key, id, present),
+                Keyed::Grams(..) => pending.gain(keyed, id),
+            }
         };
         effect.apply(tables, &mut index, state.next_change, &stamp, &write.caller.actor)?;
         pass(&mut state, stamp, &effect);
@@ -182,11 +188,13 @@ impl Parts<'_, '_, '_> {
                 "the schema cannot be changed together with entries",
             ));
         }
-        let mut index = |key: &[u8], id, present| {
-            if context.constraints.look_up(key) {
+        let mut index = |keyed: Keyed<'_>, id, present| {
+            if let Keyed::One(key) = keyed
+                && context.constraints.look_up(key)
+            {
                 recent.set(key, id, present);
             }
-            self.index.push((key.to_vec(), id, present));
+            keyed.each(|key| self.index.push((key, id, present)));
         };
         effect.apply(tables, &mut index, state.next_change, &stamp, self.actor)?;
         pass(&mut state, stamp, &effect);
