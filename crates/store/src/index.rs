@@ -35,7 +35,6 @@ use flext_ldap_proto::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::context::base;
 pub(crate) use self::{
     build::{Maintenance, clear, reconcile, settle_all, settle_needed},
     deferred::{Deferred, is_deferred},
@@ -52,6 +51,7 @@ pub use self::{
     config::{IndexConfig, IndexKind, UnknownIndexKind},
     progress::{IndexProgress, IndexStage},
 };
+use crate::context::base;
 
 /// Counts up when the same value comes to be normalised to another key.
 const VERSION: u32 = 2;
@@ -183,7 +183,7 @@ impl Indexes {
         schema: &Schema,
         segments: impl IntoIterator<Item = AttributesRef<'a>>,
     ) -> Keys {
-        let mut keys = Keys::default();
+        let mut keys = Keys::with_room();
         self.add_keys(schema, segments, &mut keys);
         keys
     }
@@ -237,7 +237,13 @@ impl Index {
             hash.update(names);
         }
         let definition = *hash.finalize().first_chunk::<16>()?;
-        Some(Self { kind, rule, prefix: key::prefix(&attribute.oid, kind).into(), definition, is_needed: false })
+        Some(Self {
+            kind,
+            rule,
+            prefix: key::prefix(&attribute.oid, kind).into(),
+            definition,
+            is_needed: false,
+        })
     }
 
     fn add_keys<'a>(&self, schema: &Schema, values: impl Iterator<Item = &'a [u8]>, keys: &mut Keys) {

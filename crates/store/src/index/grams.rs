@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn a_word_holds_a_change() {
-        for (octets, entry) in [([0, 0, 0], 0), ([0xfe, b'a', 0], 1), ([0xff; 3], u32::MAX), (*b"ann", 70_000)] {
+        for (octets, entry) in
+            [([0, 0, 0], 0), ([0xfe, b'a', 0], 1), ([0xff; 3], u32::MAX), (*b"ann", 70_000)]
+        {
             for present in [true, false] {
                 let word = word(octets, entry, present);
                 assert_eq!((gram(word), id(word), word & 1 == 1), (octets, entry, present));

@@ -24,6 +24,16 @@ pub(crate) enum Keyed<'k> {
 }
 
 impl Keys {
+    /// With room for what most entries have.
+    pub(super) fn with_room() -> Self {
+        Self {
+            octets: Vec::with_capacity(1_024),
+            ends: Vec::with_capacity(32),
+            blocks: Vec::with_capacity(8),
+            grams: Vec::with_capacity(128),
+        }
+    }
+
     /// Adds the key that `put` appends to what it is given.
     pub(super) fn push_with(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
         put(&mut self.octets);

@@ -217,7 +217,10 @@ impl Wanted {
         match self {
             Self::Presence => {
                 let index = ready(IndexKind::Presence, None)?;
-                Ok((IndexKind::Presence, vec![vec![Span::Key(key::made(|key| key::put_presence(key, &index.prefix)))]]))
+                Ok((
+                    IndexKind::Presence,
+                    vec![vec![Span::Key(key::made(|key| key::put_presence(key, &index.prefix)))]],
+                ))
             }
             Self::Equality(rule, value) => match ready(IndexKind::Equality, Some(*rule)) {
                 Ok(index) => {
