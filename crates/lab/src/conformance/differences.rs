@@ -40,7 +40,8 @@ pub(super) fn judge(subject: &Subject, check: &str, outcome: Result<()>) -> Resu
         return outcome;
     }
     // The same on every transport: the entry of a check is named after it.
-    let seen = outcome.err().map(|error| format!("{error:#}").replace(subject.tag(), "").trim_end().to_owned());
+    let seen =
+        outcome.err().map(|error| format!("{error:#}").replace(subject.tag(), "").trim_end().to_owned());
     let seen = seen.map(|seen| as_evidence(&seen));
     let known = known(DS389)?;
     let of = |name: &str| known.iter().find(|known| known.check == name);
@@ -65,11 +66,7 @@ pub(super) fn judge(subject: &Subject, check: &str, outcome: Result<()>) -> Resu
                 known.freedoms.iter().all(|freedom| freedom.is_taken_by(Server::Ds389)),
                 "a difference is said to be allowed by a freedom of another server"
             );
-            ensure!(
-                seen == known.seen,
-                "differs otherwise than known\n{seen}\n  known is\n{}",
-                known.seen
-            );
+            ensure!(seen == known.seen, "differs otherwise than known\n{seen}\n  known is\n{}", known.seen);
             Ok(())
         }
         (Some(seen), None) => bail!("{seen}"),
@@ -92,7 +89,8 @@ fn as_evidence(text: &str) -> String {
             digits.clear();
             continue;
         }
-        let is_now = letter == 'Z' && digits.len() == 14 && digits.starts_with("202") && !digits.ends_with("000000");
+        let is_now =
+            letter == 'Z' && digits.len() == 14 && digits.starts_with("202") && !digits.ends_with("000000");
         out.push_str(if is_now { "NOW" } else { &digits });
         digits.clear();
         out.push(letter);
@@ -110,7 +108,11 @@ fn known(list: &'static str) -> Result<Vec<Known>> {
             let (because, seen) = rest.split_once('\n').context("a block without evidence")?;
             let names = because.strip_prefix("because: ").with_context(|| format!("{check}: no reason"))?;
             let freedoms = names.split(", ").map(|name| {
-                Freedom::ALL.iter().copied().find(|freedom| format!("{freedom:?}") == name).with_context(|| format!("{check}: no freedom {name}"))
+                Freedom::ALL
+                    .iter()
+                    .copied()
+                    .find(|freedom| format!("{freedom:?}") == name)
+                    .with_context(|| format!("{check}: no freedom {name}"))
             });
             Ok(Known { check, freedoms: freedoms.collect::<Result<_>>()?, seen: seen.trim_end() })
         })
@@ -123,7 +125,10 @@ mod tests {
 
     #[test]
     fn times_are_no_evidence() {
-        assert_eq!(as_evidence("at 20261122015841Z, 20010203040506Z, 7\0\n"), "at NOWZ, 20010203040506Z, 7\\0\n");
+        assert_eq!(
+            as_evidence("at 20261122015841Z, 20010203040506Z, 7\0\n"),
+            "at NOWZ, 20010203040506Z, 7\\0\n"
+        );
     }
 
     #[test]
