@@ -257,7 +257,7 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
             }
         }
         if name == "dn: cn=config" {
-            write!(text, "{SETTINGS}nsslapd-secureport: {secure_port}\n")?;
+            writeln!(text, "{SETTINGS}nsslapd-secureport: {secure_port}")?;
         }
         text.push('\n');
     }

@@ -143,7 +143,7 @@ async fn shared_ns_slapd() -> Result<Arc<NsSlapd>> {
     let started = Arc::new(NsSlapd::start()?);
     let url: LdapUrl = started.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
     let mut connection = Connector::builder().clear().url(&url).build()?.connect().await?;
-    let step = BindStep::simple(&started.root_dn(), started.root_password().into());
+    let step = BindStep::simple(started.root_dn(), started.root_password().into());
     let BindReply::Done { actor, .. } = connection.bind(step, Deadline::after(PATIENCE)).await? else {
         bail!("389-ds does not know its administrator");
     };
