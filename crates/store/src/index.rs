@@ -5,6 +5,7 @@
 
 mod chunk;
 mod pending;
+mod value;
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -35,6 +35,7 @@ mod session;
 mod special;
 mod store;
 mod tables;
+mod values;
 mod write;
 mod writer;
 

@@ -1,18 +1,30 @@
 //! Which attributes of an entry are returned (RFC 4511 §4.5.1.8, RFC 3673, RFC 4529), and what the directory computes.
 
-use std::collections::{HashMap, HashSet};
+mod range;
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
 use flext_ldap_directory::AttributeRight;
 use flext_ldap_proto::{
     attribute::{AttributeDescription, AttributeRef, Attributes, AttributesRef, Selection, Selector},
     ber::{Tag, Writer},
-    filter::{Filter, Node as FilterNode},
+    dn::Dn,
+    filter::{Filter, LargeAttribute, Matcher, Node as FilterNode, Truth},
+    result::ResultCode,
 };
+use tokio::time::Instant;
+
+use self::range::Range;
 
 use crate::{
     context::{Access, Context, SUBSCHEMA, base},
     read::Named,
     row::{Node, ROOT, Stored},
+    tables::Failure,
+    values::{Large, See, ValueRows},
 };
 
 /// What is computed when it is asked for.
@@ -27,6 +39,37 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// What a filter says of the entry. Its large attributes are looked at in `rows`: by one look-up each for equality
+    /// and presence, value by value for anything else, until `until` if that is given.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails, or `timeLimitExceeded`.
+    pub(crate) fn truth(
+        &self,
+        context: &Context,
+        rows: &dyn ValueRows,
+        matcher: &Matcher<'_>,
+        dn: &Dn,
+        until: Option<Instant>,
+        readable: &dyn Fn(&str) -> bool,
+    ) -> Result<Truth, Failure> {
+        if self.stored.large().is_empty() {
+            return Ok(matcher.evaluate(dn, &self.segments(), readable));
+        }
+        let failure = RefCell::new(None);
+        let seen: Vec<See<'_>> = self
+            .stored
+            .large()
+            .iter()
+            .map(|large| See { context, rows, large, until, failure: &failure })
+            .collect();
+        let large: Vec<&dyn LargeAttribute> = seen.iter().map(|one| one as &dyn LargeAttribute).collect();
+        let truth = matcher.evaluate_with(dn, &self.segments(), &large, readable);
+        failure.take().map_or(Ok(truth), Err)
+    }
+
+    /// The attributes that are in wire form. Those that are large are not among them.
     pub(crate) fn segments(&self) -> [AttributesRef<'_>; 3] {
         [self.stored.user(), self.stored.operational(), self.computed.as_ref()]
     }
@@ -73,6 +116,8 @@ pub(crate) struct Projection {
     all_user: bool,
     all_operational: bool,
     wanted: Vec<AttributeDescription>,
+    /// What is asked for in parts.
+    ranges: Vec<Range>,
     types_only: bool,
     /// Whether the attribute spelt so is selected by name. Bounded by `REMEMBERED`.
     selected: HashMap<Box<str>, bool>,
@@ -86,6 +131,7 @@ impl Projection {
             all_user: selection.selectors().is_empty(),
             all_operational: false,
             wanted: Vec::new(),
+            ranges: Vec::new(),
             types_only,
             selected: HashMap::new(),
         };
@@ -93,7 +139,10 @@ impl Projection {
             match selector {
                 Selector::AllUser => projection.all_user = true,
                 Selector::AllOperational => projection.all_operational = true,
-                Selector::Attribute(attribute) => projection.wanted.push(attribute.clone()),
+                Selector::Attribute(attribute) => match Range::of(attribute) {
+                    Some(range) => projection.ranges.push(range),
+                    None => projection.wanted.push(attribute.clone()),
+                },
                 Selector::ObjectClass(class) => projection.add_class(context, class),
                 _ => {}
             }
@@ -120,13 +169,95 @@ impl Projection {
         self.all_operational || self.wanted.iter().any(|wanted| is_computed(context, wanted.as_str()))
     }
 
+    /// Refuses an entry whose large attributes make it longer than an answer may be. To be asked before
+    /// [`write`](Self::write) begins.
+    pub(crate) fn check_size(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        view: &View,
+    ) -> Result<(), Failure> {
+        let large = view.stored.large();
+        if large.is_empty() || self.types_only {
+            return Ok(());
+        }
+        let limit = context.limits.entry as u64;
+        let mut octets: u64 = view.segments().iter().map(|segment| segment.as_bytes().len() as u64).sum();
+        octets = octets.saturating_add(view.named.dn.len() as u64);
+        for one in large {
+            let name = &one.description;
+            let all = if one.operational { self.all_operational } else { self.all_user };
+            if self.range(context, name).is_some()
+                || !(all || self.selects(context, name))
+                || !access.attribute(&view.named, name, AttributeRight::Read)
+            {
+                continue;
+            }
+            octets = octets.saturating_add(one.encoded_length());
+            if octets > limit {
+                return Err(Failure::refused(
+                    ResultCode::ADMIN_LIMIT_EXCEEDED,
+                    format!(
+                        "`{name}` of an entry has {} values, too many for one message; ask for `{name};range=0-*` \
+                         and what follows",
+                        one.count
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what is selected of an entry and may be read.
-    pub(crate) fn write(&mut self, context: &Context, access: &Access<'_>, view: &View, writer: &mut Writer) {
+    ///
+    /// # Errors
+    ///
+    /// When the rows of large attributes cannot be read; part of the entry is written then.
+    pub(crate) fn write(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        rows: &dyn ValueRows,
+        view: &View,
+        writer: &mut Writer,
+    ) -> Result<(), Failure> {
         let readable = |attribute: &str| access.attribute(&view.named, attribute, AttributeRight::Read);
-        self.segment(context, view.stored.user(), self.all_user, access.all, &readable, writer);
-        let all = self.all_operational;
-        self.segment(context, view.stored.operational(), all, access.all, &readable, writer);
-        self.segment(context, view.computed.as_ref(), all, access.all, &readable, writer);
+        let (user, operational) = (self.all_user, self.all_operational);
+        self.segment(context, view.stored.user(), user, access.all, &readable, writer);
+        self.segment(context, view.stored.operational(), operational, access.all, &readable, writer);
+        self.segment(context, view.computed.as_ref(), operational, access.all, &readable, writer);
+        for one in view.stored.large() {
+            let all = if one.operational { operational } else { user };
+            self.large(context, rows, one, all, &readable, writer)?;
+        }
+        Ok(())
+    }
+
+    fn large(
+        &mut self,
+        context: &Context,
+        rows: &dyn ValueRows,
+        large: &Large,
+        all: bool,
+        readable: &dyn Fn(&str) -> bool,
+        writer: &mut Writer,
+    ) -> Result<(), Failure> {
+        let name = &large.description;
+        let range = self.range(context, name);
+        if !(range.is_some() || all || self.selects(context, name)) || !readable(name) {
+            return Ok(());
+        }
+        match range {
+            _ if self.types_only => {
+                writer.sequence(|writer| {
+                    writer.octets(name.as_bytes());
+                    writer.constructed(Tag::SET, |_| {});
+                });
+                Ok(())
+            }
+            Some(range) => range.write_large(context, rows, large, writer),
+            None => large.write(rows, writer),
+        }
     }
 
     fn segment(
@@ -138,19 +269,29 @@ impl Projection {
         readable: &dyn Fn(&str) -> bool,
         writer: &mut Writer,
     ) {
-        if all && unrestricted && !self.types_only {
+        if all && unrestricted && !self.types_only && self.ranges.is_empty() {
             writer.raw(segment.as_bytes());
             return;
         }
-        if !all && self.wanted.is_empty() {
+        if !all && self.wanted.is_empty() && self.ranges.is_empty() {
             return;
         }
         for attribute in segment.iter() {
             let name = attribute.description();
-            if (all || self.selects(context, name)) && readable(name) {
-                write_attribute(attribute, self.types_only, writer);
+            let range = self.range(context, name);
+            if (range.is_some() || all || self.selects(context, name)) && readable(name) {
+                match range {
+                    Some(range) if !self.types_only => range.write(attribute, writer),
+                    _ => write_attribute(attribute, self.types_only, writer),
+                }
             }
         }
+    }
+
+    /// The part of an attribute that is asked for, where it is asked for in parts.
+    fn range(&self, context: &Context, description: &str) -> Option<Range> {
+        let asked = |range: &&Range| context.schema.is_within(description, &range.attribute);
+        self.ranges.iter().find(asked).cloned()
     }
 
     fn selects(&mut self, context: &Context, description: &str) -> bool {

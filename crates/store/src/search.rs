@@ -206,12 +206,12 @@ impl Searching {
         }
         if self.search.base.is_root() && self.search.scope == Scope::Base {
             let view = special::root_dse(context, &self.caller.peer);
-            return self.only(context, access, &view);
+            return self.only(context, access, tables, &view);
         }
         let key = context.key(&self.search.base)?;
         if special::is_subschema(context, &key) {
             if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
-                return self.only(context, access, &special::subschema(context));
+                return self.only(context, access, tables, &special::subschema(context));
             }
             self.finish(LdapResult::success());
             return Ok(());
@@ -310,7 +310,7 @@ impl Searching {
             let node = tables.existing_node(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
             let view = View { computed: computed(&node, &named, ""), named, stored };
-            if crate::write::holds(context, filter, access, &view) != Truth::True {
+            if crate::write::holds(context, tables, filter, access, &view)? != Truth::True {
                 return Err(Failure::refused(
                     ResultCode::ASSERTION_FAILED,
                     "the assertion is not true of the base",
@@ -336,7 +336,13 @@ impl Searching {
     }
 
     /// Answers with an entry that is not stored, if the filter wants it.
-    fn only(&mut self, context: &Context, access: &Access<'_>, view: &View) -> Result<(), Failure> {
+    fn only(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        view: &View,
+    ) -> Result<(), Failure> {
         // Everybody may read what a directory says of itself; anything secret is not in there.
         let truth = Matcher::new(&self.search.filter, &context.schema).evaluate(
             &Dn::root(),
@@ -345,18 +351,29 @@ impl Searching {
         );
         if truth == Truth::True {
             let open = access.unrestricted();
-            self.write(context, &open, view);
+            self.write(context, &open, tables, view)?;
         }
         self.finish(LdapResult::success());
         Ok(())
     }
 
-    fn write(&mut self, context: &Context, access: &Access<'_>, view: &View) {
+    fn write(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        view: &View,
+    ) -> Result<(), Failure> {
         let projection = &mut self.projection;
+        projection.check_size(context, access, view)?;
+        let mut written = Ok(());
         self.writer.entry(&view.named.dn, &Controls::none(), |writer| {
-            projection.write(context, access, view, writer);
+            written = projection.write(context, access, tables, view, writer);
         });
+        // An entry that could not be written as a whole is in the way of all: the search fails.
+        written?;
         self.items += 1;
+        Ok(())
     }
 
     /// Walks a subtree for its ids, a slice at a time.
@@ -490,9 +507,9 @@ impl Searching {
         let computed = if self.needs_computed { computed(node, &named, csn) } else { Default::default() };
         let view = View { named, stored, computed };
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
-        let truth = matcher.evaluate(&dn.unwrap_or_else(Dn::root), &view.segments(), &|attribute| {
-            access.attribute(&view.named, attribute, AttributeRight::Search)
-        });
+        let readable = |attribute: &str| access.attribute(&view.named, attribute, AttributeRight::Search);
+        let dn = dn.unwrap_or_else(Dn::root);
+        let truth = view.truth(context, tables, matcher, &dn, self.until(), &readable)?;
         if truth != Truth::True {
             return Ok(true);
         }
@@ -505,10 +522,15 @@ impl Searching {
             self.finish(LdapResult::new(ResultCode::SIZE_LIMIT_EXCEEDED));
             return Ok(false);
         }
-        self.write(context, access, &view);
+        self.write(context, access, tables, &view)?;
         self.sent += 1;
         self.last = Some(token.clone());
         Ok(true)
+    }
+
+    /// When time is up, counting from now on without a pause.
+    fn until(&self) -> Option<Instant> {
+        self.since?.checked_add(self.time_limit.saturating_sub(self.worked))
     }
 
     /// Entries of one page; a page that the size limit cuts short is no page (RFC 2696 §3).

@@ -26,11 +26,15 @@ use crate::{
     search::Searching,
     session::StoreSession,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
+    values::{Large, rekey},
     writer::{self, Engine, Published, State, Writer},
 };
 
 /// What the tables look like. Counts up when they change; a newer one is refused.
-const FORMAT: u32 = 1;
+///
+/// 2 has the table `value` and entries with large attributes. All that 1 has means the same in 2, so a store of format
+/// 1 is one of format 2 as soon as it says so; its large attributes get their rows when their entries are next written.
+const FORMAT: u32 = 2;
 
 const FORMAT_ROW: &[u8] = b"format";
 const INDEX_ROW: &[u8] = b"index";
@@ -63,6 +67,8 @@ struct Inner {
 pub struct Counters {
     /// Entries read from storage.
     pub entries_read: u64,
+    /// Values of large attributes read from storage, looked up or passed.
+    pub values_read: u64,
     /// Rows written or deleted.
     pub rows_written: u64,
     /// Commits.
@@ -135,9 +141,10 @@ impl Store {
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { entries_read, rows_written, commits, writes } = &*self.0.counts;
+        let Counts { entries_read, values_read, rows_written, commits, writes } = &*self.0.counts;
         Counters {
             entries_read: entries_read.load(Ordering::Relaxed),
+            values_read: values_read.load(Ordering::Relaxed),
             rows_written: rows_written.load(Ordering::Relaxed),
             commits: commits.load(Ordering::Relaxed),
             writes: writes.load(Ordering::Relaxed),
@@ -319,6 +326,7 @@ fn check_format(tables: &mut Writable<'_>) -> Result<(), Failure> {
         None => tables.put(Name::Meta, FORMAT_ROW, Some(&FORMAT.to_be_bytes())),
         Some(row) => match row.first_chunk().map(|format| u32::from_be_bytes(*format)) {
             Some(FORMAT) => Ok(()),
+            Some(1) => tables.put(Name::Meta, FORMAT_ROW, Some(&FORMAT.to_be_bytes())),
             Some(newer) => Err(Failure::Failed(Error::new(
                 ErrorKind::Storage,
                 format!(
@@ -375,10 +383,40 @@ fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Fail
             for key in context.indexes.keys(&context.schema, [stored.user(), stored.operational()]) {
                 pending.set(key, id, true);
             }
+            for large in stored.large() {
+                rekey(context, tables, large)?;
+                index_values(context, tables, &mut pending, id, large)?;
+            }
         }
         pending.flush(tables)?;
     }
     tables.put(Name::Meta, INDEX_ROW, Some(&wanted))
+}
+
+/// Puts an entry under the keys of all values of a large attribute.
+fn index_values(
+    context: &Context,
+    tables: &mut Writable<'_>,
+    pending: &mut Pending,
+    id: Id,
+    large: &Large,
+) -> Result<(), Failure> {
+    const AT_ONCE: usize = 10_000;
+    if let Some(key) = context.indexes.presence_key(&context.schema, &large.description) {
+        pending.set(key, id, true);
+    }
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = large.page(tables, after.as_deref(), AT_ONCE)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for (_, value) in &page {
+            for key in context.indexes.value_keys(&context.schema, &large.description, value) {
+                pending.set(key, id, true);
+            }
+        }
+        std::mem::take(pending).flush(tables)?;
+    }
 }
 
 /// Makes the key of one name anew.

@@ -5,7 +5,8 @@
 //! | meta | name | format, index definition, counters, contextCSN |
 //! | node | id | parent, number of children, normalised RDN, RDN as written |
 //! | tree | parent, normalised RDN | id |
-//! | entry | id | user attributes, operational attributes, both in wire form |
+//! | entry | id | what is large of it, user attributes, operational attributes, these in wire form |
+//! | value | id, attribute, normalised value or its hash | the value as given, of attributes with many |
 //! | secret | id | password hashes |
 //! | index | attribute, kind, normalised value, id >> 12 | which of 4,096 ids: a sorted list or a bitmap |
 //! | change | sequence number | what was changed, by whom |
@@ -28,6 +29,7 @@ const META: Definition = TableDefinition::new("meta");
 const NODE: Definition = TableDefinition::new("node");
 const TREE: Definition = TableDefinition::new("tree");
 const ENTRY: Definition = TableDefinition::new("entry");
+const VALUE: Definition = TableDefinition::new("value");
 const SECRET: Definition = TableDefinition::new("secret");
 const INDEX: Definition = TableDefinition::new("index");
 const CHANGE: Definition = TableDefinition::new("change");
@@ -39,6 +41,7 @@ pub(crate) enum Name {
     Node,
     Tree,
     Entry,
+    Value,
     Secret,
     Index,
     Change,
@@ -54,6 +57,7 @@ pub(crate) struct Tables<T> {
     pub(crate) node: T,
     pub(crate) tree: T,
     pub(crate) entry: T,
+    pub(crate) value: T,
     pub(crate) secret: T,
     pub(crate) index: T,
     pub(crate) change: T,
@@ -70,6 +74,7 @@ pub(crate) type Writable<'t> = Tables<redb::Table<'t, &'static [u8], &'static [u
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) entries_read: AtomicU64,
+    pub(crate) values_read: AtomicU64,
     pub(crate) rows_written: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
@@ -82,6 +87,7 @@ impl Snapshot {
             node: transaction.open_table(NODE)?,
             tree: transaction.open_table(TREE)?,
             entry: transaction.open_table(ENTRY)?,
+            value: transaction.open_table(VALUE)?,
             secret: transaction.open_table(SECRET)?,
             index: transaction.open_table(INDEX)?,
             change: transaction.open_table(CHANGE)?,
@@ -97,6 +103,7 @@ impl<'t> Writable<'t> {
             node: transaction.open_table(NODE)?,
             tree: transaction.open_table(TREE)?,
             entry: transaction.open_table(ENTRY)?,
+            value: transaction.open_table(VALUE)?,
             secret: transaction.open_table(SECRET)?,
             index: transaction.open_table(INDEX)?,
             change: transaction.open_table(CHANGE)?,
@@ -112,6 +119,7 @@ impl<'t> Writable<'t> {
             Name::Node => &mut self.node,
             Name::Tree => &mut self.tree,
             Name::Entry => &mut self.entry,
+            Name::Value => &mut self.value,
             Name::Secret => &mut self.secret,
             Name::Index => &mut self.index,
             Name::Change => &mut self.change,

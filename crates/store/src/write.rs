@@ -7,6 +7,7 @@ mod add;
 mod delete;
 mod edit;
 mod rename;
+mod values;
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
 use flext_ldap_proto::{
@@ -31,6 +32,8 @@ use crate::{
     row::{Id, Node, Stored, put_octets},
     special,
     tables::{Failure, Name, Writable},
+    values::ValueRows,
+    write::values::ValueRowsEffect,
 };
 
 /// A write, on behalf of somebody.
@@ -76,6 +79,7 @@ pub(crate) struct Work<'a> {
 pub(crate) struct Effect {
     rows: Vec<(Name, Vec<u8>, Option<Vec<u8>>)>,
     index: Vec<(Vec<u8>, Id, bool)>,
+    values: Vec<ValueRowsEffect>,
     change: ChangeRow,
     pub(crate) takes_id: bool,
     pub(crate) outcome: Outcome,
@@ -148,7 +152,7 @@ impl Work<'_> {
     /// The assertion control (RFC 4528): evaluated with the rights of the one who asks.
     fn assert(&self, write: &Write, access: &Access<'_>, view: &View) -> Result<(), Failure> {
         let Some(filter) = &write.controls.assertion else { return Ok(()) };
-        match holds(self.context, filter, access, view) {
+        match holds(self.context, self.tables, filter, access, view)? {
             Truth::True => Ok(()),
             Truth::False | Truth::Undefined => {
                 Err(Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the entry"))
@@ -158,12 +162,29 @@ impl Work<'_> {
 
     /// Checks an entry as it would be. `secrets` count as values of `userPassword`; what a class asks for may be
     /// operational, as `ref` is.
-    fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
+    fn check(
+        &self,
+        dn: &Dn,
+        user: &Draft<'_>,
+        operational: &Draft<'_>,
+        secrets: &[Vec<u8>],
+    ) -> Result<(), Failure> {
         self.check_operational(operational)?;
         credentials::check_count(secrets.len())?;
         let mut full = Attributes::builder();
-        for (name, values) in user.iter().chain(operational.iter()) {
+        for (name, count, values) in user.iter().chain(operational.iter()) {
+            let kind = self.context.schema.attribute_type(base(name));
+            if count > 1 && kind.is_some_and(|kind| kind.single_value) {
+                return Err(one_value_only(name));
+            }
             full.push(name, values);
+        }
+        // Of what is large only new values are among these. What names the entry may be one that is not.
+        for ava in dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
+            let (name, value) = (ava.attribute_type(), ava.value());
+            if user.is_known(self.context, name, &value)? {
+                full.push(name, [&value]);
+            }
         }
         if !secrets.is_empty() {
             full.push("userPassword", secrets);
@@ -176,14 +197,11 @@ impl Work<'_> {
     }
 
     /// Operational attributes that were given: the classes say nothing of them.
-    fn check_operational(&self, draft: &Draft) -> Result<(), Failure> {
-        for (name, values) in draft.iter() {
+    fn check_operational(&self, draft: &Draft<'_>) -> Result<(), Failure> {
+        for (name, count, values) in draft.iter() {
             let Some(kind) = self.context.schema.attribute_type(base(name)) else { continue };
-            if kind.single_value && values.len() > 1 {
-                return Err(Failure::refused(
-                    ResultCode::CONSTRAINT_VIOLATION,
-                    format!("attribute `{name}` takes one value only"),
-                ));
+            if kind.single_value && count > 1 {
+                return Err(one_value_only(name));
             }
             for value in values {
                 kind.syntax.check(value).map_err(|error| {
@@ -222,18 +240,40 @@ impl Work<'_> {
         ))
     }
 
-    /// Rows for what becomes of an entry's own data.
-    fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
+    /// An entry as it is to be stored, from its user and operational attributes.
+    fn settled(&self, id: Id, user: Draft<'_>, operational: Draft<'_>) -> Result<Stored, Failure> {
+        let (user, mut large) = user.build(self.context, id, false)?;
+        let (operational, more) = operational.build(self.context, id, true)?;
+        large.extend(more);
+        Ok(Stored::new(user, operational).with_large(large))
+    }
+
+    /// Rows for what becomes of an entry's own data. Of large attributes only what changes is looked at.
+    fn entry_rows(
+        &self,
+        effect: &mut Effect,
+        id: Id,
+        old: Option<&Stored>,
+        new: Option<&Stored>,
+    ) -> Result<(), Failure> {
+        let Context { schema, indexes, .. } = self.context;
         let keys = |stored: Option<&Stored>| {
             stored.map_or_else(Default::default, |stored| {
-                self.context.indexes.keys(&self.context.schema, [stored.user(), stored.operational()])
+                let mut keys = indexes.keys(schema, [stored.user(), stored.operational()]);
+                let large = stored.large().iter();
+                keys.extend(large.filter_map(|large| indexes.presence_key(schema, &large.description)));
+                keys
             })
         };
         let (before, after) = (keys(old), keys(new));
-        effect.index.extend(before.difference(&after).map(|key| (key.clone(), id, false)));
-        let gained = after.into_iter().filter(|key| !before.contains(key));
-        effect.index.extend(gained.map(|key| (key, id, true)));
+        let kept = self.kept_by_large(old, new)?;
+        let lost = before.difference(&after).filter(|key| !kept.contains(*key));
+        effect.index.extend(lost.map(|key| (key.clone(), id, false)));
+        let gained = after.iter().filter(|key| !before.contains(*key));
+        effect.index.extend(gained.map(|key| (key.clone(), id, true)));
+        effect.values.extend(self.value_rows(id, old, new, &after));
         effect.rows.push((Name::Entry, id.to_be_bytes().to_vec(), new.map(Stored::encode)));
+        Ok(())
     }
 
     /// The row of a parent that gets or loses a child.
@@ -258,7 +298,9 @@ impl Work<'_> {
         view: &View,
     ) -> Result<(), Failure> {
         let mut writer = flext_ldap_proto::ber::Writer::new();
-        Projection::new(self.context, selection, false).write(self.context, access, view, &mut writer);
+        let mut projection = Projection::new(self.context, selection, false);
+        projection.check_size(self.context, access, view)?;
+        projection.write(self.context, access, self.tables, view, &mut writer)?;
         let attributes = Attributes::check(writer.take(), &crate::row::STORED)
             .map_err(|_| Failure::damaged("an entry"))?;
         let dn: Dn = view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
@@ -296,7 +338,7 @@ impl Work<'_> {
     }
 
     /// The operational attributes after a change.
-    fn stamped(&self, draft: &mut Draft, actor: &Actor) {
+    fn stamped(&self, draft: &mut Draft<'_>, actor: &Actor) {
         let text = |text: &str| vec![bytes::Bytes::copy_from_slice(text.as_bytes())];
         draft.set(self.context, "entryCSN", text(&self.stamp.csn));
         draft.set(self.context, "modifyTimestamp", text(&self.stamp.time));
@@ -305,9 +347,16 @@ impl Work<'_> {
 }
 
 /// Whether a filter is true of an entry, as far as the one who asks may look.
-pub(crate) fn holds(context: &Context, filter: &Filter, access: &Access<'_>, view: &View) -> Truth {
+pub(crate) fn holds(
+    context: &Context,
+    rows: &dyn ValueRows,
+    filter: &Filter,
+    access: &Access<'_>,
+    view: &View,
+) -> Result<Truth, Failure> {
     let dn: Dn = view.named.dn.parse().unwrap_or_else(|_| Dn::root());
-    Matcher::new(filter, &context.schema).evaluate(&dn, &view.segments(), &|attribute| {
+    let matcher = Matcher::new(filter, &context.schema);
+    view.truth(context, rows, &matcher, &dn, None, &|attribute| {
         access.attribute(&view.named, attribute, AttributeRight::Search)
     })
 }
@@ -327,6 +376,7 @@ impl Effect {
         Self {
             rows: Vec::new(),
             index: Vec::new(),
+            values: Vec::new(),
             change: ChangeRow {
                 kind,
                 id,
@@ -343,6 +393,7 @@ impl Effect {
     /// Writes it all.
     pub(crate) fn apply(
         &mut self,
+        context: &Context,
         tables: &mut Writable<'_>,
         pending: &mut Pending,
         sequence: u64,
@@ -354,6 +405,9 @@ impl Effect {
         }
         for (name, key, value) in &self.rows {
             tables.put(*name, key, value.as_deref())?;
+        }
+        for values in std::mem::take(&mut self.values) {
+            values.apply(context, tables, pending)?;
         }
         let row = self.change.encode(stamp, actor);
         tables.put(Name::Change, &sequence.to_be_bytes(), Some(&row))
@@ -381,6 +435,13 @@ fn too_long() -> Failure {
     Failure::refused(
         ResultCode::NAMING_VIOLATION,
         "a name would be longer than names can be: 65,536 octets in 1,000 components",
+    )
+}
+
+fn one_value_only(attribute: &str) -> Failure {
+    Failure::refused(
+        ResultCode::CONSTRAINT_VIOLATION,
+        format!("attribute `{attribute}` takes one value only"),
     )
 }
 

@@ -365,7 +365,7 @@ fn one(
     }
     let work = Work { context, tables, stamp: &stamp, next_id: state.next_id };
     let mut effect = work.effect(write)?;
-    effect.apply(tables, pending, state.next_change, &stamp, &write.caller.actor)?;
+    effect.apply(context, tables, pending, state.next_change, &stamp, &write.caller.actor)?;
     state.clock = clock;
     state.csn = stamp.csn;
     state.next_change += 1;

@@ -10,7 +10,7 @@ use crate::{
     modify::Draft,
     project::{View, computed},
     read::{Named, Resolved, Size},
-    row::{Id, Node, ROOT, Stored, encode_secret, tree_key},
+    row::{Id, Node, ROOT, encode_secret, tree_key},
     special,
     tables::{Failure, Name},
 };
@@ -40,7 +40,7 @@ impl Work<'_> {
         for rdn in op.dn.rdns().take(1) {
             self.can_name(rdn)?;
             for ava in rdn.avas() {
-                user.ensure(context, ava.attribute_type(), &ava.value());
+                user.ensure(context, ava.attribute_type(), &ava.value())?;
             }
         }
         if !Size::of(&named.dn).fits() {
@@ -50,11 +50,11 @@ impl Work<'_> {
         self.check(&op.dn, &user, &operational, &write.secrets)?;
         self.complete(&user, &mut operational, write);
 
-        let stored = Stored::new(user.build(), operational.build());
         let id = self.next_id;
+        let stored = self.settled(id, user, operational)?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
-        self.entry_rows(&mut effect, id, None, Some(&stored));
+        self.entry_rows(&mut effect, id, None, Some(&stored))?;
         if !write.secrets.is_empty() {
             let secrets = encode_secret(&write.secrets);
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(secrets)));
@@ -118,7 +118,7 @@ impl Work<'_> {
         write: &Write,
         access: &Access<'_>,
         named: &Named,
-    ) -> Result<(Draft, Draft), Failure> {
+    ) -> Result<(Draft<'static>, Draft<'static>), Failure> {
         let context = self.context;
         let (mut user, mut operational) = (Draft::default(), Draft::default());
         for attribute in op.attributes.as_ref().iter() {
@@ -137,7 +137,7 @@ impl Work<'_> {
             self.may_write(access, named, name)?;
             let draft =
                 if kind.is_some_and(|kind| kind.is_operational()) { &mut operational } else { &mut user };
-            if !draft.values(context, name).is_empty() {
+            if draft.is_present(context, name) {
                 return Err(Failure::refused(
                     ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
                     format!("attribute `{name}` is given twice"),
@@ -155,7 +155,7 @@ impl Work<'_> {
     }
 
     /// The operational attributes of a new entry; an import's own are kept.
-    fn complete(&self, user: &Draft, operational: &mut Draft, write: &Write) {
+    fn complete(&self, user: &Draft<'_>, operational: &mut Draft<'_>, write: &Write) {
         let context = self.context;
         let class = context
             .schema
@@ -174,7 +174,7 @@ impl Work<'_> {
             ("modifiersName", &actor),
         ];
         for (name, value) in defaults {
-            if operational.values(context, name).is_empty() {
+            if !operational.is_present(context, name) {
                 operational.set(context, name, vec![Bytes::copy_from_slice(value.as_bytes())]);
             }
         }

@@ -1,0 +1,195 @@
+//! What becomes of the rows of large attributes, and of their index rows.
+//!
+//! Work and memory grow with what changes. Where all values go, their rows are read a page at a time, and index rows
+//! are written in between, so removing a million values takes time but no memory to speak of; it is one transaction, and
+//! other writes wait for it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::Work;
+use crate::{
+    context::Context,
+    index::Pending,
+    row::{Id, Stored},
+    tables::{Failure, Name, Writable},
+    values::{
+        Large, ValueRows,
+        changes::{Changed, Changes},
+    },
+};
+
+/// Rows that are held at a time where all of an attribute goes, and changes of index rows that are gathered.
+const AT_ONCE: usize = 10_000;
+
+/// What becomes of one large attribute.
+#[derive(Debug)]
+pub(super) struct ValueRowsEffect {
+    id: Id,
+    description: String,
+    /// The rows that are there now; all of them go, save those in `changes`, if there is one.
+    cleared: Option<Large>,
+    /// As it will be. Absent where nothing of it will be large.
+    new: Option<(Large, Arc<Changes>)>,
+    /// Index keys that the entry keeps whatever goes here.
+    kept: BTreeSet<Vec<u8>>,
+    /// Large attributes of the same type with other options: a value that goes here may stay there.
+    others: Vec<Large>,
+}
+
+impl Work<'_> {
+    /// What becomes of the large attributes of an entry. `inline` are the index keys that what stays in its row gives.
+    pub(super) fn value_rows(
+        &self,
+        id: Id,
+        old: Option<&Stored>,
+        new: Option<&Stored>,
+        inline: &BTreeSet<Vec<u8>>,
+    ) -> Vec<ValueRowsEffect> {
+        let (old, new) = (old.map_or(&[][..], Stored::large), new.map_or(&[][..], Stored::large));
+        let mut effects = Vec::new();
+        let mut add =
+            |description: &str, cleared: Option<&Large>, changed: Option<(&Large, &Arc<Changes>)>| {
+                let prefix = changed.map(|(large, _)| large).or(cleared).map(Large::prefix);
+                let others = new.iter().filter(|one| {
+                    Some(one.prefix()) != prefix && self.same_type(&one.description, description)
+                });
+                effects.push(ValueRowsEffect {
+                    id,
+                    description: description.to_owned(),
+                    cleared: cleared.cloned(),
+                    new: changed.map(|(large, changes)| (large.clone(), Arc::clone(changes))),
+                    kept: inline.clone(),
+                    others: others.cloned().collect(),
+                });
+            };
+        for one in old {
+            if !new.iter().any(|other| other.prefix() == one.prefix()) {
+                add(&one.description, Some(one), None);
+            }
+        }
+        for one in new {
+            let Some(changes) = one.changes() else { continue };
+            let before = old.iter().find(|other| other.prefix() == one.prefix());
+            add(&one.description, before.filter(|_| !changes.over), Some((one, changes)));
+        }
+        effects
+    }
+
+    /// The index keys of values that are not in the entry's row any more and are still in a large attribute of the same
+    /// type with other options.
+    pub(super) fn kept_by_large(
+        &self,
+        old: Option<&Stored>,
+        new: Option<&Stored>,
+    ) -> Result<BTreeSet<Vec<u8>>, Failure> {
+        let mut kept = BTreeSet::new();
+        let (Some(old), Some(new)) = (old, new) else { return Ok(kept) };
+        for large in new.large() {
+            for attribute in old.user().iter().chain(old.operational().iter()) {
+                if !self.same_type(attribute.description(), &large.description) {
+                    continue;
+                }
+                for value in attribute.values() {
+                    let key = crate::values::value_key(self.context, &large.description, value);
+                    if large.get(self.tables, &key)?.is_some() {
+                        kept.extend(self.context.indexes.value_keys(
+                            &self.context.schema,
+                            &large.description,
+                            value,
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    fn same_type(&self, one: &str, other: &str) -> bool {
+        self.context.preferred(one).eq_ignore_ascii_case(self.context.preferred(other))
+    }
+}
+
+impl ValueRowsEffect {
+    /// Writes it all.
+    pub(super) fn apply(
+        self,
+        context: &Context,
+        tables: &mut Writable<'_>,
+        pending: &mut Pending,
+    ) -> Result<(), Failure> {
+        let changes = self.new.as_ref().map(|(_, changes)| Arc::clone(changes));
+        if let Some(cleared) = &self.cleared {
+            self.clear(context, tables, pending, cleared, changes.as_deref())?;
+        }
+        let (Some((large, _)), Some(changes)) = (&self.new, changes) else { return Ok(()) };
+        for (number, (key, change)) in (1..).zip(&changes.rows) {
+            let row = [large.prefix(), key].concat();
+            match change {
+                // What is there already need not be written.
+                Changed::Put(value)
+                    if self.cleared.is_some() && tables.value(&row)?.as_ref() == Some(value) => {}
+                Changed::Put(value) => {
+                    tables.put(Name::Value, &row, Some(value))?;
+                    for key in context.indexes.value_keys(&context.schema, &self.description, value) {
+                        pending.set(key, self.id, true);
+                    }
+                }
+                Changed::Removed(value) => {
+                    tables.put(Name::Value, &row, None)?;
+                    self.lose(context, tables, pending, key, value)?;
+                }
+            }
+            if number % AT_ONCE == 0 {
+                std::mem::take(pending).flush(tables)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of all values that are not to be put.
+    fn clear(
+        &self,
+        context: &Context,
+        tables: &mut Writable<'_>,
+        pending: &mut Pending,
+        cleared: &Large,
+        changes: Option<&Changes>,
+    ) -> Result<(), Failure> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = cleared.page(tables, after.as_deref(), AT_ONCE)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (key, value) in &page {
+                if changes.is_some_and(|changes| matches!(changes.rows.get(key), Some(Changed::Put(_)))) {
+                    continue;
+                }
+                tables.put(Name::Value, &[cleared.prefix(), key].concat(), None)?;
+                self.lose(context, tables, pending, key, value)?;
+            }
+            std::mem::take(pending).flush(tables)?;
+        }
+    }
+
+    /// The entry is not found by a value any more, unless it has it elsewhere.
+    fn lose(
+        &self,
+        context: &Context,
+        tables: &Writable<'_>,
+        pending: &mut Pending,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Failure> {
+        for other in &self.others {
+            if other.get(tables, key)?.is_some() {
+                return Ok(());
+            }
+        }
+        for key in context.indexes.value_keys(&context.schema, &self.description, value) {
+            if !self.kept.contains(&key) {
+                pending.set(key, self.id, false);
+            }
+        }
+        Ok(())
+    }
+}
