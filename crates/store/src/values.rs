@@ -230,7 +230,7 @@ pub(crate) fn attribute_key(context: &Context, description: &str) -> Vec<u8> {
     let name = base(description);
     let canonical = context.canonical(description);
     let options = canonical.find(';').and_then(|at| canonical.get(at..)).unwrap_or_default();
-    let own = context.schema.attribute_type(name).map_or(base(&canonical), |kind| &kind.oid);
+    let own = context.schema.attribute_type(name).map_or_else(|| base(&canonical), |kind| &kind.oid);
     [own.as_bytes(), options.as_bytes()].concat()
 }
 

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn ranges_are_read() {
-        let table: &[(&str, Option<(&str, u64, u64)>)] = &[
+        let table = [
             ("member", None),
             ("member;range=0-1499", Some(("member", 0, 1_500))),
             ("member;RANGE=0-1499", Some(("member", 0, 1_500))),
@@ -142,7 +142,7 @@ mod tests {
         for (text, want) in table {
             let got = Range::of(&text.parse().unwrap());
             let got = got.as_ref().map(|one| (one.attribute.as_str(), one.first, one.wanted()));
-            assert_eq!(got, *want, "{text}");
+            assert_eq!(got, want, "{text}");
         }
     }
 }

@@ -5,6 +5,8 @@
 mod access;
 mod bulk;
 mod durability;
+mod large;
+mod large_model;
 mod model;
 mod operations;
 mod passwords;
