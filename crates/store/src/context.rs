@@ -15,6 +15,7 @@ use flext_ldap_proto::{
 use crate::{
     index::Indexes,
     options::{Limits, SchemaHandle},
+    project::Marks,
     read::{Named, Resolved},
     tables::{Failure, Rows, Tables},
 };
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     /// What page cookies are sealed with.
     pub(crate) page_key: Vec<u8>,
+    /// Where parts of large attributes ended.
+    pub(crate) marks: Marks,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
     pub(crate) passwords: HashSet<String>,
 }

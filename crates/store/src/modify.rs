@@ -125,6 +125,15 @@ impl<'t> Draft<'t> {
         Ok((attributes.build(), large))
     }
 
+    /// All of a new entry's part, whatever is large of it.
+    pub(crate) fn whole(&self) -> Attributes {
+        let mut attributes = Attributes::builder();
+        for (description, _, values) in self.iter() {
+            attributes.push(description, values);
+        }
+        attributes.build()
+    }
+
     fn find(&self, canonical: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|one| one.canonical == canonical)
     }

@@ -1,5 +1,6 @@
 //! Which attributes of an entry are returned (RFC 4511 §4.5.1.8, RFC 3673, RFC 4529), and what the directory computes.
 
+mod marks;
 mod range;
 
 use std::{
@@ -17,6 +18,7 @@ use flext_ldap_proto::{
 };
 use tokio::time::Instant;
 
+pub(crate) use self::marks::Marks;
 use self::range::Range;
 
 use crate::{
@@ -228,15 +230,17 @@ impl Projection {
         self.segment(context, view.computed.as_ref(), operational, access.all, &readable, writer);
         for one in view.stored.large() {
             let all = if one.operational { operational } else { user };
-            self.large(context, rows, one, all, &readable, writer)?;
+            self.large(context, rows, view, one, all, &readable, writer)?;
         }
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of it is settled once for an entry")]
     fn large(
         &mut self,
         context: &Context,
         rows: &dyn ValueRows,
+        view: &View,
         large: &Large,
         all: bool,
         readable: &dyn Fn(&str) -> bool,
@@ -255,7 +259,7 @@ impl Projection {
                 });
                 Ok(())
             }
-            Some(range) => range.write_large(context, rows, large, writer),
+            Some(range) => range.write_large(context, rows, &view.stored, large, writer),
             None => large.write(rows, writer),
         }
     }

@@ -21,6 +21,7 @@
 pub(crate) mod changes;
 mod rekey;
 mod see;
+mod split;
 mod write;
 
 use std::{

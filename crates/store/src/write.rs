@@ -85,6 +85,10 @@ pub(crate) struct Effect {
     pub(crate) outcome: Outcome,
 }
 
+/// Changes of index rows that are gathered before they are written, at the most: what one operation brings can be more
+/// than is to be held.
+const GATHERED: usize = 300_000;
+
 /// A row of `change`.
 #[derive(Debug)]
 struct ChangeRow {
@@ -400,14 +404,18 @@ impl Effect {
         stamp: &Stamp,
         actor: &Actor,
     ) -> Result<(), Failure> {
-        for (key, id, present) in std::mem::take(&mut self.index) {
+        let mut index = |tables: &mut Writable<'_>, key: Vec<u8>, id, present| {
             pending.set(key, id, present);
+            if pending.len() < GATHERED { Ok(()) } else { std::mem::take(pending).flush(tables) }
+        };
+        for (key, id, present) in std::mem::take(&mut self.index) {
+            index(tables, key, id, present)?;
         }
         for (name, key, value) in &self.rows {
             tables.put(*name, key, value.as_deref())?;
         }
         for values in std::mem::take(&mut self.values) {
-            values.apply(context, tables, pending)?;
+            values.apply(context, tables, &mut index)?;
         }
         let row = self.change.encode(stamp, actor);
         tables.put(Name::Change, &sequence.to_be_bytes(), Some(&row))

@@ -23,6 +23,11 @@ impl Pending {
         self.0.entry(key).or_default().push((low, present));
     }
 
+    /// Rows that are to be changed.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
         let mut rows: Vec<_> = self.0.into_iter().collect();
         rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));

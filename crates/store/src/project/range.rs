@@ -14,6 +14,7 @@ use flext_ldap_proto::{
 
 use crate::{
     context::Context,
+    row::Stored,
     tables::Failure,
     values::{Large, ValueRows},
 };
@@ -76,30 +77,43 @@ impl Range {
         self.part(attribute.description(), &values, written, count, writer);
     }
 
-    /// Writes the part of a large attribute. Rows before it are passed.
+    /// Writes the part of a large attribute. Rows before it are passed, unless it goes on where another part of the
+    /// same entry ended.
     pub(super) fn write_large(
         &self,
         context: &Context,
         rows: &dyn ValueRows,
+        stored: &Stored,
         large: &Large,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
         let wanted = self.wanted();
         let mut values = Writer::new();
-        let (mut place, mut written) = (0, 0);
+        let csn = stored.operational().get("entryCSN").and_then(|one| one.first()).unwrap_or_default();
+        let mark = context.marks.before(large.prefix(), csn, self.first);
+        let (mut place, mut written) = (mark.as_ref().map_or(0, |(place, _)| *place), 0);
+        let mut last = Vec::new();
         if self.first < large.count {
-            large.visit(rows, None, &mut |_, value| {
-                if place >= self.first {
-                    // One value always fits: it came in a message.
-                    if written > 0 && values.len().saturating_add(value.len()) > context.limits.entry / 2 {
-                        return Ok(ControlFlow::Break(()));
-                    }
-                    values.octets(value);
-                    written += 1;
+            let after = mark.as_ref().map(|(_, key)| key.as_slice());
+            large.visit(rows, after, &mut |key, value| {
+                if place < self.first {
+                    place += 1;
+                    return Ok(ControlFlow::Continue(()));
                 }
-                place += 1;
+                // One value always fits: it came in a message.
+                if written > 0 && values.len().saturating_add(value.len()) > context.limits.entry / 2 {
+                    return Ok(ControlFlow::Break(()));
+                }
+                values.octets(value);
+                written += 1;
+                last.clear();
+                last.extend_from_slice(key);
                 Ok(if written < wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })?;
+        }
+        let end = self.first.saturating_add(written);
+        if written > 0 && end < large.count {
+            context.marks.set(large.prefix(), csn, end, last);
         }
         self.part(&large.description, &values, written, large.count, writer);
         Ok(())

@@ -90,6 +90,9 @@ pub(crate) struct Beneath<'a> {
 }
 
 impl Beneath<'_> {
+    /// What is stored of an attribute that is not.
+    pub(crate) const NOTHING: Self = Self { large: None, rows: None };
+
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Failure> {
         match (self.large, self.rows) {
             (Some(large), Some(rows)) => large.get(rows, key),

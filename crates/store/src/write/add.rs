@@ -10,7 +10,7 @@ use crate::{
     modify::Draft,
     project::{View, computed},
     read::{Named, Resolved, Size},
-    row::{Id, Node, ROOT, encode_secret, tree_key},
+    row::{Id, Node, ROOT, Stored, encode_secret, tree_key},
     special,
     tables::{Failure, Name},
 };
@@ -51,10 +51,14 @@ impl Work<'_> {
         self.complete(&user, &mut operational, write);
 
         let id = self.next_id;
-        let stored = self.settled(id, user, operational)?;
+        let whole = Stored::new(user.whole(), operational.whole());
+        let stored = whole.clone().split(context, id)?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
-        self.entry_rows(&mut effect, id, None, Some(&stored))?;
+        let keys = context.indexes.keys(&context.schema, [whole.user(), whole.operational()]);
+        effect.index.extend(keys.into_iter().map(|key| (key, id, true)));
+        effect.rows.push((Name::Entry, id.to_be_bytes().to_vec(), Some(stored.encode())));
+        self.new_value_rows(&mut effect, id, &stored);
         if !write.secrets.is_empty() {
             let secrets = encode_secret(&write.secrets);
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(secrets)));

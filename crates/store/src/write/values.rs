@@ -1,15 +1,13 @@
 //! What becomes of the rows of large attributes, and of their index rows.
 //!
-//! Work and memory grow with what changes. Where all values go, their rows are read a page at a time, and index rows
-//! are written in between, so removing a million values takes time but no memory to speak of; it is one transaction, and
-//! other writes wait for it.
+//! Work and memory grow with what changes. Where all values go, their rows are read and deleted a page at a time, so
+//! removing a million values takes time but no memory to speak of; it is one transaction, and other writes wait for it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::Work;
+use super::{Effect, Work};
 use crate::{
     context::Context,
-    index::Pending,
     row::{Id, Stored},
     tables::{Failure, Name, Writable},
     values::{
@@ -18,8 +16,13 @@ use crate::{
     },
 };
 
-/// Rows that are held at a time where all of an attribute goes, and changes of index rows that are gathered.
+/// Rows that are held at a time where all of an attribute goes.
 const AT_ONCE: usize = 10_000;
+
+/// Where changes of index rows go: a key, an entry, and whether it comes under the key or goes. It may write what has
+/// gathered.
+pub(super) type IndexSink<'s> =
+    &'s mut dyn FnMut(&mut Writable<'_>, Vec<u8>, Id, bool) -> Result<(), Failure>;
 
 /// What becomes of one large attribute.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(super) struct ValueRowsEffect {
     cleared: Option<Large>,
     /// As it will be. Absent where nothing of it will be large.
     new: Option<(Large, Arc<Changes>)>,
+    /// Whether the index keys of what is put are seen to elsewhere.
+    indexed: bool,
     /// Index keys that the entry keeps whatever goes here.
     kept: BTreeSet<Vec<u8>>,
     /// Large attributes of the same type with other options: a value that goes here may stay there.
@@ -58,6 +63,7 @@ impl Work<'_> {
                     description: description.to_owned(),
                     cleared: cleared.cloned(),
                     new: changed.map(|(large, changes)| (large.clone(), Arc::clone(changes))),
+                    indexed: false,
                     kept: inline.clone(),
                     others: others.cloned().collect(),
                 });
@@ -73,6 +79,12 @@ impl Work<'_> {
             add(&one.description, before.filter(|_| !changes.over), Some((one, changes)));
         }
         effects
+    }
+
+    /// The rows of what is large of a new entry, whose index keys are seen to.
+    pub(super) fn new_value_rows(&self, effect: &mut Effect, id: Id, new: &Stored) {
+        let rows = self.value_rows(id, None, Some(new), &BTreeSet::new());
+        effect.values.extend(rows.into_iter().map(|rows| ValueRowsEffect { indexed: true, ..rows }));
     }
 
     /// The index keys of values that are not in the entry's row any more and are still in a large attribute of the same
@@ -115,14 +127,14 @@ impl ValueRowsEffect {
         self,
         context: &Context,
         tables: &mut Writable<'_>,
-        pending: &mut Pending,
+        index: IndexSink<'_>,
     ) -> Result<(), Failure> {
         let changes = self.new.as_ref().map(|(_, changes)| Arc::clone(changes));
         if let Some(cleared) = &self.cleared {
-            self.clear(context, tables, pending, cleared, changes.as_deref())?;
+            self.clear(context, tables, index, cleared, changes.as_deref())?;
         }
         let (Some((large, _)), Some(changes)) = (&self.new, changes) else { return Ok(()) };
-        for (number, (key, change)) in (1..).zip(&changes.rows) {
+        for (key, change) in &changes.rows {
             let row = [large.prefix(), key].concat();
             match change {
                 // What is there already need not be written.
@@ -130,17 +142,17 @@ impl ValueRowsEffect {
                     if self.cleared.is_some() && tables.value(&row)?.as_ref() == Some(value) => {}
                 Changed::Put(value) => {
                     tables.put(Name::Value, &row, Some(value))?;
+                    if self.indexed {
+                        continue;
+                    }
                     for key in context.indexes.value_keys(&context.schema, &self.description, value) {
-                        pending.set(key, self.id, true);
+                        index(tables, key, self.id, true)?;
                     }
                 }
                 Changed::Removed(value) => {
                     tables.put(Name::Value, &row, None)?;
-                    self.lose(context, tables, pending, key, value)?;
+                    self.lose(context, tables, index, key, value)?;
                 }
-            }
-            if number % AT_ONCE == 0 {
-                std::mem::take(pending).flush(tables)?;
             }
         }
         Ok(())
@@ -151,7 +163,7 @@ impl ValueRowsEffect {
         &self,
         context: &Context,
         tables: &mut Writable<'_>,
-        pending: &mut Pending,
+        index: IndexSink<'_>,
         cleared: &Large,
         changes: Option<&Changes>,
     ) -> Result<(), Failure> {
@@ -165,9 +177,8 @@ impl ValueRowsEffect {
                     continue;
                 }
                 tables.put(Name::Value, &[cleared.prefix(), key].concat(), None)?;
-                self.lose(context, tables, pending, key, value)?;
+                self.lose(context, tables, index, key, value)?;
             }
-            std::mem::take(pending).flush(tables)?;
         }
     }
 
@@ -175,8 +186,8 @@ impl ValueRowsEffect {
     fn lose(
         &self,
         context: &Context,
-        tables: &Writable<'_>,
-        pending: &mut Pending,
+        tables: &mut Writable<'_>,
+        index: IndexSink<'_>,
         key: &[u8],
         value: &[u8],
     ) -> Result<(), Failure> {
@@ -187,7 +198,7 @@ impl ValueRowsEffect {
         }
         for key in context.indexes.value_keys(&context.schema, &self.description, value) {
             if !self.kept.contains(&key) {
-                pending.set(key, self.id, false);
+                index(tables, key, self.id, false)?;
             }
         }
         Ok(())
