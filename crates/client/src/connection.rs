@@ -1,5 +1,6 @@
 //! The connection: a handle that anyone may ask, and the task behind it that owns the socket.
 
+mod helm;
 mod inbox;
 mod operation;
 mod outbox;
@@ -29,6 +30,7 @@ use tokio::{
 };
 
 use self::{
+    helm::{Helm, Hold},
     operation::Operation,
     task::{Command, Task},
 };
@@ -91,6 +93,7 @@ struct Shared {
     unread: AtomicUsize,
     /// Answers that came after their operation was given up.
     late: AtomicU64,
+    helm: Helm,
 }
 
 /// Who the server takes this connection for.
@@ -111,17 +114,19 @@ impl Connection {
             ending: OnceLock::new(),
             unread: AtomicUsize::new(0),
             late: AtomicU64::new(0),
+            helm: Helm::default(),
         });
         // An operation in flight has at most its call and one later word of its caller in the queue; the rest is for
         // words about operations that ended meanwhile. So there is always room for those who hold a permit.
         let (commands, queue) = mpsc::channel(bounds.in_flight.saturating_mul(4));
         let (stop, stopped) = oneshot::channel();
-        let task = Task::new(transport, queue, stopped, Arc::clone(&shared), bounds);
+        shared.helm.give(Task::new(transport, queue, stopped, Arc::clone(&shared), bounds));
+        let task = Task::run(Hold(Arc::clone(&shared)));
         Self {
             commands,
             shared,
             stop: Mutex::new(Some(stop)),
-            task: tokio::sync::Mutex::new(Some(tokio::spawn(task.run()))),
+            task: tokio::sync::Mutex::new(Some(tokio::spawn(task))),
             bound: Bound::Anonymous,
             exposure,
         }

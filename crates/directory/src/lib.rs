@@ -27,7 +27,9 @@ use std::{future::Future, pin::Pin, sync::Arc};
 pub use flext_ldap_proto as proto;
 
 pub use self::{
-    access::{AccessPolicy, AttributeRight, EntryRight, Requester, Target},
+    access::{
+        AccessPolicy, AttributeRight, Blank, Entry, EntryRight, Group, Lookup, Requester, Rights, Target,
+    },
     actor::{Actor, Identity},
     deadline::Deadline,
     error::{Applied, Blame, Error, ErrorKind},

@@ -1,7 +1,10 @@
-//! Where pages lie: a file, memory, or a failed disk with what recovery would write held in memory.
+//! Where pages lie: a file, memory, or a failed disk with what cannot be written held in memory.
 //!
-//! redb refuses reads too once storage has failed under it. So that a full disk stops writes only, the store then opens
-//! the same data again through an [`Overlay`]: recovery runs, but its writes stay in memory.
+//! A failure of writing is kept from redb by [`Steady`], so that a full disk stops writes only. Where a read failed redb
+//! refuses all that follows; the store then opens the same data again through an [`Overlay`]: recovery runs, but its
+//! writes stay in memory.
+
+mod steady;
 
 use std::{
     collections::HashMap,
@@ -12,6 +15,8 @@ use std::{
 };
 
 use redb::StorageBackend;
+
+pub(crate) use self::steady::Steady;
 
 /// Storage that is used by more than one database, one after another. Closing is left to its last owner.
 #[derive(Clone, Debug)]
@@ -86,6 +91,33 @@ impl Overlay {
     pub(crate) fn new(base: Arc<dyn StorageBackend>) -> io::Result<Self> {
         let len = base.len()?;
         Ok(Self { base, written: Mutex::new(Written { len, base_len: len, blocks: HashMap::new() }) })
+    }
+
+    /// Octets that are held in memory.
+    pub(crate) fn held(&self) -> usize {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.blocks.len().saturating_mul(usize::try_from(BLOCK).unwrap_or(usize::MAX))
+    }
+
+    /// Writes to the base what is held, and leaves it held: the base may not have it for good before it is synced.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.base_len < written.len {
+            // What lay beyond reads as zero.
+            self.base.set_len(written.base_len)?;
+        }
+        self.base.set_len(written.len)?;
+        let put = |number: u64, block: &[u8]| {
+            let start = number * BLOCK;
+            let length = usize::try_from(written.len.saturating_sub(start).min(BLOCK)).unwrap_or_default();
+            block.get(..length).map_or(Ok(()), |block| self.base.write(start, block))
+        };
+        for (number, block) in written.blocks.iter().filter(|(number, _)| **number > 0) {
+            put(*number, block)?;
+        }
+        // The first block says which commit is the last, so it comes when all of that commit is safe.
+        self.base.sync_data()?;
+        written.blocks.get(&0).map_or(Ok(()), |block| put(0, block))
     }
 
     fn block(&self, written: &Written, number: u64) -> io::Result<Vec<u8>> {

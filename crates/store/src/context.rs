@@ -5,18 +5,19 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Peer, Requester, Target};
+use flext_ldap_directory::{AccessPolicy, Actor, Peer};
 use flext_ldap_proto::{
     dn::{Dn, DnKey},
     result::ResultCode,
     schema::Schema,
 };
 
+pub(crate) use crate::access::Access;
 use crate::{
     index::Indexes,
     options::{Limits, SchemaHandle},
     project::Marks,
-    read::{Named, Resolved},
+    read::Resolved,
     tables::{Failure, Rows, Tables},
 };
 
@@ -149,67 +150,9 @@ impl Context {
     pub(crate) fn offers_external(&self, peer: &Peer) -> bool {
         peer.external.is_some() && self.administrator.is_some()
     }
-
-    /// On whose behalf, and what that allows.
-    pub(crate) fn access<'a>(&'a self, caller: &'a Caller) -> Access<'a> {
-        let key = match &caller.actor {
-            Actor::User(identity) => identity.dn().and_then(|dn| self.schema.dn_key(dn).ok()),
-            Actor::Service | Actor::Anonymous => None,
-        };
-        let all = match &caller.actor {
-            Actor::Service => true,
-            Actor::Anonymous => false,
-            Actor::User(_) => {
-                key.is_some() && self.administrator.as_ref().map(|one| &one.key) == key.as_ref()
-            }
-        };
-        Access { context: self, caller, key, all }
-    }
 }
 
 /// The type in an attribute description.
 pub(crate) fn base(description: &str) -> &str {
     description.split(';').next().unwrap_or_default()
-}
-
-/// The rights of one actor.
-pub(crate) struct Access<'a> {
-    context: &'a Context,
-    pub(crate) caller: &'a Caller,
-    pub(crate) key: Option<DnKey>,
-    /// Whether the policy need not be asked.
-    pub(crate) all: bool,
-}
-
-impl<'a> Access<'a> {
-    /// The same without limits, for what everybody may see.
-    pub(crate) fn unrestricted(&self) -> Self {
-        Self { context: self.context, caller: self.caller, key: self.key.clone(), all: true }
-    }
-
-    pub(crate) fn entry(&self, named: &Named, right: EntryRight) -> bool {
-        self.all || self.context.policy.entry(self.requester(), self.target(named), right)
-    }
-
-    /// Passwords are neither searched nor read nor compared, whoever asks.
-    pub(crate) fn attribute(&self, named: &Named, description: &str, right: AttributeRight) -> bool {
-        if right != AttributeRight::Write && self.context.is_password(description) {
-            return false;
-        }
-        self.all
-            || self.context.policy.attribute(
-                self.requester(),
-                self.target(named),
-                self.context.preferred(description),
-                right,
-            )
-    }
-
-    fn requester(&self) -> Requester<'_> {
-        Requester { actor: &self.caller.actor, peer: &self.caller.peer }
-    }
-
-    fn target<'t>(&self, named: &'t Named) -> Target<'t> {
-        Target { dn: &named.key, is_self: self.key.as_ref() == Some(&named.key) }
-    }
 }

@@ -18,11 +18,11 @@ use crate::{
     controls, credentials,
     project::{View, computed},
     read::{Named, Resolved},
-    row::Id,
+    row::{Id, Stored},
     special,
     store::Store,
     tables::{Failure, Snapshot},
-    write::{Write, WriteControls, WriteOp, holds},
+    write::{Write, WriteControls, WriteOp, add, holds},
 };
 
 impl Store {
@@ -35,7 +35,8 @@ impl Store {
     ) -> Result<Outcome, Failure> {
         let context = &*self.context();
         let controls = WriteControls::read(controls, &[Assertion::OID, ManageDsaIt::OID])?;
-        let access = context.access(caller);
+        let tables = self.snapshot()?;
+        let access = context.access(caller, &*tables)?;
         let attribute = op.attribute.as_str();
         if context.is_password(attribute) {
             return Err(Failure::refused(
@@ -50,13 +51,18 @@ impl Store {
         } else if special::is_subschema(context, &key) {
             (special::subschema(context), true)
         } else {
-            let id = self.find(&tables, &access, &op.dn, controls.manage_dsa_it)?;
+            let found = self.find(&tables, &access, &op.dn, controls.manage_dsa_it);
+            access.settled()?;
+            let id = found?;
             let node = tables.existing_node(id)?;
             let named = tables.named(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
             (View { computed: computed(&node, &named, &tables.context_csn()?), named, stored }, false)
         };
-        if !open && !access.attribute(&view.named, attribute, AttributeRight::Compare) {
+        let compares =
+            open || access.on(&view.named, &view.stored).attribute(attribute, AttributeRight::Compare);
+        access.settled()?;
+        if !compares {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 format!("no right to compare `{attribute}` of this entry"),
@@ -66,6 +72,7 @@ impl Store {
         if let Some(assertion) = &controls.assertion
             && holds(context, &*tables, assertion, &access, &view)? != Truth::True
         {
+            access.settled()?;
             return Err(Failure::refused(
                 ResultCode::ASSERTION_FAILED,
                 "the assertion is not true of the entry",
@@ -163,7 +170,12 @@ impl Store {
                     op.attributes = rest.build();
                 }
                 let named = self.would_be(&op.dn)?;
-                let secrets = self.hash(&named, EntryRight::Add, &caller, passwords).await?;
+                let secrets = if passwords.is_empty() {
+                    Vec::new()
+                } else {
+                    let asked = add::would_be(&self.context(), &op.dn, op.attributes.as_ref());
+                    self.hash(&named, Some(asked), &caller, passwords).await?
+                };
                 (WriteOp::Add(op), secrets)
             }
             Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &caller).await?), Vec::new()),
@@ -186,7 +198,7 @@ impl Store {
     async fn hash(
         &self,
         named: &Named,
-        right: EntryRight,
+        added: Option<Stored>,
         caller: &Caller,
         passwords: Vec<Bytes>,
     ) -> Result<Vec<Vec<u8>>, Failure> {
@@ -195,10 +207,14 @@ impl Store {
         }
         let (trusted, allowed) = {
             let context = &*self.context();
-            let access = context.access(caller);
-            let trusted = access.entry(named, EntryRight::Add);
-            let writes = access.attribute(named, "userPassword", AttributeRight::Write);
-            (trusted, writes && (right != EntryRight::Add || trusted))
+            let tables = self.snapshot()?;
+            let access = context.access(caller, &*tables)?;
+            let on = added.as_ref().map_or_else(|| access.at(named), |stored| access.on(named, stored));
+            let trusted = on.entry(EntryRight::Add);
+            let right = if added.is_some() { AttributeRight::AddValues } else { AttributeRight::Write };
+            let writes = on.attribute("userPassword", right);
+            access.settled()?;
+            (trusted, writes && (added.is_none() || trusted))
         };
         if !allowed {
             // Refused before work is spent on it.
@@ -246,7 +262,7 @@ impl Store {
             let values = std::mem::take(&mut change.values);
             let prepared = match change.kind {
                 ChangeKind::Delete => self.find_stored(&named, caller, values).await?,
-                _ => self.hash(&named, EntryRight::Disclose, caller, values).await?,
+                _ => self.hash(&named, None, caller, values).await?,
             };
             change.values = prepared.into_iter().map(Bytes::from).collect();
         }
@@ -261,7 +277,16 @@ impl Store {
         values: Vec<Bytes>,
     ) -> Result<Vec<Vec<u8>>, Failure> {
         let context = &*self.context();
-        if !context.access(caller).attribute(named, "userPassword", AttributeRight::Write) {
+        let (writes, trusted) = {
+            let tables = self.snapshot()?;
+            let access = context.access(caller, &*tables)?;
+            let on = access.at(named);
+            let writes = on.attribute("userPassword", AttributeRight::Write);
+            let trusted = on.entry(EntryRight::Add);
+            access.settled()?;
+            (writes, trusted)
+        };
+        if !writes {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 "no right to change the password of this entry",
@@ -277,8 +302,7 @@ impl Store {
         credentials::check_count(values.len())?;
         let mut found = Vec::with_capacity(values.len());
         for value in values {
-            if stored.iter().any(|one| *one == *value) && context.access(caller).entry(named, EntryRight::Add)
-            {
+            if trusted && stored.iter().any(|one| *one == *value) {
                 found.push(value.to_vec());
                 continue;
             }
@@ -353,11 +377,15 @@ impl Store {
         };
         let named = self.would_be(&dn)?;
         let (writes, trusted, there) = {
-            let access = context.access(&caller);
             let tables = self.snapshot()?;
+            let access = context.access(&caller, &*tables)?;
             let there = matches!(context.resolve(&tables, &named.key)?, Resolved::Found(_));
-            let writes = access.attribute(&named, "userPassword", AttributeRight::Write);
-            (writes, access.entry(&named, EntryRight::Add), there)
+            let on = access.at(&named);
+            let writes = on.attribute("userPassword", AttributeRight::Write);
+            // Whoever may write the passwords of others resets them; one's own takes the old one, or the right to add.
+            let trusted = on.entry(EntryRight::Add) || access.key.as_ref() != Some(&named.key);
+            access.settled()?;
+            (writes, trusted, there)
         };
         if !writes {
             return Err(Failure::refused(

@@ -4,6 +4,7 @@
 //! few small rows within a page however many entries share the value.
 
 mod chunk;
+mod inspect;
 mod pending;
 mod value;
 
@@ -17,7 +18,10 @@ use roaring::RoaringBitmap;
 use sha2::{Digest, Sha256};
 
 use self::chunk::{CHUNK_BITS, Chunk};
-pub(crate) use self::pending::Pending;
+pub(crate) use self::{
+    inspect::{describe, entries, split},
+    pending::Pending,
+};
 use crate::{
     row::Id,
     tables::{Failure, Rows, Tables},

@@ -12,8 +12,13 @@
 //!
 //! There is no socket here and no protocol framing; that is the listener's.
 
+pub mod access;
 mod backend;
+mod backup;
+mod check;
 mod clock;
+mod compact;
+mod contain;
 mod context;
 mod controls;
 mod credentials;
@@ -22,6 +27,7 @@ mod extended;
 mod hashing;
 mod import;
 mod index;
+mod migrate;
 mod modify;
 mod options;
 mod page;
@@ -40,6 +46,9 @@ mod write;
 mod writer;
 
 pub use self::{
+    backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
+    check::{CheckEvent, CheckReport, Fault, Remedy},
+    compact::{CompactReport, compact},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},

@@ -53,19 +53,29 @@ enum Values {
 }
 
 impl<'t> Draft<'t> {
+    /// The attributes of an entry that is not stored.
+    pub(crate) fn new(context: &Context, attributes: AttributesRef<'_>) -> Self {
+        Self::over(context, None, attributes, std::iter::empty())
+    }
+
     /// The user attributes of a stored entry.
     pub(crate) fn user(context: &Context, rows: &'t dyn ValueRows, stored: &Stored) -> Self {
-        Self::of(context, rows, stored.user(), stored.large().iter().filter(|one| !one.operational))
+        Self::over(context, Some(rows), stored.user(), stored.large().iter().filter(|one| !one.operational))
     }
 
     /// The operational attributes of a stored entry.
     pub(crate) fn operational(context: &Context, rows: &'t dyn ValueRows, stored: &Stored) -> Self {
-        Self::of(context, rows, stored.operational(), stored.large().iter().filter(|one| one.operational))
+        Self::over(
+            context,
+            Some(rows),
+            stored.operational(),
+            stored.large().iter().filter(|one| one.operational),
+        )
     }
 
-    fn of<'l>(
+    fn over<'l>(
         context: &Context,
-        rows: &'t dyn ValueRows,
+        rows: Option<&'t dyn ValueRows>,
         attributes: AttributesRef<'_>,
         large: impl Iterator<Item = &'l Large>,
     ) -> Self {
@@ -81,7 +91,7 @@ impl<'t> Draft<'t> {
             values: Values::Many(Changes::of(large)),
             stored: Some(large.clone()),
         });
-        Self { attributes: inline.chain(large).collect(), rows: Some(rows), gone: Vec::new() }
+        Self { attributes: inline.chain(large).collect(), rows, gone: Vec::new() }
     }
 
     /// The attributes as the schema spells them, each with how many values it has and those of them that have to be

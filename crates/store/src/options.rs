@@ -35,6 +35,8 @@ pub struct StoreOptions {
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) limits: Limits,
+    pub(crate) verify_pages: bool,
+    pub(crate) rebuild: bool,
 }
 
 /// What a store is willing to do for one caller. Administrators are bound by `cache` and the queues only.
@@ -107,7 +109,15 @@ impl StoreOptions {
             peer_administrators: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
             limits: Limits::default(),
+            verify_pages: false,
+            rebuild: false,
         }
+    }
+
+    /// The same, elsewhere.
+    pub(crate) fn located(mut self, location: Location) -> Self {
+        self.location = location;
+        self
     }
 
     /// Serves this naming context too. Its entry need not be there yet; it can be added. What a store holds already is
@@ -145,6 +155,20 @@ impl StoreOptions {
     /// Within these limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Verifies the checksum of every page when the store is opened. That reads the whole file; it is done anyway after
+    /// a stop that was not clean.
+    pub fn verify_pages(mut self) -> Self {
+        self.verify_pages = true;
+        self
+    }
+
+    /// Derives the tree, the counts of children and the indexes anew when the store is opened, and whatever else
+    /// [`check`](crate::Store::check) says is mended so.
+    pub fn rebuild(mut self) -> Self {
+        self.rebuild = true;
         self
     }
 }

@@ -1,7 +1,11 @@
 //! Who may do what, as most sites want it.
 
-use flext_ldap_directory::{AccessPolicy, Actor, AttributeRight, EntryRight, Requester, Target};
+use std::sync::{Arc, OnceLock};
+
+use flext_ldap_directory::{AccessPolicy, Error, Lookup, Requester, Rights};
 use flext_ldap_proto::{dn::Dn, schema::Schema};
+
+use crate::access::{AccessRules, AllowConfig, RuleConfig, TargetConfig, Words};
 
 /// The policy of a store that is not given another.
 ///
@@ -9,10 +13,13 @@ use flext_ldap_proto::{dn::Dn, schema::Schema};
 /// - Whoever has proved who they are reads everything but secrets, and changes their own password.
 /// - Administrators do everything. Secrets are not read by anybody; administrators write them.
 /// - Anonymous reads what others read only after [`anonymous_read`](Self::anonymous_read).
-#[derive(Clone, Debug, Default)]
+///
+/// It is three access rules ([`config`](Self::config)), and decides as any rules do.
+#[derive(Clone, Debug)]
 pub struct StandardPolicy {
     anonymous_read: bool,
     administrators: Vec<Dn>,
+    rules: AccessRules,
 }
 
 /// Attributes whose values prove who somebody is, by their preferred names.
@@ -28,11 +35,20 @@ const SECRETS: [&str; 9] = [
     "userPKCS12",
 ];
 
+impl Default for StandardPolicy {
+    fn default() -> Self {
+        Self { anonymous_read: false, administrators: Vec::new(), rules: Self::compiled(false) }
+    }
+}
+
 impl StandardPolicy {
     /// Lets those who have not said who they are read what users read.
     #[must_use]
     pub fn anonymous_read(mut self) -> Self {
         self.anonymous_read = true;
+        let administrators = self.administrators.iter();
+        self.rules = administrators
+            .fold(Self::compiled(true), |rules, dn| rules.administrator(dn, Schema::standard()));
         self
     }
 
@@ -40,56 +56,150 @@ impl StandardPolicy {
     /// it cannot compare gives nobody any right.
     #[must_use]
     pub fn administrator(mut self, dn: Dn) -> Self {
+        self.rules = self.rules.administrator(&dn, Schema::standard());
         self.administrators.push(dn);
         self
     }
 
-    fn is_administrator(&self, actor: &Actor) -> bool {
-        match actor {
-            Actor::Service => true,
-            Actor::Anonymous => false,
-            Actor::User(identity) => identity.dn().is_some_and(|dn| {
-                let key = |dn: &Dn| Schema::standard().dn_key(dn).ok();
-                key(dn)
-                    .is_some_and(|own| self.administrators.iter().any(|one| key(one).as_ref() == Some(&own)))
-            }),
+    /// The rules it consists of, as they would stand in a configuration.
+    #[must_use]
+    pub fn config(&self) -> Vec<RuleConfig> {
+        let allow = |lines: &[(&str, &[&str])]| -> Vec<AllowConfig> {
+            let lines = lines.iter().map(|(who, rights)| AllowConfig {
+                who: (*who).to_owned(),
+                rights: rights.iter().copied().collect(),
+                ..AllowConfig::default()
+            });
+            lines.collect()
+        };
+        let attributes = |names: &[&str]| {
+            let attributes: Words = names.iter().copied().collect();
+            Some(TargetConfig { attributes, ..TargetConfig::default() })
+        };
+        const CHANGE: &[&str] = &["add-values", "delete-values"];
+        let [password, secrets @ ..] = SECRETS;
+        let mut all = vec![("administrators", &["manage"] as &[&str]), ("users", &["read"])];
+        if self.anonymous_read {
+            all.push(("anonymous", &["read"]));
         }
+        vec![
+            RuleConfig {
+                name: Some("passwords".to_owned()),
+                to: attributes(&[password]),
+                allow: allow(&[("administrators", CHANGE), ("self", CHANGE), ("anonymous", &["auth"])]),
+                ..RuleConfig::default()
+            },
+            RuleConfig {
+                name: Some("other secrets".to_owned()),
+                to: attributes(&secrets),
+                allow: allow(&[("administrators", CHANGE)]),
+                ..RuleConfig::default()
+            },
+            RuleConfig {
+                name: Some("everything else".to_owned()),
+                allow: allow(&all),
+                ..RuleConfig::default()
+            },
+        ]
     }
 
-    fn reads(&self, actor: &Actor) -> bool {
-        match actor {
-            Actor::Service | Actor::User(_) => true,
-            Actor::Anonymous => self.anonymous_read,
-        }
+    /// The rules as they decide.
+    #[must_use]
+    pub fn rules(&self) -> &AccessRules {
+        &self.rules
+    }
+
+    /// Made once: they are the same for every store.
+    fn compiled(anonymous_read: bool) -> AccessRules {
+        static RULES: [OnceLock<AccessRules>; 2] = [OnceLock::new(), OnceLock::new()];
+        let [closed, open] = &RULES;
+        let rules = if anonymous_read { open } else { closed };
+        let made = rules.get_or_init(|| {
+            let policy = Self { anonymous_read, administrators: Vec::new(), rules: AccessRules::none() };
+            // The rules are our own and a test makes them; without any, nothing is allowed.
+            AccessRules::new(&policy.config(), Schema::standard(), true)
+                .unwrap_or_else(|_| AccessRules::none())
+        });
+        made.clone()
     }
 }
 
 impl AccessPolicy for StandardPolicy {
-    fn entry(&self, who: Requester<'_>, _target: Target<'_>, right: EntryRight) -> bool {
-        match right {
-            EntryRight::Disclose => self.reads(who.actor),
-            EntryRight::Add | EntryRight::Delete | EntryRight::Rename => self.is_administrator(who.actor),
+    fn rights_of(&self, who: Requester<'_>, lookup: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
+        self.rules.rights_of(who, lookup)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flext_ldap_directory::{Actor, AttributeRight, Blank, EntryRight, Group, Identity, Peer, Target};
+    use flext_ldap_proto::dn::DnKey;
+
+    use super::*;
+
+    struct Nobody;
+
+    impl Lookup for Nobody {
+        fn memberships(&self, groups: &[Group]) -> Result<Vec<bool>, Error> {
+            Ok(vec![false; groups.len()])
         }
     }
 
-    fn attribute(
-        &self,
-        who: Requester<'_>,
-        target: Target<'_>,
-        attribute: &str,
-        right: AttributeRight,
-    ) -> bool {
-        let actor = who.actor;
-        let secret = SECRETS.iter().any(|name| name.eq_ignore_ascii_case(attribute));
-        match right {
-            AttributeRight::Search | AttributeRight::Read | AttributeRight::Compare => {
-                self.reads(actor) && !secret
-            }
-            AttributeRight::Write => {
-                self.is_administrator(actor)
-                    || (target.is_self
-                        && matches!(actor, Actor::User(_))
-                        && attribute.eq_ignore_ascii_case("userPassword"))
+    fn key(text: &str) -> DnKey {
+        Schema::standard().dn_key(&text.parse().unwrap()).unwrap()
+    }
+
+    /// What the policy said before it was made of rules.
+    #[test]
+    fn decides_as_it_is_described() {
+        let (anna, bert, chief) = ("uid=anna,dc=example", "uid=bert,dc=example", "cn=chief,dc=example");
+        let user = |name: &str| Actor::User(Identity::from_successful_bind(name.parse().unwrap()));
+        let attributes = ["cn", "userPassword", "pwdHistory", "SAMBANTPASSWORD", "userPKCS12", "x-unknown"];
+        let secret = ["userPassword", "pwdHistory", "SAMBANTPASSWORD", "userPKCS12"];
+        for open in [false, true] {
+            let policy = StandardPolicy::default().administrator(chief.parse().unwrap());
+            let policy = if open { policy.anonymous_read() } else { policy };
+            for actor in [Actor::Anonymous, user(anna), user(chief), Actor::Service] {
+                let own = match &actor {
+                    Actor::User(identity) => Some(key(&identity.dn().unwrap().to_string())),
+                    _ => None,
+                };
+                let administrator = actor == Actor::Service || own == Some(key(chief));
+                let reads = open || actor != Actor::Anonymous;
+                let who = Requester { actor: &actor, dn: own.as_ref(), peer: &Peer::in_process() };
+                let rights = policy.rights_of(who, &Nobody).unwrap();
+                assert!(!rights.look_at_entries());
+                for name in [anna, bert] {
+                    let dn = key(name);
+                    let is_self = own.as_ref() == Some(&dn);
+                    let target = Target { dn: &dn, is_self, entry: &Blank };
+                    assert_eq!(rights.entry(target, EntryRight::Disclose), reads);
+                    for right in [EntryRight::Add, EntryRight::Delete, EntryRight::Rename] {
+                        assert_eq!(rights.entry(target, right), administrator, "{right:?}");
+                    }
+                    for attribute in attributes {
+                        let secret = secret.contains(&attribute);
+                        use AttributeRight::{AddValues, Compare, DeleteValues, Read, Search, Write};
+                        for right in [Search, Compare, Read] {
+                            let want = reads && !secret;
+                            assert_eq!(
+                                rights.attribute(target, attribute, right),
+                                want,
+                                "{attribute} {right:?}"
+                            );
+                        }
+                        for right in [Write, AddValues, DeleteValues] {
+                            let want = administrator || (is_self && attribute == "userPassword");
+                            assert_eq!(
+                                rights.attribute(target, attribute, right),
+                                want,
+                                "{attribute} {right:?}"
+                            );
+                        }
+                    }
+                    let binds = rights.attribute(target, "userPassword", AttributeRight::Authenticate);
+                    assert_eq!(binds, actor == Actor::Anonymous);
+                }
             }
         }
     }

@@ -3,17 +3,14 @@
 mod marks;
 mod range;
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
 use flext_ldap_directory::AttributeRight;
 use flext_ldap_proto::{
     attribute::{AttributeDescription, AttributeRef, Attributes, AttributesRef, Selection, Selector},
     ber::{Tag, Writer},
     dn::Dn,
-    filter::{Filter, LargeAttribute, Matcher, Node as FilterNode, Truth},
+    filter::{Filter, Matcher, Node as FilterNode, Truth},
     result::ResultCode,
 };
 use tokio::time::Instant;
@@ -26,11 +23,11 @@ use crate::{
     read::Named,
     row::{Node, ROOT, Stored},
     tables::Failure,
-    values::{Large, See, ValueRows},
+    values::{Large, ValueRows, evaluate},
 };
 
 /// What is computed when it is asked for.
-const COMPUTED: [&str; 4] = ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN"];
+pub(crate) const COMPUTED: [&str; 4] = ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN"];
 
 /// An entry as it is looked at: what is stored and what is computed.
 #[derive(Clone, Debug)]
@@ -56,19 +53,8 @@ impl View {
         until: Option<Instant>,
         readable: &dyn Fn(&str) -> bool,
     ) -> Result<Truth, Failure> {
-        if self.stored.large().is_empty() {
-            return Ok(matcher.evaluate(dn, &self.segments(), readable));
-        }
-        let failure = RefCell::new(None);
-        let seen: Vec<See<'_>> = self
-            .stored
-            .large()
-            .iter()
-            .map(|large| See { context, rows, large, until, failure: &failure })
-            .collect();
-        let large: Vec<&dyn LargeAttribute> = seen.iter().map(|one| one as &dyn LargeAttribute).collect();
-        let truth = matcher.evaluate_with(dn, &self.segments(), &large, readable);
-        failure.take().map_or(Ok(truth), Err)
+        let (segments, large) = (self.segments(), self.stored.large());
+        evaluate(context, rows, matcher, dn, &segments, large, until, readable)
     }
 
     /// The attributes that are in wire form. Those that are large are not among them.
@@ -183,6 +169,7 @@ impl Projection {
         if large.is_empty() || self.types_only {
             return Ok(());
         }
+        let on = access.on(&view.named, &view.stored);
         let limit = context.limits.entry as u64;
         let mut octets: u64 = view.segments().iter().map(|segment| segment.as_bytes().len() as u64).sum();
         octets = octets.saturating_add(view.named.dn.len() as u64);
@@ -191,7 +178,7 @@ impl Projection {
             let all = if one.operational { self.all_operational } else { self.all_user };
             if self.range(context, name).is_some()
                 || !(all || self.selects(context, name))
-                || !access.attribute(&view.named, name, AttributeRight::Read)
+                || !on.attribute(name, AttributeRight::Read)
             {
                 continue;
             }
@@ -223,7 +210,8 @@ impl Projection {
         view: &View,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
-        let readable = |attribute: &str| access.attribute(&view.named, attribute, AttributeRight::Read);
+        let on = access.on(&view.named, &view.stored);
+        let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
         let (user, operational) = (self.all_user, self.all_operational);
         self.segment(context, view.stored.user(), user, access.all, &readable, writer);
         self.segment(context, view.stored.operational(), operational, access.all, &readable, writer);

@@ -89,7 +89,7 @@ const HAS_LARGE: u32 = 1 << 31;
 ///
 /// A row starts with the length of the user attributes, then come these, then the operational ones. Where there are
 /// large ones, all that has before it the length of what they keep here, with its first bit set, and that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
     user: Attributes,
     operational: Attributes,

@@ -25,6 +25,7 @@ use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
 use crate::{
+    access::Standing,
     context::{Access, Caller, Context},
     controls::SearchControls,
     index::Asked,
@@ -56,6 +57,8 @@ pub(crate) struct Searching {
     store: Store,
     search: Search,
     caller: Caller,
+    /// Settled with the first look at the store.
+    standing: Option<Standing>,
     controls: SearchControls,
     size_limit: u64,
     time_limit: Duration,
@@ -121,15 +124,15 @@ impl Searching {
         let controls = SearchControls::read(&request.controls)?;
         let Request { op: search, actor, deadline, .. } = request;
         let caller = Caller { actor, peer };
-        let access = context.access(&caller);
+        let (_, all) = context.is_unrestricted(&caller);
         let limits = &context.limits;
         let least = |asked: u64, allowed: u64| if asked == 0 { allowed } else { asked.min(allowed) };
-        let (size, time, lookthrough) = if access.all {
+        let (size, time, lookthrough) = if all {
             (u64::MAX, Duration::MAX, u64::MAX)
         } else {
             (u64::from(limits.size), limits.time, limits.lookthrough)
         };
-        if !access.all && search.filter.nodes().len() > limits.filter {
+        if !all && search.filter.nodes().len() > limits.filter {
             return Err(Failure::refused(
                 ResultCode::ADMIN_LIMIT_EXCEEDED,
                 format!("the filter has more than {} parts; ask in several searches", limits.filter),
@@ -147,8 +150,8 @@ impl Searching {
             .iter()
             .any(|node| matches!(node, FilterNode::Extensible(extensible) if extensible.dn_attributes));
         let size_limit = least(u64::from(search.size_limit), size);
-        drop(access);
         Ok(Self {
+            standing: None,
             size_limit,
             time_limit: asked.min(time).min(deadline.remaining()),
             lookthrough,
@@ -177,9 +180,13 @@ impl Searching {
         let store = self.store.clone();
         let context = &*store.context();
         let caller = self.caller.clone();
-        let access = context.access(&caller);
         let tables = store.snapshot()?;
-        match std::mem::replace(&mut self.stage, Stage::End) {
+        let standing = match &self.standing {
+            Some(standing) => standing.clone(),
+            None => self.standing.insert(context.standing(&caller, &tables)?).clone(),
+        };
+        let access = context.access_of(&caller, &*tables, standing);
+        let done = match std::mem::replace(&mut self.stage, Stage::End) {
             Stage::Start => self.start(context, &access, &tables),
             Stage::Gather { base, stack, ids, candidates } => {
                 self.gather(&tables, started, base, stack, ids, candidates)
@@ -189,7 +196,9 @@ impl Searching {
                 self.finish(LdapResult::success());
                 Ok(())
             }
-        }
+        };
+        access.settled()?;
+        done
     }
 
     fn start(&mut self, context: &Context, access: &Access<'_>, tables: &Snapshot) -> Result<(), Failure> {
@@ -491,7 +500,13 @@ impl Searching {
         token: &Token,
     ) -> Result<bool, Failure> {
         let named = tables.named_below(node, climbed)?;
-        if !access.entry(&named, EntryRight::Disclose) {
+        // Read first only if the policy looks at it; otherwise what must not be seen is not read.
+        let early = if access.looks_at_entries() { tables.stored(id)? } else { None };
+        let disclosed = match &early {
+            Some(stored) => access.on(&named, stored).entry(EntryRight::Disclose),
+            None => access.entry(&named, EntryRight::Disclose),
+        };
+        if !disclosed {
             return Ok(true);
         }
         if self.referrals.contains(id) && self.search.scope != Scope::Base {
@@ -503,11 +518,14 @@ impl Searching {
             }
             return Ok(true);
         }
-        let Some(stored) = tables.stored(id)? else { return Ok(true) };
+        let Some(stored) = early.map_or_else(|| tables.stored(id), |stored| Ok(Some(stored)))? else {
+            return Ok(true);
+        };
         let computed = if self.needs_computed { computed(node, &named, csn) } else { Default::default() };
         let view = View { named, stored, computed };
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
-        let readable = |attribute: &str| access.attribute(&view.named, attribute, AttributeRight::Search);
+        let on = access.on(&view.named, &view.stored);
+        let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let dn = dn.unwrap_or_else(Dn::root);
         let truth = view.truth(context, tables, matcher, &dn, self.until(), &readable)?;
         if truth != Truth::True {
@@ -629,7 +647,8 @@ impl Events for Searching {
                 this.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
             }
             while this.outcome.is_none() && this.items == 0 && started.elapsed() <= SLICE {
-                if let Err(failure) = this.step(started) {
+                let store = this.store.clone();
+                if let Err(failure) = store.reading("a search", || this.step(started)) {
                     match failure {
                         Failure::Refused(result) => this.finish(result),
                         Failure::Failed(error) => return Poll::Ready(Err(error)),

@@ -63,7 +63,12 @@ impl StoreSession {
         if password.expose().len() > credentials::LONGEST {
             return Err(invalid_credentials());
         }
-        self.store.authenticate(&dn, password).await?.ok_or_else(invalid_credentials).map(Actor::User)
+        let identity = self.store.authenticate(&dn, password).await?.ok_or_else(invalid_credentials)?;
+        if !self.store.may_authenticate(&identity, &self.peer)? {
+            // As with a wrong password: it is not told that this one was right.
+            return Err(invalid_credentials());
+        }
+        Ok(Actor::User(identity))
     }
 
     /// RFC 4422 appendix A: who the Unix socket says. Root and whom the options name are the administrator.
@@ -104,11 +109,14 @@ impl Store {
         let mut stored = Vec::new();
         let mut entry = None;
         if let Some(key) = &key {
-            let tables = self.snapshot()?;
-            if let Resolved::Found(id) = context.resolve(&tables, key)? {
-                stored = tables.secrets(id)?;
-                entry = Some(tables.named(id)?.dn);
-            }
+            self.reading("a bind", || {
+                let tables = self.snapshot()?;
+                if let Resolved::Found(id) = context.resolve(&tables, key)? {
+                    stored = tables.secrets(id)?;
+                    entry = Some(tables.named(id)?.dn);
+                }
+                Ok(())
+            })?;
         }
         let administrator = context.administrator.as_ref().filter(|one| Some(&one.key) == key.as_ref());
         let is_administrator: bool = administrator.is_some_and(|one| {

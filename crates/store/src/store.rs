@@ -5,6 +5,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write as _},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, atomic::Ordering},
 };
@@ -17,10 +18,13 @@ use redb::{StorageBackend, backends::InMemoryBackend};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    backend::Plain,
+    backend::{Plain, Steady},
+    check,
+    contain::{contained, damaged},
     context::{Administrator, Caller, Context, Current},
     hashing::Hashers,
     index::{Indexes, Pending},
+    migrate,
     options::{Location, StoreOptions},
     project::Marks,
     row::{Id, ROOT, tree_key},
@@ -31,18 +35,11 @@ use crate::{
     writer::{self, Engine, Published, State, Writer},
 };
 
-/// What the tables look like. Counts up when they change; a newer one is refused.
-///
-/// 2 has the table `value` and entries with large attributes. All that 1 has means the same in 2, so a store of format
-/// 1 is one of format 2 as soon as it says so; its large attributes get their rows when their entries are next written.
-const FORMAT: u32 = 2;
-
-const FORMAT_ROW: &[u8] = b"format";
 const INDEX_ROW: &[u8] = b"index";
 const PAGE_KEY_ROW: &[u8] = b"page-key";
 
 /// The files in a store's folder.
-const DATA_FILE: &str = "directory.redb";
+pub(crate) const DATA_FILE: &str = "directory.redb";
 const LOCK_FILE: &str = "lock";
 
 /// An embedded directory. Cheap to copy; all copies are the same store.
@@ -113,8 +110,14 @@ impl Store {
         lock: Option<File>,
     ) -> Result<Self, Error> {
         let counts = Arc::new(Counts::default());
-        let database = writer::open(Arc::clone(&backend), options.limits.cache)?;
-        let (context, state) = prepare(&database, options, &counts).map_err(Failure::into_error)?;
+        let storage = Arc::new(Steady::new(backend));
+        let verify = options.verify_pages;
+        let database = writer::open(Arc::clone(&storage) as _, options.limits.cache, verify)?;
+        let (context, state) = contained("the opening of the store", || prepare(&database, options, &counts))
+            .map_err(Failure::into_error)?;
+        if let Some(error) = storage.failure() {
+            return Err(storage_error(redb::StorageError::from(error)));
+        }
         let snapshot = writer::snapshot(&database, &counts)?;
         let published = Arc::new(Published::new(snapshot));
         let limits = context.limits.clone();
@@ -122,12 +125,13 @@ impl Store {
         let hashers = Hashers::start(limits.hashing_threads, limits.hashing_queue)?;
         let engine = Engine {
             database: Some(database),
-            backend,
+            storage,
             context: Arc::clone(&context),
             published: Arc::clone(&published),
             counts: Arc::clone(&counts),
             state,
             broken: None,
+            unsettled: true,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
         Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
@@ -167,6 +171,26 @@ impl Store {
         self.0.published.get()
     }
 
+    /// Has tables read. Where that fails the writer looks at storage; where it panics nothing is written any more.
+    pub(crate) fn reading<R>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce() -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Err(Failure::Failed(error))) if error.kind() == ErrorKind::Storage => {
+                self.0.writer.look();
+                Err(Failure::Failed(error))
+            }
+            Ok(done) => done,
+            Err(panic) => {
+                let error = damaged(what, &*panic);
+                self.0.published.damaged(&error);
+                Err(Failure::Failed(error))
+            }
+        }
+    }
+
     pub(crate) fn hashers(&self) -> &Hashers {
         &self.0.hashers
     }
@@ -186,7 +210,8 @@ impl Store {
             },
             Op::Compare(op) => {
                 let caller = Caller { actor, peer };
-                Reply::ready(store.compare(&op, &controls, &caller).or_else(Failure::into_reply))
+                let answer = store.reading("a compare", || store.compare(&op, &controls, &caller));
+                Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
                 store
@@ -251,7 +276,10 @@ fn prepare(
     let transaction = database.begin_write().map_err(storage_error)?;
     let (context, state) = {
         let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
-        check_format(&mut tables)?;
+        migrate::migrate(&mut tables)?;
+        if options.rebuild {
+            check::rebuild(&mut tables, INDEX_ROW)?;
+        }
         let state = State::read(&tables)?;
         let schema = options.schema;
         let indexes = Indexes::new(&schema);
@@ -319,26 +347,6 @@ fn add_suffix(context: &mut Context, suffix: Dn) -> Result<(), Failure> {
     }
     context.suffixes.push((suffix, key));
     Ok(())
-}
-
-fn check_format(tables: &mut Writable<'_>) -> Result<(), Failure> {
-    use redb::ReadableTable;
-    let found = tables.meta.get(FORMAT_ROW)?.map(|row| row.value().to_vec());
-    match found {
-        None => tables.put(Name::Meta, FORMAT_ROW, Some(&FORMAT.to_be_bytes())),
-        Some(row) => match row.first_chunk().map(|format| u32::from_be_bytes(*format)) {
-            Some(FORMAT) => Ok(()),
-            Some(1) => tables.put(Name::Meta, FORMAT_ROW, Some(&FORMAT.to_be_bytes())),
-            Some(newer) => Err(Failure::Failed(Error::new(
-                ErrorKind::Storage,
-                format!(
-                    "the store has format {newer} and this version knows up to {FORMAT}; use a newer version, or \
-                     export with the one that wrote it and import here"
-                ),
-            ))),
-            None => Err(Failure::damaged("the format of the store")),
-        },
-    }
 }
 
 fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
@@ -454,7 +462,7 @@ fn rename_key(context: &Context, tables: &mut Writable<'_>, id: Id) -> Result<()
 }
 
 /// Makes the folder and takes it for this process.
-fn lock(folder: &Path) -> Result<File, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -495,7 +503,12 @@ fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn unusable(path: &Path, error: io::Error) -> Error {
+/// A file that is there.
+pub(crate) fn existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+pub(crate) fn unusable(path: &Path, error: io::Error) -> Error {
     Error::new(ErrorKind::Storage, format!("`{}` cannot be used ({})", path.display(), error.kind()))
         .with_source(error)
 }

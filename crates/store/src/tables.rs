@@ -23,7 +23,7 @@ use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 /// Rows of octets under keys of octets.
-type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 const META: Definition = TableDefinition::new("meta");
 const NODE: Definition = TableDefinition::new("node");
@@ -45,6 +45,37 @@ pub(crate) enum Name {
     Secret,
     Index,
     Change,
+}
+
+impl Name {
+    /// All tables, in the order backups have them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::Node,
+        Self::Tree,
+        Self::Entry,
+        Self::Value,
+        Self::Secret,
+        Self::Index,
+        Self::Change,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Node => "node",
+            Self::Tree => "tree",
+            Self::Entry => "entry",
+            Self::Value => "value",
+            Self::Secret => "secret",
+            Self::Index => "index",
+            Self::Change => "change",
+        }
+    }
+
+    pub(crate) const fn definition(self) -> Definition {
+        TableDefinition::new(self.as_str())
+    }
 }
 
 /// What a table can be read as, in a snapshot or in a write transaction.
@@ -78,6 +109,22 @@ pub(crate) struct Counts {
     pub(crate) rows_written: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
+}
+
+impl<T> Tables<T> {
+    /// One of the tables.
+    pub(crate) fn of(&self, name: Name) -> &T {
+        match name {
+            Name::Meta => &self.meta,
+            Name::Node => &self.node,
+            Name::Tree => &self.tree,
+            Name::Entry => &self.entry,
+            Name::Value => &self.value,
+            Name::Secret => &self.secret,
+            Name::Index => &self.index,
+            Name::Change => &self.change,
+        }
+    }
 }
 
 impl Snapshot {
@@ -178,11 +225,11 @@ pub(crate) fn storage_error(error: impl Into<redb::Error>) -> Error {
     let error = error.into();
     let message = match &error {
         redb::Error::Io(io) if is_full(io) => {
-            "no space is left for the store; free space and start it again".to_owned()
+            "no space is left for the store; free space, and it goes on".to_owned()
         }
         redb::Error::Io(io) => format!("the store cannot be read or written ({})", io.kind()),
         redb::Error::PreviousIo => {
-            "an earlier failure of storage stopped the store; mend its cause and start it again".to_owned()
+            "an earlier failure of storage stopped the store; it goes on when its cause is mended".to_owned()
         }
         redb::Error::Corrupted(_) => "the store is damaged; restore it from an export or a backup".to_owned(),
         _ => "the store failed".to_owned(),

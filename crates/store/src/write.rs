@@ -3,7 +3,7 @@
 //! redb cannot undo one operation of an open transaction, so nothing is written before all of an operation is known to
 //! be right.
 
-mod add;
+pub(crate) mod add;
 mod delete;
 mod edit;
 mod rename;
@@ -16,19 +16,20 @@ use flext_ldap_proto::{
     dn::{Dn, DnKey, RdnRef},
     entry::Entry,
     filter::{Filter, Matcher, Truth},
-    message::{Add, Delete, Modify, Rename},
+    message::{Add, Change, Delete, Modify, Rename},
     result::{LdapResult, ResultCode},
     schema::Violation,
 };
 
 use crate::{
+    access::On,
     clock::Stamp,
     context::{Access, Caller, Context, base},
     credentials,
     index::Pending,
     modify::Draft,
     project::{Projection, View, computed},
-    read::{Named, Resolved},
+    read::Resolved,
     row::{Id, Node, Stored, put_octets},
     special,
     tables::{Failure, Name, Writable},
@@ -121,13 +122,15 @@ struct Target {
 impl Work<'_> {
     /// Computes what a write does.
     pub(crate) fn effect(&self, write: &Write) -> Result<Effect, Failure> {
-        let access = self.context.access(&write.caller);
-        match &write.op {
+        let access = self.context.access(&write.caller, self.tables)?;
+        let effect = match &write.op {
             WriteOp::Add(op) => self.add(op, write, &access),
             WriteOp::Modify(op) => self.modify(op, write, &access),
             WriteOp::Delete(op) => self.delete(op, write, &access),
             WriteOp::Rename(op) => self.rename(op, write, &access),
-        }
+        };
+        access.settled()?;
+        effect
     }
 
     /// Finds the entry a write aims at.
@@ -234,10 +237,21 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn may_write(&self, access: &Access<'_>, named: &Named, attribute: &str) -> Result<(), Failure> {
-        if access.attribute(named, attribute, AttributeRight::Write) {
+    fn may_add(&self, on: &On<'_, '_>, attribute: &str) -> Result<(), Failure> {
+        if on.attribute(attribute, AttributeRight::AddValues) {
             return Ok(());
         }
+        Err(Failure::refused(
+            ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+            format!("no right to give this entry `{attribute}`"),
+        ))
+    }
+
+    fn may_write(&self, on: &On<'_, '_>, change: &Change) -> Result<(), Failure> {
+        if on.may_change(change) {
+            return Ok(());
+        }
+        let attribute = change.attribute.as_str();
         Err(Failure::refused(
             ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
             format!("no right to change `{attribute}` of this entry"),
@@ -360,8 +374,9 @@ pub(crate) fn holds(
 ) -> Result<Truth, Failure> {
     let dn: Dn = view.named.dn.parse().unwrap_or_else(|_| Dn::root());
     let matcher = Matcher::new(filter, &context.schema);
+    let on = access.on(&view.named, &view.stored);
     view.truth(context, rows, &matcher, &dn, None, &|attribute| {
-        access.attribute(&view.named, attribute, AttributeRight::Search)
+        on.attribute(attribute, AttributeRight::Search)
     })
 }
 

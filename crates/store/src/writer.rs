@@ -1,12 +1,15 @@
 //! The one thread that writes. It takes all that waits, applies each operation in turn, commits once, then answers.
 
 use std::{
+    error::Error as _,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::Ordering,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use flext_ldap_directory::{Applied, Deadline, Error, ErrorKind, Outcome};
@@ -15,8 +18,9 @@ use redb::{Database, Durability, ReadableDatabase, StorageBackend};
 use tokio::sync::oneshot;
 
 use crate::{
-    backend::{Overlay, Shared},
+    backend::{Overlay, Shared, Steady},
     clock::Clock,
+    contain::{contained, damaged},
     context::{Context, Current},
     hashing::closed,
     index::Pending,
@@ -47,24 +51,35 @@ pub(crate) enum Job {
         go_on: bool,
         answer: SyncSender<Result<Vec<Result<(), String>>, Error>>,
     },
+    /// Storage is to be looked at: a read failed.
+    Look,
 }
 
 /// The last commit, for readers.
-pub(crate) struct Published(RwLock<Option<Arc<Snapshot>>>);
+pub(crate) struct Published {
+    snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// What somebody met who could not go on reading.
+    damage: OnceLock<String>,
+}
 
 impl Published {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self(RwLock::new(Some(Arc::new(snapshot))))
+        Self { snapshot: RwLock::new(Some(Arc::new(snapshot))), damage: OnceLock::new() }
+    }
+
+    /// Has nothing written from now on.
+    pub(crate) fn damaged(&self, error: &Error) {
+        let _ = self.damage.set(error.to_string());
     }
 
     /// The tables as of the last commit. Not to be kept while waiting for anybody.
     pub(crate) fn get(&self) -> Result<Arc<Snapshot>, Failure> {
-        let snapshot = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone();
         snapshot.ok_or_else(|| closed().into())
     }
 
     fn set(&self, snapshot: Option<Snapshot>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
     }
 }
 
@@ -117,14 +132,41 @@ pub(crate) struct Writer {
 /// What the writer thread owns.
 pub(crate) struct Engine {
     pub(crate) database: Option<Database>,
-    pub(crate) backend: Arc<dyn StorageBackend>,
+    pub(crate) storage: Arc<Steady>,
     pub(crate) context: Arc<Current>,
     pub(crate) published: Arc<Published>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) state: State,
-    /// Why nothing is written any more.
-    pub(crate) broken: Option<String>,
+    /// Why nothing is written at present.
+    pub(crate) broken: Option<Broken>,
+    /// Whether the last commit left it to recovery which pages are free.
+    pub(crate) unsettled: bool,
 }
+
+/// Why nothing is written, and what is to be done about it.
+pub(crate) struct Broken {
+    reason: String,
+    cause: Cause,
+    again: Instant,
+    pause: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cause {
+    /// Storage takes no writes. They are held back, and it is asked again.
+    Held,
+    /// A read failed. What is read is read anew, and the store is opened again.
+    Unread,
+    /// Nothing helps but to open the store anew.
+    Final,
+}
+
+/// Between two attempts to go on writing: the first, and at the most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// After so long without a write it is noted which pages are free, so that a crash from then on needs no recovery that
+/// reads the whole file.
+const IDLE: Duration = Duration::from_secs(1);
 
 impl Writer {
     pub(crate) fn start(engine: Engine, queue: usize) -> Result<Self, Error> {
@@ -172,6 +214,13 @@ impl Writer {
         sender.and_then(|sender| sender.send(job).ok()).ok_or_else(closed)
     }
 
+    /// Has storage looked at, unless much waits anyway: what is wrong will be met by it.
+    pub(crate) fn look(&self) {
+        if let Some(sender) = &*self.sender.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = sender.try_send(Job::Look);
+        }
+    }
+
     pub(crate) fn close(&self) {
         drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -190,49 +239,151 @@ enum Held {
 
 impl Engine {
     fn run(mut self, receiver: &Receiver<Job>) {
-        while let Ok(first) = receiver.recv() {
-            let mut jobs = vec![first];
-            while jobs.len() < GROUP
-                && let Ok(job) = receiver.try_recv()
-            {
-                jobs.push(job);
+        loop {
+            let first = match self.patience() {
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(patience) => receiver.recv_timeout(patience),
+            };
+            match first {
+                Ok(first) => {
+                    let mut jobs = vec![first];
+                    while jobs.len() < GROUP
+                        && let Ok(job) = receiver.try_recv()
+                    {
+                        jobs.push(job);
+                    }
+                    self.group(jobs);
+                }
+                Err(RecvTimeoutError::Timeout) if self.broken.is_some() => self.go_on(),
+                Err(RecvTimeoutError::Timeout) => self.settle(),
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.group(jobs);
         }
         // Readers that are left must not keep the file's pages in use.
         self.published.set(None);
     }
 
+    /// How long to wait for a write before there is something else to do.
+    fn patience(&self) -> Option<Duration> {
+        match &self.broken {
+            Some(Broken { cause: Cause::Final, .. }) => None,
+            Some(broken) => Some(broken.again.saturating_duration_since(Instant::now())),
+            None => self.unsettled.then_some(IDLE),
+        }
+    }
+
     /// Does all of `jobs` in one commit.
     fn group(&mut self, jobs: Vec<Job>) {
-        if let Some(reason) = &self.broken {
+        if self.broken.as_ref().is_some_and(|broken| broken.again <= Instant::now()) {
+            self.go_on();
+        }
+        if self.broken.is_none()
+            && let Some(damage) = self.published.damage.get()
+        {
+            self.broken = Some(Broken::new(damage, Cause::Final));
+        }
+        if let Some(broken) = &self.broken {
             for job in jobs {
-                job.fail(&|| Error::new(ErrorKind::Storage, reason.clone()));
+                job.fail(&|| Error::new(ErrorKind::Storage, broken.reason.clone()));
             }
             return;
         }
         let mut held = Vec::with_capacity(jobs.len());
         let mut waiting = jobs.into_iter();
         let mut state = self.state.clone();
-        let outcome = self.commit(&mut waiting, &mut held, &mut state);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(&mut waiting, &mut held, &mut state)));
         match outcome {
-            Ok(()) => {
+            Ok(Ok(())) => {
                 self.state = state;
                 held.into_iter().for_each(Held::answer);
             }
-            Err((error, applied)) => {
-                tracing::error!(error = %error, "the store stopped writing");
-                let reason = format!("nothing is written any more since storage failed: {error}");
+            Ok(Err((error, applied))) => self.stop(&error, applied, held, waiting),
+            Err(panic) => {
+                let error = damaged("a write", &*panic);
+                self.published.damaged(&error);
+                self.broken = Some(Broken::new(&error, Cause::Final));
+                let told = || Error::new(ErrorKind::Storage, error.to_string());
+                held.into_iter().for_each(|one| one.fail(&|| told().with_applied(Applied::Unknown)));
+                waiting.for_each(|job| job.fail(&told));
+            }
+        }
+    }
+
+    /// Writes nothing for the time being, and tells those who wait.
+    fn stop(&mut self, error: &Error, applied: Applied, held: Vec<Held>, waiting: std::vec::IntoIter<Job>) {
+        let cause = match self.storage.failure() {
+            Some(_) if self.storage.is_lost() => Cause::Final,
+            Some(_) => Cause::Held,
+            None => {
                 // First, so that whoever is told can read.
                 self.read_on();
-                for one in held {
-                    one.fail(&|| Error::new(ErrorKind::Storage, error.to_string()).with_applied(applied));
-                }
-                for job in waiting {
-                    job.fail(&|| Error::new(ErrorKind::Storage, reason.clone()));
-                }
-                self.broken = Some(reason);
+                Cause::Unread
             }
+        };
+        tracing::error!(error = %error, cause = ?error.source().map(ToString::to_string), "the store stopped writing");
+        let broken = Broken::new(error, cause);
+        for one in held {
+            one.fail(&|| Error::new(ErrorKind::Storage, error.to_string()).with_applied(applied));
+        }
+        for job in waiting {
+            job.fail(&|| Error::new(ErrorKind::Storage, broken.reason.clone()));
+        }
+        self.broken = Some(broken);
+    }
+
+    /// Tries to go on writing.
+    fn go_on(&mut self) {
+        let Some(broken) = &mut self.broken else { return };
+        broken.pause = (broken.pause * 2).min(PAUSE.1);
+        broken.again = Instant::now() + broken.pause;
+        let again = match broken.cause {
+            Cause::Final => return,
+            Cause::Held => {
+                let written = self.storage.resume();
+                if self.storage.is_lost() {
+                    broken.cause = Cause::Final;
+                    tracing::error!(
+                        "what was written is lost; writing goes on when the store is opened again"
+                    );
+                }
+                written.map_err(|error| storage_error(redb::StorageError::from(error)))
+            }
+            // What is read meanwhile is read from the last commit, of which nothing is overwritten before the commit
+            // after the next.
+            Cause::Unread => open(Arc::clone(&self.storage) as _, self.context.get().limits.cache, false)
+                .map(|database| self.database = Some(database)),
+        };
+        let again = again.and_then(|()| {
+            contained("the writer", || {
+                let database = self.database.as_ref().ok_or_else(closed)?;
+                let snapshot = snapshot(database, &self.counts)?;
+                Ok((State::read(&snapshot)?, snapshot))
+            })
+            .map_err(Failure::into_error)
+        });
+        if let Ok((state, snapshot)) = again {
+            self.state = state;
+            self.published.set(Some(snapshot));
+            self.broken = None;
+            tracing::warn!("storage takes writes again; the store goes on");
+        }
+    }
+
+    /// Notes which pages are free.
+    fn settle(&mut self) {
+        self.unsettled = false;
+        let Some(database) = &self.database else { return };
+        let settled = contained("the writer", || {
+            let mut transaction = database.begin_write().map_err(storage_error)?;
+            transaction.set_quick_repair(true);
+            transaction.commit().map_err(storage_error)?;
+            Ok(snapshot(database, &self.counts)?)
+        })
+        .map_err(Failure::into_error)
+        .and_then(|snapshot| self.storage.failure().map_or(Ok(snapshot), |error| Err(write_error(error))));
+        match settled {
+            Ok(snapshot) => self.published.set(Some(snapshot)),
+            Err(error) => self.stop(&error, Applied::No, Vec::new(), Vec::new().into_iter()),
         }
     }
 
@@ -265,6 +416,10 @@ impl Engine {
                         } else {
                             one(&context, &mut tables, &mut pending, state, &write)
                         };
+                        if let Some(error) = self.storage.failure() {
+                            held.push(Held::One(answer, Ok(Outcome::success())));
+                            return Err((write_error(error), Applied::No));
+                        }
                         match done {
                             // Storage that failed under one operation has failed for all of the commit.
                             Err(Failure::Failed(error)) if error.kind() == ErrorKind::Storage => {
@@ -277,6 +432,10 @@ impl Engine {
                     Job::Many { writes, go_on, answer } => {
                         let mut results = Vec::with_capacity(writes.len());
                         for write in writes {
+                            if let Some(error) = self.storage.failure() {
+                                held.push(Held::Many(answer, results));
+                                return Err((write_error(error), Applied::No));
+                            }
                             match one(&context, &mut tables, &mut pending, state, &write) {
                                 Ok(_) => results.push(Ok(())),
                                 Err(Failure::Refused(result)) => {
@@ -299,6 +458,8 @@ impl Engine {
                         }
                         held.push(Held::Many(answer, results));
                     }
+                    // The transaction that was begun has told that storage can be used.
+                    Job::Look => {}
                 }
             }
             if state.next_change == first {
@@ -313,7 +474,14 @@ impl Engine {
             }
             state.write(&mut tables).map_err(before)?;
         }
+        if let Some(error) = self.storage.failure() {
+            return Err((write_error(error), Applied::No));
+        }
         transaction.commit().map_err(|error| (storage_error(error), Applied::Unknown))?;
+        if let Some(error) = self.storage.failure() {
+            return Err((write_error(error), Applied::Unknown));
+        }
+        self.unsettled = true;
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
         self.counts.writes.fetch_add(state.next_change - first, Ordering::Relaxed);
         let snapshot = snapshot(database, &self.counts).map_err(|error| (error, Applied::Yes))?;
@@ -325,9 +493,9 @@ impl Engine {
     fn read_on(&mut self) {
         self.published.set(None);
         self.database = None;
-        let again = Overlay::new(Arc::clone(&self.backend))
+        let again = Overlay::new(Arc::clone(&self.storage) as _)
             .map_err(|error| storage_error(redb::StorageError::from(error)))
-            .and_then(|overlay| open(Arc::new(overlay), self.context.get().limits.cache));
+            .and_then(|overlay| open(Arc::new(overlay), self.context.get().limits.cache, false));
         match again.and_then(|database| Ok((snapshot(&database, &self.counts)?, database))) {
             Ok((snapshot, database)) => {
                 self.database = Some(database);
@@ -338,8 +506,38 @@ impl Engine {
     }
 }
 
-pub(crate) fn open(backend: Arc<dyn StorageBackend>, cache: usize) -> Result<Database, Error> {
-    Database::builder().set_cache_size(cache).create_with_backend(Shared(backend)).map_err(storage_error)
+impl Broken {
+    fn new(error: impl std::fmt::Display, cause: Cause) -> Self {
+        let reason = match cause {
+            Cause::Final => {
+                format!("nothing is written any more, and will be when the store is opened again: {error}")
+            }
+            Cause::Held | Cause::Unread => {
+                format!("nothing is written at present, and will be when storage can be used again: {error}")
+            }
+        };
+        Self { reason, cause, again: Instant::now() + PAUSE.0, pause: PAUSE.0 }
+    }
+}
+
+/// What it means that storage does not take a write.
+fn write_error(error: std::io::Error) -> Error {
+    storage_error(redb::StorageError::from(error))
+}
+
+/// Opens the tables' file, recovering it where it was not closed.
+pub(crate) fn open(backend: Arc<dyn StorageBackend>, cache: usize, verify: bool) -> Result<Database, Error> {
+    let told = AtomicBool::new(false);
+    contained("the opening of the store", || {
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache).set_check_integrity_on_open(verify).set_repair_callback(move |_| {
+            if !told.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the store was not closed, or is to be verified: all of its pages are read");
+            }
+        });
+        builder.create_with_backend(Shared(backend)).map_err(|error| storage_error(error).into())
+    })
+    .map_err(Failure::into_error)
 }
 
 pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snapshot, Error> {
@@ -380,6 +578,7 @@ impl Job {
         match self {
             Self::One { answer, .. } => drop(answer.send(Err(error()))),
             Self::Many { answer, .. } => drop(answer.send(Err(error()))),
+            Self::Look => {}
         }
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Operation {
     shared: Arc<Shared>,
     slot: Arc<Slot>,
     stage: Stage,
+    /// Whether whoever polls this moves the connection: it is alone there.
+    is_lone: bool,
 }
 
 enum Stage {
@@ -110,6 +112,7 @@ impl Operation {
             shared: Arc::clone(&connection.shared),
             slot: Arc::new(Slot::new(deadline)),
             stage: Stage::InFlight,
+            is_lone: false,
         };
         let permits = Arc::clone(&operation.shared.permits);
         match Arc::clone(&permits).try_acquire_owned() {
@@ -135,6 +138,11 @@ impl Operation {
         permit: OwnedSemaphorePermit,
     ) {
         let call = Call { kind, message, controls, holds_secret, slot: Arc::clone(&self.slot), permit };
+        let Some(call) = self.shared.helm.start(call) else {
+            self.is_lone = true;
+            self.stage = Stage::InFlight;
+            return;
+        };
         self.stage = match self.commands.try_send(Command::Call(Box::new(call))) {
             Ok(()) => Stage::InFlight,
             Err(mpsc::error::TrySendError::Closed(_)) => Stage::Failed(Some(self.shared.error_later())),
@@ -178,6 +186,9 @@ impl Events for Operation {
                     }
                 }
                 Stage::InFlight => {
+                    if this.is_lone && !this.slot.lock().has_news() {
+                        this.is_lone = this.shared.helm.drive(&this.slot, cx);
+                    }
                     let look = this.slot.look(cx);
                     if look.read > 0 {
                         this.shared.unread.fetch_sub(look.read, Ordering::Relaxed);

@@ -112,6 +112,11 @@ impl State {
         !std::mem::replace(&mut self.told, true)
     }
 
+    /// Whether there is something for the caller to take.
+    pub(super) fn has_news(&self) -> bool {
+        !self.items.is_empty() || self.end.is_some()
+    }
+
     /// The clock goes on from where it stood.
     fn start_clock(&mut self) {
         if let Some(since) = self.standing_since.take() {

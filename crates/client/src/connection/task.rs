@@ -30,7 +30,15 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Bounds, Shared, inbox::Inbox, operation::Kind, outbox::Outbox, slot::Slot, table::Table};
+use super::{
+    Bounds, Shared,
+    helm::{Hold, Lone},
+    inbox::Inbox,
+    operation::Kind,
+    outbox::Outbox,
+    slot::Slot,
+    table::Table,
+};
 use crate::{ending::Ending, transport::Transport};
 
 /// How long a goodbye may take.
@@ -82,6 +90,9 @@ pub(super) struct Task {
     unflushed: bool,
     /// The message ids have run out.
     is_retiring: bool,
+    pub(super) lone: Lone,
+    /// When the task looks after lone callers.
+    pub(super) tick: Pin<Box<Sleep>>,
 }
 
 struct InFlight {
@@ -137,20 +148,32 @@ impl Task {
             wakers: Vec::new(),
             unflushed: false,
             is_retiring: false,
+            lone: Lone::default(),
+            tick: Box::pin(tokio::time::sleep_until(Instant::now())),
         }
     }
 
-    /// Serves the connection until it ends.
-    pub(super) async fn run(mut self) {
-        let ending = poll_fn(|cx| self.poll(cx)).await;
-        self.end(&ending);
+    /// Serves the connection whose state is at the helm until it ends.
+    pub(super) async fn run(hold: Hold) {
+        let ending = poll_fn(|cx| hold.poll(cx)).await;
+        let Some(mut task) = hold.take() else { return };
+        task.end(&ending);
         if ending.polite {
-            self.say_goodbye().await;
+            task.say_goodbye().await;
         }
     }
 
-    /// Rounds, until one changes nothing.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+    /// Rounds, until one changes nothing, unless a lone caller has the socket.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.note_waker(cx);
+        if let Some(ending) = self.ended_under_caller() {
+            return Poll::Ready(ending);
+        }
+        match self.hear(cx) {
+            Ok(false) if self.is_left_to_callers(cx) => return Poll::Pending,
+            Ok(_) => self.take_over(),
+            Err(ending) => return Poll::Ready(ending),
+        }
         loop {
             match self.round(cx) {
                 Ok(true) => {}
@@ -162,6 +185,12 @@ impl Task {
 
     /// One round. Returns whether it changed anything.
     fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        let heard = self.hear(cx)?;
+        Ok(self.turn(cx)? || heard)
+    }
+
+    /// Takes what callers and the owner have said. Returns whether that was anything.
+    fn hear(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         if Pin::new(&mut self.stopped).poll(cx).is_ready() {
             return Err(Ending::by_owner(&self.shared.server));
         }
@@ -174,6 +203,12 @@ impl Task {
                 None => return Err(Ending::by_owner(&self.shared.server)),
             }
         }
+        Ok(changed)
+    }
+
+    /// Writes, reads once, hands out what that brought, and looks at the clock. Returns whether it changed anything.
+    pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        let mut changed = false;
         if self.table.len() != 1 {
             self.transport.gather(false);
         }
@@ -192,14 +227,23 @@ impl Task {
         Ok(changed)
     }
 
-    fn wake(&mut self) {
+    /// Whether nothing is in flight, queued or half written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.table.len() == 0
+            && self.outbox.waiting().is_empty()
+            && !self.unflushed
+            && !self.is_retiring
+            && self.commands.is_empty()
+    }
+
+    pub(super) fn wake(&mut self) {
         for waker in self.wakers.drain(..) {
             waker.wake();
         }
     }
 
     /// Takes an operation in: gives it an id and watches its deadline from now on.
-    fn admit(&mut self, call: Call) {
+    pub(super) fn admit(&mut self, call: Call) {
         let Call { kind, message, controls, holds_secret, slot, permit } = call;
         let mut state = slot.lock();
         // A write goes on when its caller goes.
@@ -293,6 +337,7 @@ impl Task {
         if let Some(timer) = operation.timer {
             self.timers.remove(&(timer, id));
         }
+        self.lone.forget(&operation.slot);
         if operation.is_unsent {
             self.unsent.retain(|unsent| unsent.id != id);
         } else {
@@ -324,7 +369,7 @@ impl Task {
     }
 
     /// Writes all that is queued, as far as the transport takes it.
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+    pub(super) fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
         loop {
             self.fill_outbox();
             let step = if !self.outbox.waiting().is_empty() {
@@ -445,7 +490,7 @@ impl Task {
     }
 
     /// Tells everyone. Safe to call twice.
-    fn end(&mut self, ending: &Ending) {
+    pub(super) fn end(&mut self, ending: &Ending) {
         if self.shared.ending.set(ending.clone()).is_err() {
             return;
         }

@@ -7,6 +7,7 @@
     reason = "a test that fails panics, helpers included"
 )]
 
+mod alone;
 mod answers;
 mod binds;
 mod cancel;

@@ -1,20 +1,21 @@
 //! First figures: our client, store and listener beside OpenLDAP's, on the invented company, as ratios in one run.
 //!
-//! `crates/lab/get`, then
+//! `crates/lab/get` and `peers/build`, then
 //! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [TABLE..]`
 //!
-//! Tables: `bulk`, `replay`, `lookup`, `pipelined`, `import`; all, unless some are named. Every contender runs in a
+//! Tables: `bulk`, `replay`, `lookup`, `pipelined`, `import`, `decode`, `dn`, `filter`; all, unless some are named. Every contender runs in a
 //! process of its own, once to warm up and then `--rounds` times, taking turns with the others of its table. What is
 //! printed are medians; a ratio is the median of the ratios of the rounds. What was seen and what it means is in
 //! docs/performance.md.
 //!
-//! Not here: decoding alone, names and LDIF (`cargo bench -p flext-ldap-proto`), and any verdict: it never fails for
-//! being slow.
+//! Not here: allocations and LDIF (`cargo bench -p flext-ldap-proto`), and any verdict: it never fails for being slow.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it found")]
 
 mod clients;
 mod contest;
+mod language;
+mod peers;
 mod servers;
 mod sink;
 mod usage;
@@ -31,6 +32,7 @@ use tempfile::TempDir;
 
 use crate::clients::Target;
 use crate::contest::{Contender, contest};
+use crate::peers::Peers;
 use crate::servers::Helper;
 
 /// The seed of the company; any would do.
@@ -55,6 +57,8 @@ fn play(arguments: &[String]) -> Result<()> {
         "replay" => servers::replay(rest),
         "sink" => sink::play(&Target::parse(rest)?),
         "ours" => clients::play(&Target::parse(rest)?),
+        "decode" => language::decode(rest),
+        "dn" | "filter" => language::parse(role, rest),
         _ => bail!("no role {role}"),
     }
 }
@@ -76,7 +80,7 @@ impl Settings {
                 "--people" => settings.people = value()?.parse()?,
                 "--rounds" => settings.rounds = value()?.parse()?,
                 "--lookups" => settings.lookups = value()?.parse()?,
-                "bulk" | "replay" | "lookup" | "pipelined" | "import" => {
+                "bulk" | "replay" | "lookup" | "pipelined" | "import" | "decode" | "dn" | "filter" => {
                     settings.tables.push(argument.clone());
                 }
                 _ => bail!("what is `{argument}`? see the head of crates/lab/benches/figures/main.rs"),
@@ -95,7 +99,10 @@ impl Settings {
         if self.wants("import") {
             bench.import()?;
         }
-        if ["bulk", "replay", "lookup", "pipelined"].iter().any(|table| self.wants(table)) {
+        if self.wants("dn") || self.wants("filter") {
+            bench.language(self)?;
+        }
+        if ["bulk", "replay", "lookup", "pipelined", "decode"].iter().any(|table| self.wants(table)) {
             bench.servers(self)?;
         }
         Ok(())
@@ -108,10 +115,14 @@ struct Bench {
     ldif: PathBuf,
     /// User names to look for, one a line.
     names: PathBuf,
+    /// The same as names of entries and as filters.
+    dns: PathBuf,
+    filters: PathBuf,
     entries: u64,
     octets: u64,
     lookups: u64,
     rounds: usize,
+    peers: Peers,
 }
 
 /// Who the clients are.
@@ -136,10 +147,62 @@ impl Bench {
             writeln!(out, "{}", people.get(place).context("no people")?)?;
         }
         out.flush()?;
+        let (dns, filters) = (folder.path().join("dns"), folder.path().join("filters"));
+        language::write_names(&company, &dns)?;
+        language::write_filters(&company, &filters)?;
         let octets = std::fs::metadata(&ldif)?.len();
         let (entries, lookups, rounds) =
             (company.counts().entries, settings.lookups as u64, settings.rounds.max(1));
-        Ok(Self { folder, ldif, names, entries, octets, lookups, rounds })
+        let peers = Peers::load()?;
+        Ok(Self { folder, ldif, names, dns, filters, entries, octets, lookups, rounds, peers })
+    }
+
+    /// Names and filters, from text.
+    fn language(&self, settings: &Settings) -> Result<()> {
+        const ROUNDS: u64 = 500;
+        let work = |what: &'static str, file: &Path, mut command: Command| {
+            command.arg(what).arg(file).arg(ROUNDS.to_string());
+            command
+        };
+        if settings.wants("dn") {
+            let contenders = vec![
+                Contender::new("libldap, `ldap_str2dn`", 2_000 * ROUNDS, || {
+                    Ok(work("dn", &self.dns, self.peers.libldap()))
+                }),
+                Contender::new("ours, `Dn`", 2_000 * ROUNDS, || Ok(work("dn", &self.dns, role_command()?))),
+            ];
+            contest("Names of five components", "names", contenders, self.rounds)?;
+        }
+        if settings.wants("filter") {
+            let contenders = vec![
+                Contender::new("`ldap3`, `parse_filter`", 2_000 * ROUNDS, || {
+                    Ok(work("filter", &self.filters, self.peers.crates()))
+                }),
+                Contender::new("ours, `Filter`", 2_000 * ROUNDS, || {
+                    Ok(work("filter", &self.filters, role_command()?))
+                }),
+            ];
+            contest("Filters", "filters", contenders, self.rounds)?;
+        }
+        Ok(())
+    }
+
+    /// A captured answer, to names and values.
+    fn decode(&self, capture: &Path) -> Result<()> {
+        let peer = |codec: &'static str| {
+            Contender::new(format!("`{codec}`"), self.entries, move || {
+                let mut command = self.peers.crates();
+                command.arg("decode").arg(capture).arg(codec);
+                Ok(command)
+            })
+        };
+        let ours = Contender::new("ours", self.entries, || {
+            let mut command = role("decode")?;
+            command.arg(capture);
+            Ok(command)
+        });
+        let contenders = vec![peer("ldap3"), peer("ldap3_proto"), ours];
+        contest("Decoding to names and values", "entries", contenders, self.rounds)
     }
 
     /// Loads the company into an empty directory: ours with every commit on disk, slapd's in its quick mode without.
@@ -194,9 +257,14 @@ impl Bench {
             }
             contest("Bulk: one search for everything", "entries", contenders, self.rounds)?;
         }
-        if settings.wants("replay") {
-            let capture = self.folder.path().join("capture");
+        let capture = self.folder.path().join("capture");
+        if settings.wants("replay") || settings.wants("decode") {
             sink::capture(&Target::new("bulk", &slapd_url, &login, &self.names), &capture)?;
+        }
+        if settings.wants("decode") {
+            self.decode(&capture)?;
+        }
+        if settings.wants("replay") {
             let replay = Helper::start(role("replay")?.arg(&capture))?;
             let contenders = self.bulk("replay", replay.url(), replay.pid(), &login)?;
             contest("Bulk from memory: the client alone", "entries", contenders, self.rounds)?;
@@ -226,7 +294,14 @@ impl Bench {
         login: &'a Login<'_>,
     ) -> Result<Vec<Contender<'a>>> {
         let kit = Kit::load()?;
-        let ours = self.clients(server, url, pid, login, "bulk", &["sink", "current", "multi"]);
+        let ours = self.clients(
+            server,
+            url,
+            pid,
+            login,
+            "bulk",
+            &["sink", "libldap", "ldap3-current", "ldap3-multi", "current", "multi"],
+        );
         let search =
             Contender::new(format!("{server}: ldapsearch -LLL, whole process"), self.entries, move || {
                 ldapsearch(&kit, url, login, &["(objectClass=*)"])
@@ -242,7 +317,16 @@ impl Bench {
         login: &'a Login<'_>,
     ) -> Result<Vec<Contender<'a>>> {
         let kit = Kit::load()?;
-        let kinds = ["sink", "current", "current-spawned", "multi", "multi-spawned"];
+        let kinds = [
+            "sink",
+            "libldap",
+            "ldap3-current",
+            "ldap3-multi",
+            "current",
+            "current-spawned",
+            "multi",
+            "multi-spawned",
+        ];
         let ours = self.clients(server, url, pid, login, "lookup", &kinds);
         let search =
             Contender::new(format!("{server}: ldapsearch -f, whole process"), self.lookups, move || {
@@ -260,10 +344,17 @@ impl Bench {
         pid: u32,
         login: &'a Login<'_>,
     ) -> Vec<Contender<'a>> {
-        self.clients(server, url, pid, login, "pipelined", &["sink", "current", "multi"])
+        self.clients(
+            server,
+            url,
+            pid,
+            login,
+            "pipelined",
+            &["sink", "libldap", "ldap3-current", "ldap3-multi", "current", "multi"],
+        )
     }
 
-    /// The plain reader and our client on its runtimes.
+    /// The plain reader, the peers, and our client on its runtimes.
     fn clients<'a>(
         &'a self,
         server: &'a str,
@@ -277,15 +368,23 @@ impl Bench {
         let contender = |kind: &'static str| {
             let name = match kind {
                 "sink" => "plain blocking socket, decodes nothing",
+                "libldap" => "libldap, `ldap_get_attribute_ber`",
+                "ldap3-current" => "`ldap3`, current-thread runtime",
+                "ldap3-multi" => "`ldap3`, multi-thread runtime",
                 "current" => "our client, current-thread runtime",
                 "current-spawned" => "our client, current-thread runtime, in a task",
                 "multi" => "our client, multi-thread runtime",
                 _ => "our client, multi-thread runtime, in a task",
             };
             Contender::new(format!("{server}: {name}"), items, move || {
-                let mut command = role(if kind == "sink" { "sink" } else { "ours" })?;
+                let mut command = match kind {
+                    "sink" => role("sink")?,
+                    "libldap" => self.peers.libldap(),
+                    "ldap3-current" | "ldap3-multi" => self.peers.crates(),
+                    _ => role("ours")?,
+                };
                 Target::new(work, url, login, &self.names).push(&mut command);
-                command.arg(kind);
+                command.arg(kind.trim_start_matches("ldap3-"));
                 Ok(command)
             })
             .beside(pid)
@@ -296,8 +395,14 @@ impl Bench {
 
 /// This program in another process.
 fn role(name: &str) -> Result<Command> {
+    let mut command = role_command()?;
+    command.arg(name);
+    Ok(command)
+}
+
+fn role_command() -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["role", name]);
+    command.arg("role");
     Ok(command)
 }
 

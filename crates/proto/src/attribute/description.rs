@@ -49,6 +49,11 @@ impl FromStr for AttributeDescription {
 
 /// Checks an attribute description without keeping it.
 pub(crate) fn check_description(text: &str) -> Result<(), InvalidAttributeDescription> {
+    // A plain name, as nearly all are.
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'_' || octet == b'-';
+    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
+        return Ok(());
+    }
     let mut start = 0;
     for (number, part) in text.split(';').enumerate() {
         let checked = if number == 0 { check_type(part) } else { check_option(part) };

@@ -173,35 +173,42 @@ pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) 
     }
 }
 
-/// Whether a list is well formed and of the kind most are: small and ASCII throughout. In such a list every length has
-/// the short form and every name is text. `None` and `Some(false)` say nothing: [`check_any_list`] decides.
+/// Whether a list is well formed and of the kind most are: small, every length in the short form, every name ASCII. `None`
+/// and `Some(false)` say nothing: [`check_any_list`] decides.
 #[inline]
 fn is_plain(list: &[u8], limits: &Limits) -> Option<bool> {
     // An attribute and a value have two octets at the least, so there cannot be too many of them either.
-    if list.len() > SMALL || list.len() / 2 > limits.attributes.min(limits.values) || !list.is_ascii() {
+    if list.len() > SMALL || list.len() / 2 > limits.attributes.min(limits.values) {
         return Some(false);
     }
+    // Where all of it is ASCII, nothing needs to be looked at for itself.
+    if list.is_ascii() { has_plain_shape::<true>(list) } else { has_plain_shape::<false>(list) }
+}
+
+#[inline(always)]
+fn has_plain_shape<const ASCII: bool>(list: &[u8]) -> Option<bool> {
     let mut list = list;
     while !list.is_empty() {
-        let (attribute, rest) = split_plain(list, Tag::SEQUENCE)?;
+        let (attribute, rest) = split_plain::<ASCII>(list, Tag::SEQUENCE)?;
         list = rest;
-        let (_, set) = split_plain(attribute, Tag::OCTET_STRING)?;
-        let (mut values, behind) = split_plain(set, Tag::SET)?;
-        if !behind.is_empty() {
+        let (name, set) = split_plain::<ASCII>(attribute, Tag::OCTET_STRING)?;
+        let (mut values, behind) = split_plain::<ASCII>(set, Tag::SET)?;
+        if !behind.is_empty() || !(ASCII || name.is_ascii()) {
             return Some(false);
         }
         while !values.is_empty() {
-            (_, values) = split_plain(values, Tag::OCTET_STRING)?;
+            (_, values) = split_plain::<ASCII>(values, Tag::OCTET_STRING)?;
         }
     }
     Some(true)
 }
 
-/// Splits a value of `tag` with a length in the short form off ASCII octets: its contents, and what follows.
-#[inline]
-fn split_plain(octets: &[u8], tag: Tag) -> Option<(&[u8], &[u8])> {
+/// Splits a value of `tag` with a length in the short form off octets: its contents, and what follows. In octets that are ASCII
+/// throughout there is no other form.
+#[inline(always)]
+fn split_plain<const ASCII: bool>(octets: &[u8], tag: Tag) -> Option<(&[u8], &[u8])> {
     let (&[found, length], rest) = octets.split_first_chunk()?;
-    if found == tag.0 { rest.split_at_checked(usize::from(length)) } else { None }
+    if found == tag.0 && (ASCII || length < 0x80) { rest.split_at_checked(usize::from(length)) } else { None }
 }
 
 /// As [`check_list`], for every list.

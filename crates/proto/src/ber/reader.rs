@@ -45,16 +45,17 @@ impl Header {
     /// Reads the header at `at` of a value that must end at or before `end`.
     #[inline]
     pub(crate) fn read(source: &[u8], at: usize, end: usize) -> Result<Self, DecodeError> {
-        // The short form: nearly every value there is.
-        if let (Some(&tag), Some(&length)) = (source.get(at), source.get(at.wrapping_add(1)))
-            && tag & 0x1f != 0x1f
-            && length < 0x80
-        {
-            let start = at.wrapping_add(2);
-            let stop = start.wrapping_add(usize::from(length));
-            if stop <= end {
-                return Ok(Self { tag: Tag(tag), start, end: stop });
-            }
+        // The short form, as nearly every value has it, and two octets of length, as entries have it.
+        let octets = source.get(at..).unwrap_or_default();
+        let (tag, header, length) = match octets {
+            [tag, length @ ..0x80, ..] => (*tag, 2, usize::from(*length)),
+            [tag, 0x82, high, low, ..] => (*tag, 4, usize::from(u16::from_be_bytes([*high, *low]))),
+            _ => return Self::read_any(source, at, end),
+        };
+        let start = at.wrapping_add(header);
+        let stop = start.wrapping_add(length);
+        if tag & 0x1f != 0x1f && stop <= end {
+            return Ok(Self { tag: Tag(tag), start, end: stop });
         }
         Self::read_any(source, at, end)
     }
@@ -142,12 +143,14 @@ fn read_length(source: &[u8], at: usize) -> Result<(usize, usize), DecodeError> 
 /// Returns `None` at the end. Octets that were not checked give `None` or nonsense, never a panic.
 #[inline]
 pub(crate) fn split_checked(octets: &[u8]) -> Option<(Tag, &[u8], &[u8])> {
-    let (&[tag, length], rest) = octets.split_first_chunk()?;
-    if length < 0x80 {
-        let (contents, rest) = rest.split_at_checked(usize::from(length))?;
-        return Some((Tag(tag), contents, rest));
-    }
-    split_long(Tag(tag), octets)
+    let (tag, length, rest) = match octets {
+        [tag, length @ ..0x80, rest @ ..] => (*tag, usize::from(*length), rest),
+        [tag, 0x82, high, low, rest @ ..] => (*tag, usize::from(u16::from_be_bytes([*high, *low])), rest),
+        [tag, _, ..] => return split_long(Tag(*tag), octets),
+        _ => return None,
+    };
+    let (contents, rest) = rest.split_at_checked(length)?;
+    Some((Tag(tag), contents, rest))
 }
 
 fn split_long(tag: Tag, octets: &[u8]) -> Option<(Tag, &[u8], &[u8])> {

@@ -15,10 +15,16 @@ use crate::attribute::{AttributeDescription, InvalidAttributeDescription};
 /// Levels of parentheses.
 const MAX_DEPTH: usize = 1000;
 
+/// Nodes that room is made for before they are seen.
+const LIKELY_NODES: usize = 64;
+
 /// Parses a filter in one pass. What is open is kept in a list, so depth costs no stack.
 pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
-    let mut parser = Parser { text, octets: text.as_bytes(), position: 0, left: MAX_NODES };
-    let mut nodes = Vec::new();
+    let mut parser =
+        Parser { text, octets: text.as_bytes(), kept: Bytes::new(), position: 0, left: MAX_NODES };
+    // As many nodes as there are parentheses, unless some are wrong.
+    let likely = parser.octets.iter().filter(|octet| **octet == b'(').count();
+    let mut nodes = Vec::with_capacity(likely.clamp(1, LIKELY_NODES));
     let mut open: Vec<Open> = Vec::new();
     parser.skip_space();
     // Without outer parentheses the end of the text is what closes the first filter.
@@ -91,6 +97,8 @@ struct Open {
 struct Parser<'a> {
     text: &'a str,
     octets: &'a [u8],
+    /// A copy of the text, made for the first value; values without escapes are parts of it.
+    kept: Bytes,
     position: usize,
     /// What there may still be, parts of substring assertions included.
     left: usize,
@@ -201,15 +209,13 @@ impl<'a> Parser<'a> {
     /// The longest run of characters that attribute descriptions have, or of those that identifiers have.
     fn name(&mut self, options: bool) -> &'a str {
         let start = self.position;
-        while let Some(octet) = self.peek() {
-            let belongs = octet.is_ascii_alphanumeric()
+        let belongs = |octet: &u8| {
+            octet.is_ascii_alphanumeric()
                 || matches!(octet, b'-' | b'_' | b'.')
-                || (options && octet == b';');
-            if !belongs {
-                break;
-            }
-            self.position += 1;
-        }
+                || (options && *octet == b';')
+        };
+        let rest = self.octets.get(start..).unwrap_or_default();
+        self.position += rest.iter().position(|octet| !belongs(octet)).unwrap_or(rest.len());
         self.text.get(start..self.position).unwrap_or_default()
     }
 
@@ -224,15 +230,22 @@ impl<'a> Parser<'a> {
 
     /// Octets up to `*`, `)` or the end, unescaped.
     fn piece(&mut self) -> Result<Bytes, FilterError> {
-        let mut value = Vec::new();
+        let start = self.position;
+        self.position += self.plain().len();
+        match self.octets.get(self.position) {
+            None | Some(b'*' | b')') => Ok(self.keep(start)),
+            _ => self.escaped_piece(start),
+        }
+    }
+
+    /// The rest of a piece in which something is escaped, or wrong.
+    fn escaped_piece(&mut self, start: usize) -> Result<Bytes, FilterError> {
+        let mut value = self.octets.get(start..self.position).unwrap_or_default().to_vec();
         loop {
-            let rest = self.octets.get(self.position..).unwrap_or_default();
-            let special = |octet: &u8| matches!(octet, b'*' | b'(' | b')' | b'\\' | 0);
-            let run = rest.iter().position(special).unwrap_or(rest.len());
-            let (plain, rest) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+            let plain = self.plain();
             value.extend_from_slice(plain);
-            self.position += run;
-            match rest {
+            self.position += plain.len();
+            match self.octets.get(self.position..).unwrap_or_default() {
                 [] | [b'*' | b')', ..] => return Ok(value.into()),
                 [b'\\', high, low, ..] if let Some(octet) = hex_octet(*high, *low) => {
                     value.push(octet);
@@ -242,6 +255,25 @@ impl<'a> Parser<'a> {
                 _ => return Err(self.error(FilterErrorKind::UnescapedSpecial)),
             }
         }
+    }
+
+    /// The octets from here on that stand for themselves.
+    fn plain(&self) -> &'a [u8] {
+        let rest = self.octets.get(self.position..).unwrap_or_default();
+        let special = |octet: &u8| matches!(octet, b'*' | b'(' | b')' | b'\\' | 0);
+        let run = rest.iter().position(special).unwrap_or(rest.len());
+        rest.get(..run).unwrap_or_default()
+    }
+
+    /// The text from `start` to here, as a part of the one copy.
+    fn keep(&mut self, start: usize) -> Bytes {
+        if start == self.position {
+            return Bytes::new();
+        }
+        if self.kept.is_empty() {
+            self.kept = Bytes::copy_from_slice(self.octets);
+        }
+        self.kept.slice(start..self.position)
     }
 
     /// Takes one from what there may still be.

@@ -3,7 +3,9 @@
 use std::{cell::RefCell, ops::ControlFlow};
 
 use flext_ldap_proto::{
-    filter::LargeAttribute,
+    attribute::AttributesRef,
+    dn::Dn,
+    filter::{LargeAttribute, Matcher, Truth},
     result::{LdapResult, ResultCode},
     schema::MatchingRule,
 };
@@ -19,14 +21,42 @@ use crate::{
 const STRIDE: u32 = 1_024;
 
 /// A large attribute that a filter is evaluated on.
-pub(crate) struct See<'a> {
-    pub(crate) context: &'a Context,
-    pub(crate) rows: &'a dyn ValueRows,
-    pub(crate) large: &'a Large,
+struct See<'a> {
+    context: &'a Context,
+    rows: &'a dyn ValueRows,
+    large: &'a Large,
     /// When looking at one value after another ends with `timeLimitExceeded`.
-    pub(crate) until: Option<Instant>,
+    until: Option<Instant>,
     /// Why the outcome of the evaluation means nothing.
-    pub(crate) failure: &'a RefCell<Option<Failure>>,
+    failure: &'a RefCell<Option<Failure>>,
+}
+
+/// What a filter says of an entry with large attributes. These are looked at in `rows`: by one look-up each for equality
+/// and presence, value by value for anything else, until `until` if that is given.
+///
+/// # Errors
+///
+/// When storage fails, or `timeLimitExceeded`.
+#[expect(clippy::too_many_arguments, reason = "an entry in all its parts, and who looks at it")]
+pub(crate) fn evaluate(
+    context: &Context,
+    rows: &dyn ValueRows,
+    matcher: &Matcher<'_>,
+    dn: &Dn,
+    segments: &[AttributesRef<'_>],
+    large: &[Large],
+    until: Option<Instant>,
+    readable: &dyn Fn(&str) -> bool,
+) -> Result<Truth, Failure> {
+    if large.is_empty() {
+        return Ok(matcher.evaluate(dn, segments, readable));
+    }
+    let failure = RefCell::new(None);
+    let see = |large| See { context, rows, large, until, failure: &failure };
+    let seen: Vec<See<'_>> = large.iter().map(see).collect();
+    let seen: Vec<&dyn LargeAttribute> = seen.iter().map(|one| one as &dyn LargeAttribute).collect();
+    let truth = matcher.evaluate_with(dn, segments, &seen, readable);
+    failure.take().map_or(Ok(truth), Err)
 }
 
 impl See<'_> {

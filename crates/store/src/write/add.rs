@@ -2,11 +2,17 @@
 
 use bytes::Bytes;
 use flext_ldap_directory::EntryRight;
-use flext_ldap_proto::{dn::Dn, message::Add, result::ResultCode};
+use flext_ldap_proto::{
+    attribute::{Attributes, AttributesRef},
+    dn::Dn,
+    message::Add,
+    result::ResultCode,
+};
 
 use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, too_long};
 use crate::{
-    context::{Access, base},
+    access::On,
+    context::{Access, Context, base},
     modify::Draft,
     project::{View, computed},
     read::{Named, Resolved, Size},
@@ -30,13 +36,17 @@ impl Work<'_> {
             name: name_below(&op.dn, key.rdns().len() == levels),
         };
         let named = above.child(&node);
-        if !access.entry(&named, EntryRight::Add) {
+        // Nobody asks what the policy is not asked about.
+        let asked =
+            if access.all { Stored::default() } else { would_be(context, &op.dn, op.attributes.as_ref()) };
+        let on = access.on(&named, &asked);
+        if !on.entry(EntryRight::Add) {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 "no right to add this entry",
             ));
         }
-        let (mut user, mut operational) = self.split(op, write, access, &named)?;
+        let (mut user, mut operational) = self.split(op, write, &on)?;
         for rdn in op.dn.rdns().take(1) {
             self.can_name(rdn)?;
             for ava in rdn.avas() {
@@ -120,8 +130,7 @@ impl Work<'_> {
         &self,
         op: &Add,
         write: &Write,
-        access: &Access<'_>,
-        named: &Named,
+        on: &On<'_, '_>,
     ) -> Result<(Draft<'static>, Draft<'static>), Failure> {
         let context = self.context;
         let (mut user, mut operational) = (Draft::default(), Draft::default());
@@ -138,7 +147,7 @@ impl Work<'_> {
             if kind.is_some_and(|kind| kind.no_user_modification) && !write.keep_operational {
                 return Err(no_user_modification(name));
             }
-            self.may_write(access, named, name)?;
+            self.may_add(on, name)?;
             let draft =
                 if kind.is_some_and(|kind| kind.is_operational()) { &mut operational } else { &mut user };
             if draft.is_present(context, name) {
@@ -184,6 +193,17 @@ impl Work<'_> {
         }
         operational.set(context, "structuralObjectClass", vec![Bytes::from(class)]);
     }
+}
+
+/// An entry as a request to add it has it, with the values of its name: what access to it is decided on.
+pub(crate) fn would_be(context: &Context, dn: &Dn, attributes: AttributesRef<'_>) -> Stored {
+    let mut user = Draft::new(context, attributes);
+    for ava in dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
+        // Nothing is looked up that could fail.
+        let _ = user.ensure(context, ava.attribute_type(), &ava.value());
+    }
+    user.complete_classes(context);
+    Stored::new(user.whole(), Attributes::default())
 }
 
 /// A name as written: its first component, or all of it for a suffix.

@@ -13,7 +13,7 @@ use crate::{
 impl Work<'_> {
     pub(super) fn delete(&self, op: &Delete, write: &Write, access: &Access<'_>) -> Result<Effect, Failure> {
         let target = self.target(&op.dn, write, access)?;
-        if !access.entry(&target.view.named, EntryRight::Delete) {
+        if !access.on(&target.view.named, &target.view.stored).entry(EntryRight::Delete) {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 "no right to delete this entry",

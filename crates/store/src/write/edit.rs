@@ -26,9 +26,11 @@ impl Work<'_> {
         let mut secrets = before.clone();
         let mut effect = Effect::new(ChangeRowKind::Modify, target.id, &target.node, stored.operational());
 
+        // Decided on the entry as it was, so that no change can give the right to the next.
+        let on = access.on(&target.view.named, stored);
         for change in &op.changes {
             let name = change.attribute.as_str();
-            self.may_write(access, &target.view.named, name)?;
+            self.may_write(&on, change)?;
             effect.change.attributes.push(context.canonical(name));
             if context.is_password(name) {
                 change_secrets(&mut secrets, change)?;

@@ -24,7 +24,7 @@ impl Work<'_> {
     pub(super) fn rename(&self, op: &Rename, write: &Write, access: &Access<'_>) -> Result<Effect, Failure> {
         let context = self.context;
         let target = self.target(&op.dn, write, access)?;
-        if !access.entry(&target.view.named, EntryRight::Rename) {
+        if !access.on(&target.view.named, &target.view.stored).entry(EntryRight::Rename) {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 "no right to rename this entry",
@@ -47,6 +47,14 @@ impl Work<'_> {
             key: vec![rdn],
             name: op.new_rdn.as_str().to_owned(),
         };
+        let named = above.child(&node);
+        // A name can be what gives rights, to the entry or to its owner, so it takes the right to both names.
+        if !access.on(&named, &target.view.stored).entry(EntryRight::Rename) {
+            return Err(Failure::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                "no right to rename this entry to the new name",
+            ));
+        }
         if self.tables.child(parent, &node.key)?.is_some_and(|id| id != target.id) {
             return Err(Failure::refused(
                 ResultCode::ENTRY_ALREADY_EXISTS,
@@ -54,7 +62,6 @@ impl Work<'_> {
             ));
         }
 
-        let named = above.child(&node);
         if !self.tables.fits(target.id, &target.view.named.dn, &named.dn)? {
             return Err(too_long());
         }
@@ -103,12 +110,6 @@ impl Work<'_> {
             return Err(special::missing(self.context, self.tables, access, None)?);
         }
         special::refer(self.context, self.tables, Some(id), superior, write.controls.manage_dsa_it)?;
-        if id != target.node.parent && !access.entry(&above, EntryRight::Rename) {
-            return Err(Failure::refused(
-                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
-                "no right to move something below the new superior",
-            ));
-        }
         if self.tables.is_within(id, target.id, &mut HashMap::new())? {
             return Err(Failure::refused(
                 ResultCode::UNWILLING_TO_PERFORM,

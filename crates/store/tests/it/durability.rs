@@ -17,10 +17,10 @@ use crate::support::*;
 /// Storage with a cache of its own that is lost when the power fails: some of what was written since the last sync is
 /// then there and some is not.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Platter>>);
+pub(crate) struct Disk(Arc<Mutex<Platter>>);
 
 #[derive(Debug, Default)]
-struct Platter {
+pub(crate) struct Platter {
     /// What is safe.
     synced: Vec<u8>,
     /// What a reader sees.
@@ -31,11 +31,25 @@ struct Platter {
     operations_left: Option<u32>,
     /// Octets until the disk is full.
     octets_left: Option<usize>,
+    /// What does not work at present, and how it fails.
+    failing: Option<(Failing, io::ErrorKind)>,
+}
+
+/// What of a disk does not work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Failing {
+    Writes,
+    /// As after a remount: neither writes nor syncs.
+    All,
+    Syncs,
+    /// A failed sync drops what was not synced, and later syncs say that all is well: as Linux does.
+    SyncsThatDrop,
+    Reads,
 }
 
 impl Disk {
     /// The disk after the power failed: of what was not synced, what `survives` says, in whatever order.
-    fn after_power_failure(&self, mut survives: impl FnMut() -> bool) -> Self {
+    pub(crate) fn after_power_failure(&self, mut survives: impl FnMut() -> bool) -> Self {
         let platter = self.0.lock().unwrap();
         let mut synced = platter.synced.clone();
         for (offset, data) in &platter.unsynced {
@@ -50,16 +64,45 @@ impl Disk {
         Self(Arc::new(Mutex::new(Platter { seen: synced.clone(), synced, ..Platter::default() })))
     }
 
+    /// From now on this fails; or nothing.
+    pub(crate) fn failing(&self, failing: Option<(Failing, io::ErrorKind)>) {
+        self.0.lock().unwrap().failing = failing;
+    }
+
+    /// Scribbles over what is stored, as no program would.
+    pub(crate) fn scribble(&self, offset: usize, octets: &[u8]) {
+        let platter = &mut *self.0.lock().unwrap();
+        platter.seen[offset..offset + octets.len()].copy_from_slice(octets);
+        platter.synced[offset..offset + octets.len()].copy_from_slice(octets);
+    }
+
+    pub(crate) fn copy(&self) -> Vec<u8> {
+        self.0.lock().unwrap().seen.clone()
+    }
+
     fn fail_after(&self, operations: u32) {
         self.0.lock().unwrap().operations_left = Some(operations);
     }
 
-    fn full_after(&self, octets: usize) {
+    pub(crate) fn full_after(&self, octets: usize) {
         self.0.lock().unwrap().octets_left = Some(octets);
     }
 }
 
+impl From<Vec<u8>> for Disk {
+    fn from(octets: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(Platter { seen: octets.clone(), synced: octets, ..Platter::default() })))
+    }
+}
+
 impl Platter {
+    fn fails(&self, what: &[Failing]) -> io::Result<()> {
+        match self.failing {
+            Some((failing, kind)) if what.contains(&failing) => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+
     fn operate(&mut self) -> io::Result<()> {
         match &mut self.operations_left {
             Some(0) => Err(io::Error::other("the power failed")),
@@ -93,6 +136,7 @@ impl StorageBackend for Disk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let platter = self.0.lock().unwrap();
+        platter.fails(&[Failing::Reads])?;
         let start = usize::try_from(offset).unwrap();
         let found = platter.seen.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(found);
@@ -102,6 +146,7 @@ impl StorageBackend for Disk {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut platter = self.0.lock().unwrap();
         platter.operate()?;
+        platter.fails(&[Failing::Writes, Failing::All])?;
         let len = usize::try_from(len).unwrap();
         let grown = len.saturating_sub(platter.seen.len());
         platter.grow(grown)?;
@@ -114,6 +159,11 @@ impl StorageBackend for Disk {
     fn sync_data(&self) -> io::Result<()> {
         let mut platter = self.0.lock().unwrap();
         platter.operate()?;
+        if platter.fails(&[Failing::SyncsThatDrop]).is_err() {
+            platter.seen = platter.synced.clone();
+            platter.unsynced.clear();
+        }
+        platter.fails(&[Failing::Syncs, Failing::All, Failing::SyncsThatDrop])?;
         platter.synced = platter.seen.clone();
         platter.unsynced.clear();
         Ok(())
@@ -122,6 +172,7 @@ impl StorageBackend for Disk {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut platter = self.0.lock().unwrap();
         platter.operate()?;
+        platter.fails(&[Failing::Writes, Failing::All])?;
         let start = usize::try_from(offset).unwrap();
         platter.seen[start..start + data.len()].copy_from_slice(data);
         platter.unsynced.push((start, data.to_vec()));
@@ -219,10 +270,14 @@ async fn a_full_disk_stops_writes_and_reads_go_on() {
     let error = ask(&store, person("more"), Actor::Service).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Storage, Applied::No));
     assert!(error.to_string().contains("no space is left"), "{error}");
-    drop(store);
-    // With room it goes on.
+    // With room it goes on, as it is, and so does a store that is opened then.
     disk.full_after(usize::MAX);
+    while ask(&store, person("goes-on"), Actor::Service).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    drop(store);
     let store = Store::open_on(disk, options()).unwrap();
+    assert!(read(&store, &format!("uid=goes-on,ou=people,{SUFFIX}")).await.is_some());
     assert_eq!(find(&store, subtree("(uid=crew*)"), Actor::Service).await.0.len(), written);
     ok(&store, person("more")).await;
 }

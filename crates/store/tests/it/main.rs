@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod access;
+mod backup;
 mod bulk;
+mod check;
 mod durability;
+mod failing;
 mod large;
 mod large_model;
 mod model;

@@ -1,0 +1,77 @@
+//! `flext-ldap directory import`: LDIF into a folder that nobody serves.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use flext_ldap_directory::proto::ldif::ReadOptions;
+use flext_ldap_store::{ImportOptions, ImportReport, Store};
+
+use super::{Data, open};
+use crate::{input, progress::Progress};
+
+/// Arguments of `directory import`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Import {
+    #[command(flatten)]
+    data: Data,
+    /// Read LDIF from this file instead of standard input
+    #[arg(short = 'f', long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Hash clear-text passwords instead of refusing them
+    #[arg(long)]
+    hash_passwords: bool,
+    /// Leave records before this line out
+    #[arg(long, value_name = "LINE", default_value_t = 0)]
+    from_line: u64,
+    /// Go on when a record is refused
+    #[arg(short = 'c', long = "continue")]
+    go_on: bool,
+    /// Let `attribute:< file:///…` read files of this machine
+    #[arg(long)]
+    read_files: bool,
+}
+
+impl Import {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let store = open(self.data.options()?, &self.data)?;
+        let mut options = ImportOptions::default();
+        options.hash_clear_passwords = self.hash_passwords;
+        options.continue_on_error = self.go_on;
+        options.start_line = self.from_line;
+        let mut read = ReadOptions::default();
+        read.read_files = self.read_files;
+        options.read = read;
+        let started = std::time::Instant::now();
+        let report = load(&store, self.file.as_deref(), &options)?;
+        let seconds = started.elapsed().as_secs_f64();
+        for (line, reason) in &report.refusals {
+            crate::say(format_args!("line {line}: {reason}"));
+        }
+        crate::say(format_args!(
+            "imported {} entries in {seconds:.1} s, {} refused",
+            report.applied, report.refused
+        ));
+        store.close();
+        Ok(if report.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(crate::exit::USAGE) })
+    }
+}
+
+/// Loads LDIF and shows how far it is.
+pub(super) fn load(
+    store: &Store,
+    path: Option<&Path>,
+    options: &ImportOptions,
+) -> anyhow::Result<ImportReport> {
+    let progress = Progress::new("entries");
+    let mut last = 0;
+    let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+    store
+        .import(input::open(path)?, options, &mut |count| {
+            progress.advance(count.saturating_sub(last));
+            last = count;
+        })
+        .with_context(|| format!("failed to import {name}"))
+}
