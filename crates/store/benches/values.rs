@@ -10,6 +10,7 @@ use std::{
     collections::HashMap,
     hint::black_box,
     sync::{LazyLock, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -56,7 +57,9 @@ fn group(name: &str) -> Dn {
 }
 
 fn ask(store: &Store, runtime: &tokio::runtime::Runtime, op: Op) {
-    let outcome = runtime.block_on(store.call(Request::new(op, Actor::Service)).outcome()).unwrap();
+    // To fill or to delete a group of a million takes longer than a request may.
+    let request = Request::new(op, Actor::Service).within(Duration::from_secs(3_600));
+    let outcome = runtime.block_on(store.call(request).outcome()).unwrap();
     assert_eq!(outcome.result.code, ResultCode::SUCCESS);
 }
 

@@ -11,7 +11,7 @@ use crate::{
     context::{Access, Context, base},
     modify::Draft,
     project::View,
-    row::{Id, Stored, encode_secret},
+    row::{Stored, encode_secret},
     tables::{Failure, Name},
 };
 
@@ -65,32 +65,6 @@ impl Work<'_> {
         let after = View { stored: new, ..target.view };
         self.post_read(&mut effect, write, access, &after)?;
         Ok(effect)
-    }
-
-    /// Changes an entry beside the one that a write aims at, with the stamps of this write: `change` is given its user
-    /// and its operational attributes and says whether it changed any. Classes and syntaxes are not checked again, and
-    /// nobody's rights are.
-    ///
-    /// To be called once for an entry in one effect, with all that becomes of it, and not for the entry the effect is
-    /// about: each call reads what is stored, not what the effect will do to it.
-    #[expect(dead_code, reason = "for referential integrity and memberOf")]
-    pub(crate) fn edit(
-        &self,
-        effect: &mut Effect,
-        id: Id,
-        write: &Write,
-        change: impl FnOnce(&mut Draft<'_>, &mut Draft<'_>) -> Result<bool, Failure>,
-    ) -> Result<bool, Failure> {
-        let Some(stored) = self.tables.stored(id)? else { return Ok(false) };
-        let mut user = Draft::user(self.context, self.tables, &stored);
-        let mut operational = Draft::operational(self.context, self.tables, &stored);
-        if !change(&mut user, &mut operational)? {
-            return Ok(false);
-        }
-        self.stamped(&mut operational, &write.caller.actor);
-        let new = self.settled(id, user, operational)?;
-        self.entry_rows(effect, id, Some(&stored), Some(&new))?;
-        Ok(true)
     }
 
     /// The structural class of an entry stays what it was (RFC 4512 §2.4.2).

@@ -395,6 +395,57 @@ async fn a_store_of_format_1_is_read_and_split_as_it_is_written() {
 }
 
 #[tokio::test]
+async fn a_check_names_what_is_wrong_with_values() {
+    const VALUE: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("value");
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Store::open(StoreOptions::folder(folder.path()).suffix(dn(SUFFIX))).unwrap();
+    let store = open();
+    fill(&store).await;
+    ok(&store, a_group("fleet", 0..500)).await;
+    let faults = |store: &Store| {
+        let mut faults = Vec::new();
+        let checked = store.check(&mut |event| {
+            if let flext_ldap_store::CheckEvent::Fault(fault) = event {
+                faults.push(fault.to_string());
+            }
+        });
+        assert_eq!(checked.unwrap().faults, faults.len() as u64);
+        faults
+    };
+    assert_eq!(faults(&store), [""; 0]);
+    drop(store);
+    let database = redb::Database::open(folder.path().join("directory.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(VALUE).unwrap();
+        let ((first, value), stray) = {
+            let row = redb::ReadableTable::first(&table).unwrap().unwrap();
+            let (key, value) = (row.0.value().to_vec(), row.1.value().to_vec());
+            let stray = [&77_u32.to_be_bytes(), &key[4..]].concat();
+            ((key, value), stray)
+        };
+        table.remove(first.as_slice()).unwrap();
+        table.insert(stray.as_slice(), value.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open();
+    let name = group("fleet");
+    let told = faults(&store);
+    assert!(told[0].contains(&format!("`{name}`: `member` has 499 values in")), "{told:?}");
+    assert!(told.iter().any(|fault| fault.contains("it is under") && fault.contains(&name)), "{told:?}");
+    assert!(
+        told.iter()
+            .any(|fault| fault.starts_with("value: entry 77: values of an attribute that is not among")),
+        "{told:?}"
+    );
+    // What cannot be answered right is not answered.
+    let search = base("fleet", &["member"]);
+    let error = store.call(Request::new(search, Actor::Service).into_any()).next().await.unwrap_err();
+    assert!(error.to_string().contains("the values of a large attribute cannot be read"), "{error}");
+}
+
+#[tokio::test]
 async fn another_schema_gives_values_other_keys() {
     use flext_ldap_proto::schema::Schema;
     let folder = tempfile::tempdir().unwrap();

@@ -208,6 +208,14 @@ fn open(folder: &std::path::Path, values: usize, octets: usize) -> Store {
 }
 
 async fn agrees(store: &Store, model: &Model) {
+    // Rows, their number, their length and all index rows.
+    let mut faults = Vec::new();
+    let checked = store.check(&mut |event| {
+        if let flext_ldap_store::CheckEvent::Fault(fault) = event {
+            faults.push(fault.to_string());
+        }
+    });
+    assert_eq!((checked.unwrap().faults, faults), (0, Vec::new()));
     for held in model.values() {
         let entry = read(store, &name(held).to_string()).await.unwrap();
         for (place, attribute) in ATTRIBUTES.iter().enumerate() {
