@@ -12,7 +12,7 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::{connect::Connect, exit::Usage, input::LdifInput};
+use crate::{connect::Connect, controls::General, exit::Usage, input::LdifInput};
 
 const ADD_EXAMPLES: &str = "\
 Examples:
@@ -54,6 +54,8 @@ struct Changes {
     #[command(flatten)]
     connect: Connect,
     #[command(flatten)]
+    general: General,
+    #[command(flatten)]
     input: LdifInput,
     /// Go on with the next record when one fails
     #[arg(short = 'c', long = "continue")]
@@ -90,7 +92,7 @@ impl Changes {
                 Err(error) => return Err(stopped(error.into(), applied)),
             };
             let line = reader.line();
-            let (controls, change) = match as_change(record, entries_are_added) {
+            let (mut controls, change) = match as_change(record, entries_are_added) {
                 Ok(change) => change,
                 Err(error) => {
                     return Err(stopped(anyhow::Error::new(error).context(format!("line {line}")), applied));
@@ -101,6 +103,7 @@ impl Changes {
                 crate::say(format_args!("line {line}: {what}"));
             }
             let Some(connection) = &connection else { continue };
+            self.general.add_to(&mut controls);
             match send(connection, change, controls).await {
                 Ok(()) => applied += 1,
                 Err(error) => {

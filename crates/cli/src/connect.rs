@@ -9,16 +9,20 @@ use std::{
 use anyhow::Context as _;
 use flext_ldap_client::{Connection, Connector, Credentials, TlsOptions};
 use flext_ldap_directory::proto::{
+    control::PasswordPolicyRequest,
     dn::Dn,
     result::ResultCode,
     secret::Secret,
     url::{LdapUrl, Scheme},
 };
 
-use crate::{conf::Conf, exit::Usage};
+use crate::{conf::Conf, exit::Usage, ppolicy};
 
 /// Where `--help` lists these options.
 const CONNECTION: &str = "Connection";
+
+/// The extension of a bind that asks for the password policy's word.
+const PPOLICY: &str = "ppolicy";
 
 /// The server, and who to be.
 #[derive(Debug, clap::Args)]
@@ -62,6 +66,9 @@ pub(crate) struct Connect {
     /// Send passwords in clear over the network: whoever is in between can read them
     #[arg(help_heading = CONNECTION, long)]
     dangerous_clear_passwords: bool,
+    /// Ask for more with the bind: `ppolicy`, what the password policy says of it, is printed on standard error
+    #[arg(help_heading = CONNECTION, short = 'e', long = "bind-extension", value_name = "EXTENSION", value_parser = [PPOLICY])]
+    bind_extensions: Vec<String>,
     /// Seconds for finding, reaching and binding to the server together
     #[arg(help_heading = CONNECTION, long, value_name = "SECONDS")]
     connect_timeout: Option<u64>,
@@ -75,6 +82,13 @@ impl Connect {
         let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
         let connector = self.connector(&conf, &urls)?;
         let connected = connector.connect().await;
+        if self.asks_policy() {
+            let answer = match &connected {
+                Ok(connection) => connection.bind_outcome(),
+                Err(error) => error.outcome(),
+            };
+            answer.into_iter().for_each(ppolicy::tell);
+        }
         connected.map_err(|error| {
             let hint = match error.result_code() {
                 Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
@@ -85,6 +99,11 @@ impl Connect {
             };
             anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", names.join(", ")))
         })
+    }
+
+    /// Whether the password policy's word is asked for.
+    pub(crate) fn asks_policy(&self) -> bool {
+        self.bind_extensions.iter().any(|extension| extension == PPOLICY)
     }
 
     /// Whether a server is named among the arguments.
@@ -153,6 +172,9 @@ impl Connect {
             builder = builder.connect_timeout(Duration::from_secs(seconds));
         }
         builder = builder.credentials(self.credentials(conf)?);
+        if self.asks_policy() {
+            builder = builder.bind_control(&PasswordPolicyRequest);
+        }
         for url in urls {
             builder = builder.url(url);
         }

@@ -13,7 +13,7 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::{connect::Connect, exit::Usage, input};
+use crate::{connect::Connect, controls::General, exit::Usage, input};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +27,8 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    general: General,
     /// Delete what is below each entry too, leaves first
     #[arg(short = 'r', long)]
     recursive: bool,
@@ -84,7 +86,7 @@ impl Arguments {
                 if self.dry_run {
                     continue;
                 }
-                let request = Request::new(Delete { dn: name.clone() }, Actor::Service);
+                let request = self.general.on(Request::new(Delete { dn: name.clone() }, Actor::Service));
                 if let Err(error) = connection.delete(request).await {
                     code = self.failed(error, &name)?;
                 }

@@ -1,8 +1,13 @@
 //! `flext-ldap directory`: the embedded directory, one file for each thing that is done with it.
 
 mod access;
+mod backup;
+mod check;
+mod compact;
+mod control;
 mod export;
 mod import;
+mod restore;
 mod serve;
 
 use std::{fs, path::PathBuf, process::ExitCode, sync::Arc};
@@ -23,7 +28,10 @@ Examples:
     --admin-dn cn=admin,dc=example,dc=com --admin-password-file /etc/flext-ldap/admin.secret \\
     --listen ldap://[::]:389 --listen ldaps://[::]:636 --listen ldapi:///run/flext-ldap.sock \\
     --tls-cert chain.pem --tls-key key.pem
-  flext-ldap directory export --data /var/lib/flext-ldap --suffix dc=example,dc=com -o backup.ldif";
+  flext-ldap directory backup --data /var/lib/flext-ldap --to /backup/monday
+  flext-ldap directory restore --data /var/lib/flext-ldap --from /backup/monday --replace
+  flext-ldap directory check --data /var/lib/flext-ldap
+  flext-ldap directory export --data /var/lib/flext-ldap --suffix dc=example,dc=com -o directory.ldif";
 
 /// Arguments of `directory`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +49,14 @@ enum Command {
     Import(import::Import),
     /// Write a folder that nobody serves as LDIF, password hashes included
     Export(export::Export),
+    /// Prove that all that a directory stores agrees, and name every fault
+    Check(check::Check),
+    /// Copy a directory, which may be served meanwhile, to one file
+    Backup(backup::Backup),
+    /// Make a directory from a backup, in a folder that holds none
+    Restore(restore::Restore),
+    /// Make the file of a folder that nobody serves as small as it can be
+    Compact(compact::Compact),
     /// Tell what somebody may do to an entry of a folder that nobody serves, and which access rule says so
     Access(access::Access),
 }
@@ -65,12 +81,25 @@ impl Arguments {
             Command::Serve(serve) => serve.run(),
             Command::Import(import) => import.run(),
             Command::Export(export) => export.run(),
+            Command::Check(check) => check.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
+            Command::Compact(compact) => compact.run(),
             Command::Access(access) => access.run(),
         }
     }
 }
 
 impl Data {
+    /// For what would make no sense of a folder that is made by looking at it.
+    fn must_exist(&self) -> anyhow::Result<()> {
+        if self.data.is_dir() {
+            return Ok(());
+        }
+        let data = self.data.display();
+        Err(Usage(format!("there is no directory in `{data}`: nothing was done")).into())
+    }
+
     fn options(&self) -> anyhow::Result<StoreOptions> {
         let options = match self.data.to_str() {
             Some(":memory:") => StoreOptions::memory(),

@@ -27,6 +27,8 @@ const PROTOCOL: u8 = 206;
 const REFUSED: u8 = 207;
 /// Files, sockets or storage of this machine failed.
 pub(crate) const STORAGE: u8 = 208;
+/// `directory check` found faults.
+pub(crate) const FAULTS: u8 = 209;
 /// Anything else, a defect of this program among it.
 const INTERNAL: u8 = 210;
 
@@ -44,6 +46,7 @@ Exit codes:
   206      the server broke the protocol
   207      refused on this side: a password in clear, an empty password
   208      a file, a socket or storage of this machine failed
+  209      `directory check` found faults
   210      anything else";
 
 /// An error of the user's making: bad arguments or bad input.

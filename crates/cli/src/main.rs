@@ -6,6 +6,7 @@
 mod change;
 mod conf;
 mod connect;
+mod controls;
 mod delete;
 mod demo;
 mod directory;
@@ -15,6 +16,7 @@ mod import;
 mod input;
 mod output;
 mod passwd;
+mod ppolicy;
 mod progress;
 mod search;
 mod whoami;

@@ -9,12 +9,17 @@ use std::{
 use flext_ldap_directory::{
     Actor, DirectoryExt, Request,
     proto::{
+        control::PasswordPolicyRequest,
         extended::{ExtendedOperation, PasswordModify},
         secret::Secret,
     },
 };
 
-use crate::connect::{Connect, ask_password, password_file, secret};
+use crate::{
+    connect::{Connect, ask_password, password_file, secret},
+    controls::General,
+    ppolicy,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +33,8 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    general: General,
     /// Old password; visible to others on this machine: -A asks, -t reads a file
     #[arg(short = 'a', long, value_name = "PASSWORD", value_parser = secret, conflicts_with_all = ["ask_old", "old_file"])]
     old: Option<Secret>,
@@ -83,8 +90,15 @@ impl Arguments {
         let change = PasswordModify { user: self.user.clone(), old, new };
         crate::block_on(async move {
             let connection = self.connect.open().await?;
-            let request = Request::new(change.request(), Actor::Service);
-            let answer = connection.extended::<PasswordModify>(request).await?;
+            let mut request = self.general.on(Request::new(change.request(), Actor::Service));
+            if self.connect.asks_policy() {
+                request = request.optional(&PasswordPolicyRequest);
+            }
+            let answer = connection.extended::<PasswordModify>(request).await.inspect_err(|error| {
+                if self.connect.asks_policy() {
+                    error.outcome().into_iter().for_each(ppolicy::tell);
+                }
+            })?;
             if let Some(generated) = answer.generated {
                 let mut out = io::stdout().lock();
                 out.write_all(b"New password: ")?;

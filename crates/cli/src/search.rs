@@ -23,6 +23,7 @@ use flext_ldap_directory::{
 use crate::{
     conf::Conf,
     connect::Connect,
+    controls::{self, EXTENSION_HELP, Extensions, General},
     exit::Usage,
     input,
     output::{EntryWriter, Format},
@@ -33,6 +34,8 @@ const EXAMPLES: &str = "\
 Examples:
   flext-ldap search -H ldap://localhost -b dc=example,dc=com '(uid=ada)' cn mail
   flext-ldap search -H ldaps://ldap.example.com -D uid=ada,ou=people,dc=example,dc=com -W -b dc=example,dc=com
+  flext-ldap search -b ou=people,dc=example,dc=com -E sss=sn/givenName '(objectClass=person)' cn
+  flext-ldap search -b ou=people,dc=example,dc=com -E ps=any/1/1     # what changes, until it is interrupted
   flext-ldap search -LLL -E pr=500 -b ou=people,dc=example,dc=com --format jsonl | jq .mail
   printf 'ada\\nbrook\\n' | flext-ldap search -b dc=example,dc=com -f - '(uid=%s)' cn";
 
@@ -60,8 +63,9 @@ pub(crate) struct Arguments {
     /// Only names of attributes, no values
     #[arg(short = 'A', long)]
     types_only: bool,
-    /// Search extension: `pr=SIZE` reads in pages of SIZE entries
-    #[arg(short = 'E', long = "extension", value_name = "[!]pr=SIZE")]
+    #[command(flatten)]
+    general: General,
+    #[arg(short = 'E', long = "extension", value_name = "[!]EXTENSION", help = EXTENSION_HELP)]
     extensions: Vec<String>,
     /// Once: LDIF without comments on the connection; twice: no comments; three times: no version line
     #[arg(short = 'L', action = clap::ArgAction::Count)]
@@ -174,7 +178,7 @@ fn replace(octets: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let page_size = self.page_size()?;
+        let extensions = Extensions::read(&self.extensions)?;
         let (filter, attributes) = self.filter_and_attributes();
         let pattern = Pattern::parse(&filter)?;
         let base = match &self.base {
@@ -188,13 +192,15 @@ impl Arguments {
             .time_limit(self.time_limit.or(conf.number("TIMELIMIT")?).unwrap_or(0))
             .deref(self.deref(&conf)?);
         search.types_only = self.types_only;
-        let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        // What comes now and then is to be seen when it comes.
+        let capacity = if extensions.is_persistent { 0 } else { 1 << 16 };
+        let out = BufWriter::with_capacity(capacity, io::stdout().lock());
         let mut writer = EntryWriter::new(self.format, out, self.width);
         self.header(&mut writer, &search)?;
         let code = if self.dry_run {
             ExitCode::SUCCESS
         } else {
-            crate::block_on(self.searches(&search, &pattern, page_size, &mut writer))?
+            crate::block_on(self.searches(&search, &pattern, &extensions, &mut writer))?
         };
         writer.into_inner().flush()?;
         Ok(code)
@@ -204,19 +210,19 @@ impl Arguments {
         &self,
         search: &Search,
         pattern: &Pattern,
-        page_size: Option<u32>,
+        extensions: &Extensions,
         writer: &mut EntryWriter<impl Write>,
     ) -> anyhow::Result<ExitCode> {
         let connection = self.connect.open().await?;
         let mut code = ExitCode::SUCCESS;
         match &self.file {
-            None => self.search(&connection, search.clone(), page_size, writer).await?,
+            None => self.search(&connection, search.clone(), extensions, writer).await?,
             Some(path) => {
                 for line in input::open(Some(path))?.lines() {
                     let line = line.with_context(|| format!("failed to read {}", path.display()))?;
                     let mut search = search.clone();
                     search.filter = pattern.with(&line);
-                    if let Err(error) = self.search(&connection, search, page_size, writer).await {
+                    if let Err(error) = self.search(&connection, search, extensions, writer).await {
                         if !self.go_on || crate::is_broken_pipe(&error) {
                             return Err(error);
                         }
@@ -234,7 +240,7 @@ impl Arguments {
         &self,
         session: &impl Session,
         search: Search,
-        page_size: Option<u32>,
+        extensions: &Extensions,
         writer: &mut EntryWriter<impl Write>,
     ) -> anyhow::Result<()> {
         let what = format!("`{}` for {}", search.base, search.filter);
@@ -243,12 +249,15 @@ impl Arguments {
         }
         // A time limit of the server's is given a little longer here, so that its own answer is seen.
         let wait = match search.time_limit {
+            _ if extensions.is_persistent => Duration::MAX,
             0 => Duration::from_secs(300),
             seconds => Duration::from_secs(u64::from(seconds) + 2),
         };
         // A server counts the limit for each page; the user means all of them.
+        let page_size = extensions.page_size;
         let most = page_size.and(Some(search.size_limit)).filter(|most| *most > 0).map(u64::from);
-        let request = Request::new(search, Actor::Service).within(wait);
+        let mut request = self.general.on(Request::new(search, Actor::Service).within(wait));
+        extensions.controls.iter().for_each(|control| request.controls.push_raw(control.clone()));
         let mut entries: Entries<'_> = match page_size {
             Some(size) => session.search_pages(request, size),
             None => session.search(request),
@@ -268,6 +277,10 @@ impl Arguments {
                         );
                     }
                     Item::Entry(entry) => {
+                        if let Some(change) = controls::change_of(&item.controls()).filter(|_| self.ldif < 3)
+                        {
+                            writer.comment(&change)?;
+                        }
                         writer.entry(entry)?;
                         found += 1;
                         progress.advance(1);
@@ -286,6 +299,9 @@ impl Arguments {
         if self.ldif == 0 {
             let code = entries.outcome().map_or(ResultCode::SUCCESS, |outcome| outcome.result.code);
             writer.comment(&format!("result: {code}"))?;
+            for told in entries.outcome().map(controls::told).unwrap_or_default() {
+                writer.comment(&told)?;
+            }
             writer.comment(&format!("entries: {found}, references: {references}"))?;
         }
         Ok(())
@@ -320,24 +336,6 @@ impl Arguments {
                 .into());
             }
         })
-    }
-
-    fn page_size(&self) -> anyhow::Result<Option<u32>> {
-        let mut size = None;
-        for extension in &self.extensions {
-            let name = extension.strip_prefix('!').unwrap_or(extension);
-            let pages = name.strip_prefix("pr=").map(|value| value.split('/').next().unwrap_or(value));
-            match pages.map(str::parse::<u32>) {
-                Some(Ok(pages)) if pages > 0 => size = Some(pages),
-                _ => {
-                    return Err(Usage(format!(
-                        "`-E {extension}` is not known; `-E pr=SIZE` is, e.g. `-E pr=500`"
-                    ))
-                    .into());
-                }
-            }
-        }
-        Ok(size)
     }
 
     /// As ldapsearch has it: the first word is a filter if it has a `=`.

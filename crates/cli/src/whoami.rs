@@ -5,13 +5,17 @@ use std::{
     process::ExitCode,
 };
 
-use flext_ldap_directory::{Actor, DirectoryExt};
+use flext_ldap_directory::{
+    Actor, DirectoryExt, Request,
+    proto::extended::{ExtendedOperation, WhoAmI},
+};
 
-use crate::connect::Connect;
+use crate::{connect::Connect, controls::General};
 
 const EXAMPLES: &str = "\
 Examples:
   flext-ldap whoami -H ldap://localhost
+  flext-ldap whoami -D cn=admin,dc=example,dc=com -W -e authzid=u:ada
   flext-ldap whoami -H ldapi:///run/slapd/ldapi -Y EXTERNAL";
 
 /// Arguments of `whoami`.
@@ -20,13 +24,16 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    general: General,
 }
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         crate::block_on(async move {
             let connection = self.connect.open().await?;
-            let name = connection.who_am_i(Actor::Service).await?;
+            let asked = self.general.on(Request::new(WhoAmI.request(), Actor::Service));
+            let name = connection.extended::<WhoAmI>(asked).await?;
             let name = if name.is_empty() { "anonymous" } else { name.as_str() };
             writeln!(io::stdout(), "{name}")?;
             connection.close().await;

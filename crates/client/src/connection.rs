@@ -18,7 +18,7 @@ use std::{
 
 use flext_ldap_directory::{
     Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, DirectoryExt, Error, ErrorKind, Identity,
-    Reply, Request, Session,
+    Outcome, Reply, Request, Session,
     proto::{
         message::{Authentication, BindRequest, Limits, Request as Message},
         result::ResultCode,
@@ -64,6 +64,8 @@ pub struct Connection {
     stop: Mutex<Option<oneshot::Sender<()>>>,
     task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     bound: Bound,
+    /// The answer to the last bind that succeeded.
+    bind_outcome: Option<Outcome>,
     exposure: Exposure,
 }
 
@@ -128,6 +130,7 @@ impl Connection {
             stop: Mutex::new(Some(stop)),
             task: tokio::sync::Mutex::new(Some(tokio::spawn(task))),
             bound: Bound::Anonymous,
+            bind_outcome: None,
             exposure,
         }
     }
@@ -141,6 +144,25 @@ impl Connection {
             Bound::User(identity) => Some(Actor::User(identity.clone())),
             Bound::Unclear | Bound::HalfWay => None,
         }
+    }
+
+    /// The server's answer to the last bind, if it let this connection in: its controls say what the password policy has
+    /// to say, where the bind asked for it. `None` before the first bind, and after one that was refused or given up.
+    ///
+    /// ```no_run
+    /// # use flext_ldap_client::Connection;
+    /// # fn example(connection: &Connection) -> Result<(), flext_ldap_directory::proto::ber::DecodeError> {
+    /// use flext_ldap_directory::proto::{control::PasswordPolicyResponse, message::Limits};
+    ///
+    /// if let Some(outcome) = connection.bind_outcome() {
+    ///     let policy: Option<PasswordPolicyResponse> = outcome.controls.get(&Limits::DEFAULT)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn bind_outcome(&self) -> Option<&Outcome> {
+        self.bind_outcome.as_ref()
     }
 
     /// Whether nobody on the way can listen: TLS, a Unix socket, or the loopback interface.
@@ -237,13 +259,14 @@ impl Connection {
             _ => return Err(Error::new(ErrorKind::Misuse, "a kind of bind this client does not know")),
         };
         let before = std::mem::replace(&mut self.bound, Bound::Unclear);
+        let answered = self.bind_outcome.take();
         let bind = Operation::bind(self, Message::Bind(message), controls, by);
         let mut outcome = match Reply::events(bind).outcome().await {
             Ok(outcome) => outcome,
             Err(error) => {
                 // What was never sent changed nothing.
                 if error.applied() == flext_ldap_directory::Applied::No {
-                    self.bound = before;
+                    (self.bound, self.bind_outcome) = (before, answered);
                 }
                 return Err(error);
             }
@@ -259,6 +282,7 @@ impl Connection {
                     Actor::User(identity) => Bound::User(identity.clone()),
                     Actor::Service | Actor::Anonymous => Bound::Anonymous,
                 };
+                self.bind_outcome = Some(outcome.clone());
                 Ok(BindReply::Done { actor, outcome, credentials })
             }
             ResultCode::SASL_BIND_IN_PROGRESS if mechanism.is_some() => {

@@ -5,6 +5,7 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
 use flext_ldap_directory::{
     BindReply, BoxFuture, Deadline, Error, ErrorKind, Peer, Session, Sessions,
     proto::{
+        control::{ControlValue, Controls},
         message::Limits,
         url::{LdapUrl, Scheme},
     },
@@ -31,6 +32,7 @@ struct Inner {
     servers: Vec<Server>,
     timeout: Duration,
     credentials: Credentials,
+    bind_controls: Controls,
     bounds: Bounds,
 }
 
@@ -89,6 +91,7 @@ pub struct ConnectorBuilder {
     contradiction: Option<&'static str>,
     timeout: Duration,
     credentials: Credentials,
+    bind_controls: Controls,
     bounds: Bounds,
 }
 
@@ -101,6 +104,7 @@ impl ConnectorBuilder {
             contradiction: None,
             timeout: Duration::from_secs(10),
             credentials: Credentials::Anonymous,
+            bind_controls: Controls::none(),
             bounds: Bounds::DEFAULT,
         }
     }
@@ -155,6 +159,14 @@ impl ConnectorBuilder {
         self
     }
 
+    /// Sends this with every bind, as what may be ignored: a
+    /// [`PasswordPolicyRequest`](flext_ldap_directory::proto::control::PasswordPolicyRequest), for one. The answer is in
+    /// [`Connection::bind_outcome`], or in the error of a bind that was refused.
+    pub fn bind_control<C: ControlValue>(mut self, control: &C) -> Self {
+        self.bind_controls = self.bind_controls.optional(control);
+        self
+    }
+
     /// What is taken from the server; a larger message ends the connection. Messages of 20 MiB.
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.bounds.limits = limits;
@@ -195,7 +207,7 @@ impl ConnectorBuilder {
         if self.servers.is_empty() {
             return Err(Error::new(ErrorKind::Misuse, "no server: add a URL, an address or a socket"));
         }
-        if let Some(step) = self.credentials.step() {
+        if let Some(step) = self.credentials.step(&self.bind_controls) {
             credentials::check(&step)?;
         }
         let security = match &self.security {
@@ -209,6 +221,7 @@ impl ConnectorBuilder {
             servers: self.servers,
             timeout: self.timeout,
             credentials: self.credentials,
+            bind_controls: self.bind_controls,
             bounds: self.bounds,
         })))
     }
@@ -276,7 +289,7 @@ impl Inner {
         let name = server.to_string();
         let (transport, exposure) = self.reach(server, &name, by).await?;
         let mut connection = Connection::start(transport, name, exposure, self.bounds);
-        if let Some(step) = self.credentials.step() {
+        if let Some(step) = self.credentials.step(&self.bind_controls) {
             match connection.bind(step, by).await? {
                 BindReply::Done { .. } => {}
                 // Dropping the connection says goodbye without waiting, for the time there is may be over.
@@ -304,7 +317,7 @@ impl Inner {
             }
         };
         let addresses = within(by, name, "looking up its address", dial::resolve(host, port)).await?;
-        if let (Security::Clear, Some(step)) = (&self.security, self.credentials.step()) {
+        if let (Security::Clear, Some(step)) = (&self.security, self.credentials.step(&self.bind_controls)) {
             for address in &addresses {
                 Exposure::of_clear(*address, self.dangerous_clear_passwords).check_bind(&step)?;
             }

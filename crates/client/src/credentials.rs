@@ -1,6 +1,9 @@
 //! Who a connection is to be, and the binds that must never be sent.
 
-use flext_ldap_directory::{BindStep, Error, ErrorKind, proto::secret::Secret};
+use flext_ldap_directory::{
+    BindStep, Error, ErrorKind,
+    proto::{control::Controls, secret::Secret},
+};
 
 /// Who a new connection is bound as.
 #[derive(Clone, Debug, Default)]
@@ -28,12 +31,16 @@ impl Credentials {
     }
 
     /// The bind to send, if any.
-    pub(crate) fn step(&self) -> Option<BindStep> {
-        match self {
-            Self::Anonymous => None,
-            Self::Simple { name, password } => Some(BindStep::simple(name.clone(), password.clone())),
-            Self::External => Some(BindStep::external()),
+    pub(crate) fn step(&self, with: &Controls) -> Option<BindStep> {
+        let mut step = match self {
+            Self::Anonymous => return None,
+            Self::Simple { name, password } => BindStep::simple(name.clone(), password.clone()),
+            Self::External => BindStep::external(),
+        };
+        if let BindStep::Simple { controls, .. } | BindStep::Sasl { controls, .. } = &mut step {
+            controls.clone_from(with);
         }
+        Some(step)
     }
 }
 

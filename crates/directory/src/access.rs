@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use flext_ldap_proto::{dn::DnKey, filter::Filter};
+use flext_ldap_proto::{dn::DnKey, filter::Filter, schema::Schema};
 
 use crate::{Actor, Error, Peer};
 
@@ -23,6 +23,13 @@ pub trait AccessPolicy: Send + Sync + 'static {
     /// with all rights. None, unless a policy has some.
     fn filters(&self) -> &[Filter] {
         &[]
+    }
+
+    /// The same policy for a directory of this schema: a store asks when it is opened and when its schema changes, since
+    /// which attributes are subtypes of others can change what a policy means. `None`: this one will do.
+    fn for_schema(&self, schema: &Schema) -> Option<Arc<dyn AccessPolicy>> {
+        let _ = schema;
+        None
     }
 }
 
@@ -120,6 +127,10 @@ pub enum EntryRight {
     Delete,
     /// Rename or move it: asked of the entry as it is, and under the name it would have.
     Rename,
+    /// Act on behalf of whom it stands for (RFC 4370).
+    Proxy,
+    /// Set on it what otherwise the directory alone sets (draft-zeilenga-ldap-relax).
+    Manage,
 }
 
 /// What can be done to an attribute.

@@ -26,11 +26,14 @@ mod modify;
 mod names;
 mod operational;
 mod paging;
+mod ppolicy;
+mod refinement;
 mod rename;
 mod report;
 mod root_dse;
 mod search;
 mod selection;
+mod sorting;
 mod subject;
 pub mod subjects;
 mod value;
@@ -101,10 +104,13 @@ areas![
     names,
     operational,
     paging,
+    refinement,
+    ppolicy,
     rename,
     root_dse,
     search,
     selection,
+    sorting,
     value,
 ];
 

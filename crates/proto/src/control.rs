@@ -2,17 +2,43 @@
 //! any other passes through untouched.
 
 mod assertion;
+mod dont_use_copy;
 mod manage_dsa_it;
+mod matched_values;
 mod paged_results;
+mod password_policy;
+mod permissive_modify;
+mod persistent_search;
+mod proxied_authorization;
 mod read_entry;
+mod relax_rules;
+mod server_side_sort;
+mod subentries;
+mod tree_delete;
+mod virtual_list_view;
 
 use bytes::Bytes;
 
 pub use self::{
     assertion::Assertion,
+    dont_use_copy::DontUseCopy,
     manage_dsa_it::ManageDsaIt,
+    matched_values::MatchedValues,
     paged_results::PagedResults,
+    password_policy::{
+        PasswordPolicyError, PasswordPolicyRequest, PasswordPolicyResponse, PasswordPolicyWarning,
+    },
+    permissive_modify::PermissiveModify,
+    persistent_search::{ChangeTypes, EntryChangeNotification, PersistentSearch},
+    proxied_authorization::ProxiedAuthorization,
     read_entry::{PostRead, PreRead, ReadEntry},
+    relax_rules::RelaxRules,
+    server_side_sort::{ServerSideSort, ServerSideSortResponse, SortKey},
+    subentries::Subentries,
+    tree_delete::TreeDelete,
+    virtual_list_view::{
+        OFFSET_RANGE_ERROR, SORT_CONTROL_MISSING, Target, VirtualListView, VirtualListViewResponse,
+    },
 };
 use crate::{
     ber::{DecodeError, DecodeErrorKind, Reader, Tag, Writer},
@@ -123,15 +149,28 @@ pub trait ControlValue: Sized {
 /// The reach of a control by its OID: for one that is not known, a connection's, which is the careful answer.
 #[must_use]
 pub fn scope_of(oid: &Oid) -> ControlScope {
-    const TABLE: [(Oid, ControlScope); 7] = [
-        (Assertion::OID, Assertion::SCOPE),
-        (ManageDsaIt::OID, ManageDsaIt::SCOPE),
-        (PagedResults::OID, PagedResults::SCOPE),
-        (PostRead::OID, PostRead::SCOPE),
-        (PreRead::OID, PreRead::SCOPE),
-        // Proxied authorization (RFC 4370 and its first draft) is not decoded here, and must not slip through.
+    const fn of<C: ControlValue>() -> (Oid, ControlScope) {
+        (C::OID, C::SCOPE)
+    }
+    const TABLE: &[(Oid, ControlScope)] = &[
+        of::<Assertion>(),
+        of::<DontUseCopy>(),
+        of::<ManageDsaIt>(),
+        of::<MatchedValues>(),
+        of::<PagedResults>(),
+        of::<PasswordPolicyRequest>(),
+        of::<PermissiveModify>(),
+        of::<PersistentSearch>(),
+        of::<PostRead>(),
+        of::<PreRead>(),
+        of::<ProxiedAuthorization>(),
+        of::<RelaxRules>(),
+        of::<ServerSideSort>(),
+        of::<Subentries>(),
+        of::<TreeDelete>(),
+        of::<VirtualListView>(),
+        // The first draft of proxied authorization is not decoded here, and must not slip through.
         (Oid::from_static("2.16.840.1.113730.3.4.12"), ControlScope::Identity),
-        (Oid::from_static("2.16.840.1.113730.3.4.18"), ControlScope::Identity),
     ];
     TABLE.iter().find(|(known, _)| known == oid).map_or(ControlScope::Connection, |(_, scope)| *scope)
 }

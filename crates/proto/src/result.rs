@@ -133,6 +133,8 @@ result_codes! {
     OBJECT_CLASS_MODS_PROHIBITED = 69, "objectClassModsProhibited";
     /// More than one server would be needed.
     AFFECTS_MULTIPLE_DSAS = 71, "affectsMultipleDSAs";
+    /// A virtual list view could not be given (draft-ietf-ldapext-ldapv3-vlv); its control says why.
+    VIRTUAL_LIST_VIEW_ERROR = 76, "virtualListViewError";
     /// Anything else.
     OTHER = 80, "other";
     /// The operation was cancelled (RFC 3909).

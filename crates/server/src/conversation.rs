@@ -7,6 +7,7 @@
 mod bind;
 mod deadlines;
 mod own;
+mod persistent;
 mod requests;
 mod sealed;
 
@@ -100,6 +101,8 @@ struct Running {
     kind: OpKind,
     /// Whether it reads the root DSE, part of which is the listener's.
     root_dse: bool,
+    /// Whether it goes on until somebody ends it.
+    persistent: bool,
     reply: Reply,
     entries: u64,
     story: Story,
@@ -298,6 +301,7 @@ impl<'c> Conversation<'c> {
         }
         let Poll::Ready(until) = Pin::new(&mut *self.stop).poll(cx) else { return false };
         self.stopping = Some(until);
+        self.end_persistent(ResultCode::UNAVAILABLE, "this server stops");
         true
     }
 

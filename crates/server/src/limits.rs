@@ -20,6 +20,8 @@ pub struct ServerLimits {
     /// Operations in flight on one connection; while there are that many, the connection is not read. 64; 0 counts
     /// as 1.
     pub operations: usize,
+    /// Persistent searches under way on one connection, besides `operations`; further ones are refused. 16.
+    pub persistent_searches: usize,
     /// Octets of answers waiting for one peer to read them; from there on the directory is not asked for more, and
     /// the connection is not read. 256 KiB. What is held can be more by one batch of the directory.
     pub unread: usize,
@@ -47,6 +49,7 @@ impl Default for ServerLimits {
             message: Limits::DEFAULT,
             anonymous_message: 256 << 10,
             operations: 64,
+            persistent_searches: 16,
             unread: 256 << 10,
             idle: Duration::from_secs(15 * 60),
             receive: Duration::from_secs(60),

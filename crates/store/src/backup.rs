@@ -32,7 +32,7 @@ pub use self::{
 };
 use crate::{
     Store,
-    tables::{Failure, Name, Rows, Tables},
+    tables::{Failure, Name},
 };
 
 /// What was written.
@@ -63,7 +63,10 @@ impl Store {
             let manifest = Manifest::of(&*tables, &self.context())?;
             let mut stream = StreamWriter::new(output, &manifest).map_err(unwritable)?;
             for name in Name::ALL {
-                copy(&tables, name, &mut |key, value| stream.row(key, value).map_err(unwritable))?;
+                for row in tables.of(name).range::<&[u8]>(..)? {
+                    let (key, value) = row?;
+                    stream.row(key.value(), value.value()).map_err(unwritable)?;
+                }
                 stream.end_of_table().map_err(unwritable)?;
             }
             let (octets, sha256) = stream.finish().map_err(unwritable)?;
@@ -123,21 +126,9 @@ fn part_of(path: &Path) -> PathBuf {
 
 /// Makes the names in the folder of `path` safe.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder)?.sync_all()
-}
-
-/// Hands every row of one table to `each`, in the order of keys.
-pub(crate) fn copy<T: Rows>(
-    tables: &Tables<T>,
-    name: Name,
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    for row in tables.of(name).range::<&[u8]>(..)? {
-        let (key, value) = row?;
-        each(key.value(), value.value())?;
-    }
-    Ok(())
 }
 
 fn unwritable(error: io::Error) -> Failure {

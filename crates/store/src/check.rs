@@ -6,6 +6,7 @@
 //! | tree | every row leads to the entry of that name, every entry has its row, and children are counted right |
 //! | entries | every row can be read and is what the schema allows, the values of its name among its attributes |
 //! | values | every value of a large attribute has its row and its key, the entry counts them right, none is a stray |
+//! | constraints | no two entries share a unique value; references lead somewhere, where they must |
 //! | secrets | every row can be read and belongs to an entry |
 //! | index | every entry is under exactly its keys |
 //! | change log | every row can be read, none is missing, change sequence numbers ascend |
@@ -124,7 +125,7 @@ pub struct CheckReport {
 impl Store {
     /// Proves that the tables agree, and tells every fault as it is found. The store may be in use.
     ///
-    /// Blocks the thread, for about a minute per million entries. Pages that are freed meanwhile are not used again
+    /// Blocks the thread for as long as reading every row takes. Pages that are freed meanwhile are not used again
     /// before it returns.
     ///
     /// # Errors

@@ -3,7 +3,11 @@
 //! A CSN is what OpenLDAP writes: `20261121212143.123456Z#000000#000#000000`, that is microseconds, a count within
 //! them, the server, and a count within the operation. CSNs only grow, whatever the machine's clock does.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// Gives CSNs, each greater than the one before.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +25,9 @@ impl Clock {
         parse(csn).unwrap_or_default()
     }
 
-    pub(crate) fn next(&mut self) -> Stamp {
-        self.next_at(now())
+    /// The stamp of a change made now.
+    pub(crate) fn next(&mut self, time: &TimeSource) -> Stamp {
+        self.next_at(time.micros())
     }
 
     fn next_at(&mut self, now: u64) -> Stamp {
@@ -50,10 +55,32 @@ pub(crate) struct Stamp {
     pub(crate) time: String,
 }
 
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+/// Where the store has the time from: the machine, unless a test says otherwise.
+#[derive(Clone)]
+pub(crate) struct TimeSource(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl TimeSource {
+    pub(crate) fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Microseconds since 1970.
+    pub(crate) fn micros(&self) -> u64 {
+        let since = (self.0)().duration_since(UNIX_EPOCH);
+        since.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Default for TimeSource {
+    fn default() -> Self {
+        Self::new(SystemTime::now)
+    }
+}
+
+impl fmt::Debug for TimeSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TimeSource(..)")
+    }
 }
 
 fn parse(csn: &str) -> Option<Clock> {

@@ -14,17 +14,25 @@ use flext_ldap_proto::{
 
 pub(crate) use crate::access::Access;
 use crate::{
+    clock::TimeSource,
+    constraint::Constraints,
     index::Indexes,
     options::{Limits, SchemaHandle},
+    ppolicy::{Micros, Settings},
     project::Marks,
     read::Resolved,
+    subschema::Subschema,
     tables::{Failure, Rows, Tables},
 };
 
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) schema: SchemaHandle,
+    /// What the schema is made of.
+    pub(crate) subschema: Subschema,
     pub(crate) suffixes: Vec<(Dn, DnKey)>,
     pub(crate) indexes: Indexes,
+    pub(crate) constraints: Constraints,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) administrator: Option<Administrator>,
     pub(crate) peer_administrators: Vec<u32>,
@@ -32,9 +40,11 @@ pub(crate) struct Context {
     /// What page cookies are sealed with.
     pub(crate) page_key: Vec<u8>,
     /// Where parts of large attributes ended.
-    pub(crate) marks: Marks,
+    pub(crate) marks: Arc<Marks>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
     pub(crate) passwords: HashSet<String>,
+    pub(crate) ppolicy: Settings,
+    pub(crate) time: TimeSource,
 }
 
 /// The context in force. Whoever begins an operation takes it and keeps to it.
@@ -47,6 +57,32 @@ impl Current {
 
     pub(crate) fn get(&self) -> Arc<Context> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a policy in force.
+    pub(crate) fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let policy = policy.for_schema(&current.schema).unwrap_or(policy);
+        *current = Arc::new(Context { policy, ..Context::clone(&current) });
+    }
+}
+
+impl Current {
+    /// Puts the schema of `from` in force, and what depends on it.
+    pub(crate) fn set_schema(&self, from: &Context) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Context { schema, subschema, indexes, constraints, passwords, .. } = from.clone();
+        // Not that of `from`: another may have been put in force since.
+        let policy = current.policy.for_schema(&schema).unwrap_or_else(|| Arc::clone(&current.policy));
+        *current = Arc::new(Context {
+            schema,
+            subschema,
+            indexes,
+            constraints,
+            passwords,
+            policy,
+            ..Context::clone(&current)
+        });
     }
 }
 
@@ -65,6 +101,7 @@ impl Caller {
 }
 
 /// Who may do everything.
+#[derive(Clone)]
 pub(crate) struct Administrator {
     pub(crate) dn: Dn,
     pub(crate) key: DnKey,
@@ -92,6 +129,11 @@ impl Context {
             }
         }
         names
+    }
+
+    /// The time, as password policy counts it.
+    pub(crate) fn now(&self) -> Micros {
+        Micros::try_from(self.time.micros()).unwrap_or(Micros::MAX)
     }
 
     /// Whether values of this attribute are passwords, which live apart.

@@ -205,15 +205,17 @@ fn digest_of<D: Digest>(password: &[u8], salt: &[u8]) -> Vec<u8> {
     D::new().chain_update(password).chain_update(salt).finalize().to_vec()
 }
 
-/// A password of 100 random bits, without characters that look alike.
-pub(crate) fn generate() -> Vec<u8> {
+/// Characters of a password made up here, if nobody wants more or fewer: 100 random bits.
+pub(crate) const GENERATED: usize = 20;
+
+/// A password of `length` random characters, without those that look alike.
+pub(crate) fn generate(length: usize) -> Vec<u8> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let (one, two) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     // The octets that hold a UUID's version and variant are not random; they are left out.
-    let random = [one, two].into_iter().flat_map(|uuid| {
+    let random = std::iter::repeat_with(uuid::Uuid::new_v4).flat_map(|uuid| {
         uuid.into_bytes().into_iter().enumerate().filter(|(place, _)| !matches!(place, 6 | 8))
     });
-    random.filter_map(|(_, octet)| ALPHABET.get(usize::from(octet & 31)).copied()).take(20).collect()
+    random.filter_map(|(_, octet)| ALPHABET.get(usize::from(octet & 31)).copied()).take(length).collect()
 }
 
 #[cfg(test)]
@@ -292,8 +294,8 @@ mod tests {
 
     #[test]
     fn generated_passwords_differ() {
-        let (one, two) = (generate(), generate());
-        assert_eq!((one.len(), two.len()), (20, 20));
+        let (one, two) = (generate(GENERATED), generate(33));
+        assert_eq!((one.len(), two.len()), (20, 33));
         assert_ne!(one, two);
     }
 }

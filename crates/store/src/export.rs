@@ -9,6 +9,7 @@ use flext_ldap_proto::{
 
 use crate::{
     Store,
+    ppolicy::history,
     read::{Climbed, Resolved},
     row::{Id, ROOT, STORED},
     tables::{Failure, Snapshot},
@@ -43,6 +44,11 @@ impl Store {
     ///
     /// When storage or the output fails, or the base is not there.
     pub fn export(&self, output: impl Write, options: &ExportOptions) -> Result<u64, Error> {
+        let written = self.reading("the export", || Ok(self.write_out(output, options)?));
+        written.map_err(Failure::into_error)
+    }
+
+    fn write_out(&self, output: impl Write, options: &ExportOptions) -> Result<u64, Error> {
         let mut ldif = LdifWriter::new(output);
         ldif.version().map_err(unwritable)?;
         let mut stack = self.starts(options).map_err(Failure::into_error)?;
@@ -110,6 +116,12 @@ fn attributes(tables: &Snapshot, id: Id, options: &ExportOptions) -> Result<Opti
             let mut passwords = Attributes::builder();
             passwords.push("userPassword", secrets);
             writer.raw(passwords.build().as_ref().as_bytes());
+        }
+        let history = if options.operational { tables.history(id)? } else { Vec::new() };
+        if !history.is_empty() {
+            let mut former = Attributes::builder();
+            former.push(history::ATTRIBUTE, history);
+            writer.raw(former.build().as_ref().as_bytes());
         }
     }
     if options.operational {

@@ -4,26 +4,47 @@ use bytes::Bytes;
 use flext_ldap_directory::{Actor, AttributeRight, Deadline, EntryRight, Error, ErrorKind, Op, Outcome};
 use flext_ldap_proto::{
     ber::Writer as BerWriter,
-    control::{Assertion, ControlValue, Controls, ManageDsaIt, PostRead, PreRead},
+    control::Controls,
     dn::Dn,
     extended::{ExtendedOperation, PasswordModify, PasswordModifyResponse, WhoAmI},
     filter::{Filter, Truth},
     message::{Change, ChangeKind, Compare, ExtendedRequest, Modify},
+    oid::Oid,
     result::{LdapResult, ResultCode},
     secret::Secret,
 };
 
 use crate::{
+    constraint::{member_of, reach::Reach},
     context::{Access, Caller, base},
-    controls, credentials,
+    credentials,
+    ppolicy::{Purpose, invalid_credentials},
     project::{View, computed},
-    read::{Named, Resolved},
+    read::{Climbed, Named, Resolved},
     row::{Id, Stored},
     special,
     store::Store,
     tables::{Failure, Snapshot},
     write::{Write, WriteControls, WriteOp, add, holds},
 };
+
+/// The extended operations there are: requests are held to them, and the root DSE lists them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extension {
+    /// RFC 4532.
+    WhoAmI,
+    /// RFC 3062.
+    PasswordModify,
+}
+
+impl Extension {
+    pub(crate) const ALL: [(Oid, Self); 2] =
+        [(WhoAmI::OID, Self::WhoAmI), (PasswordModify::OID, Self::PasswordModify)];
+
+    fn of(oid: &Oid) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| known == oid).map(|(_, extension)| extension)
+    }
+}
 
 impl Store {
     /// RFC 4511 §4.10.
@@ -34,7 +55,7 @@ impl Store {
         caller: &Caller,
     ) -> Result<Outcome, Failure> {
         let context = &*self.context();
-        let controls = WriteControls::read(controls, &[Assertion::OID, ManageDsaIt::OID])?;
+        let controls = WriteControls::of(controls)?;
         let tables = self.snapshot()?;
         let access = context.access(caller, &*tables)?;
         let attribute = op.attribute.as_str();
@@ -57,7 +78,13 @@ impl Store {
             let node = tables.existing_node(id)?;
             let named = tables.named(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-            (View { computed: computed(&node, &named, &tables.context_csn()?), named, stored }, false)
+            let mut view = View { computed: computed(&node, &named, &tables.context_csn()?), named, stored };
+            let asserts =
+                controls.assertion.as_ref().is_some_and(|filter| Reach::asks_member_of(context, filter));
+            if asserts || context.constraints.computes(attribute) {
+                member_of::complete(context, &tables, None, &access, &mut Climbed::new(), &mut view)?;
+            }
+            (view, false)
         };
         let compares =
             open || access.on(&view.named, &view.stored).attribute(attribute, AttributeRight::Compare);
@@ -148,13 +175,7 @@ impl Store {
         caller: Caller,
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
-        let mut known = vec![Assertion::OID, ManageDsaIt::OID];
-        match &op {
-            Op::Add(_) => known.push(PostRead::OID),
-            Op::Delete(_) => known.push(PreRead::OID),
-            _ => known.extend([PreRead::OID, PostRead::OID]),
-        }
-        let controls = WriteControls::read(controls, &known)?;
+        let controls = WriteControls::of(controls)?;
         let (op, secrets) = match op {
             Op::Add(mut op) => {
                 let mut passwords = Vec::new();
@@ -168,6 +189,9 @@ impl Store {
                 }
                 if !passwords.is_empty() {
                     op.attributes = rest.build();
+                    if let Some(policy) = self.begin_add(&op, &caller)? {
+                        self.check_new(&policy, &passwords).await?;
+                    }
                 }
                 let named = self.would_be(&op.dn)?;
                 let secrets = if passwords.is_empty() {
@@ -178,7 +202,7 @@ impl Store {
                 };
                 (WriteOp::Add(op), secrets)
             }
-            Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &caller).await?), Vec::new()),
+            Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &caller, deadline).await?), Vec::new()),
             Op::Delete(op) => (WriteOp::Delete(op), Vec::new()),
             Op::Rename(op) => (WriteOp::Rename(op), Vec::new()),
             Op::Search(_) | Op::Compare(_) | Op::Extended(_) => {
@@ -247,21 +271,27 @@ impl Store {
     }
 
     /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
-    async fn prepare(&self, mut op: Modify, caller: &Caller) -> Result<Modify, Failure> {
+    async fn prepare(&self, mut op: Modify, caller: &Caller, deadline: Deadline) -> Result<Modify, Failure> {
         let context = &*self.context();
         if !op.changes.iter().any(|change| context.is_password(change.attribute.as_str())) {
             return Ok(op);
         }
         let named = self.would_be(&op.dn)?;
         let passwords = op.changes.iter().filter(|change| context.is_password(change.attribute.as_str()));
-        credentials::check_count(passwords.map(|change| change.values.len()).sum())?;
+        credentials::check_count(passwords.clone().map(|change| change.values.len()).sum())?;
+        let (old, new): (Vec<_>, Vec<_>) = passwords.partition(|change| change.kind == ChangeKind::Delete);
+        let gives_old = old.iter().any(|change| !change.values.is_empty());
+        if let Some(policy) = self.begin_change(&op.dn, caller, gives_old)? {
+            let new: Vec<_> = new.iter().flat_map(|change| change.values.iter().cloned()).collect();
+            self.check_new(&policy, &new).await?;
+        }
         for change in &mut op.changes {
             if !context.is_password(change.attribute.as_str()) || change.values.is_empty() {
                 continue;
             }
             let values = std::mem::take(&mut change.values);
             let prepared = match change.kind {
-                ChangeKind::Delete => self.find_stored(&named, caller, values).await?,
+                ChangeKind::Delete => self.find_stored(&named, caller, values, deadline).await?,
                 _ => self.hash(&named, None, caller, values).await?,
             };
             change.values = prepared.into_iter().map(Bytes::from).collect();
@@ -275,6 +305,7 @@ impl Store {
         named: &Named,
         caller: &Caller,
         values: Vec<Bytes>,
+        deadline: Deadline,
     ) -> Result<Vec<Vec<u8>>, Failure> {
         let context = &*self.context();
         let (writes, trusted) = {
@@ -292,11 +323,17 @@ impl Store {
                 "no right to change the password of this entry",
             ));
         }
-        let stored = {
+        let none = || {
+            Failure::refused(
+                ResultCode::NO_SUCH_ATTRIBUTE,
+                "`userPassword` does not have a value that is to be deleted",
+            )
+        };
+        let (id, stored) = {
             let tables = self.snapshot()?;
             match context.resolve(&tables, &named.key)? {
-                Resolved::Found(id) => tables.secrets(id)?,
-                Resolved::Missing(_) => Vec::new(),
+                Resolved::Found(id) => (id, tables.secrets(id)?),
+                Resolved::Missing(_) => return Err(none()),
             }
         };
         credentials::check_count(values.len())?;
@@ -306,17 +343,10 @@ impl Store {
                 found.push(value.to_vec());
                 continue;
             }
-            let (candidates, password) = (stored.clone(), Secret::new(value));
-            let place =
-                self.hashers().run(move || credentials::verify(&candidates, password.expose())).await?;
-            match place.and_then(|place| stored.get(place)) {
-                Some(one) => found.push(one.clone()),
-                None => {
-                    return Err(Failure::refused(
-                        ResultCode::NO_SUCH_ATTRIBUTE,
-                        "`userPassword` does not have a value that is to be deleted",
-                    ));
-                }
+            match self.prove(id, Secret::new(value), deadline).await {
+                Ok(one) => found.push(one),
+                Err(failure) if is_wrong(&failure) => return Err(none()),
+                Err(failure) => return Err(failure),
             }
         }
         Ok(found)
@@ -325,30 +355,30 @@ impl Store {
     pub(crate) async fn extended(
         &self,
         op: ExtendedRequest,
-        controls: &Controls,
         caller: Caller,
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
-        controls::check(controls, &[])?;
         let malformed = |error: flext_ldap_proto::ber::DecodeError| {
             Failure::refused(ResultCode::PROTOCOL_ERROR, error.to_string())
         };
-        if op.oid == WhoAmI::OID {
-            WhoAmI::decode(&op).map_err(malformed)?;
-            let name = match &caller.actor {
-                Actor::User(identity) => identity.authorization().to_owned(),
-                Actor::Service | Actor::Anonymous => String::new(),
-            };
-            return Ok(Outcome { value: Some(Bytes::from(name)), ..Outcome::success() });
+        match Extension::of(&op.oid) {
+            Some(Extension::WhoAmI) => {
+                WhoAmI::decode(&op).map_err(malformed)?;
+                let name = match &caller.actor {
+                    Actor::User(identity) => identity.authorization().to_owned(),
+                    Actor::Service | Actor::Anonymous => String::new(),
+                };
+                Ok(Outcome { value: Some(Bytes::from(name)), ..Outcome::success() })
+            }
+            Some(Extension::PasswordModify) => {
+                let asked = PasswordModify::decode(&op).map_err(malformed)?;
+                self.password_modify(asked, caller, deadline).await
+            }
+            None => Err(Failure::refused(
+                ResultCode::PROTOCOL_ERROR,
+                format!("extended operation {} is not known", op.oid),
+            )),
         }
-        if op.oid == PasswordModify::OID {
-            let asked = PasswordModify::decode(&op).map_err(malformed)?;
-            return self.password_modify(asked, caller, deadline).await;
-        }
-        Err(Failure::refused(
-            ResultCode::PROTOCOL_ERROR,
-            format!("extended operation {} is not known", op.oid),
-        ))
     }
 
     /// RFC 3062: by whoever may write the password; by its owner only with the old one.
@@ -396,14 +426,22 @@ impl Store {
         if !there {
             return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "there is no such entry"));
         }
+        let policy = self.begin_change(&dn, &caller, asked.old.is_some())?;
         match asked.old {
             Some(old) => {
-                let fits = old.expose().len() <= credentials::LONGEST;
-                if !fits || self.authenticate(&dn, old).await?.is_none() {
-                    return Err(Failure::refused(
-                        ResultCode::UNWILLING_TO_PERFORM,
-                        "the old password is not the present one",
-                    ));
+                let proven = match old.expose().len() {
+                    ..=credentials::LONGEST => self.authenticate(&dn, old, Purpose::Proof, deadline).await,
+                    _ => Err(invalid_credentials()),
+                };
+                match proven {
+                    Ok(_) => {}
+                    Err(failure) if is_wrong(&failure) => {
+                        return Err(Failure::refused(
+                            ResultCode::UNWILLING_TO_PERFORM,
+                            "the old password is not the present one",
+                        ));
+                    }
+                    Err(failure) => return Err(failure),
                 }
             }
             None if !trusted => {
@@ -417,7 +455,9 @@ impl Store {
         let (new, generated) = match asked.new {
             Some(new) => (new, None),
             None => {
-                let generated = Secret::new(credentials::generate());
+                let usual = credentials::GENERATED;
+                let length = policy.as_ref().map_or(usual, |policy| policy.generated_length(usual));
+                let generated = Secret::new(credentials::generate(length));
                 (generated.clone(), Some(generated))
             }
         };
@@ -426,6 +466,9 @@ impl Store {
                 ResultCode::CONSTRAINT_VIOLATION,
                 "the new password looks like a hash; send the password itself",
             ));
+        }
+        if let (Some(policy), None) = (&policy, &generated) {
+            self.check_new(policy, &[Bytes::copy_from_slice(new.expose())]).await?;
         }
         let hash = self.hash_one(new).await?;
         let change = Change {
@@ -449,6 +492,14 @@ impl Store {
             outcome.value = Some(writer.take());
         }
         Ok(outcome)
+    }
+}
+
+/// Whether a password was wrong, or locked out.
+fn is_wrong(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused(result) => result.code == ResultCode::INVALID_CREDENTIALS,
+        Failure::Failed(error) => error.result_code() == Some(ResultCode::INVALID_CREDENTIALS),
     }
 }
 

@@ -6,6 +6,7 @@
 mod chunk;
 mod inspect;
 mod pending;
+mod recent;
 mod value;
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +22,7 @@ use self::chunk::{CHUNK_BITS, Chunk};
 pub(crate) use self::{
     inspect::{describe, entries, split},
     pending::Pending,
+    recent::Recent,
 };
 use crate::{
     row::Id,
@@ -65,7 +67,7 @@ const VERSION: u32 = 1;
 const LONGEST: usize = 200;
 
 /// What a store indexes, resolved against its schema.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Indexes {
     /// By OID. Whether presence is indexed.
     indexed: HashMap<Box<str>, bool>,
@@ -208,6 +210,11 @@ fn key(oid: &str, asked: Asked<'_>) -> Vec<u8> {
     key
 }
 
+/// The attribute a key is of, by its OID.
+pub(crate) fn attribute_of(key: &[u8]) -> &[u8] {
+    key.split(|octet| *octet == 0).next().unwrap_or_default()
+}
+
 fn row_key(key: &[u8], chunk: u32) -> Vec<u8> {
     let mut row = Vec::with_capacity(key.len() + 4);
     row.extend_from_slice(key);
@@ -229,6 +236,18 @@ impl<T: Rows> Tables<T> {
             }
         }
         Ok(count)
+    }
+
+    /// Whether an entry is under any of these keys.
+    pub(crate) fn has(&self, keys: &[Vec<u8>], id: Id) -> Result<bool, Failure> {
+        let low = u16::try_from(id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
+        for key in keys {
+            let row = self.index.get(&row_key(key, id >> CHUNK_BITS))?;
+            if row.is_some_and(|row| Chunk::decode(row.value()).has(low)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The entries under these keys.

@@ -8,16 +8,19 @@
 //!   all of them. An operation is answered when its commit is on disk, not before.
 //! - Reads see the last commit. No read holds it longer than one batch takes, and none waits for a peer.
 //! - Names are climbed, not stored: renaming a subtree writes a handful of rows whatever its size.
-//! - Passwords live apart from entries and never leave by a search.
+//! - Passwords live apart from entries and never leave by a search. A password policy counts what fails, durably, before
+//!   anybody is told that it failed.
 //!
 //! There is no socket here and no protocol framing; that is the listener's.
 
 pub mod access;
 mod backend;
 mod backup;
+mod change_log;
 mod check;
 mod clock;
 mod compact;
+mod constraint;
 mod contain;
 mod context;
 mod controls;
@@ -27,19 +30,25 @@ mod extended;
 mod hashing;
 mod import;
 mod index;
+mod lists;
+mod matched_values;
 mod migrate;
 mod modify;
 mod options;
 mod page;
 mod plan;
 mod policy;
+mod ppolicy;
 mod project;
+mod proxied;
 mod read;
 mod row;
+mod rows;
 mod search;
 mod session;
 mod special;
 mod store;
+mod subschema;
 mod tables;
 mod values;
 mod write;
@@ -49,9 +58,13 @@ pub use self::{
     backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
     check::{CheckEvent, CheckReport, Fault, Remedy},
     compact::{CompactReport, compact},
+    constraint::{MemberOf, ReferentialIntegrity, UniqueValues},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     options::{Limits, Location, StoreOptions},
     policy::StandardPolicy,
+    ppolicy::{
+        Candidate, DefaultPasswordPolicy, PasswordPolicy, PasswordQuality, QualityCheck, StandardQuality,
+    },
     store::{Counters, Store},
 };

@@ -8,10 +8,8 @@
 //! `tests/fixtures`. Rows that can be derived (indexes, normal forms) need no step: their definition is kept in a row of
 //! its own, and they are made anew when it differs.
 
-use flext_ldap_directory::{Error, ErrorKind};
-use redb::ReadableTable;
-
 use crate::tables::{Failure, Name, Writable};
+use flext_ldap_directory::{Error, ErrorKind};
 
 /// What the tables look like today.
 pub(crate) const FORMAT: u32 = 2;

@@ -17,7 +17,7 @@ use crate::{
     values::{
         Large, ValueRows,
         changes::{Beneath, Changes},
-        stays_inline, value_key,
+        normal_key, stays_inline, value_key,
     },
 };
 
@@ -135,7 +135,7 @@ impl<'t> Draft<'t> {
         Ok((attributes.build(), large))
     }
 
-    /// All of a new entry's part, whatever is large of it.
+    /// All of a new entry's part, whatever is large of it. Of what is large in a stored entry, only values that are new.
     pub(crate) fn whole(&self) -> Attributes {
         let mut attributes = Attributes::builder();
         for (description, _, values) in self.iter() {
@@ -258,6 +258,26 @@ impl<'t> Draft<'t> {
         };
         let removed = one.remove(context, rows, std::iter::once(&Bytes::copy_from_slice(value)))?;
         if one.count() == 0 {
+            self.drop_attribute(&canonical);
+        }
+        Ok(removed)
+    }
+
+    /// Removes the value with this normal form from a large attribute. Says whether it was there.
+    pub(crate) fn remove_normal(
+        &mut self,
+        context: &Context,
+        description: &str,
+        normal: &[u8],
+    ) -> Result<bool, Failure> {
+        let rows = self.rows;
+        let canonical = context.canonical(description);
+        let Some(one) = self.attributes.iter_mut().find(|one| one.canonical == canonical) else {
+            return Ok(false);
+        };
+        let Values::Many(changes) = &mut one.values else { return Ok(false) };
+        let removed = changes.remove(&Beneath { large: one.stored.as_ref(), rows }, &normal_key(normal))?;
+        if changes.count == 0 {
             self.drop_attribute(&canonical);
         }
         Ok(removed)

@@ -1,9 +1,20 @@
 //! How a store is opened: where it lies, what it serves, who may do what, and how much.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
+
+use crate::{
+    clock::TimeSource,
+    constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
+    ppolicy::{DefaultPasswordPolicy, PasswordQuality, Settings},
+};
 
 /// Where a store keeps its data.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,12 +45,16 @@ pub struct StoreOptions {
     pub(crate) administrator: Option<(Dn, Secret)>,
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
+    pub(crate) constraints: ConstraintOptions,
     pub(crate) limits: Limits,
+    pub(crate) ppolicy: Settings,
+    pub(crate) time: TimeSource,
     pub(crate) verify_pages: bool,
     pub(crate) rebuild: bool,
 }
 
-/// What a store is willing to do for one caller. Administrators are bound by `cache` and the queues only.
+/// What a store is willing to do for one caller. Administrators are bound by `references`, `renamed`,
+/// `cache` and the queues only.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -59,6 +74,17 @@ pub struct Limits {
     pub inline_values: usize,
     /// Octets that the values of an attribute may have in the row of its entry. 16 KiB.
     pub inline_octets: usize,
+    /// Octets that sorted searches may take together, the lists kept for their next pages included. 64 MiB, of which one
+    /// search may take a quarter: some 150,000 entries. Administrators are bound by it too.
+    pub sort_memory: usize,
+    /// Entries that one tree delete may take. 5,000, whoever asks.
+    pub tree_delete: usize,
+    /// Persistent searches at the same time; further ones are answered `busy`. 1,000. Administrators are bound by it too.
+    pub persistent_searches: usize,
+    /// Entries that one operation may change because they refer to what it deletes or renames. 10,000, whoever asks.
+    pub references: usize,
+    /// Names that one operation may change while others refer to any: an entry and all below it. 250,000, whoever asks.
+    pub renamed: usize,
     /// Octets of pages kept in memory. 32 MiB.
     pub cache: usize,
     /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
@@ -79,6 +105,11 @@ impl Default for Limits {
             entry: (20 << 20) - (64 << 10),
             inline_values: 64,
             inline_octets: 16 << 10,
+            sort_memory: 64 << 20,
+            tree_delete: 5_000,
+            persistent_searches: 1_000,
+            references: 10_000,
+            renamed: 250_000,
             cache: 32 << 20,
             write_queue: 4096,
             hashing_threads: 2,
@@ -108,7 +139,10 @@ impl StoreOptions {
             administrator: None,
             peer_administrators: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
+            constraints: ConstraintOptions::default(),
             limits: Limits::default(),
+            ppolicy: Settings::default(),
+            time: TimeSource::default(),
             verify_pages: false,
             rebuild: false,
         }
@@ -149,6 +183,61 @@ impl StoreOptions {
     /// Decides about access by this policy. The administrator and the program itself are not asked about.
     pub fn policy(mut self, policy: Arc<dyn AccessPolicy>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Has values that name entries follow them when they are renamed, and go with them when they are deleted; with
+    /// `None`, they stay as they are. Unless this is called, [`ReferentialIntegrity::default`].
+    pub fn referential_integrity(mut self, references: Option<ReferentialIntegrity>) -> Self {
+        self.constraints.references = references;
+        self
+    }
+
+    /// Holds these values to be unique, besides those of other constraints given so.
+    pub fn unique(mut self, values: UniqueValues) -> Self {
+        self.constraints.unique.push(values);
+        self
+    }
+
+    /// Computes `memberOf` from these attributes of groups; with `None`, it is an attribute like others. Unless this is
+    /// called, [`MemberOf::default`].
+    pub fn member_of(mut self, member_of: Option<MemberOf>) -> Self {
+        self.constraints.member_of = member_of;
+        self
+    }
+
+    /// Holds accounts that do not name a policy by `pwdPolicySubentry` to this one: the name of a `pwdPolicy` entry, or a
+    /// [`PasswordPolicy`](crate::PasswordPolicy).
+    ///
+    /// ```
+    /// use flext_ldap_store::{PasswordPolicy, StoreOptions};
+    ///
+    /// let mut rules = PasswordPolicy::default();
+    /// (rules.lockout, rules.max_failure) = (true, 5);
+    /// let options = StoreOptions::memory().password_policy(rules);
+    /// ```
+    pub fn password_policy(mut self, policy: impl Into<DefaultPasswordPolicy>) -> Self {
+        self.ppolicy.default = policy.into();
+        self
+    }
+
+    /// Has this decide which new passwords are good enough, where a policy wants them checked. A
+    /// [`StandardQuality`](crate::StandardQuality) unless it is called.
+    pub fn password_quality(mut self, quality: Arc<dyn PasswordQuality>) -> Self {
+        self.ppolicy.quality = quality;
+        self
+    }
+
+    /// Tells who binds to a locked account that it is locked, if they send the password policy control. Unless it is
+    /// called it looks like a wrong password, so that nobody learns by guessing which accounts there are.
+    pub fn tell_lockout(mut self) -> Self {
+        self.ppolicy.tells_lockout = true;
+        self
+    }
+
+    /// Takes the time from `now` instead of from the machine: for tests of what happens in a month.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.time = TimeSource::new(now);
         self
     }
 

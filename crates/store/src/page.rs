@@ -8,7 +8,7 @@ use flext_ldap_proto::{ber::Writer, message::Search, result::ResultCode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::{row::Id, tables::Failure};
+use crate::{lists::ListId, row::Id, tables::Failure};
 
 /// Where a search goes on.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,6 +17,8 @@ pub(crate) enum Token {
     Id(Id),
     /// After the child with this name, in the order of names.
     Child(Vec<u8>),
+    /// After this place of a sorted list, where this entry stood.
+    Place { list: ListId, order: [u8; 8], at: u32, id: Id },
 }
 
 const SEAL: usize = 32;
@@ -26,6 +28,9 @@ pub(crate) fn seal(key: &[u8], search: &Search, actor: &Actor, token: &Token) ->
     let mut cookie = match token {
         Token::Id(id) => [b"i".as_slice(), &id.to_be_bytes()].concat(),
         Token::Child(name) => [b"c".as_slice(), name].concat(),
+        Token::Place { list, order, at, id } => {
+            [b"s".as_slice(), list, order, &at.to_be_bytes(), &id.to_be_bytes()].concat()
+        }
     };
     let seal = mac(key, search, actor, &cookie);
     cookie.extend_from_slice(&seal);
@@ -42,6 +47,17 @@ pub(crate) fn open(key: &[u8], search: &Search, actor: &Actor, cookie: &[u8]) ->
         match token.split_first()? {
             (b'i', id) => Some(Token::Id(Id::from_be_bytes(id.try_into().ok()?))),
             (b'c', name) => Some(Token::Child(name.to_vec())),
+            (b's', place) => {
+                let (list, place) = place.split_first_chunk()?;
+                let (order, place) = place.split_first_chunk()?;
+                let (at, id) = place.split_first_chunk()?;
+                Some(Token::Place {
+                    list: *list,
+                    order: *order,
+                    at: u32::from_be_bytes(*at),
+                    id: Id::from_be_bytes(id.try_into().ok()?),
+                })
+            }
             _ => None,
         }
     })();

@@ -86,7 +86,7 @@ fn leaf<T: Rows>(
     attribute: &str,
     asked: Asked<'_>,
 ) -> Result<Option<Estimate>, Failure> {
-    if context.is_password(attribute) {
+    if context.is_password(attribute) || context.constraints.computes(attribute) {
         return Ok(None);
     }
     let Some(keys) = context.indexes.lookup(&context.schema, attribute, asked) else { return Ok(None) };

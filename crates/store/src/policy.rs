@@ -128,6 +128,10 @@ impl AccessPolicy for StandardPolicy {
     fn rights_of(&self, who: Requester<'_>, lookup: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
         self.rules.rights_of(who, lookup)
     }
+
+    fn for_schema(&self, schema: &Schema) -> Option<Arc<dyn AccessPolicy>> {
+        self.rules.for_schema(schema)
+    }
 }
 
 #[cfg(test)]

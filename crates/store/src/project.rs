@@ -9,6 +9,7 @@ use flext_ldap_directory::AttributeRight;
 use flext_ldap_proto::{
     attribute::{AttributeDescription, AttributeRef, Attributes, AttributesRef, Selection, Selector},
     ber::{Tag, Writer},
+    control::MatchedValues,
     dn::Dn,
     filter::{Filter, Matcher, Node as FilterNode, Truth},
     result::ResultCode,
@@ -20,6 +21,7 @@ use self::range::Range;
 
 use crate::{
     context::{Access, Context, SUBSCHEMA, base},
+    matched_values::ValueFilter,
     read::Named,
     row::{Node, ROOT, Stored},
     tables::Failure,
@@ -53,8 +55,23 @@ impl View {
         until: Option<Instant>,
         readable: &dyn Fn(&str) -> bool,
     ) -> Result<Truth, Failure> {
+        self.truth_knowing(context, rows, matcher, dn, until, readable, &|_| None)
+    }
+
+    /// The same, where the outcome of some assertions is known otherwise.
+    #[expect(clippy::too_many_arguments, reason = "an entry in all its parts, and who looks at it")]
+    pub(crate) fn truth_knowing(
+        &self,
+        context: &Context,
+        rows: &dyn ValueRows,
+        matcher: &Matcher<'_>,
+        dn: &Dn,
+        until: Option<Instant>,
+        readable: &dyn Fn(&str) -> bool,
+        known: &dyn Fn(usize) -> Option<Truth>,
+    ) -> Result<Truth, Failure> {
         let (segments, large) = (self.segments(), self.stored.large());
-        evaluate(context, rows, matcher, dn, &segments, large, until, readable)
+        evaluate(context, rows, matcher, dn, &segments, large, until, readable, known)
     }
 
     /// The attributes that are in wire form. Those that are large are not among them.
@@ -93,7 +110,7 @@ pub(crate) fn looks_at_computed(context: &Context, filter: &Filter) -> bool {
     })
 }
 
-fn is_computed(context: &Context, description: &str) -> bool {
+pub(crate) fn is_computed(context: &Context, description: &str) -> bool {
     let name = context.preferred(description);
     COMPUTED.iter().any(|computed| computed.eq_ignore_ascii_case(name))
 }
@@ -107,6 +124,8 @@ pub(crate) struct Projection {
     /// What is asked for in parts.
     ranges: Vec<Range>,
     types_only: bool,
+    /// What a value must match to be returned (RFC 3876).
+    values: Option<Filter>,
     /// Whether the attribute spelt so is selected by name. Bounded by `REMEMBERED`.
     selected: HashMap<Box<str>, bool>,
 }
@@ -121,6 +140,7 @@ impl Projection {
             wanted: Vec::new(),
             ranges: Vec::new(),
             types_only,
+            values: None,
             selected: HashMap::new(),
         };
         for selector in selection.selectors() {
@@ -136,6 +156,12 @@ impl Projection {
             }
         }
         projection
+    }
+
+    /// Returns only values that match, of attributes that are returned with values (RFC 3876 §3).
+    pub(crate) fn matching(mut self, values: Option<&MatchedValues>) -> Self {
+        self.values = values.filter(|_| !self.types_only).map(MatchedValues::to_filter);
+        self
     }
 
     /// All attributes of a class and of those it inherits from (RFC 4529).
@@ -157,6 +183,12 @@ impl Projection {
         self.all_operational || self.wanted.iter().any(|wanted| is_computed(context, wanted.as_str()))
     }
 
+    /// Whether `memberOf` is selected, where it is computed.
+    pub(crate) fn wants_member_of(&mut self, context: &Context) -> bool {
+        context.constraints.membership.is_some()
+            && (self.all_operational || self.selects(context, "memberOf"))
+    }
+
     /// Refuses an entry whose large attributes make it longer than an answer may be. To be asked before
     /// [`write`](Self::write) begins.
     pub(crate) fn check_size(
@@ -166,7 +198,8 @@ impl Projection {
         view: &View,
     ) -> Result<(), Failure> {
         let large = view.stored.large();
-        if large.is_empty() || self.types_only {
+        // Of what is matched first it is found out as it is written.
+        if large.is_empty() || self.types_only || self.values.is_some() {
             return Ok(());
         }
         let on = access.on(&view.named, &view.stored);
@@ -184,74 +217,85 @@ impl Projection {
             }
             octets = octets.saturating_add(one.encoded_length());
             if octets > limit {
-                return Err(Failure::refused(
-                    ResultCode::ADMIN_LIMIT_EXCEEDED,
-                    format!(
-                        "`{name}` of an entry has {} values, too many for one message; ask for `{name};range=0-*` \
-                         and what follows",
-                        one.count
-                    ),
-                ));
+                return Err(too_many(one));
             }
         }
         Ok(())
     }
 
-    /// Writes what is selected of an entry and may be read.
+    /// Writes what is selected of an entry and may be read. Values of large attributes are matched, where that is asked
+    /// for, until `until`.
     ///
     /// # Errors
     ///
-    /// When the rows of large attributes cannot be read; part of the entry is written then.
+    /// When the rows of large attributes cannot be read, when those of them that match take too long to find or are
+    /// too many for one message; part of the entry is written then.
     pub(crate) fn write(
         &mut self,
         context: &Context,
         access: &Access<'_>,
         rows: &dyn ValueRows,
         view: &View,
+        until: Option<Instant>,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
+        let searched = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
+        let wanted = self.values.take();
+        let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, &searched));
+        let values = values.as_ref();
         let (user, operational) = (self.all_user, self.all_operational);
-        self.segment(context, view.stored.user(), user, access.all, &readable, writer);
-        self.segment(context, view.stored.operational(), operational, access.all, &readable, writer);
-        self.segment(context, view.computed.as_ref(), operational, access.all, &readable, writer);
+        let unrestricted = access.all && values.is_none();
+        self.segment(context, view.stored.user(), user, unrestricted, &readable, values, writer);
+        self.segment(
+            context,
+            view.stored.operational(),
+            operational,
+            unrestricted,
+            &readable,
+            values,
+            writer,
+        );
+        self.segment(context, view.computed.as_ref(), operational, unrestricted, &readable, values, writer);
+        let mut written = Ok(());
         for one in view.stored.large() {
             let all = if one.operational { operational } else { user };
-            self.large(context, rows, view, one, all, &readable, writer)?;
+            let range = self.range(context, &one.description);
+            if (range.is_some() || all || self.selects(context, &one.description))
+                && readable(&one.description)
+            {
+                let part = Part { rows, stored: &view.stored, range, values, until };
+                written = written.and_then(|()| self.large(context, one, &part, writer));
+            }
         }
-        Ok(())
+        self.values = wanted;
+        written
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of it is settled once for an entry")]
     fn large(
-        &mut self,
+        &self,
         context: &Context,
-        rows: &dyn ValueRows,
-        view: &View,
         large: &Large,
-        all: bool,
-        readable: &dyn Fn(&str) -> bool,
+        part: &Part<'_>,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
-        let name = &large.description;
-        let range = self.range(context, name);
-        if !(range.is_some() || all || self.selects(context, name)) || !readable(name) {
-            return Ok(());
-        }
-        match range {
+        let Part { rows, stored, range, values, until } = part;
+        match (range, values) {
             _ if self.types_only => {
                 writer.sequence(|writer| {
-                    writer.octets(name.as_bytes());
+                    writer.octets(large.description.as_bytes());
                     writer.constructed(Tag::SET, |_| {});
                 });
                 Ok(())
             }
-            Some(range) => range.write_large(context, rows, &view.stored, large, writer),
-            None => large.write(rows, writer),
+            (Some(range), values) => range.write_large(context, *rows, stored, large, *values, writer),
+            (None, Some(values)) => values.write_large(context, *rows, large, *until, writer),
+            (None, None) => large.write(*rows, writer),
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of it is settled once for an entry")]
     fn segment(
         &mut self,
         context: &Context,
@@ -259,6 +303,7 @@ impl Projection {
         all: bool,
         unrestricted: bool,
         readable: &dyn Fn(&str) -> bool,
+        values: Option<&ValueFilter<'_>>,
         writer: &mut Writer,
     ) {
         if all && unrestricted && !self.types_only && self.ranges.is_empty() {
@@ -273,8 +318,8 @@ impl Projection {
             let range = self.range(context, name);
             if (range.is_some() || all || self.selects(context, name)) && readable(name) {
                 match range {
-                    Some(range) if !self.types_only => range.write(attribute, writer),
-                    _ => write_attribute(attribute, self.types_only, writer),
+                    Some(range) if !self.types_only => range.write(attribute, values, writer),
+                    _ => write_attribute(attribute, self.types_only, values, writer),
                 }
             }
         }
@@ -302,6 +347,27 @@ impl Projection {
     }
 }
 
+/// What is to be written of one large attribute.
+struct Part<'p> {
+    rows: &'p dyn ValueRows,
+    stored: &'p Stored,
+    range: Option<Range>,
+    values: Option<&'p ValueFilter<'p>>,
+    until: Option<Instant>,
+}
+
+/// The refusal of an entry that would not fit in a message.
+pub(crate) fn too_many(large: &Large) -> Failure {
+    let (name, count) = (&large.description, large.count);
+    Failure::refused(
+        ResultCode::ADMIN_LIMIT_EXCEEDED,
+        format!(
+            "`{name}` of an entry has {count} values, too many for one message; ask for `{name};range=0-*` and what \
+             follows"
+        ),
+    )
+}
+
 fn same_but_binary(context: &Context, description: &str, wanted: &AttributeDescription) -> bool {
     wanted.as_str().len() > description.len()
         && wanted.options().any(|option| option.eq_ignore_ascii_case("binary"))
@@ -310,13 +376,20 @@ fn same_but_binary(context: &Context, description: &str, wanted: &AttributeDescr
         && context.preferred(base(wanted.as_str())) == context.preferred(description)
 }
 
-pub(crate) fn write_attribute(attribute: AttributeRef<'_>, types_only: bool, writer: &mut Writer) {
+pub(crate) fn write_attribute(
+    attribute: AttributeRef<'_>,
+    types_only: bool,
+    filter: Option<&ValueFilter<'_>>,
+    writer: &mut Writer,
+) {
     writer.sequence(|writer| {
         writer.octets(attribute.description().as_bytes());
         writer.constructed(Tag::SET, |writer| {
             if !types_only {
                 for value in attribute.values() {
-                    writer.octets(value);
+                    if filter.is_none_or(|filter| filter.passes(attribute.description(), value)) {
+                        writer.octets(value);
+                    }
                 }
             }
         });

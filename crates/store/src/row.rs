@@ -169,19 +169,14 @@ fn take_large(id: Id, row: &[u8]) -> Option<(Vec<Large>, &[u8])> {
     Some((large, rest))
 }
 
-/// A row of `secret`: password hashes.
-pub(crate) fn encode_secret(values: &[Vec<u8>]) -> Vec<u8> {
-    let mut row = Vec::new();
-    for value in values {
-        put_octets(&mut row, value);
-    }
-    row
-}
-
+/// The password hashes in a row of `secret`, without what `ppolicy::history` keeps behind them.
 pub(crate) fn decode_secret(mut row: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
     let mut values = Vec::new();
     while !row.is_empty() {
         let value = take_octets(&mut row).ok_or_else(|| Failure::damaged("a password hash"))?;
+        if value.is_empty() {
+            break; // Former ones follow.
+        }
         values.push(value.to_vec());
     }
     Ok(values)

@@ -4,9 +4,14 @@
 //! nothing is held but where to go on, so a slow reader keeps no page in use. Entries that change while a search runs
 //! are delivered as they were or as they are.
 
+mod persistent;
+mod sort;
+mod view;
+
 use std::{
     collections::HashMap,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
@@ -15,7 +20,7 @@ use bytes::Bytes;
 use flext_ldap_directory::{AttributeRight, EntryRight, Error, Event, Events, Outcome, Peer, Request};
 use flext_ldap_proto::{
     batch::{Batch, BatchWriter},
-    control::{Controls, PagedResults},
+    control::{Controls, PagedResults, Subentries},
     dn::Dn,
     filter::{Matcher, Node as FilterNode, Truth},
     message::{DerefAliases, Scope, Search},
@@ -24,11 +29,17 @@ use flext_ldap_proto::{
 use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
+use self::{
+    persistent::Following,
+    sort::{Gathered, Sorting},
+};
 use crate::{
     access::Standing,
+    constraint::{member_of, reach::Reach},
     context::{Access, Caller, Context},
     controls::SearchControls,
     index::Asked,
+    lists::ListId,
     page::{self, Token},
     plan,
     project::{Projection, View, computed, looks_at_computed},
@@ -40,7 +51,7 @@ use crate::{
 };
 
 /// Work of one poll.
-const SLICE: Duration = Duration::from_millis(1);
+pub(crate) const SLICE: Duration = Duration::from_millis(1);
 /// Parts of a filter that are evaluated between two looks at the clock, and candidates at the most.
 const PARTS: usize = 256;
 const STRIDE: usize = 16;
@@ -67,6 +78,9 @@ pub(crate) struct Searching {
     projection: Projection,
     needs_computed: bool,
     needs_dn: bool,
+    /// Whether `memberOf` is returned.
+    member_of: bool,
+    reach: Reach,
     referrals: RoaringBitmap,
     sent: u64,
     looked: u64,
@@ -77,11 +91,17 @@ pub(crate) struct Searching {
     outcome: Option<Outcome>,
     writer: BatchWriter,
     items: usize,
+    sorting: Option<Sorting>,
+    following: Option<Following>,
+    /// Entries that are seen with the subentries control, or not seen without it (RFC 3672).
+    subentries: RoaringBitmap,
 }
 
 enum Stage {
     /// Nothing was looked at yet.
     Start,
+    /// What other entries decide of the filter is being found out.
+    Reach { base: Id, candidates: Option<RoaringBitmap>, token: Option<Token> },
     /// A subtree is being walked, as long as it is small.
     Gather {
         base: Id,
@@ -93,6 +113,8 @@ enum Stage {
     Look { source: Source, scope: Within },
     /// The outcome is due.
     End,
+    /// Changes are due.
+    Follow,
 }
 
 /// Where candidates come from.
@@ -103,6 +125,8 @@ enum Source {
     Children(Id, Option<Vec<u8>>),
     /// All entries, from this id on.
     All(Id),
+    /// A sorted list, from one place up to another.
+    List { ids: Arc<[Id]>, list: ListId, order: [u8; 8], at: u32, end: u32 },
 }
 
 /// What has still to be checked of a candidate's place.
@@ -142,8 +166,14 @@ impl Searching {
             0 => Duration::MAX,
             seconds => Duration::from_secs(seconds.into()),
         };
-        let projection = Projection::new(context, &search.attributes, search.types_only);
-        let needs_computed = projection.needs_computed(context) || looks_at_computed(context, &search.filter);
+        let mut projection = Projection::new(context, &search.attributes, search.types_only)
+            .matching(controls.matched_values.as_ref());
+        let member_of = projection.wants_member_of(context);
+        let sorting = Sorting::new(context, &controls, store.lists().hold());
+        let following = controls.persistent.map(|asked| Following::new(&store, asked)).transpose()?;
+        let needs_computed = projection.needs_computed(context)
+            || looks_at_computed(context, &search.filter)
+            || sorting.as_ref().is_some_and(|sorting| sorting.needs_computed(context));
         let needs_dn = search
             .filter
             .nodes()
@@ -159,6 +189,8 @@ impl Searching {
             projection,
             needs_computed,
             needs_dn,
+            member_of,
+            reach: Reach::default(),
             referrals: RoaringBitmap::new(),
             sent: 0,
             looked: 0,
@@ -168,6 +200,9 @@ impl Searching {
             outcome: None,
             writer: BatchWriter::new(),
             items: 0,
+            sorting,
+            following,
+            subentries: RoaringBitmap::new(),
             store,
             search,
             caller,
@@ -188,11 +223,18 @@ impl Searching {
         let access = context.access_of(&caller, &*tables, standing);
         let done = match std::mem::replace(&mut self.stage, Stage::End) {
             Stage::Start => self.start(context, &access, &tables),
+            Stage::Reach { base, candidates, token } => {
+                self.reach(context, &access, &tables, started, base, candidates, token)
+            }
             Stage::Gather { base, stack, ids, candidates } => {
                 self.gather(&tables, started, base, stack, ids, candidates)
             }
             Stage::Look { source, scope } => self.look(context, &access, &tables, started, source, scope),
-            Stage::End => {
+            Stage::End if self.following.is_some() => {
+                self.stage = Stage::Follow;
+                Ok(())
+            }
+            Stage::End | Stage::Follow => {
                 self.finish(LdapResult::success());
                 Ok(())
             }
@@ -208,17 +250,20 @@ impl Searching {
             }
             _ => None,
         };
+        self.check_order(token.as_ref())?;
         if self.controls.paged.as_ref().is_some_and(|paged| paged.size == 0) {
             // An end of paging, or a question for an estimate.
             self.finish(LdapResult::success());
             return Ok(());
         }
         if self.search.base.is_root() && self.search.scope == Scope::Base {
+            self.refuse_to_follow("what is asked for is not stored")?;
             let view = special::root_dse(context, &self.caller.peer);
             return self.only(context, access, tables, &view);
         }
         let key = context.key(&self.search.base)?;
         if special::is_subschema(context, &key) {
+            self.refuse_to_follow("what is asked for is not stored")?;
             if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
                 return self.only(context, access, tables, &special::subschema(context));
             }
@@ -232,13 +277,66 @@ impl Searching {
             special::referral_objects(context, tables)?
         };
         self.refuse_aliases(context, tables)?;
+        self.subentries = special::subentries(context, tables)?;
+        if let Some(following) = &mut self.following {
+            following.begin(base, tables)?;
+        }
+        let candidates = if self.search.scope == Scope::Base {
+            Some(RoaringBitmap::from_iter([base]))
+        } else {
+            plan::candidates(context, tables, &self.search.filter)?
+        };
+        self.reach = Reach::new(context, access, tables, &self.search.filter)?;
+        if !self.reach.is_empty() {
+            self.refuse_to_follow("what the filter asks for depends on other entries")?;
+        }
+        self.reach.begin(context, tables, candidates.as_ref())?;
+        self.stage = Stage::Reach { base, candidates, token };
+        Ok(())
+    }
+
+    /// Finds out what other entries decide, a slice at a time.
+    #[expect(clippy::too_many_arguments, reason = "what a stage holds, and what every stage is given")]
+    fn reach(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        started: Instant,
+        base: Id,
+        candidates: Option<RoaringBitmap>,
+        token: Option<Token>,
+    ) -> Result<(), Failure> {
+        let at_end = self.reach.step(context, access, tables, started, &mut self.looked)?;
+        if self.looked > self.lookthrough {
+            self.finish(too_much());
+        } else if at_end {
+            if self.resume(context, access, tables, base, token.as_ref())? {
+                return Ok(());
+            }
+            let candidates = self.reach.narrow(&self.search.filter, candidates);
+            self.begin(context, tables, base, candidates, token)?;
+        } else {
+            self.stage = Stage::Reach { base, candidates, token };
+        }
+        Ok(())
+    }
+
+    /// Settles where candidates are looked for.
+    fn begin(
+        &mut self,
+        context: &Context,
+        tables: &Snapshot,
+        base: Id,
+        mut candidates: Option<RoaringBitmap>,
+        token: Option<Token>,
+    ) -> Result<(), Failure> {
         if self.search.scope == Scope::Base {
             let ids = RoaringBitmap::from_iter([base]);
             let from = after(token.as_ref());
             self.stage = Stage::Look { source: Source::Ids(ids, from), scope: Within::Exactly };
             return Ok(());
         }
-        let mut candidates = plan::candidates(context, tables, &self.search.filter)?;
         if let Some(candidates) = &mut candidates {
             *candidates |= &self.referrals;
         }
@@ -255,6 +353,9 @@ impl Searching {
                 }
                 (candidates, Some(Token::Id(_))) => {
                     Stage::Look { source: by_id(candidates), scope: Within::ChildOf(base) }
+                }
+                (_, Some(Token::Place { .. })) => {
+                    Stage::Look { source: Source::Children(base, None), scope: Within::Exactly }
                 }
                 (Some(ids), None) if ids.len() <= u64::from(children) => {
                     Stage::Look { source: by_id(Some(ids)), scope: Within::ChildOf(base) }
@@ -318,7 +419,10 @@ impl Searching {
         if let Some(filter) = &self.controls.assertion {
             let node = tables.existing_node(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-            let view = View { computed: computed(&node, &named, ""), named, stored };
+            let mut view = View { computed: computed(&node, &named, ""), named, stored };
+            if Reach::asks_member_of(context, filter) {
+                member_of::complete(context, tables, None, access, &mut Climbed::new(), &mut view)?;
+            }
             if crate::write::holds(context, tables, filter, access, &view)? != Truth::True {
                 return Err(Failure::refused(
                     ResultCode::ASSERTION_FAILED,
@@ -360,7 +464,7 @@ impl Searching {
         );
         if truth == Truth::True {
             let open = access.unrestricted();
-            self.write(context, &open, tables, view)?;
+            self.write(context, &open, tables, view, &Controls::none())?;
         }
         self.finish(LdapResult::success());
         Ok(())
@@ -372,17 +476,22 @@ impl Searching {
         access: &Access<'_>,
         tables: &Snapshot,
         view: &View,
+        controls: &Controls,
     ) -> Result<(), Failure> {
+        let until = self.until();
         let projection = &mut self.projection;
         projection.check_size(context, access, view)?;
         let mut written = Ok(());
-        self.writer.entry(&view.named.dn, &Controls::none(), |writer| {
-            written = projection.write(context, access, tables, view, writer);
+        self.writer.entry(&view.named.dn, controls, |writer| {
+            written = projection.write(context, access, tables, view, until, writer);
         });
         // An entry that could not be written as a whole is in the way of all: the search fails.
-        written?;
-        self.items += 1;
-        Ok(())
+        if written.is_err() {
+            self.writer.take_back();
+        } else {
+            self.items += 1;
+        }
+        written
     }
 
     /// Walks a subtree for its ids, a slice at a time.
@@ -448,16 +557,12 @@ impl Searching {
         loop {
             let found = source.next(tables)?;
             if found.is_empty() {
-                self.stage = Stage::End;
-                return Ok(());
+                return self.after_candidates(context, access, tables);
             }
             for (token, id) in found {
                 self.looked += 1;
                 if self.looked > self.lookthrough {
-                    self.finish(LdapResult::with_diagnostic(
-                        ResultCode::ADMIN_LIMIT_EXCEEDED,
-                        "the search looks at too many entries; narrow it, or use an indexed attribute",
-                    ));
+                    self.finish(too_much());
                     return Ok(());
                 }
                 if let Some(node) = scope.admits(tables, id, &mut known)?
@@ -522,13 +627,29 @@ impl Searching {
             return Ok(true);
         };
         let computed = if self.needs_computed { computed(node, &named, csn) } else { Default::default() };
-        let view = View { named, stored, computed };
+        let mut view = View { named, stored, computed };
+        if self.reach.shows {
+            member_of::complete(context, tables, None, access, climbed, &mut view)?;
+        }
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
-        let on = access.on(&view.named, &view.stored);
-        let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let dn = dn.unwrap_or_else(Dn::root);
-        let truth = view.truth(context, tables, matcher, &dn, self.until(), &readable)?;
-        if truth != Truth::True {
+        let until = self.until();
+        let truth = if self.reach.is_empty() {
+            let on = access.on(&view.named, &view.stored);
+            let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
+            view.truth(context, tables, matcher, &dn, until, &readable)?
+        } else {
+            self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, until)?
+        };
+        if truth != Truth::True || !self.sees(id) {
+            return Ok(true);
+        }
+        match self.gather_found(context, access, tables, &view, id)? {
+            Gathered::No => {}
+            Gathered::Yes => return Ok(true),
+            Gathered::StartAgain => return Ok(false),
+        }
+        if self.following.as_mut().is_some_and(|following| !following.found(id)) {
             return Ok(true);
         }
         let page = self.page_size();
@@ -540,15 +661,31 @@ impl Searching {
             self.finish(LdapResult::new(ResultCode::SIZE_LIMIT_EXCEEDED));
             return Ok(false);
         }
-        self.write(context, access, tables, &view)?;
+        if self.member_of && !self.reach.shows {
+            member_of::complete(context, tables, None, access, climbed, &mut view)?;
+        }
+        self.write(context, access, tables, &view, &Controls::none())?;
         self.sent += 1;
         self.last = Some(token.clone());
         Ok(true)
     }
 
-    /// When time is up, counting from now on without a pause.
+    /// When time is up, counting from now on without a pause. Following changes has no end.
     fn until(&self) -> Option<Instant> {
+        if matches!(self.stage, Stage::Follow) {
+            return None;
+        }
         self.since?.checked_add(self.time_limit.saturating_sub(self.worked))
+    }
+
+    /// RFC 3672 §3: by default a search of more than one entry sees no subentries; with the control it sees them and
+    /// nothing else, or everything but them.
+    fn sees(&self, id: Id) -> bool {
+        let is_subentry = self.subentries.contains(id);
+        match self.controls.subentries {
+            Some(Subentries { visible }) => is_subentry == visible,
+            None => !is_subentry || self.search.scope == Scope::Base,
+        }
     }
 
     /// Entries of one page; a page that the size limit cuts short is no page (RFC 2696 §3).
@@ -564,7 +701,10 @@ impl Searching {
             .as_ref()
             .map(|token| page::seal(&context.page_key, &self.search, &self.caller.actor, token))
             .unwrap_or_default();
-        let controls = Controls::none().optional(&PagedResults { size: 0, cookie: Bytes::from(cookie) });
+        let mut controls = Controls::none().optional(&PagedResults { size: 0, cookie: Bytes::from(cookie) });
+        if let Some(sorting) = &mut self.sorting {
+            controls = sorting.answer(ResultCode::SUCCESS, controls);
+        }
         self.outcome = Some(Outcome { controls, ..Outcome::success() });
     }
 
@@ -573,6 +713,9 @@ impl Searching {
         if self.controls.paged.is_some() {
             outcome.controls = Controls::none().optional(&PagedResults { size: 0, cookie: Bytes::new() });
         }
+        if let Some(sorting) = &mut self.sorting {
+            outcome.controls = sorting.answer(outcome.result.code, outcome.controls);
+        }
         self.outcome = Some(outcome);
     }
 
@@ -580,6 +723,13 @@ impl Searching {
         self.items = 0;
         self.writer.take()
     }
+}
+
+fn too_much() -> LdapResult {
+    LdapResult::with_diagnostic(
+        ResultCode::ADMIN_LIMIT_EXCEEDED,
+        "the search looks at too many entries; narrow it, or use an indexed attribute",
+    )
 }
 
 /// The first id after a page.
@@ -621,6 +771,15 @@ impl Source {
                 .into_iter()
                 .map(|(name, id)| (Token::Child(name), id))
                 .collect()),
+            Self::List { ids, list, order, at, end } => {
+                let places = (*at..*end).take(SOME);
+                Ok(places
+                    .filter_map(|at| {
+                        let id = *ids.get(at as usize)?;
+                        Some((Token::Place { list: *list, order: *order, at, id }, id))
+                    })
+                    .collect())
+            }
             Self::All(from) => {
                 Ok(tables.ids(*from, SOME)?.into_iter().map(|id| (Token::Id(id), id)).collect())
             }
@@ -632,6 +791,7 @@ impl Source {
         match (self, token) {
             (Self::Ids(_, from) | Self::All(from), Token::Id(id)) => *from = id.saturating_add(1),
             (Self::Children(_, name), Token::Child(child)) => *name = Some(child),
+            (Self::List { at, .. }, Token::Place { at: place, .. }) => *at = place.saturating_add(1),
             _ => {}
         }
     }
@@ -640,13 +800,20 @@ impl Source {
 impl Events for Searching {
     fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<Event, Error>> {
         let this = self.get_mut();
+        if matches!(this.stage, Stage::Follow) {
+            return this.poll_following(cx);
+        }
         let started = Instant::now();
         let since = *this.since.get_or_insert(started);
         if this.outcome.is_none() {
             if this.worked + since.elapsed() >= this.time_limit {
                 this.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
             }
-            while this.outcome.is_none() && this.items == 0 && started.elapsed() <= SLICE {
+            while this.outcome.is_none()
+                && this.items == 0
+                && !matches!(this.stage, Stage::Follow)
+                && started.elapsed() <= SLICE
+            {
                 let store = this.store.clone();
                 if let Err(failure) = store.reading("a search", || this.step(started)) {
                     match failure {
@@ -663,6 +830,9 @@ impl Events for Searching {
         }
         if let Some(outcome) = this.outcome.take() {
             return Poll::Ready(Ok(Event::Done(outcome)));
+        }
+        if matches!(this.stage, Stage::Follow) {
+            return this.poll_following(cx);
         }
         // Everybody who is ready has a turn first, and the sockets are looked at: a task that wakes itself at once keeps
         // tokio from both for some sixty slices.

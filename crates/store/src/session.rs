@@ -1,56 +1,102 @@
-//! Conversations with the store: binds, and whom the peer acts for.
+//! Conversations with the store: binds, whom the peer acts for, and what a password that must be changed leaves them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flext_ldap_directory::{
-    Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, External, Identity,
+    Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, External, Identity, Op,
     Outcome, Peer, PeerAddress, Reply, Request, Session,
 };
 use flext_ldap_proto::{
+    control::{Controls, PasswordPolicyError, PasswordPolicyResponse},
     dn::Dn,
-    result::{LdapResult, ResultCode},
+    extended::{ExtendedOperation, PasswordModify, WhoAmI},
+    result::ResultCode,
     secret::Secret,
 };
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use crate::{controls, credentials, read::Resolved, store::Store, tables::Failure};
+use crate::{
+    context::{Context, base},
+    controls::{self, On},
+    credentials,
+    ppolicy::{self, Purpose, invalid_credentials},
+    store::Store,
+    tables::Failure,
+};
 
 /// One conversation.
 pub(crate) struct StoreSession {
     store: Store,
     peer: Peer,
     actor: Actor,
+    /// Whether the peer was let in to change a password, and for nothing else. Asked anew until it is changed.
+    must_change: AtomicBool,
+}
+
+/// The SASL mechanisms there are: binds are held to them, and the root DSE lists those that a peer can use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mechanism {
+    /// RFC 4422 appendix A.
+    External,
+}
+
+impl Mechanism {
+    const ALL: [Self; 1] = [Self::External];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::External => "EXTERNAL",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
+    }
+
+    /// What a peer can bind with.
+    pub(crate) fn offered(context: &Context, peer: &Peer) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|mechanism| match mechanism {
+            Self::External => context.offers_external(peer),
+        })
+    }
 }
 
 impl StoreSession {
     pub(crate) fn new(store: Store, peer: Peer) -> Self {
-        Self { store, peer, actor: Actor::Anonymous }
+        Self { store, peer, actor: Actor::Anonymous, must_change: AtomicBool::new(false) }
     }
 
-    async fn step(&self, step: BindStep) -> Result<Actor, Failure> {
+    async fn step(&self, step: BindStep, by: Deadline) -> Result<(Actor, PasswordPolicyResponse), Failure> {
         match step {
             BindStep::Simple { name, password, controls } => {
-                controls::check(&controls, &[])?;
-                self.simple(&name, password).await
+                controls::admitted(controls, On::Bind)?;
+                self.simple(&name, password, by).await
             }
             BindStep::Sasl { mechanism, credentials, controls } => {
-                controls::check(&controls, &[])?;
-                if !mechanism.eq_ignore_ascii_case("EXTERNAL") {
-                    return Err(Failure::refused(
+                controls::admitted(controls, On::Bind)?;
+                match Mechanism::named(&mechanism) {
+                    Some(Mechanism::External) => {
+                        Ok((self.external(credentials.as_ref())?, PasswordPolicyResponse::default()))
+                    }
+                    None => Err(Failure::refused(
                         ResultCode::AUTH_METHOD_NOT_SUPPORTED,
                         "only EXTERNAL over a Unix socket, and simple binds",
-                    ));
+                    )),
                 }
-                self.external(credentials.as_ref())
             }
             _ => Err(Failure::refused(ResultCode::AUTH_METHOD_NOT_SUPPORTED, "unknown kind of bind")),
         }
     }
 
     /// RFC 4513 §5.1.
-    async fn simple(&self, name: &str, password: Secret) -> Result<Actor, Failure> {
+    async fn simple(
+        &self,
+        name: &str,
+        password: Secret,
+        by: Deadline,
+    ) -> Result<(Actor, PasswordPolicyResponse), Failure> {
         if password.is_empty() {
             if name.is_empty() {
-                return Ok(Actor::Anonymous);
+                return Ok((Actor::Anonymous, PasswordPolicyResponse::default()));
             }
             return Err(Failure::refused(
                 ResultCode::UNWILLING_TO_PERFORM,
@@ -63,12 +109,12 @@ impl StoreSession {
         if password.expose().len() > credentials::LONGEST {
             return Err(invalid_credentials());
         }
-        let identity = self.store.authenticate(&dn, password).await?.ok_or_else(invalid_credentials)?;
+        let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, by).await?;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
             return Err(invalid_credentials());
         }
-        Ok(Actor::User(identity))
+        Ok((Actor::User(identity), response))
     }
 
     /// RFC 4422 appendix A: who the Unix socket says. Root and whom the options name are the administrator.
@@ -101,39 +147,6 @@ impl StoreSession {
     }
 }
 
-impl Store {
-    /// Verifies a password. Takes as long whether the name is there or not.
-    pub(crate) async fn authenticate(&self, dn: &Dn, password: Secret) -> Result<Option<Identity>, Failure> {
-        let context = &*self.context();
-        let key = context.schema.dn_key(dn).ok();
-        let mut stored = Vec::new();
-        let mut entry = None;
-        if let Some(key) = &key {
-            self.reading("a bind", || {
-                let tables = self.snapshot()?;
-                if let Resolved::Found(id) = context.resolve(&tables, key)? {
-                    stored = tables.secrets(id)?;
-                    entry = Some(tables.named(id)?.dn);
-                }
-                Ok(())
-            })?;
-        }
-        let administrator = context.administrator.as_ref().filter(|one| Some(&one.key) == key.as_ref());
-        let is_administrator: bool = administrator.is_some_and(|one| {
-            let digest = Sha256::new().chain_update(&one.salt).chain_update(password.expose()).finalize();
-            digest.as_slice().ct_eq(&one.digest).into()
-        });
-        let verified =
-            self.hashers().run(move || credentials::verify(&stored, password.expose()).is_some()).await?;
-        if is_administrator {
-            return Ok(administrator.map(|one| Identity::from_successful_bind(one.dn.clone())));
-        }
-        // As it is written in the directory, however it was spelt by the one who binds.
-        let name = entry.and_then(|name| name.parse::<Dn>().ok());
-        Ok(name.filter(|_| verified).map(Identity::from_successful_bind))
-    }
-}
-
 impl Directory for StoreSession {
     fn call(&self, request: Request) -> Reply {
         // Whoever asks from inside the program vouches for its actor; a peer acts for whom it has bound as.
@@ -143,29 +156,104 @@ impl Directory for StoreSession {
                 "this conversation acts for whoever has bound on it, and for nobody else",
             )));
         }
+        if request.actor == self.actor
+            && let Some(refusal) = self.confine(&request)
+        {
+            return Reply::ready(refusal);
+        }
         self.store.answer(request, self.peer.clone())
+    }
+}
+
+impl StoreSession {
+    /// What one who must change their password is answered to anything else (draft-behera-10 §8.1).
+    fn confine(&self, request: &Request) -> Option<Result<Outcome, Error>> {
+        if !self.must_change.load(Ordering::Relaxed) {
+            return None;
+        }
+        match self.store.must_change(&self.actor) {
+            Ok(true) if self.changes_own_password(&request.op) => None,
+            Ok(true) => {
+                let refusal = ppolicy::refused(
+                    ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                    PasswordPolicyError::CHANGE_AFTER_RESET,
+                    "the password must be changed before anything else is done",
+                );
+                let asked = ppolicy::is_asked(&request.controls);
+                Some(refusal.into_reply().map(|outcome| ppolicy::told(outcome, asked)))
+            }
+            Ok(false) => {
+                self.must_change.store(false, Ordering::Relaxed);
+                None
+            }
+            Err(failure) => Some(failure.into_reply()),
+        }
+    }
+
+    /// A change of the peer's own password and of nothing else, or the question who they are.
+    fn changes_own_password(&self, op: &Op) -> bool {
+        let context = &*self.store.context();
+        let key = |dn: &Dn| context.schema.dn_key(dn).ok();
+        let Actor::User(identity) = &self.actor else { return false };
+        let is_own = |dn: &Dn| identity.dn().and_then(key).is_some_and(|own| key(dn) == Some(own));
+        match op {
+            Op::Modify(modify) => {
+                is_own(&modify.dn)
+                    && modify
+                        .changes
+                        .iter()
+                        .all(|change| context.preferred(base(change.attribute.as_str())) == "userPassword")
+            }
+            Op::Extended(request) if request.oid == WhoAmI::OID => true,
+            Op::Extended(request) if request.oid == PasswordModify::OID => {
+                // One that cannot be read is refused where it is done.
+                PasswordModify::decode(request).ok().and_then(|asked| asked.user).is_none_or(|user| {
+                    user.strip_prefix("dn:").unwrap_or(&user).parse().is_ok_and(|dn| is_own(&dn))
+                })
+            }
+            _ => false,
+        }
+    }
+}
+
+fn controls_of(step: &BindStep) -> &Controls {
+    const NONE: &Controls = &Controls::none();
+    match step {
+        BindStep::Simple { controls, .. } | BindStep::Sasl { controls, .. } => controls,
+        _ => NONE,
     }
 }
 
 impl Session for StoreSession {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         self.actor = Actor::Anonymous;
+        *self.must_change.get_mut() = false;
         Box::pin(async move {
-            let bound = tokio::time::timeout_at(by.instant(), self.step(step)).await.map_err(|_| {
-                Error::new(ErrorKind::Timeout, "the deadline passed before the bind was done")
-            })?;
+            let asked = ppolicy::is_asked(controls_of(&step));
+            let bound =
+                tokio::time::timeout_at(by.instant(), self.store.contained("a bind", self.step(step, by)))
+                    .await
+                    .map_err(|_| {
+                        Error::new(ErrorKind::Timeout, "the deadline passed before the bind was done")
+                    })?;
             match bound {
-                Ok(actor) => {
+                Ok((actor, response)) => {
                     self.actor = actor.clone();
-                    Ok(BindReply::Done { actor, outcome: Outcome::success(), credentials: None })
+                    *self.must_change.get_mut() =
+                        response.error == Some(PasswordPolicyError::CHANGE_AFTER_RESET);
+                    let outcome = Outcome { controls: ppolicy::said(response), ..Outcome::success() };
+                    let outcome = ppolicy::told(outcome, asked);
+                    Ok(BindReply::Done { actor, outcome, credentials: None })
                 }
-                Err(Failure::Refused(result)) => Ok(BindReply::Refused(Outcome::new(result))),
-                Err(Failure::Failed(error)) => Err(error),
+                Err(failure) => {
+                    let mut outcome = failure.into_reply()?;
+                    if outcome.controls.is_empty() {
+                        // Who asks is answered, whether there is such an account or not.
+                        outcome.controls = ppolicy::said(PasswordPolicyResponse::default());
+                    }
+                    Ok(BindReply::Refused(ppolicy::told(outcome, asked)))
+                }
             }
         })
     }
-}
-
-fn invalid_credentials() -> Failure {
-    Failure::Refused(LdapResult::new(ResultCode::INVALID_CREDENTIALS))
 }

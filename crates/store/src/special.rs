@@ -3,19 +3,20 @@
 use flext_ldap_directory::{EntryRight, Peer};
 use flext_ldap_proto::{
     attribute::Attributes,
-    control::{Assertion, ControlValue, ManageDsaIt, PagedResults, PostRead, PreRead},
     dn::{Dn, DnKey},
-    extended::{ExtendedOperation, PasswordModify, WhoAmI},
     result::{LdapResult, ResultCode},
     url::LdapUrl,
 };
 
 use crate::{
     context::{Access, Context, SUBSCHEMA},
+    controls::SUPPORTED,
+    extended::Extension,
     index::Asked,
     project::View,
     read::Named,
     row::{Id, ROOT, Stored},
+    session::Mechanism,
     tables::{Failure, Rows, Tables},
 };
 
@@ -34,13 +35,12 @@ pub(crate) fn root_dse(context: &Context, peer: &Peer) -> View {
     }
     operational.push("subschemaSubentry", [SUBSCHEMA]);
     operational.push("supportedLDAPVersion", ["3"]);
-    let controls = [ManageDsaIt::OID, PagedResults::OID, Assertion::OID, PreRead::OID, PostRead::OID];
-    operational.push("supportedControl", controls.iter().map(|oid| oid.as_str()));
-    let extensions = [WhoAmI::OID, PasswordModify::OID];
-    operational.push("supportedExtension", extensions.iter().map(|oid| oid.as_str()));
+    operational.push("supportedControl", SUPPORTED.iter().map(|(oid, _)| oid.as_str()));
+    operational.push("supportedExtension", Extension::ALL.iter().map(|(oid, _)| oid.as_str()));
     operational.push("supportedFeatures", FEATURES);
-    if context.offers_external(peer) {
-        operational.push("supportedSASLMechanisms", ["EXTERNAL"]);
+    let mechanisms: Vec<_> = Mechanism::offered(context, peer).map(Mechanism::name).collect();
+    if !mechanisms.is_empty() {
+        operational.push("supportedSASLMechanisms", mechanisms);
     }
     operational.push("vendorName", ["FLEXT-LDAP"]);
     operational.push("vendorVersion", [concat!("flext-ldap ", env!("CARGO_PKG_VERSION"))]);
@@ -74,6 +74,9 @@ pub(crate) fn subschema(context: &Context) -> View {
     computed.push("hasSubordinates", ["FALSE"]);
     computed.push("subschemaSubentry", [SUBSCHEMA]);
     computed.push("structuralObjectClass", ["subschema"]);
+    if !context.subschema.modified.is_empty() {
+        computed.push("modifyTimestamp", [context.subschema.modified.as_str()]);
+    }
     let named =
         subschema_name(context).map(|(dn, key)| Named { dn: dn.to_string(), key }).unwrap_or_default();
     View {
@@ -137,7 +140,23 @@ pub(crate) fn referral_objects<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
 ) -> Result<roaring::RoaringBitmap, Failure> {
-    match context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(b"referral")) {
+    of_class(context, tables, "referral")
+}
+
+/// The entries of class `subentry` (RFC 3672).
+pub(crate) fn subentries<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+) -> Result<roaring::RoaringBitmap, Failure> {
+    of_class(context, tables, "subentry")
+}
+
+fn of_class<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+    class: &str,
+) -> Result<roaring::RoaringBitmap, Failure> {
+    match context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(class.as_bytes())) {
         Some(keys) => tables.candidates(&keys),
         None => Ok(roaring::RoaringBitmap::new()),
     }

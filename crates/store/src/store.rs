@@ -3,39 +3,48 @@
 use std::{
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
+    future::poll_fn,
     io::{self, Read, Seek, Write as _},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
 };
 
 use flext_ldap_directory::{
-    BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session, Sessions,
+    AccessPolicy, BoxFuture, Directory, Error, ErrorKind, Op, Outcome, Peer, Reply, Request, Session,
+    Sessions,
 };
 use flext_ldap_proto::dn::Dn;
 use redb::{StorageBackend, backends::InMemoryBackend};
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     backend::{Plain, Steady},
     check,
+    constraint::Constraints,
     contain::{contained, damaged},
     context::{Administrator, Caller, Context, Current},
+    controls::{self, On},
     hashing::Hashers,
     index::{Indexes, Pending},
+    lists::Lists,
     migrate,
     options::{Location, StoreOptions},
-    project::Marks,
+    ppolicy::{self, Attempts},
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
+    subschema::Subschema,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
     values::{Large, rekey},
     writer::{self, Engine, Published, State, Writer},
 };
 
-const INDEX_ROW: &[u8] = b"index";
+pub(crate) const INDEX_ROW: &[u8] = b"index";
 const PAGE_KEY_ROW: &[u8] = b"page-key";
 
 /// The files in a store's folder.
@@ -55,6 +64,10 @@ struct Inner {
     counts: Arc<Counts>,
     writer: Writer,
     hashers: Hashers,
+    lists: Lists,
+    /// Persistent searches that there may be.
+    followers: Arc<Semaphore>,
+    attempts: Attempts,
     /// Held for as long as the store is open.
     _lock: Option<File>,
 }
@@ -73,6 +86,8 @@ pub struct Counters {
     pub commits: u64,
     /// Operations that changed something.
     pub writes: u64,
+    /// Passwords compared with the stored ones of an entry. Those of locked and unknown ones are not.
+    pub passwords_verified: u64,
 }
 
 impl Store {
@@ -131,10 +146,15 @@ impl Store {
             counts: Arc::clone(&counts),
             state,
             broken: None,
-            unsettled: true,
+            unsettled: false,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
-        Ok(Self(Arc::new(Inner { context, published, counts, writer, hashers, _lock: lock })))
+        let lists = Lists::new(limits.sort_memory);
+        let followers = Arc::new(Semaphore::new(limits.persistent_searches.min(Semaphore::MAX_PERMITS)));
+        let attempts = Attempts::default();
+        let inner =
+            Inner { context, published, counts, writer, hashers, lists, followers, attempts, _lock: lock };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Refuses operations from now on, finishes those accepted, and joins the threads. Dropping the last copy does the
@@ -146,13 +166,15 @@ impl Store {
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { entries_read, values_read, rows_written, commits, writes } = &*self.0.counts;
+        let Counts { entries_read, values_read, rows_written, commits, writes, passwords_verified } =
+            &*self.0.counts;
         Counters {
             entries_read: entries_read.load(Ordering::Relaxed),
             values_read: values_read.load(Ordering::Relaxed),
             rows_written: rows_written.load(Ordering::Relaxed),
             commits: commits.load(Ordering::Relaxed),
             writes: writes.load(Ordering::Relaxed),
+            passwords_verified: passwords_verified.load(Ordering::Relaxed),
         }
     }
 
@@ -162,6 +184,11 @@ impl Store {
         self.context().suffixes.iter().map(|(dn, _)| dn.clone()).collect()
     }
 
+    /// Decides about access by this policy from now on. Operations under way go on as they began.
+    pub fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
+        self.0.context.set_policy(policy);
+    }
+
     /// What is settled at present. To be asked for once in an operation: it can be settled anew between two.
     pub(crate) fn context(&self) -> Arc<Context> {
         self.0.context.get()
@@ -169,6 +196,19 @@ impl Store {
 
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Failure> {
         self.0.published.get()
+    }
+
+    pub(crate) fn followers(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.followers)
+    }
+
+    /// Tells of commits from now on, and of the end.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.0.published.commits()
+    }
+
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.0.lists
     }
 
     /// Has tables read. Where that fails the writer looks at storage; where it panics nothing is written any more.
@@ -191,8 +231,34 @@ impl Store {
         }
     }
 
+    /// The same for what waits between two looks at tables.
+    pub(crate) async fn contained<R>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<R, Failure>>,
+    ) -> Result<R, Failure> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match self.reading(what, || Ok(work.as_mut().poll(cx))) {
+            Ok(Poll::Ready(Err(Failure::Failed(error)))) if error.kind() == ErrorKind::Storage => {
+                self.0.writer.look();
+                Poll::Ready(Err(Failure::Failed(error)))
+            }
+            Ok(polled) => polled,
+            Err(failure) => Poll::Ready(Err(failure)),
+        })
+        .await
+    }
+
     pub(crate) fn hashers(&self) -> &Hashers {
         &self.0.hashers
+    }
+
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.0.attempts
+    }
+
+    pub(crate) fn count_verification(&self) {
+        self.0.counts.passwords_verified.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn writer(&self) -> &Writer {
@@ -202,7 +268,13 @@ impl Store {
     /// Answers a request that comes from `peer`.
     pub(crate) fn answer(&self, request: Request, peer: Peer) -> Reply {
         let Request { op, controls, actor, deadline } = request;
+        let admitted = controls::admitted(controls, On::Operation(op.kind()));
+        let (actor, controls) = match admitted.and_then(|controls| self.proxied(actor, controls, &peer)) {
+            Ok(admitted) => admitted,
+            Err(failure) => return Reply::ready(failure.into_reply()),
+        };
         let store = self.clone();
+        let asked = ppolicy::is_asked(&controls);
         match op {
             Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
                 Ok(searching) => Reply::events(searching),
@@ -214,16 +286,14 @@ impl Store {
                 Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                store
-                    .extended(op, &controls, Caller { actor, peer }, deadline)
-                    .await
-                    .or_else(Failure::into_reply)
+                let done = store.extended(op, Caller { actor, peer }, deadline);
+                let done = store.contained("an extended operation", done).await;
+                done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
             op => Reply::pending(async move {
-                store
-                    .change(op, &controls, Caller { actor, peer }, deadline)
-                    .await
-                    .or_else(Failure::into_reply)
+                let done = store.change(op, &controls, Caller { actor, peer }, deadline);
+                let done = store.contained("a write", done).await;
+                done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
         }
     }
@@ -273,7 +343,9 @@ fn prepare(
     options: StoreOptions,
     counts: &Arc<Counts>,
 ) -> Result<(Context, State), Failure> {
-    let transaction = database.begin_write().map_err(storage_error)?;
+    let mut transaction = database.begin_write().map_err(storage_error)?;
+    // A crash before the first write then needs no recovery.
+    transaction.set_quick_repair(true);
     let (context, state) = {
         let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
         migrate::migrate(&mut tables)?;
@@ -281,17 +353,21 @@ fn prepare(
             check::rebuild(&mut tables, INDEX_ROW)?;
         }
         let state = State::read(&tables)?;
-        let schema = options.schema;
+        let (subschema, schema) = Subschema::open(options.schema, &tables)?;
         let indexes = Indexes::new(&schema);
         let mut context = Context {
             suffixes: Vec::new(),
-            policy: options.policy,
+            policy: options.policy.for_schema(&schema).unwrap_or(options.policy),
             administrator: None,
             peer_administrators: options.peer_administrators,
             limits: options.limits,
+            ppolicy: options.ppolicy,
+            time: options.time,
             page_key: page_key(&mut tables)?,
-            marks: Marks::default(),
+            marks: Arc::default(),
             passwords: Context::password_types(&schema),
+            subschema,
+            constraints: Constraints::new(options.constraints, &schema, &indexes)?,
             indexes,
             schema,
         };
@@ -350,7 +426,6 @@ fn add_suffix(context: &mut Context, suffix: Dn) -> Result<(), Failure> {
 }
 
 fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
-    use redb::ReadableTable;
     if let Some(row) = tables.meta.get(PAGE_KEY_ROW)? {
         return Ok(row.value().to_vec());
     }
@@ -361,7 +436,6 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
 
 /// Makes the keys of names and indexes anew where they were made by other rules than today's.
 fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
-    use redb::ReadableTable;
     const AT_ONCE: usize = 1_000;
     let wanted = context.indexes.definition(&context.schema);
     if tables.meta.get(INDEX_ROW)?.is_some_and(|row| row.value() == wanted) {

@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | meta | name | format, index definition, counters, contextCSN |
+//! | meta | name | format, index definition, counters, contextCSN, definitions added to the schema |
 //! | node | id | parent, number of children, normalised RDN, RDN as written |
 //! | tree | parent, normalised RDN | id |
 //! | entry | id | what is large of it, user attributes, operational attributes, these in wire form |
@@ -21,6 +21,8 @@ use std::sync::{
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+
+use crate::rows::Table;
 
 /// Rows of octets under keys of octets.
 pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -84,14 +86,14 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Rows for T {}
 
 /// All tables of one transaction.
 pub(crate) struct Tables<T> {
-    pub(crate) meta: T,
-    pub(crate) node: T,
-    pub(crate) tree: T,
-    pub(crate) entry: T,
-    pub(crate) value: T,
-    pub(crate) secret: T,
-    pub(crate) index: T,
-    pub(crate) change: T,
+    pub(crate) meta: Table<T>,
+    pub(crate) node: Table<T>,
+    pub(crate) tree: Table<T>,
+    pub(crate) entry: Table<T>,
+    pub(crate) value: Table<T>,
+    pub(crate) secret: Table<T>,
+    pub(crate) index: Table<T>,
+    pub(crate) change: Table<T>,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -109,11 +111,12 @@ pub(crate) struct Counts {
     pub(crate) rows_written: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
+    pub(crate) passwords_verified: AtomicU64,
 }
 
 impl<T> Tables<T> {
     /// One of the tables.
-    pub(crate) fn of(&self, name: Name) -> &T {
+    pub(crate) fn of(&self, name: Name) -> &Table<T> {
         match name {
             Name::Meta => &self.meta,
             Name::Node => &self.node,
@@ -130,14 +133,14 @@ impl<T> Tables<T> {
 impl Snapshot {
     pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
         Ok(Self {
-            meta: transaction.open_table(META)?,
-            node: transaction.open_table(NODE)?,
-            tree: transaction.open_table(TREE)?,
-            entry: transaction.open_table(ENTRY)?,
-            value: transaction.open_table(VALUE)?,
-            secret: transaction.open_table(SECRET)?,
-            index: transaction.open_table(INDEX)?,
-            change: transaction.open_table(CHANGE)?,
+            meta: transaction.open_table(META)?.into(),
+            node: transaction.open_table(NODE)?.into(),
+            tree: transaction.open_table(TREE)?.into(),
+            entry: transaction.open_table(ENTRY)?.into(),
+            value: transaction.open_table(VALUE)?.into(),
+            secret: transaction.open_table(SECRET)?.into(),
+            index: transaction.open_table(INDEX)?.into(),
+            change: transaction.open_table(CHANGE)?.into(),
             counts,
         })
     }
@@ -146,14 +149,14 @@ impl Snapshot {
 impl<'t> Writable<'t> {
     pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
         Ok(Self {
-            meta: transaction.open_table(META)?,
-            node: transaction.open_table(NODE)?,
-            tree: transaction.open_table(TREE)?,
-            entry: transaction.open_table(ENTRY)?,
-            value: transaction.open_table(VALUE)?,
-            secret: transaction.open_table(SECRET)?,
-            index: transaction.open_table(INDEX)?,
-            change: transaction.open_table(CHANGE)?,
+            meta: transaction.open_table(META)?.into(),
+            node: transaction.open_table(NODE)?.into(),
+            tree: transaction.open_table(TREE)?.into(),
+            entry: transaction.open_table(ENTRY)?.into(),
+            value: transaction.open_table(VALUE)?.into(),
+            secret: transaction.open_table(SECRET)?.into(),
+            index: transaction.open_table(INDEX)?.into(),
+            change: transaction.open_table(CHANGE)?.into(),
             counts,
         })
     }
@@ -171,11 +174,30 @@ impl<'t> Writable<'t> {
             Name::Index => &mut self.index,
             Name::Change => &mut self.change,
         };
-        match value {
-            Some(value) => table.insert(key, value).map(|_| ())?,
-            None => table.remove(key).map(|_| ())?,
+        Ok(table.put(key, value)?)
+    }
+
+    /// Holds back what is put from now on, until [`keep`](Self::keep) or [`discard`](Self::discard).
+    pub(crate) fn stage(&mut self) {
+        self.all().into_iter().for_each(Table::stage);
+    }
+
+    /// Stores what was held back.
+    pub(crate) fn keep(&mut self) -> Result<(), Failure> {
+        for table in self.all() {
+            table.keep()?;
         }
         Ok(())
+    }
+
+    /// Forgets what was held back.
+    pub(crate) fn discard(&mut self) {
+        self.all().into_iter().for_each(Table::discard);
+    }
+
+    fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 8] {
+        let Self { meta, node, tree, entry, value, secret, index, change, counts: _ } = self;
+        [meta, node, tree, entry, value, secret, index, change]
     }
 }
 

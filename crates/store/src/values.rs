@@ -13,7 +13,7 @@
 //! - a [`Large`] counts exactly the rows under its prefix, and the octets of their values as elements of a `SET OF`;
 //! - the key of each row is the one that [`value_key`] makes of its value;
 //! - no row stands under an entry and attribute without a [`Large`];
-//! - an attribute is in the segments of an entry or large, never both; `objectClass` and `ref` are never large.
+//! - an attribute is in the segments of an entry or large, never both; `objectClass`, `ref` and `pwd…` are never large.
 //!
 //! Which attributes are large is no invariant: it depends on limits that can be set anew, and takes effect when an entry
 //! is next written.
@@ -33,7 +33,11 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use self::changes::{Changed, Changes};
-pub(crate) use self::{rekey::rekey, see::evaluate, write::encoded_length};
+pub(crate) use self::{
+    rekey::rekey,
+    see::{Clock, evaluate},
+    write::encoded_length,
+};
 use crate::{
     context::{Context, base},
     row::{Id, put_octets, take_octets, take_u64},
@@ -260,8 +264,9 @@ pub(crate) fn normal_key(normal: &[u8]) -> Vec<u8> {
 }
 
 /// Whether an attribute's values stay in the entry's row however many they are: those the store itself reads with
-/// every entry.
+/// every entry, and what a password policy says or keeps of an account.
 pub(crate) fn stays_inline(context: &Context, description: &str) -> bool {
-    let name = context.preferred(description);
-    ["objectClass", "ref"].iter().any(|one| one.eq_ignore_ascii_case(name))
+    let name = context.preferred(base(description));
+    let is_of_policy = name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("pwd"));
+    is_of_policy || ["objectClass", "ref"].iter().any(|one| one.eq_ignore_ascii_case(name))
 }

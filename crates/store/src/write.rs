@@ -3,11 +3,19 @@
 //! redb cannot undo one operation of an open transaction, so nothing is written before all of an operation is known to
 //! be right.
 
+mod account;
 pub(crate) mod add;
 mod delete;
 mod edit;
+mod operation;
+mod permissive;
+mod relax;
 mod rename;
+mod subschema;
+mod tree_delete;
 mod values;
+
+use std::{borrow::Cow, sync::Arc};
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
 use flext_ldap_proto::{
@@ -20,21 +28,25 @@ use flext_ldap_proto::{
     result::{LdapResult, ResultCode},
     schema::Violation,
 };
+use roaring::RoaringBitmap;
 
+pub(crate) use self::account::SignIn;
+pub(crate) use self::operation::Operation;
 use crate::{
     access::On,
     clock::Stamp,
+    constraint::{member_of, reach::Reach, under},
     context::{Access, Caller, Context, base},
     credentials,
-    index::Pending,
+    index::{Asked, Recent},
     modify::Draft,
     project::{Projection, View, computed},
-    read::Resolved,
+    read::{Climbed, Named, Resolved},
     row::{Id, Node, Stored, put_octets},
     special,
     tables::{Failure, Name, Writable},
     values::ValueRows,
-    write::values::ValueRowsEffect,
+    write::values::{IndexSink, ValueRowsEffect},
 };
 
 /// A write, on behalf of somebody.
@@ -55,6 +67,8 @@ pub(crate) enum WriteOp {
     Modify(Modify),
     Delete(Delete),
     Rename(Rename),
+    /// A bind that has something to be noted.
+    SignIn(SignIn),
 }
 
 /// The controls a write knows.
@@ -64,31 +78,49 @@ pub(crate) struct WriteControls {
     pub(crate) pre_read: Option<PreRead>,
     pub(crate) post_read: Option<PostRead>,
     pub(crate) manage_dsa_it: bool,
+    /// Permissive modify: what is as wanted already is no error.
+    pub(crate) permissive: bool,
+    /// Tree delete: with all that stands below.
+    pub(crate) tree_delete: bool,
+    /// Relax rules: what otherwise only the directory sets may be set.
+    pub(crate) relax: bool,
 }
 
 /// What a write is computed with.
 pub(crate) struct Work<'a> {
     pub(crate) context: &'a Context,
     pub(crate) tables: &'a Writable<'a>,
+    /// What the open commit has put into indexes, which are written at its end.
+    pub(crate) recent: &'a Recent,
     pub(crate) stamp: &'a Stamp,
     /// The id of the entry, if one is added.
     pub(crate) next_id: Id,
 }
 
 /// What a write does.
-#[derive(Debug)]
 pub(crate) struct Effect {
     rows: Vec<(Name, Vec<u8>, Option<Vec<u8>>)>,
     index: Vec<(Vec<u8>, Id, bool)>,
     values: Vec<ValueRowsEffect>,
     change: ChangeRow,
+    /// The name that leads elsewhere or nowhere from now on.
+    pub(crate) departed: Option<Departed>,
+    /// What is settled from now on: the schema is another.
+    pub(crate) context: Option<Arc<Context>>,
     pub(crate) takes_id: bool,
     pub(crate) outcome: Outcome,
 }
 
-/// Changes of index rows that are gathered before they are written, at the most: what one operation brings can be more
-/// than is to be held.
-const GATHERED: usize = 300_000;
+/// A name that an entry had, and what became of it.
+#[derive(Debug)]
+pub(crate) struct Departed {
+    pub(crate) id: Id,
+    pub(crate) old: Named,
+    /// The name the entry has instead; without one it is deleted.
+    pub(crate) new: Option<Named>,
+    /// Whether others stand below it, whose names change with its own.
+    pub(crate) has_children: bool,
+}
 
 /// A row of `change`.
 #[derive(Debug)]
@@ -125,9 +157,13 @@ impl Work<'_> {
         let access = self.context.access(&write.caller, self.tables)?;
         let effect = match &write.op {
             WriteOp::Add(op) => self.add(op, write, &access),
+            WriteOp::Modify(op) if Self::is_of_schema(self.context, op)? => {
+                self.modify_schema(op, write, &access)
+            }
             WriteOp::Modify(op) => self.modify(op, write, &access),
             WriteOp::Delete(op) => self.delete(op, write, &access),
             WriteOp::Rename(op) => self.rename(op, write, &access),
+            WriteOp::SignIn(op) => self.sign_in(op),
         };
         access.settled()?;
         effect
@@ -159,7 +195,11 @@ impl Work<'_> {
     /// The assertion control (RFC 4528): evaluated with the rights of the one who asks.
     fn assert(&self, write: &Write, access: &Access<'_>, view: &View) -> Result<(), Failure> {
         let Some(filter) = &write.controls.assertion else { return Ok(()) };
-        match holds(self.context, self.tables, filter, access, view)? {
+        let mut view = Cow::Borrowed(view);
+        if Reach::asks_member_of(self.context, filter) {
+            self.member_of(access, view.to_mut())?;
+        }
+        match holds(self.context, self.tables, filter, access, &view)? {
             Truth::True => Ok(()),
             Truth::False | Truth::Undefined => {
                 Err(Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the entry"))
@@ -259,7 +299,7 @@ impl Work<'_> {
     }
 
     /// An entry as it is to be stored, from its user and operational attributes.
-    fn settled(&self, id: Id, user: Draft<'_>, operational: Draft<'_>) -> Result<Stored, Failure> {
+    pub(crate) fn settled(&self, id: Id, user: Draft<'_>, operational: Draft<'_>) -> Result<Stored, Failure> {
         let (user, mut large) = user.build(self.context, id, false)?;
         let (operational, more) = operational.build(self.context, id, true)?;
         large.extend(more);
@@ -267,7 +307,7 @@ impl Work<'_> {
     }
 
     /// Rows for what becomes of an entry's own data. Of large attributes only what changes is looked at.
-    fn entry_rows(
+    pub(crate) fn entry_rows(
         &self,
         effect: &mut Effect,
         id: Id,
@@ -306,6 +346,11 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Adds `memberOf` to what is computed of an entry.
+    fn member_of(&self, access: &Access<'_>, view: &mut View) -> Result<(), Failure> {
+        member_of::complete(self.context, self.tables, Some(self.recent), access, &mut Climbed::new(), view)
+    }
+
     /// What pre-read or post-read (RFC 4527) answers.
     fn read_entry(
         &self,
@@ -317,8 +362,12 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         let mut writer = flext_ldap_proto::ber::Writer::new();
         let mut projection = Projection::new(self.context, selection, false);
-        projection.check_size(self.context, access, view)?;
-        projection.write(self.context, access, self.tables, view, &mut writer)?;
+        let mut view = Cow::Borrowed(view);
+        if projection.wants_member_of(self.context) {
+            self.member_of(access, view.to_mut())?;
+        }
+        projection.check_size(self.context, access, &view)?;
+        projection.write(self.context, access, self.tables, &view, None, &mut writer)?;
         let attributes = Attributes::check(writer.take(), &crate::row::STORED)
             .map_err(|_| Failure::damaged("an entry"))?;
         let dn: Dn = view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
@@ -356,7 +405,7 @@ impl Work<'_> {
     }
 
     /// The operational attributes after a change.
-    fn stamped(&self, draft: &mut Draft<'_>, actor: &Actor) {
+    pub(crate) fn stamped(&self, draft: &mut Draft<'_>, actor: &Actor) {
         let text = |text: &str| vec![bytes::Bytes::copy_from_slice(text.as_bytes())];
         draft.set(self.context, "entryCSN", text(&self.stamp.csn));
         draft.set(self.context, "modifyTimestamp", text(&self.stamp.time));
@@ -389,7 +438,29 @@ fn actor_name(actor: &Actor) -> String {
     }
 }
 
+impl Work<'_> {
+    /// The entries an index has for what is asked of an attribute, what the open commit did included; none where no
+    /// index tells. The attribute must be one that [`Constraints`](crate::constraint::Constraints) looks up.
+    pub(crate) fn under(&self, attribute: &str, asked: Asked<'_>) -> Result<RoaringBitmap, Failure> {
+        under(self.context, self.tables, Some(self.recent), attribute, asked)
+    }
+}
+
 impl Effect {
+    /// A change of an entry that follows from another.
+    pub(crate) fn modify(id: Id, node: &Node, operational: AttributesRef<'_>) -> Self {
+        Self::new(ChangeRowKind::Modify, id, node, operational)
+    }
+
+    /// Notes that an attribute is changed.
+    pub(crate) fn changes(&mut self, context: &Context, attribute: &str) {
+        self.change.attributes.push(context.canonical(attribute));
+    }
+
+    pub(crate) fn has_changed(&self, context: &Context, attribute: &str) -> bool {
+        self.change.attributes.contains(&context.canonical(attribute))
+    }
+
     fn new(kind: ChangeRowKind, id: Id, node: &Node, operational: AttributesRef<'_>) -> Self {
         let uuid = operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default().to_vec();
         Self {
@@ -404,25 +475,23 @@ impl Effect {
                 name: node.name.clone(),
                 attributes: Vec::new(),
             },
+            departed: None,
+            context: None,
             takes_id: false,
             outcome: Outcome::new(LdapResult::success()),
         }
     }
 
-    /// Writes it all.
-    pub(crate) fn apply(
+    /// Puts it all; changes of indexes go to `index`.
+    fn apply(
         &mut self,
         context: &Context,
         tables: &mut Writable<'_>,
-        pending: &mut Pending,
+        index: IndexSink<'_>,
         sequence: u64,
         stamp: &Stamp,
         actor: &Actor,
     ) -> Result<(), Failure> {
-        let mut index = |tables: &mut Writable<'_>, key: Vec<u8>, id, present| {
-            pending.set(key, id, present);
-            if pending.len() < GATHERED { Ok(()) } else { std::mem::take(pending).flush(tables) }
-        };
         for (key, id, present) in std::mem::take(&mut self.index) {
             index(tables, key, id, present)?;
         }
@@ -430,7 +499,7 @@ impl Effect {
             tables.put(*name, key, value.as_deref())?;
         }
         for values in std::mem::take(&mut self.values) {
-            values.apply(context, tables, &mut index)?;
+            values.apply(context, tables, index)?;
         }
         let row = self.change.encode(stamp, actor);
         tables.put(Name::Change, &sequence.to_be_bytes(), Some(&row))

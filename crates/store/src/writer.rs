@@ -15,18 +15,17 @@ use std::{
 use flext_ldap_directory::{Applied, Deadline, Error, ErrorKind, Outcome};
 use flext_ldap_proto::result::ResultCode;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     backend::{Overlay, Shared, Steady},
     clock::Clock,
     contain::{contained, damaged},
-    context::{Context, Current},
+    context::Current,
     hashing::closed,
-    index::Pending,
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
-    write::{Work, Write},
+    write::{Operation, Write},
 };
 
 /// Operations of one commit, at the most.
@@ -58,13 +57,24 @@ pub(crate) enum Job {
 /// The last commit, for readers.
 pub(crate) struct Published {
     snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// Wakes whoever waits for a commit.
+    commits: watch::Sender<()>,
     /// What somebody met who could not go on reading.
     damage: OnceLock<String>,
 }
 
 impl Published {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: RwLock::new(Some(Arc::new(snapshot))), damage: OnceLock::new() }
+        Self {
+            snapshot: RwLock::new(Some(Arc::new(snapshot))),
+            commits: watch::Sender::new(()),
+            damage: OnceLock::new(),
+        }
+    }
+
+    /// Tells of commits from now on, and of the end.
+    pub(crate) fn commits(&self) -> watch::Receiver<()> {
+        self.commits.subscribe()
     }
 
     /// Has nothing written from now on.
@@ -80,6 +90,7 @@ impl Published {
 
     fn set(&self, snapshot: Option<Snapshot>) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
+        self.commits.send_replace(());
     }
 }
 
@@ -400,11 +411,11 @@ impl Engine {
             .set_durability(Durability::Immediate)
             .map_err(|error| (storage_error(error), Applied::No))?;
         let first = state.next_change;
+        let changed;
         {
             let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))
                 .map_err(|error| (storage_error(error), Applied::No))?;
-            let context = self.context.get();
-            let mut pending = Pending::default();
+            let mut operation = Operation::new(self.context.get(), &mut tables, state);
             for job in jobs.by_ref() {
                 match job {
                     Job::One { write, deadline, answer } => {
@@ -414,7 +425,7 @@ impl Engine {
                                 "the deadline passed before the write was begun",
                             )))
                         } else {
-                            one(&context, &mut tables, &mut pending, state, &write)
+                            operation.write(&write)
                         };
                         if let Some(error) = self.storage.failure() {
                             held.push(Held::One(answer, Ok(Outcome::success())));
@@ -436,7 +447,7 @@ impl Engine {
                                 held.push(Held::Many(answer, results));
                                 return Err((write_error(error), Applied::No));
                             }
-                            match one(&context, &mut tables, &mut pending, state, &write) {
+                            match operation.write(&write) {
                                 Ok(_) => results.push(Ok(())),
                                 Err(Failure::Refused(result)) => {
                                     let code = result.code;
@@ -462,6 +473,8 @@ impl Engine {
                     Job::Look => {}
                 }
             }
+            let Operation { pending, context, schema_changed, .. } = operation;
+            changed = schema_changed.then_some(context);
             if state.next_change == first {
                 // Nothing but refusals: nothing to commit.
                 drop(tables);
@@ -485,6 +498,9 @@ impl Engine {
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
         self.counts.writes.fetch_add(state.next_change - first, Ordering::Relaxed);
         let snapshot = snapshot(database, &self.counts).map_err(|error| (error, Applied::Yes))?;
+        if let Some(context) = changed {
+            self.context.set_schema(&context);
+        }
         self.published.set(Some(snapshot));
         Ok(())
     }
@@ -545,34 +561,6 @@ pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snap
     Snapshot::open(&transaction, Arc::clone(counts)).map_err(storage_error)
 }
 
-/// Does one operation, or nothing.
-fn one(
-    context: &Context,
-    tables: &mut Writable<'_>,
-    pending: &mut Pending,
-    state: &mut State,
-    write: &Write,
-) -> Result<Outcome, Failure> {
-    let mut clock = state.clock.clone();
-    let stamp = clock.next();
-    if state.next_id == u32::MAX {
-        return Err(Failure::refused(
-            ResultCode::UNWILLING_TO_PERFORM,
-            "the store has given out all its ids; export it and import it into a new one",
-        ));
-    }
-    let work = Work { context, tables, stamp: &stamp, next_id: state.next_id };
-    let mut effect = work.effect(write)?;
-    effect.apply(context, tables, pending, state.next_change, &stamp, &write.caller.actor)?;
-    state.clock = clock;
-    state.csn = stamp.csn;
-    state.next_change += 1;
-    if effect.takes_id {
-        state.next_id += 1;
-    }
-    Ok(effect.outcome)
-}
-
 impl Job {
     fn fail(self, error: &dyn Fn() -> Error) {
         match self {
@@ -609,7 +597,8 @@ impl Failure {
     pub(crate) fn into_reply(self) -> Result<Outcome, Error> {
         match self {
             Self::Refused(result) => Ok(Outcome::new(result)),
-            Self::Failed(error) => Err(error),
+            // An answer with controls.
+            Self::Failed(error) => error.outcome().cloned().ok_or(error),
         }
     }
 

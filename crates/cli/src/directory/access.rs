@@ -94,11 +94,7 @@ impl Access {
             return Err(Usage(format!("there is no directory in {}", folder.display())).into());
         }
         let schema = self.data.load_schema()?;
-        let rules = match &self.rules {
-            Some(path) => read_rules(path, &schema)?,
-            None if self.anonymous_read => StandardPolicy::default().anonymous_read().rules().clone(),
-            None => StandardPolicy::default().rules().clone(),
-        };
+        let rules = rules(self.rules.as_deref(), self.anonymous_read, &schema)?;
         let rules = self.admin_dn.iter().fold(rules, |rules, dn| rules.administrator(dn, &schema));
         let store = open(self.data.options()?, &self.data)?;
         let explanation = store
@@ -133,8 +129,22 @@ impl Access {
     }
 }
 
+/// The access rules of a file, or those a directory has without one.
+pub(super) fn rules(
+    path: Option<&Path>,
+    anonymous_read: bool,
+    schema: &Schema,
+) -> anyhow::Result<AccessRules> {
+    let standard = StandardPolicy::default();
+    match path {
+        Some(path) => read(path, schema),
+        None if anonymous_read => Ok(standard.anonymous_read().rules().clone()),
+        None => Ok(standard.rules().clone()),
+    }
+}
+
 /// Reads access rules. What is wrong with them is told with its place: a line of the file, or a rule and its key.
-pub(super) fn read_rules(path: &Path, schema: &Schema) -> anyhow::Result<AccessRules> {
+fn read(path: &Path, schema: &Schema) -> anyhow::Result<AccessRules> {
     let text = fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
     let rules: Vec<RuleConfig> = serde_saphyr::from_str(&text)
         .map_err(|error| Usage(format!("{} is not a list of access rules: {error}", path.display())))?;

@@ -12,9 +12,9 @@ use std::{
 use anyhow::Context as _;
 use flext_ldap_directory::proto::{dn::Dn, url::LdapUrl};
 use flext_ldap_server::{LineLog, Server, ServerTls};
-use flext_ldap_store::{ImportOptions, StandardPolicy};
+use flext_ldap_store::{ImportOptions, Store};
 
-use super::{Data, import::load, open};
+use super::{Data, access, control::Control, import::load, open};
 use crate::connect::password_file;
 
 /// Arguments of `directory serve`.
@@ -47,6 +47,16 @@ pub(super) struct Serve {
     /// Let those who have not signed in read all but secrets
     #[arg(long)]
     anonymous_read: bool,
+    /// Access rules (YAML: a list); without them users read all but secrets and change their own passwords
+    #[arg(long, value_name = "FILE", conflicts_with = "anonymous_read")]
+    rules: Option<PathBuf>,
+    /// Hold accounts without a pwdPolicySubentry to the password policy at this name, a pwdPolicy entry
+    #[arg(long, value_name = "DN")]
+    password_policy: Option<Dn>,
+    /// Tell who binds to a locked account, with the password policy control, that it is locked; others take it for a
+    /// wrong password
+    #[arg(long)]
+    tell_lockout: bool,
     /// Write a line for each operation to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
@@ -64,24 +74,28 @@ impl Serve {
     async fn serve(self) -> anyhow::Result<ExitCode> {
         // Heard from the first moment, so that a signal during a long import ends it too.
         let mut stop = Stop::new()?;
-        let mut policy = StandardPolicy::default();
-        if self.anonymous_read {
-            policy = policy.anonymous_read();
-        }
         let mut options = self.data.options()?;
+        let schema = self.data.load_schema()?;
+        let mut rules = access::rules(self.rules.as_deref(), self.anonymous_read, &schema)?;
         if let (Some(dn), Some(path)) = (&self.admin_dn, &self.admin_password_file) {
             let password = password_file(path)?;
-            policy = policy.administrator(dn.clone());
+            rules = rules.administrator(dn, &schema);
             options = options.administrator(dn.clone(), password);
             for uid in [0, nix::unistd::geteuid().as_raw()] {
                 options = options.peer_administrator(uid);
             }
         }
+        if let Some(policy) = &self.password_policy {
+            options = options.password_policy(policy.clone());
+        }
+        if self.tell_lockout {
+            options = options.tell_lockout();
+        }
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(chain), Some(key)) => Some(server_tls(chain, key)?),
             _ => None,
         };
-        let store = open(options.policy(Arc::new(policy)), &self.data)?;
+        let store = open(options.policy(Arc::new(rules)), &self.data)?;
         if let Some(path) = &self.import {
             let mut import = ImportOptions::default();
             import.hash_clear_passwords = self.hash_passwords;
@@ -92,6 +106,7 @@ impl Serve {
             };
             crate::say(format_args!("imported {} entries", report.applied));
         }
+        let _control = self.control(&store);
         let mut server = Server::builder(Arc::new(store.clone()));
         if let Some(tls) = tls {
             server = server.tls(tls);
@@ -102,7 +117,7 @@ impl Serve {
         }
         server = self.listen.iter().cloned().fold(server, |server, url| server.listen(url));
         let server = server.start().await.context("failed to listen")?;
-        if !self.anonymous_read {
+        if !self.anonymous_read && self.rules.is_none() {
             crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
         }
         for url in server.urls() {
@@ -112,6 +127,20 @@ impl Serve {
         server.shutdown(Duration::from_secs(5)).await;
         store.close();
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Serve {
+    /// What `directory backup` and `directory check` ask. The directory is served without it too.
+    fn control(&self, store: &Store) -> Option<Control> {
+        if self.data.data.as_os_str() == ":memory:" {
+            return None;
+        }
+        Control::start(&self.data.data, store.clone())
+            .inspect_err(|error| {
+                crate::say(format_args!("warning: no backups and checks while this is served: {error}"));
+            })
+            .ok()
     }
 }
 

@@ -27,6 +27,7 @@ fn help_is_what_it_was() {
             output.out
         );
     }
+    insta::assert_snapshot!("help-directory-access", run(flext_ldap(&["directory", "access", "--help"])).out);
     insta::assert_snapshot!("help-directory-serve", run(flext_ldap(&["directory", "serve", "--help"])).out);
     insta::assert_snapshot!("help-tap", run(tap(&["--help"])).out);
 }
@@ -40,7 +41,7 @@ fn wrong_input_is_201_and_says_where() {
             "not a distinguished name: expected an attribute type at offset 5",
         ),
         (&["search", "-b", "dc=x", "(a=b"], "`(a=b`: not a filter: expected `)` at offset 4"),
-        (&["search", "-b", "dc=x", "-E", "vlv=1"], "`-E vlv=1` is not known"),
+        (&["search", "-b", "dc=x", "-E", "vlv=1"], "`-E vlv=1`: expected"),
         (&["whoami", "-D", "cn=x"], "-D needs a password: -W asks for it, -y reads it from a file"),
         (&["whoami", "-w", "x"], "a password needs a name to bind as: -D"),
         (&["whoami", "-H", "http://x"], "`http://x`: not an LDAP URL"),

@@ -1,13 +1,20 @@
 //! The programs as their users meet them: arguments, standard output, standard error, exit code.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod arguments;
+#[cfg(test)]
+mod care;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod controls;
 mod demo;
 #[cfg(test)]
 mod extract;
+#[cfg(test)]
+mod ppolicy;
 #[cfg(test)]
 mod program;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use flext_ldap_directory::{
 };
 
 use super::{
+    Freedom,
     bench::Bench,
     checks,
     report::{Rows, one_of, same},
@@ -217,6 +218,9 @@ async fn passwords_are_octets(bench: &Bench<'_>) -> Result<()> {
 }
 
 async fn any_of_several_passwords_is_good(bench: &Bench<'_>) -> Result<()> {
+    if bench.takes(Freedom::OnePassword) {
+        return Ok(());
+    }
     bench.add_person("ada", "userPassword: tide gauge\nuserPassword: sounder").await?;
     for password in ["tide gauge", "sounder"] {
         let ada = bench.as_user("cn=ada", password).await?;

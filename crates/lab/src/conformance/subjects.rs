@@ -87,6 +87,10 @@ pub async fn slapd(transport: Transport) -> Result<Subject> {
         // The suite asks for more than the 500 entries that slapd gives by default.
         size_limit: Some(100_000),
         log_operations: false,
+        overlays: vec![
+            ("sssvlv".to_owned(), Vec::new()),
+            ("ppolicy".to_owned(), vec!["ppolicy_use_lockout".to_owned()]),
+        ],
         ..SlapdOptions::default()
     })?;
     let url = match transport {
@@ -108,6 +112,7 @@ async fn open_store() -> Result<Store> {
             .suffix(suffix()?)
             .administrator(administrator, password)
             .peer_administrator(nix::unistd::geteuid().as_raw())
+            .tell_lockout()
             .policy(Arc::new(StandardPolicy::default().anonymous_read())),
     )?;
     let entry = Add::new(suffix()?, attributes(SUFFIX_ENTRY));

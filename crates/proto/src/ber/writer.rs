@@ -105,6 +105,11 @@ impl Writer {
         self.buffer.extend_from_slice(encoded);
     }
 
+    /// Forgets what was written after the first `length` octets.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.buffer.truncate(length);
+    }
+
     /// Forgets what has been written and keeps the memory. After a password, [`wipe`](Self::wipe) instead.
     pub fn clear(&mut self) {
         self.buffer.clear();

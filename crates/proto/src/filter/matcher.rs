@@ -122,11 +122,15 @@ impl<'s> Matcher<'s> {
         segments: &[AttributesRef<'_>],
         readable: &dyn Fn(&str) -> bool,
     ) -> Truth {
-        self.evaluate_with(dn, segments, &[], readable)
+        self.evaluate_with(dn, segments, &[], readable, &|_| None)
     }
 
-    /// As [`evaluate`](Self::evaluate), on an entry that also has `large` attributes. Presence is answered without a
-    /// look at their values and equality by asking for the one; anything else is asked of each value.
+    /// As [`evaluate`](Self::evaluate), on an entry that also has `large` attributes, and where the outcome of some
+    /// assertions is known otherwise.
+    ///
+    /// Of large attributes, presence is answered without a look at their values and equality by asking for the one;
+    /// anything else is asked of each value. `known` is asked first, with the place of the assertion among
+    /// [`Filter::nodes`], for what depends on other entries: membership, chains of references.
     #[must_use]
     pub fn evaluate_with(
         &self,
@@ -134,6 +138,7 @@ impl<'s> Matcher<'s> {
         segments: &[AttributesRef<'_>],
         large: &[&dyn LargeAttribute],
         readable: &dyn Fn(&str) -> bool,
+        known: &dyn Fn(usize) -> Option<Truth>,
     ) -> Truth {
         let entry = Candidate { dn, segments, large, readable };
         // The lists that were entered, with what is known of them.
@@ -147,7 +152,7 @@ impl<'s> Matcher<'s> {
                     continue;
                 }
                 Step::List { kind, .. } => kind.of_none(),
-                Step::Leaf(leaf) => leaf.evaluate(self.schema, &entry),
+                Step::Leaf(leaf) => known(next - 1).unwrap_or_else(|| leaf.evaluate(self.schema, &entry)),
             };
             loop {
                 let Some((kind, end, so_far)) = open.last_mut() else { return truth };

@@ -18,6 +18,8 @@ impl Conversation<'_> {
         let Some(mut binding) = self.binding.take() else { return false };
         match binding.stage {
             Stage::Waiting(request, controls) => {
+                // RFC 4511 §4.2.1: what is under way ends before a bind begins, and they would not by themselves.
+                self.end_persistent(ResultCode::UNWILLING_TO_PERFORM, "a bind ends persistent searches");
                 if !self.running.is_empty() {
                     binding.stage = Stage::Waiting(request, controls);
                     self.binding = Some(binding);

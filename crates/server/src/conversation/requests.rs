@@ -19,7 +19,7 @@ use flext_ldap_proto::{
 };
 use tokio::{io::AsyncReadExt as _, time::Instant};
 
-use super::{Binding, Conversation, End, Running, Stage, sealed::sealed};
+use super::{Binding, Conversation, End, Running, Stage, persistent, sealed::sealed};
 use crate::{What, answer, root_dse, what::describe};
 
 /// Octets asked for when nothing is known about what comes.
@@ -31,7 +31,7 @@ impl Conversation<'_> {
         self.closing.is_none()
             && self.stopping.is_none()
             && self.binding.is_none()
-            && self.running.len() < self.shared.limits.operations.max(1)
+            && self.in_flight() < self.shared.limits.operations.max(1)
             && self.has_room()
     }
 
@@ -174,6 +174,12 @@ impl Conversation<'_> {
         let Some(session) = &self.session else {
             return self.notice(ResultCode::OTHER, "internal error"); // Unreachable: no bind is under way here.
         };
+        let persistent = persistent::is_asked(&op, &controls);
+        if persistent && let Some(refusal) = self.refuse_persistent() {
+            let code = refusal.code;
+            let (response, controls) = answer::last(kind, Outcome::new(refusal));
+            return self.answer(id, &story, &response, code, &controls, 0);
+        }
         let limits = &self.shared.limits;
         let time = match &op {
             Op::Search(search) if search.time_limit > 0 => {
@@ -185,7 +191,7 @@ impl Conversation<'_> {
         let root_dse = matches!(&op, Op::Search(search) if root_dse::is_read_by(search));
         let deadline = Deadline::after(time);
         let reply = session.call(DirectoryRequest { op, controls, actor: self.actor.clone(), deadline });
-        self.running.push(Running { id, kind, root_dse, reply, entries: 0, story });
+        self.running.push(Running { id, kind, root_dse, persistent, reply, entries: 0, story });
         let _ = self.poll_one(self.running.len().saturating_sub(1), cx);
     }
 

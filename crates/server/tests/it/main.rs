@@ -13,6 +13,7 @@ mod limits;
 mod log;
 mod operations;
 mod peer;
+mod persistent;
 mod protocol;
 mod shutdown;
 mod tls;

@@ -82,6 +82,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PeerSide<S> {
         self.send_octets(&encoded(id, request)).await;
     }
 
+    pub(crate) async fn send_with(&mut self, id: u32, request: &Request, controls: &Controls) {
+        let mut writer = Writer::new();
+        request.encode(MessageId(id), controls, &mut writer);
+        self.send_octets(&writer.take()).await;
+    }
+
     /// The next whole message, or `None` once the server has closed.
     pub(crate) async fn frame(&mut self) -> Option<Bytes> {
         timeout(LONG, async {

@@ -1,6 +1,9 @@
 //! Sets of attributes that rules name, so that which rules are about an attribute is known by one look at its name.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use flext_ldap_proto::schema::{AttributeType, Schema};
 
@@ -24,11 +27,33 @@ pub(super) struct Attributes {
     sets: Vec<Vec<Word>>,
     numbers: HashMap<Vec<Word>, usize>,
     /// The class of each type, by the name the schema prefers.
-    classes: HashMap<Box<str>, u32>,
+    classes: HashMap<Box<str>, u32, BuildHasherDefault<Fnv>>,
     /// The class of types that the schema does not know but rules name, in lower case.
     unknown: HashMap<Box<str>, u32>,
     /// By set, by class: whether the set has it.
     members: Vec<Vec<bool>>,
+}
+
+/// FNV-1a: every attribute of every entry is looked up, and the keys are a schema's, not a peer's.
+#[derive(Clone, Copy, Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        for octet in octets {
+            self.0 = (self.0 ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
 }
 
 /// What access is asked to: an entry, or attributes of one class.
@@ -54,8 +79,10 @@ impl Attributes {
         number
     }
 
-    /// Sorts the attributes of a schema into classes.
+    /// Sorts the attributes of a schema into classes, instead of those of another.
     pub(super) fn settle(&mut self, schema: &Schema) {
+        self.classes.clear();
+        self.unknown.clear();
         let mut by_type: HashMap<String, BTreeSet<usize>> = HashMap::new();
         let mut by_unknown: HashMap<String, BTreeSet<usize>> = HashMap::new();
         let (mut user, mut operational, mut entry) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -63,7 +90,12 @@ impl Attributes {
             for word in words {
                 match word {
                     Word::Type(oid) => drop(by_type.entry(oid.clone()).or_default().insert(number)),
-                    Word::Unknown(name) => drop(by_unknown.entry(name.clone()).or_default().insert(number)),
+                    Word::Unknown(name) => {
+                        // Another schema can know it.
+                        let oid = schema.attribute_type(name).map(|kind| kind.oid.to_string());
+                        let names = if oid.is_some() { &mut by_type } else { &mut by_unknown };
+                        names.entry(oid.unwrap_or_else(|| name.clone())).or_default().insert(number);
+                    }
                     Word::Class(class) => {
                         for oid in class_types(schema, class) {
                             by_type.entry(oid).or_default().insert(number);

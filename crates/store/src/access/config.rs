@@ -70,7 +70,7 @@ pub struct AllowConfig {
     /// `group DN`, `nested-group DN`, `attribute NAME`.
     pub who: String,
     /// What: `none`, `auth`, `disclose`, `compare`, `search`, `read`, `write`, `manage`, each with those before it;
-    /// `add`, `delete`, `rename`, `add-values`, `delete-values`, `selfwrite`; and `continue`.
+    /// `add`, `delete`, `rename`, `add-values`, `delete-values`, `selfwrite`, `proxy`; and `continue`.
     pub rights: Words,
     /// As for the rule; both must hold.
     pub over: Words,
@@ -145,6 +145,12 @@ impl<'de> Deserialize<'de> for AllowConfig {
                 f.write_str("a line like `users: read`")
             }
 
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<AllowConfig, E> {
+                Err(E::custom(format!(
+                    "`{text}` is not a line like `users: read`; between brackets, a name with commas stands in quotes"
+                )))
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AllowConfig, A::Error> {
                 let mut line = AllowConfig::default();
                 let mut named = false;
@@ -171,7 +177,7 @@ impl<'de> Deserialize<'de> for AllowConfig {
                 Ok(line)
             }
         }
-        deserializer.deserialize_map(Line)
+        deserializer.deserialize_any(Line)
     }
 }
 

@@ -19,6 +19,8 @@ impl Grant {
     const ADD: Self = Self(1 << 8);
     const DELETE: Self = Self(1 << 9);
     const RENAME: Self = Self(1 << 10);
+    const PROXY: Self = Self(1 << 11);
+    const RELAX: Self = Self(1 << 12);
     const MANAGE: Self = Self(u16::MAX);
 
     const fn and(self, other: Self) -> Self {
@@ -39,6 +41,8 @@ impl Grant {
             EntryRight::Add => Self::ADD,
             EntryRight::Delete => Self::DELETE,
             EntryRight::Rename => Self::RENAME,
+            EntryRight::Proxy => Self::PROXY,
+            EntryRight::Manage => Self::RELAX,
         }
     }
 
@@ -57,7 +61,7 @@ impl Grant {
 }
 
 /// The words for rights, and what each stands for. The first ones are levels: each includes those before it.
-pub(super) const WORDS: [(&str, Grant); 14] = {
+pub(super) const WORDS: [(&str, Grant); 15] = {
     const AUTH: Grant = Grant::AUTHENTICATE;
     const DISCLOSE: Grant = AUTH.and(Grant::DISCLOSE);
     const COMPARE: Grant = DISCLOSE.and(Grant::COMPARE);
@@ -76,6 +80,7 @@ pub(super) const WORDS: [(&str, Grant); 14] = {
         ("add", Grant::ADD),
         ("delete", Grant::DELETE),
         ("rename", Grant::RENAME),
+        ("proxy", Grant::PROXY),
         ("add-values", Grant::ADD_VALUES),
         ("delete-values", Grant::DELETE_VALUES),
         ("selfwrite", Grant::OWN_NAME),
@@ -83,11 +88,13 @@ pub(super) const WORDS: [(&str, Grant); 14] = {
 };
 
 /// Rights to an entry, by the names explanations give them.
-pub(super) const ENTRY_RIGHTS: [(&str, EntryRight); 4] = [
+pub(super) const ENTRY_RIGHTS: [(&str, EntryRight); 6] = [
     ("disclose", EntryRight::Disclose),
     ("add", EntryRight::Add),
     ("delete", EntryRight::Delete),
     ("rename", EntryRight::Rename),
+    ("proxy", EntryRight::Proxy),
+    ("relax", EntryRight::Manage),
 ];
 
 /// Rights to an attribute, by the names explanations give them.

@@ -237,7 +237,7 @@ impl<'s> Parser<'s> {
         let dn: Dn = match text.parse() {
             Ok(dn) => dn,
             Err(error) => {
-                self.problem(format!("`{text}` is not a DN: {error}"));
+                self.problem(format!("`{text}`: {error}"));
                 return None;
             }
         };
@@ -254,7 +254,7 @@ impl<'s> Parser<'s> {
         let filter: Filter = match text.parse() {
             Ok(filter) => filter,
             Err(error) => {
-                self.problem(format!("`{text}` is not a filter: {error}"));
+                self.problem(format!("`{text}`: {error}"));
                 return None;
             }
         };

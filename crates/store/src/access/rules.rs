@@ -159,6 +159,12 @@ impl AccessPolicy for AccessRules {
     fn filters(&self) -> &[Filter] {
         &self.0.filters
     }
+
+    fn for_schema(&self, schema: &Schema) -> Option<Arc<dyn AccessPolicy>> {
+        let mut inner = Inner::clone(&self.0);
+        inner.attributes.settle(schema);
+        Some(Arc::new(Self(Arc::new(inner))))
+    }
 }
 
 impl Inner {

@@ -85,7 +85,7 @@ impl Manifest {
             return None;
         }
         let mut manifest = Self::default();
-        for line in lines {
+        for line in lines.filter(|line| !line.is_empty()) {
             let (word, rest) = line.split_once(' ')?;
             match word {
                 "format" => manifest.format = rest.parse().ok()?,

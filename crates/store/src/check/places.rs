@@ -6,10 +6,13 @@ use flext_ldap_proto::{attribute::Attributes, dn::Dn};
 
 use super::{Check, Nameless, Remedy};
 use crate::{
+    constraint,
     context::base,
     credentials,
+    ppolicy::history,
     read::{Named, read_id},
     row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
+    rows::Table,
     tables::{Failure, Rows},
     values::value_key,
 };
@@ -75,7 +78,7 @@ impl<T: Rows> Check<'_, T> {
         ids.dedup();
         // Of the tables that were cut off at `ROWS`, all up to here were seen.
         ids.truncate(ROWS);
-        let read = |table: &T, id: Id| -> Result<Option<Vec<u8>>, Failure> {
+        let read = |table: &Table<T>, id: Id| -> Result<Option<Vec<u8>>, Failure> {
             Ok(table.get(id.to_be_bytes().as_slice())?.map(|row| row.value().to_vec()))
         };
         ids.into_iter()
@@ -134,7 +137,9 @@ impl<T: Rows> Check<'_, T> {
             (Some(_), false) => {
                 self.of_entry("secret", id, dn.as_deref(), "it belongs to no entry", Remedy::Restore);
             }
-            (Some(secrets), true) if secrets.is_empty() => {
+            (Some(secrets), true)
+                if secrets.is_empty() && !secret.as_deref().is_some_and(history::is_kept) =>
+            {
                 self.of_entry("secret", id, dn.as_deref(), "the row holds no password", Remedy::Modify);
             }
             _ => {}
@@ -150,6 +155,9 @@ impl<T: Rows> Check<'_, T> {
                 each(id, &stored)?;
                 if let Some(named) = &named {
                     self.entry(id, named, &stored, secrets.as_deref().unwrap_or_default())?;
+                    for what in constraint::inspect(self.context, self.tables, id, named, &stored)? {
+                        self.of_entry("entry", id, dn.as_deref(), what, Remedy::Modify);
+                    }
                 }
                 for large in stored.large() {
                     self.large(id, dn.as_deref().unwrap_or_default(), large)?;

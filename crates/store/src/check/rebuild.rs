@@ -3,8 +3,6 @@
 //!
 //! Entries, places, passwords and the change log are never touched: nothing says what they should be.
 
-use redb::ReadableTable;
-
 use crate::{
     clock::Clock,
     read::read_id,

@@ -40,6 +40,15 @@ impl Chunk {
         }
     }
 
+    pub(super) fn has(&self, id: u16) -> bool {
+        match self {
+            Self::Sparse(ids) => ids.binary_search(&id).is_ok(),
+            Self::Dense(words) => {
+                words.get(usize::from(id >> 6)).is_some_and(|word| word >> (id & 63) & 1 == 1)
+            }
+        }
+    }
+
     pub(super) fn set(&mut self, id: u16, present: bool) {
         match self {
             Self::Sparse(ids) => match (ids.binary_search(&id), present) {
@@ -107,6 +116,7 @@ mod tests {
             if step % 97 == 0 {
                 assert!(chunk.ids().eq(model.iter().copied()), "step {step}");
                 assert_eq!(chunk.len(), model.len() as u64);
+                assert!((0..4_096).all(|id| chunk.has(id) == model.contains(&id)), "step {step}");
                 let encoded = chunk.encode().unwrap_or_default();
                 assert!(encoded.len() <= 512);
                 assert_eq!(Chunk::decode(&encoded), chunk);

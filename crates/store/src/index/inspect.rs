@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_row_is_what_is_written_or_nothing() {
-        let table: &[(&str, u32, &[u8], Option<&[Id]>)] = &[
+        type Case<'a> = (&'a str, u32, &'a [u8], Option<&'a [Id]>);
+        let table: &[Case<'_>] = &[
             ("one", 0, &[0, 1], Some(&[1])),
             ("two in the second chunk", 1, &[0, 1, 0x0f, 0xff], Some(&[4_097, 8_191])),
             ("none", 0, &[], None),

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use redb::ReadableTable;
-
 use super::chunk::{CHUNK_BITS, Chunk};
 use crate::{
     row::Id,

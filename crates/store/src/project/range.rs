@@ -3,7 +3,7 @@
 //! What is answered is spelt `member;range=0-1499` where more follows and `member;range=1500-*` where nothing does, so
 //! whoever reads a group in parts knows where to go on. Positions are those in the order in which the store keeps values:
 //! what is added or removed between two parts moves those behind it. A part that begins behind the last value is left
-//! out.
+//! out. Where values are to be matched (RFC 3876), a part has those of its values that match.
 
 use std::ops::ControlFlow;
 
@@ -14,6 +14,7 @@ use flext_ldap_proto::{
 
 use crate::{
     context::Context,
+    matched_values::ValueFilter,
     row::Stored,
     tables::Failure,
     values::{Large, ValueRows},
@@ -64,14 +65,21 @@ impl Range {
     }
 
     /// Writes the part of an attribute whose values are at hand.
-    pub(super) fn write(&self, attribute: AttributeRef<'_>, writer: &mut Writer) {
+    pub(super) fn write(
+        &self,
+        attribute: AttributeRef<'_>,
+        filter: Option<&ValueFilter<'_>>,
+        writer: &mut Writer,
+    ) {
         let count = attribute.values().count() as u64;
         let (first, wanted) = (usize::try_from(self.first), usize::try_from(self.wanted()));
         let (Ok(first), Ok(wanted)) = (first, wanted) else { return };
         let mut values = Writer::new();
         let mut written = 0;
         for value in attribute.values().skip(first).take(wanted) {
-            values.octets(value);
+            if filter.is_none_or(|filter| filter.passes(attribute.description(), value)) {
+                values.octets(value);
+            }
             written += 1;
         }
         self.part(attribute.description(), &values, written, count, writer);
@@ -85,6 +93,7 @@ impl Range {
         rows: &dyn ValueRows,
         stored: &Stored,
         large: &Large,
+        filter: Option<&ValueFilter<'_>>,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
         let wanted = self.wanted();
@@ -104,7 +113,9 @@ impl Range {
                 if written > 0 && values.len().saturating_add(value.len()) > context.limits.entry / 2 {
                     return Ok(ControlFlow::Break(()));
                 }
-                values.octets(value);
+                if filter.is_none_or(|filter| filter.passes(&large.description, value)) {
+                    values.octets(value);
+                }
                 written += 1;
                 last.clear();
                 last.extend_from_slice(key);

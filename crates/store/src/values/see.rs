@@ -20,6 +20,31 @@ use crate::{
 /// Values that are looked at between two looks at the clock.
 const STRIDE: u32 = 1_024;
 
+/// Ends going through values when time is up.
+pub(crate) struct Clock {
+    until: Option<Instant>,
+    looked: u32,
+}
+
+impl Clock {
+    pub(crate) fn new(until: Option<Instant>) -> Self {
+        Self { until, looked: 0 }
+    }
+
+    /// To be called for each value.
+    ///
+    /// # Errors
+    ///
+    /// `timeLimitExceeded`.
+    pub(crate) fn look(&mut self) -> Result<(), Failure> {
+        self.looked = self.looked.wrapping_add(1);
+        if self.looked.is_multiple_of(STRIDE) && self.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(Failure::Refused(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED)));
+        }
+        Ok(())
+    }
+}
+
 /// A large attribute that a filter is evaluated on.
 struct See<'a> {
     context: &'a Context,
@@ -32,7 +57,8 @@ struct See<'a> {
 }
 
 /// What a filter says of an entry with large attributes. These are looked at in `rows`: by one look-up each for equality
-/// and presence, value by value for anything else, until `until` if that is given.
+/// and presence, value by value for anything else, until `until` if that is given. `known` is asked before all that, as
+/// [`Matcher::evaluate_with`] says.
 ///
 /// # Errors
 ///
@@ -47,15 +73,16 @@ pub(crate) fn evaluate(
     large: &[Large],
     until: Option<Instant>,
     readable: &dyn Fn(&str) -> bool,
+    known: &dyn Fn(usize) -> Option<Truth>,
 ) -> Result<Truth, Failure> {
     if large.is_empty() {
-        return Ok(matcher.evaluate(dn, segments, readable));
+        return Ok(matcher.evaluate_with(dn, segments, &[], readable, known));
     }
     let failure = RefCell::new(None);
     let see = |large| See { context, rows, large, until, failure: &failure };
     let seen: Vec<See<'_>> = large.iter().map(see).collect();
     let seen: Vec<&dyn LargeAttribute> = seen.iter().map(|one| one as &dyn LargeAttribute).collect();
-    let truth = matcher.evaluate_with(dn, segments, &seen, readable);
+    let truth = matcher.evaluate_with(dn, segments, &seen, readable, known);
     failure.take().map_or(Ok(truth), Err)
 }
 
@@ -88,12 +115,9 @@ impl LargeAttribute for See<'_> {
         if self.failure.borrow().is_some() {
             return false;
         }
-        let (mut found, mut looked) = (false, 0_u32);
+        let (mut found, mut clock) = (false, Clock::new(self.until));
         let visited = self.large.visit(self.rows, None, &mut |_, value| {
-            looked = looked.wrapping_add(1);
-            if looked.is_multiple_of(STRIDE) && self.until.is_some_and(|until| Instant::now() >= until) {
-                return Err(Failure::Refused(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED)));
-            }
+            clock.look()?;
             found = test(value);
             Ok(if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });

@@ -9,14 +9,16 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, too_long};
+use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, relax, too_long};
 use crate::{
     access::On,
+    constraint,
     context::{Access, Context, base},
     modify::Draft,
+    ppolicy::history,
     project::{View, computed},
     read::{Named, Resolved, Size},
-    row::{Id, Node, ROOT, Stored, encode_secret, tree_key},
+    row::{Id, Node, ROOT, Stored, tree_key},
     special,
     tables::{Failure, Name},
 };
@@ -58,10 +60,15 @@ impl Work<'_> {
         }
         user.complete_classes(context);
         self.check(&op.dn, &user, &operational, &write.secrets)?;
+        let former = history::take(context, &mut operational);
+        if !write.secrets.is_empty() && !write.keep_operational {
+            self.account_added(&mut operational)?;
+        }
         self.complete(&user, &mut operational, write);
 
         let id = self.next_id;
         let whole = Stored::new(user.whole(), operational.whole());
+        constraint::check(self, access, id, None, (&whole, &named))?;
         let stored = whole.clone().split(context, id)?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
@@ -69,9 +76,8 @@ impl Work<'_> {
         effect.index.extend(keys.into_iter().map(|key| (key, id, true)));
         effect.rows.push((Name::Entry, id.to_be_bytes().to_vec(), Some(stored.encode())));
         self.new_value_rows(&mut effect, id, &stored);
-        if !write.secrets.is_empty() {
-            let secrets = encode_secret(&write.secrets);
-            effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(secrets)));
+        if let Some(row) = history::encode(&write.secrets, &former) {
+            effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(row)));
         }
         effect.rows.push((Name::Node, id.to_be_bytes().to_vec(), Some(node.encode())));
         effect.rows.push((Name::Tree, tree_key(parent, &node.key), Some(id.to_be_bytes().to_vec())));
@@ -134,6 +140,7 @@ impl Work<'_> {
     ) -> Result<(Draft<'static>, Draft<'static>), Failure> {
         let context = self.context;
         let (mut user, mut operational) = (Draft::default(), Draft::default());
+        let relaxed = self.relaxed(write, on)?;
         for attribute in op.attributes.as_ref().iter() {
             let name = attribute.description();
             let values: Vec<Bytes> = attribute.values().map(Bytes::copy_from_slice).collect();
@@ -144,8 +151,15 @@ impl Work<'_> {
                 ));
             }
             let kind = context.schema.attribute_type(base(name));
-            if kind.is_some_and(|kind| kind.no_user_modification) && !write.keep_operational {
+            let computes = context.constraints.computes(name);
+            let settable =
+                write.keep_operational || (relaxed && !computes && kind.is_some_and(relax::may_be_set));
+            if (computes || kind.is_some_and(|kind| kind.no_user_modification)) && !settable {
                 return Err(no_user_modification(name));
+            }
+            if computes {
+                // Another directory's export has it as that directory computed it.
+                continue;
             }
             self.may_add(on, name)?;
             let draft =

@@ -3,7 +3,7 @@
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{message::Delete, result::ResultCode};
 
-use super::{ChangeRowKind, Effect, Work, Write};
+use super::{ChangeRowKind, Departed, Effect, Target, Work, Write};
 use crate::{
     context::Access,
     row::tree_key,
@@ -25,16 +25,24 @@ impl Work<'_> {
                 format!("{} entries stand below it; delete them first", target.node.children),
             ));
         }
+        let mut effect = self.removal(&target)?;
+        self.pre_read(&mut effect, write, access, &target.view)?;
+        Ok(effect)
+    }
+
+    /// What deleting an entry without children does. Whether it may be deleted is for the caller to know.
+    pub(super) fn removal(&self, target: &Target) -> Result<Effect, Failure> {
         let (id, node, stored) = (target.id, &target.node, &target.view.stored);
         let mut effect = Effect::new(ChangeRowKind::Delete, id, node, stored.operational());
         self.entry_rows(&mut effect, id, Some(stored), None)?;
-        if !self.tables.secrets(id)?.is_empty() {
+        if self.tables.has_secrets(id)? {
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), None));
         }
         effect.rows.push((Name::Node, id.to_be_bytes().to_vec(), None));
         effect.rows.push((Name::Tree, tree_key(node.parent, &node.key), None));
         self.count_child(&mut effect, node.parent, false)?;
-        self.pre_read(&mut effect, write, access, &target.view)?;
+        effect.departed =
+            Some(Departed { id, old: target.view.named.clone(), new: None, has_children: false });
         Ok(effect)
     }
 }

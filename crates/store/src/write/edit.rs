@@ -6,12 +6,13 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, no_user_modification};
+use super::{ChangeRowKind, Effect, Work, Write, account::Secrets, no_user_modification, permissive, relax};
 use crate::{
+    constraint,
     context::{Access, Context, base},
     modify::Draft,
     project::View,
-    row::{Stored, encode_secret},
+    row::Stored,
     tables::{Failure, Name},
 };
 
@@ -28,12 +29,15 @@ impl Work<'_> {
 
         // Decided on the entry as it was, so that no change can give the right to the next.
         let on = access.on(&target.view.named, stored);
+        let relaxed = self.relaxed(write, &on)?;
         for change in &op.changes {
             let name = change.attribute.as_str();
             self.may_write(&on, change)?;
             effect.change.attributes.push(context.canonical(name));
             if context.is_password(name) {
-                change_secrets(&mut secrets, change)?;
+                if let Some(change) = permissive::secrets(write, change, &secrets)? {
+                    change_secrets(&mut secrets, &change)?;
+                }
                 continue;
             }
             let Some(kind) = context.schema.attribute_type(base(name)) else {
@@ -42,23 +46,33 @@ impl Work<'_> {
                     format!("attribute type `{name}` is not defined"),
                 ));
             };
-            if kind.no_user_modification {
+            let computes = context.constraints.computes(name);
+            if computes || (kind.no_user_modification && !(relaxed && relax::may_be_set(kind))) {
                 return Err(no_user_modification(name));
             }
             let draft = if kind.is_operational() { &mut operational } else { &mut user };
-            draft.apply(context, change)?;
+            if let Some(change) = permissive::values(context, write, change, draft)? {
+                draft.apply(context, &change)?;
+            }
         }
 
         let dn: Dn = target.view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
         keeps_name(context, &dn, &user)?;
         self.keeps_class(stored, &mut user)?;
         self.check(&dn, &user, &operational, &secrets)?;
+        let set = if relaxed { relax::stamps(context, op, &operational) } else { Vec::new() };
+        let passwords = Secrets { before: &before, after: &secrets };
+        let secret = self.account_modified(op, access, &target, &passwords, &mut operational)?;
         self.stamped(&mut operational, &write.caller.actor);
+        for (name, values) in set {
+            operational.set(context, name, values);
+        }
 
         let new = self.settled(target.id, user, operational)?;
+        let named = &target.view.named;
+        constraint::check(self, access, target.id, Some((stored, named)), (&new, named))?;
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new))?;
-        if secrets != before {
-            let row = (!secrets.is_empty()).then(|| encode_secret(&secrets));
+        if let Some(row) = secret {
             effect.rows.push((Name::Secret, target.id.to_be_bytes().to_vec(), row));
         }
         self.pre_read(&mut effect, write, access, &target.view)?;

@@ -9,8 +9,9 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Target, Work, Write, too_long};
+use super::{ChangeRowKind, Departed, Effect, Target, Work, Write, too_long};
 use crate::{
+    constraint,
     context::Access,
     modify::Draft,
     project::{View, computed},
@@ -67,6 +68,8 @@ impl Work<'_> {
         }
         let stored = self.renamed(op, &target, write, &named)?;
         let id = target.id;
+        let before = (&target.view.stored, &target.view.named);
+        constraint::check(self, access, id, Some(before), (&stored, &named))?;
         let mut effect =
             Effect::new(ChangeRowKind::Rename, id, &target.node, target.view.stored.operational());
         self.entry_rows(&mut effect, id, Some(&target.view.stored), Some(&stored))?;
@@ -80,6 +83,14 @@ impl Work<'_> {
         if parent != target.node.parent {
             self.count_child(&mut effect, target.node.parent, false)?;
             self.count_child(&mut effect, parent, true)?;
+        }
+        if named.key != target.view.named.key {
+            effect.departed = Some(Departed {
+                id,
+                old: target.view.named.clone(),
+                new: Some(named.clone()),
+                has_children: node.children > 0,
+            });
         }
         self.pre_read(&mut effect, write, access, &target.view)?;
         let after = View { computed: computed(&node, &named, ""), named, stored };

@@ -354,3 +354,81 @@ async fn a_write_goes_on_when_nobody_waits_for_it() {
     ok(&store, person("eve")).await;
     assert!(read(&store, &format!("uid=dora,ou=people,{SUFFIX}")).await.is_some());
 }
+
+#[tokio::test]
+async fn a_store_that_was_idle_needs_no_recovery_after_a_crash() {
+    let disk = Disk::default();
+    let store = Store::open_on(disk.clone(), options()).unwrap();
+    fill(&store).await;
+    // What a crash would leave, looked at again and again until the store has been idle for long enough.
+    let patience = std::time::Instant::now() + Duration::from_secs(120);
+    loop {
+        let crashed = disk.after_power_failure(|| false);
+        let mut builder = redb::Database::builder();
+        let opened = builder.set_repair_callback(redb::RepairSession::abort).create_with_backend(crashed);
+        match opened {
+            Ok(_) => break,
+            Err(redb::DatabaseError::RepairAborted) => assert!(std::time::Instant::now() < patience),
+            Err(error) => panic!("{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+    // It is the whole store.
+    let after = Store::open_on(disk.after_power_failure(|| false), options()).unwrap();
+    assert_eq!(find(&after, subtree("(uid=*)"), Actor::Service).await.0.len(), 3);
+    ok(&store, person("dora")).await;
+}
+
+fn locks_after(most: usize) -> StoreOptions {
+    let mut rules = flext_ldap_store::PasswordPolicy::default();
+    (rules.lockout, rules.max_failure) = (true, most);
+    options().password_policy(rules)
+}
+
+const ANNA: &str = "uid=anna,ou=people,dc=harbourlane,dc=example";
+
+async fn with_password(disk: &Disk, most: usize) -> Store {
+    use flext_ldap_proto::message::{Change, ChangeKind, Modify};
+    let store = Store::open_on(disk.clone(), locks_after(most)).unwrap();
+    fill(&store).await;
+    let attribute = attribute("userPassword");
+    let change = Change { kind: ChangeKind::Replace, attribute, values: vec!["ebb".into()] };
+    ok(&store, Modify { dn: dn(ANNA), changes: vec![change] }).await;
+    store
+}
+
+#[tokio::test]
+async fn failed_binds_are_counted_across_a_power_failure() {
+    let disk = Disk::default();
+    let store = with_password(&disk, 5).await;
+    for _ in 0..4 {
+        assert_eq!(bind(&store, ANNA, "flood").await, Err(ResultCode::INVALID_CREDENTIALS));
+    }
+    // Nothing of what was not synced survives, and the store is not closed.
+    let after = disk.after_power_failure(|| false);
+    let again = Store::open_on(after.clone(), locks_after(5)).unwrap();
+    let before = again.counters().passwords_verified;
+    assert_eq!(bind(&again, ANNA, "flood").await, Err(ResultCode::INVALID_CREDENTIALS));
+    assert_eq!(bind(&again, ANNA, "ebb").await, Err(ResultCode::INVALID_CREDENTIALS));
+    assert_eq!(again.counters().passwords_verified - before, 1);
+    let locked = Store::open_on(after.after_power_failure(|| false), locks_after(5)).unwrap();
+    assert_eq!(bind(&locked, ANNA, "ebb").await, Err(ResultCode::INVALID_CREDENTIALS));
+    assert_eq!(locked.counters().passwords_verified, 0);
+}
+
+#[tokio::test]
+async fn storage_that_fails_gives_nobody_more_guesses() {
+    use flext_ldap_directory::{BindStep, Deadline};
+    let disk = Disk::default();
+    let store = with_password(&disk, 3).await;
+    disk.fail_after(0);
+    let step = |password: &str| BindStep::simple(ANNA, password.into());
+    let by = || Deadline::after(Duration::from_secs(30));
+    for _ in 0..3 {
+        let error = session(&store).await.bind(step("flood"), by()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    }
+    assert_eq!(store.counters().passwords_verified, 3);
+    assert_eq!(bind(&store, ANNA, "ebb").await, Err(ResultCode::INVALID_CREDENTIALS));
+    assert_eq!(store.counters().passwords_verified, 3);
+}

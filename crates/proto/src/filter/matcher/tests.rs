@@ -374,13 +374,13 @@ fn large_attributes_are_asked_and_not_walked_where_that_tells() {
     for (text, description, want, asked) in table {
         let many = many(description);
         let matcher = Matcher::new(&text.parse().unwrap(), Schema::standard());
-        let got = matcher.evaluate_with(&person.dn, &[person.user.as_ref()], &[&many], &|_| true);
+        let got = matcher.evaluate_with(&person.dn, &[person.user.as_ref()], &[&many], &|_| true, &|_| None);
         assert_eq!((got, many.asked.get()), (*want, *asked), "{text}");
     }
     // What may not be looked at is not asked about either.
     let many = many("title");
     let matcher = Matcher::new(&"(title=pilot)".parse().unwrap(), Schema::standard());
-    let got = matcher.evaluate_with(&person.dn, &[], &[&many], &|name| name != "title");
+    let got = matcher.evaluate_with(&person.dn, &[], &[&many], &|name| name != "title", &|_| None);
     assert_eq!((got, many.asked.get()), (Undefined, (0, 0)));
 }
 
@@ -417,6 +417,25 @@ fn meaning(nodes: &mut std::slice::Iter<'_, Node>, leaf: &dyn Fn(&Node) -> Truth
     } else {
         neutral
     }
+}
+
+/// What is known of an assertion counts, and only assertions are asked about.
+#[test]
+fn what_is_known_otherwise_counts() {
+    let filter: Filter = "(&(uid=nobody)(|(nosuch=x)(!(uid=ana.brandt))))".parse().unwrap();
+    let matcher = Matcher::new(&filter, Schema::standard());
+    let asked = std::cell::RefCell::new(Vec::new());
+    let attributes = Attributes::builder().build();
+    let evaluate = |known: &dyn Fn(usize) -> Option<Truth>| {
+        matcher.evaluate_with(&Dn::root(), &[attributes.as_ref()], &[], &|_| true, known)
+    };
+    let truth = evaluate(&|place| {
+        asked.borrow_mut().push(place);
+        (place == 1 || place == 3).then_some(True)
+    });
+    assert_eq!((truth, asked.into_inner()), (True, vec![1, 3]));
+    assert_eq!(evaluate(&|_| None), False);
+    assert_eq!(evaluate(&|place| (place == 1).then_some(Undefined)), Undefined);
 }
 
 fn lists() -> impl Strategy<Value = Filter> {

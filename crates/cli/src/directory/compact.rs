@@ -1,0 +1,23 @@
+//! `flext-ldap directory compact`: the file of a directory, as small as it can be.
+
+use std::process::ExitCode;
+
+use flext_ldap_store::compact;
+
+use super::Data;
+
+/// Arguments of `directory compact`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Compact {
+    #[command(flatten)]
+    data: Data,
+}
+
+impl Compact {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        self.data.must_exist()?;
+        let report = compact(&self.data.data)?;
+        crate::say(format_args!("{} octets before, {} after", report.before, report.after));
+        Ok(ExitCode::SUCCESS)
+    }
+}

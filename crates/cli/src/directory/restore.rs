@@ -1,0 +1,43 @@
+//! `flext-ldap directory restore`: a directory from a backup.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use flext_ldap_store::{RestoreOptions, restore};
+
+use super::Data;
+use crate::input;
+
+/// Arguments of `directory restore`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Restore {
+    #[command(flatten)]
+    data: Data,
+    /// Backup to read; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Take the place of the directory that is in the folder
+    #[arg(long)]
+    replace: bool,
+    /// Restore what a directory with faults was backed up to
+    #[arg(long)]
+    accept_faults: bool,
+}
+
+impl Restore {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let from = (self.from.as_os_str() != "-").then_some(self.from.as_path());
+        let mut input = input::open(from)?;
+        let mut options = RestoreOptions::default();
+        options.replace = self.replace;
+        options.accept_faults = self.accept_faults;
+        let report = restore(&mut input, self.data.options()?, &options)?;
+        crate::say(format_args!(
+            "restored {} entries as of {}, SHA-256 {}, {} faults",
+            report.manifest.entries(),
+            report.manifest.csn,
+            report.sha256,
+            report.check.faults
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+}

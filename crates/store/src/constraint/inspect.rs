@@ -1,0 +1,74 @@
+//! What `check` says of entries that break a constraint: values that were there before it was configured, or that got past
+//! it because an index was damaged.
+
+use std::ops::ControlFlow;
+
+use super::{refint, under};
+use crate::{
+    context::Context,
+    index::Asked,
+    read::Named,
+    row::{Id, Stored},
+    tables::{Failure, Rows, Tables},
+};
+
+/// Faults of one entry that are told, at the most.
+const TOLD: usize = 100;
+
+/// What is wrong with an entry in view of the others.
+pub(crate) fn inspect<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+    id: Id,
+    named: &Named,
+    stored: &Stored,
+) -> Result<Vec<String>, Failure> {
+    let mut faults = Vec::new();
+    for unique in &context.constraints.unique {
+        if !unique.has_values(context, stored) || !unique.is_about(context, tables, id, named, stored)? {
+            continue;
+        }
+        unique.visit(context, tables, stored, &mut |description, value, _| {
+            for attribute in &unique.attributes {
+                for other in under(context, tables, None, attribute.as_str(), Asked::Equality(value))? {
+                    // Told once for two entries.
+                    if other >= id || faults.len() >= TOLD {
+                        break;
+                    }
+                    // One that cannot be read has a fault of its own.
+                    let Ok(Some(twin)) = tables.stored(other) else { continue };
+                    let Ok(name) = tables.named(other) else { continue };
+                    if unique.is_about(context, tables, other, &name, &twin)? {
+                        faults.push(format!("it has a value of `{description}` that `{}` has too", name.dn));
+                    }
+                }
+            }
+            Ok(if faults.len() < TOLD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+    }
+    let Some(references) = context.constraints.references.as_ref().filter(|one| one.must_exist) else {
+        return Ok(faults);
+    };
+    let mut look = |description: &str, value: &[u8]| -> Result<ControlFlow<()>, Failure> {
+        if refint::dangles(context, tables, references, value, named)? {
+            let value = String::from_utf8_lossy(value);
+            faults.push(format!("its `{description}` names `{value}`, which is not there"));
+        }
+        Ok(if faults.len() < TOLD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    };
+    for attribute in stored.user().iter().chain(stored.operational().iter()) {
+        let description = attribute.description();
+        if !refint::is_reference(context, description) {
+            continue;
+        }
+        for value in attribute.values() {
+            if look(description, value)?.is_break() {
+                return Ok(faults);
+            }
+        }
+    }
+    for large in stored.large().iter().filter(|one| refint::is_reference(context, &one.description)) {
+        large.visit(tables, None, &mut |_, value| look(&large.description, value))?;
+    }
+    Ok(faults)
+}

@@ -1,0 +1,222 @@
+//! Verifying a password: who is locked out, how many tries are left, and what a bind comes to.
+//!
+//! A wrong password is on disk as a failure before anybody is told that it was wrong. Who gives up waiting for the
+//! answer learns nothing, and such a try is not counted.
+
+use flext_ldap_directory::{Actor, Deadline, Identity, Outcome};
+use flext_ldap_proto::{
+    control::{PasswordPolicyError, PasswordPolicyResponse},
+    dn::Dn,
+    result::ResultCode,
+    secret::Secret,
+};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{Account, Micros, PasswordPolicy, SECOND, attempts::Room, heard, refused};
+use crate::{
+    context::{Caller, Context},
+    credentials,
+    read::Resolved,
+    row::Id,
+    store::Store,
+    tables::{Failure, Snapshot},
+    write::{SignIn, Write, WriteControls, WriteOp},
+};
+
+/// What a password is verified for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Purpose {
+    /// To bind: expiry, warnings, grace and what else the policy says of a bind.
+    Bind,
+    /// To show that one knows it. Only wrong ones are of interest to the policy.
+    Proof,
+}
+
+/// An account as of one commit.
+struct Seen {
+    stored: Vec<Vec<u8>>,
+    name: String,
+    policy: Option<PasswordPolicy>,
+    account: Account,
+    /// When the entry was changed last other than by binds.
+    modified: Micros,
+}
+
+impl Store {
+    /// Verifies a password, and says who that is. Takes as long whether the name is there or not, and whether the
+    /// account is locked or not.
+    pub(crate) async fn authenticate(
+        &self,
+        dn: &Dn,
+        password: Secret,
+        purpose: Purpose,
+        by: Deadline,
+    ) -> Result<(Identity, PasswordPolicyResponse), Failure> {
+        let context = &*self.context();
+        let key = context.schema.dn_key(dn).ok();
+        let administrator = context.administrator.as_ref().filter(|one| Some(&one.key) == key.as_ref());
+        if let Some(one) = administrator {
+            let digest = Sha256::new().chain_update(&one.salt).chain_update(password.expose()).finalize();
+            if digest.as_slice().ct_eq(&one.digest).into() {
+                self.verify_nothing(password).await?;
+                return Ok((
+                    Identity::from_successful_bind(one.dn.clone()),
+                    PasswordPolicyResponse::default(),
+                ));
+            }
+        }
+        let id = match &key {
+            Some(key) => match self.reading("a bind", || context.resolve(&*self.snapshot()?, key))? {
+                Resolved::Found(id) => Some(id),
+                Resolved::Missing(_) => None,
+            },
+            None => None,
+        };
+        let Some(id) = id else {
+            self.verify_nothing(password).await?;
+            return Err(invalid_credentials());
+        };
+        let (seen, _, response) = self.verify(id, password, purpose, by).await?;
+        // As it is written in the directory, however it was spelt by the one who binds.
+        let name = seen.name.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
+        Ok((Identity::from_successful_bind(name), response))
+    }
+
+    /// Which of an entry's stored passwords this one fits, as stored.
+    pub(crate) async fn prove(&self, id: Id, password: Secret, by: Deadline) -> Result<Vec<u8>, Failure> {
+        let (seen, place, _) = self.verify(id, password, Purpose::Proof, by).await?;
+        seen.stored.into_iter().nth(place).ok_or_else(invalid_credentials)
+    }
+
+    /// Verifies a password of an entry: what was seen, and the place of the stored one that it fits.
+    async fn verify(
+        &self,
+        id: Id,
+        password: Secret,
+        purpose: Purpose,
+        by: Deadline,
+    ) -> Result<(Seen, usize, PasswordPolicyResponse), Failure> {
+        let context = &*self.context();
+        let look = || self.reading("a bind", || see(context, &*self.snapshot()?, id));
+        let seen = look()?;
+        // Nothing can be guessed where there is nothing.
+        let counts =
+            !seen.stored.is_empty() && seen.policy.as_ref().is_some_and(PasswordPolicy::counts_failures);
+        let (attempt, seen) = if counts {
+            let entered = self.attempts().enter(id, |unrecorded| {
+                let mut seen = look()?;
+                let now = context.now();
+                let Some(policy) = &seen.policy else { return Ok(Room::For(usize::MAX, seen)) };
+                for at in unrecorded.iter().filter(|at| **at >= seen.modified) {
+                    seen.account = seen.account.failed(policy, *at);
+                }
+                if seen.account.is_locked(Some(policy), now) {
+                    return Ok(Room::Locked);
+                }
+                let failures = seen.account.failures_in_force(policy, now).len();
+                Ok(Room::For(policy.attempts_left(failures), seen))
+            });
+            match entered.await? {
+                Some((attempt, seen)) => (Some(attempt), seen),
+                None => return Err(self.locked(context, password).await?),
+            }
+        } else if seen.account.is_locked(seen.policy.as_ref(), context.now()) {
+            return Err(self.locked(context, password).await?);
+        } else {
+            (None, seen)
+        };
+
+        let stored = seen.stored.clone();
+        self.count_verification();
+        let place = self.hashers().run(move || credentials::verify(&stored, password.expose())).await?;
+        let Some(place) = place else {
+            if let Some(attempt) = &attempt {
+                let at = context.now();
+                if let Err(failure) = self.sign_in(id, false, by).await {
+                    attempt.unrecorded(at);
+                    return Err(failure);
+                }
+            }
+            return Err(invalid_credentials());
+        };
+        if let Some(attempt) = &attempt {
+            attempt.succeeded();
+        }
+        let Some(policy) = seen.policy.as_ref().filter(|_| purpose == Purpose::Bind) else {
+            return Ok((seen, place, PasswordPolicyResponse::default()));
+        };
+        let entered = seen.account.entered(policy, context.now());
+        let response = if entered.allowed && entered.account == seen.account {
+            entered.response
+        } else {
+            // What is counted is counted by the writer, in turn.
+            heard(&self.sign_in(id, true, by).await?.controls)
+        };
+        Ok((seen, place, response))
+    }
+
+    /// Has the writer note a bind.
+    async fn sign_in(&self, id: Id, succeeded: bool, by: Deadline) -> Result<Outcome, Failure> {
+        let write = Write {
+            op: WriteOp::SignIn(SignIn { id, succeeded }),
+            caller: Caller::service(),
+            controls: WriteControls::default(),
+            secrets: Vec::new(),
+            keep_operational: false,
+        };
+        let outcome = self.writer().write(write, by).await?;
+        if outcome.result.code == ResultCode::SUCCESS {
+            return Ok(outcome);
+        }
+        Err(Failure::Failed(flext_ldap_directory::Error::rejected(outcome)))
+    }
+
+    /// The refusal of a locked account, after the time that a wrong password takes.
+    async fn locked(&self, context: &Context, password: Secret) -> Result<Failure, Failure> {
+        self.verify_nothing(password).await?;
+        if context.ppolicy.tells_lockout {
+            return Ok(refused(ResultCode::INVALID_CREDENTIALS, PasswordPolicyError::ACCOUNT_LOCKED, ""));
+        }
+        Ok(invalid_credentials())
+    }
+
+    /// Takes as long as verifying a password.
+    async fn verify_nothing(&self, password: Secret) -> Result<(), Failure> {
+        let verify = move || credentials::verify(&[], password.expose());
+        self.hashers().run(verify).await.map(|_none| ())
+    }
+
+    /// Whether whoever this is must change their password before anything else.
+    pub(crate) fn must_change(&self, actor: &Actor) -> Result<bool, Failure> {
+        let Actor::User(identity) = actor else { return Ok(false) };
+        let Some(dn) = identity.dn() else { return Ok(false) };
+        let context = &*self.context();
+        let tables = self.snapshot()?;
+        let Resolved::Found(id) = context.resolve(&tables, &context.key(dn)?)? else { return Ok(true) };
+        let seen = see(context, &tables, id)?;
+        Ok(seen.account.reset && seen.policy.is_some_and(|policy| policy.must_change))
+    }
+}
+
+fn see(context: &Context, tables: &Snapshot, id: Id) -> Result<Seen, Failure> {
+    // Deleted meanwhile: as if it had never been there.
+    let Some(stored) = tables.stored(id)? else { return Err(invalid_credentials()) };
+    let operational = stored.operational();
+    let modified = operational
+        .get("modifyTimestamp")
+        .and_then(|one| one.text())
+        .and_then(|text| text.parse::<flext_ldap_proto::schema::GeneralizedTime>().ok());
+    Ok(Seen {
+        stored: tables.secrets(id)?,
+        name: tables.named(id)?.dn,
+        policy: PasswordPolicy::of_account(context, tables, operational)?,
+        account: Account::read(operational),
+        modified: modified.map_or(Micros::MIN, |time| time.unix_seconds.saturating_mul(SECOND)),
+    })
+}
+
+/// What every wrong password is answered, and every wrong name.
+pub(crate) fn invalid_credentials() -> Failure {
+    Failure::refused(ResultCode::INVALID_CREDENTIALS, "")
+}

@@ -1,0 +1,124 @@
+//! Proxied authorization (RFC 4370): operations on behalf of somebody else, for those who have the right to act for
+//! them.
+//!
+//! It is settled before anything else of an operation is looked at, so all that follows (access, who changed an entry,
+//! page cookies, "Who am I?") knows only the one on whose behalf it is. Nobody acts for the store's administrator.
+
+use flext_ldap_directory::{Actor, EntryRight, Identity, Peer};
+use flext_ldap_proto::{
+    control::{ControlValue, Controls, ProxiedAuthorization},
+    dn::Dn,
+    filter::{Filter, Truth},
+    message::Limits,
+    result::ResultCode,
+};
+
+use crate::{
+    context::{Caller, Context},
+    index::Asked,
+    project::View,
+    read::{Named, Resolved},
+    store::Store,
+    tables::{Failure, Snapshot},
+    write::holds,
+};
+
+/// Entries looked at for a user name. A directory where more have it has no name for one of them.
+const NAMESAKES: u64 = 16;
+
+impl Store {
+    /// On whose behalf an operation is, and the controls that are left.
+    pub(crate) fn proxied(
+        &self,
+        actor: Actor,
+        mut controls: Controls,
+        peer: &Peer,
+    ) -> Result<(Actor, Controls), Failure> {
+        let oid = ProxiedAuthorization::OID;
+        let Some(control) = controls.iter().find(|control| control.oid == oid) else {
+            return Ok((actor, controls));
+        };
+        if !control.critical || control.value.is_none() {
+            return Err(Failure::refused(
+                ResultCode::PROTOCOL_ERROR,
+                "proxied authorization must be critical and have a value (RFC 4370, section 3)",
+            ));
+        }
+        let asked = controls
+            .get::<ProxiedAuthorization>(&Limits::DEFAULT)
+            .map_err(|error| Failure::refused(ResultCode::PROTOCOL_ERROR, error.to_string()))?
+            .unwrap_or_default();
+        controls.remove(&oid);
+        let caller = Caller { actor, peer: peer.clone() };
+        Ok((self.acting_for(&asked.0, &caller)?, controls))
+    }
+
+    /// Whoever an authorization id (RFC 4513 §5.2.1.8) names. All that is wrong with one is answered alike, so nobody
+    /// learns here who there is.
+    fn acting_for(&self, authorization: &str, caller: &Caller) -> Result<Actor, Failure> {
+        if matches!(authorization, "" | "dn:") {
+            // Whoever asks gives up rights and gets none.
+            return Ok(Actor::Anonymous);
+        }
+        let context = &*self.context();
+        let tables = self.snapshot()?;
+        let named = if let Some(dn) = authorization.strip_prefix("dn:") {
+            by_dn(context, &tables, dn)?
+        } else if let Some(user) = authorization.strip_prefix("u:") {
+            by_user_name(context, &tables, user)?
+        } else {
+            None
+        };
+        let access = context.access(caller, &*tables)?;
+        let named = named.filter(|named| {
+            let is_administrator = context.administrator.as_ref().is_some_and(|one| one.key == named.key);
+            access.key.as_ref() == Some(&named.key)
+                || (!is_administrator && access.entry(named, EntryRight::Proxy))
+        });
+        access.settled()?;
+        let dn: Dn = named
+            .and_then(|named| named.dn.parse().ok())
+            .ok_or_else(|| Failure::refused(ResultCode::AUTHORIZATION_DENIED, "no right to act for them"))?;
+        Ok(Actor::User(Identity::from_successful_bind(dn)))
+    }
+}
+
+fn by_dn(context: &Context, tables: &Snapshot, dn: &str) -> Result<Option<Named>, Failure> {
+    let Some(key) = dn.parse::<Dn>().ok().and_then(|dn| context.schema.dn_key(&dn).ok()) else {
+        return Ok(None);
+    };
+    match context.resolve(tables, &key)? {
+        Resolved::Found(id) => Ok(Some(tables.named(id)?)),
+        Resolved::Missing(_) => {
+            // The administrator needs no entry.
+            let own = context.administrator.as_ref().filter(|one| one.key == key);
+            Ok(own.map(|one| Named { dn: one.dn.to_string(), key: one.key.clone() }))
+        }
+    }
+}
+
+/// The one entry with this `uid`.
+fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Option<Named>, Failure> {
+    let asked = Asked::Equality(user.as_bytes());
+    let Some(keys) = context.indexes.lookup(&context.schema, "uid", asked) else { return Ok(None) };
+    let candidates = tables.candidates(&keys)?;
+    if candidates.len() > NAMESAKES {
+        return Ok(None);
+    }
+    let Ok(attribute) = "uid".parse() else { return Ok(None) };
+    let filter = Filter::equality(attribute, user.as_bytes());
+    let everybody = Caller::service();
+    let access = context.access(&everybody, tables)?;
+    let mut found = None;
+    for id in candidates {
+        let Some(stored) = tables.stored(id)? else { continue };
+        let view = View { named: tables.named(id)?, stored, computed: Default::default() };
+        if holds(context, tables, &filter, &access, &view)? == Truth::True {
+            if found.is_some() {
+                return Ok(None);
+            }
+            found = Some(view.named);
+        }
+    }
+    Ok(found)
+}

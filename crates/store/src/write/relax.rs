@@ -1,0 +1,56 @@
+//! Relax rules (draft-zeilenga-ldap-relax): who may manage an entry sets what otherwise only the directory sets.
+
+use bytes::Bytes;
+use flext_ldap_directory::EntryRight;
+use flext_ldap_proto::{message::Modify, result::ResultCode, schema::AttributeType};
+
+use super::{Work, Write};
+use crate::{access::On, context::Context, modify::Draft, tables::Failure};
+
+/// What is computed, or what the directory itself relies on.
+const NEVER: [&str; 9] = [
+    "structuralObjectClass",
+    "entryDN",
+    "entryCSN",
+    "contextCSN",
+    "hasSubordinates",
+    "numSubordinates",
+    "subschemaSubentry",
+    "memberOf",
+    "pwdHistory",
+];
+
+/// Whether an attribute that users may not modify can be given with relaxed rules.
+pub(super) fn may_be_set(kind: &AttributeType) -> bool {
+    !NEVER.iter().any(|name| name.eq_ignore_ascii_case(kind.name()))
+}
+
+/// Who changed an entry last and when, where the change itself says so.
+pub(super) fn stamps(
+    context: &Context,
+    op: &Modify,
+    operational: &Draft<'_>,
+) -> Vec<(&'static str, Vec<Bytes>)> {
+    ["modifyTimestamp", "modifiersName"]
+        .into_iter()
+        .filter(|name| {
+            let canonical = context.canonical(name);
+            op.changes.iter().any(|change| context.canonical(change.attribute.as_str()) == canonical)
+        })
+        .map(|name| (name, operational.values(context, name).to_vec()))
+        .filter(|(_, values)| !values.is_empty())
+        .collect()
+}
+
+impl Work<'_> {
+    /// Whether the rules are relaxed for a write to an entry. Whoever asks for it without the right is told.
+    pub(super) fn relaxed(&self, write: &Write, on: &On<'_, '_>) -> Result<bool, Failure> {
+        if write.controls.relax && !on.entry(EntryRight::Manage) {
+            return Err(Failure::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                "no right to relax the rules for this entry",
+            ));
+        }
+        Ok(write.controls.relax)
+    }
+}

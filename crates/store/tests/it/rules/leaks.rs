@@ -1,0 +1,166 @@
+//! What must not be read is not told by any other way of asking.
+
+use bytes::Bytes;
+use flext_ldap_directory::{Actor, Request};
+use flext_ldap_proto::{
+    attribute::Selection,
+    control::{Assertion, PostRead, PreRead, ReadEntry},
+    message::{ChangeKind, Compare, Scope, Search},
+    result::ResultCode,
+};
+
+use super::*;
+
+/// `employeeNumber` and `manager` are for the help desk; the unit of groups is nobody's business.
+const YAML: &str = "
+- to: {subtree: 'ou=groups,dc=harbourlane,dc=example'}
+  allow: []
+- to: {attributes: [employeeNumber, manager]}
+  allow: ['group cn=help desk,ou=groups,dc=harbourlane,dc=example': read]
+- to: {attributes: [title]}
+  allow: [users: [write]]
+- to: {attributes: [street]}
+  allow: [users: search]
+- to: {attributes: [l]}
+  allow: [users: compare]
+- allow: [users: read]
+";
+
+async fn guarded() -> Store {
+    let store = under(YAML).await;
+    for (name, value) in [("employeeNumber", "4711"), ("street", "Quay 1"), ("l", "Harbour")] {
+        ok(&store, change(BERT, ChangeKind::Replace, name, &[value])).await;
+    }
+    store
+}
+
+#[tokio::test]
+async fn filters() {
+    let store = guarded().await;
+    for text in [
+        "(employeeNumber=*)",
+        "(employeeNumber=4711)",
+        "(employeeNumber=47*)",
+        "(employeeNumber>=1)",
+        "(employeeNumber~=4711)",
+        "(!(employeeNumber=4711))",
+        "(!(employeeNumber=*))",
+        "(employeeNumber;x-a=4711)",
+        "(2.16.840.1.113730.3.1.3=4711)",
+        "(employeeNumber:caseIgnoreMatch:=4711)",
+        "(:caseIgnoreMatch:=4711)",
+        "(manager=uid=cleo,ou=people,dc=harbourlane,dc=example)",
+        "(!(manager=uid=cleo,ou=people,dc=harbourlane,dc=example))",
+        "(distinguishedName=uid=cleo,ou=people,dc=harbourlane,dc=example)",
+        "(&(uid=bert)(employeeNumber=4711))",
+        "(&(uid=bert)(!(employeeNumber=4711)))",
+        "(&(uid=bert)(|(employeeNumber=4711)(employeeNumber=4712)))",
+    ] {
+        assert_eq!(find(&store, subtree(text), user(CLEO)).await.0.len(), 0, "{text}");
+    }
+    // The help desk may.
+    assert_eq!(find(&store, subtree("(employeeNumber=47*)"), user(ANNA)).await.0, [BERT]);
+    // To search is not to read, and to compare is not to search.
+    assert_eq!(find(&store, subtree("(street=quay 1)"), user(CLEO)).await.0, [BERT]);
+    assert_eq!(find(&store, subtree("(l=harbour)"), user(CLEO)).await.0.len(), 0);
+}
+
+#[tokio::test]
+async fn values_and_comparisons() {
+    let store = guarded().await;
+    for selection in
+        [vec![], vec!["*", "+"], vec!["employeeNumber"], vec!["@inetOrgPerson"], vec!["manager;x-a"]]
+    {
+        let search = subtree("(uid=bert)").attributes(selection.iter().collect::<Selection>());
+        let (found, _) = entries(&store, search, user(CLEO)).await;
+        for name in ["employeeNumber", "manager", "street", "l"] {
+            assert!(found[0].attributes().get(name).is_none(), "{name}");
+        }
+    }
+    let compare = |name: &str, value: &'static str| Compare {
+        dn: dn(BERT),
+        attribute: attribute(name),
+        value: Bytes::from_static(value.as_bytes()),
+    };
+    let code = async |op, actor| ask(&store, op, actor).await.unwrap().result.code;
+    for value in ["4711", "4712"] {
+        let denied = code(compare("employeeNumber", value), user(CLEO)).await;
+        assert_eq!(denied, ResultCode::INSUFFICIENT_ACCESS_RIGHTS);
+    }
+    assert_eq!(code(compare("l", "harbour"), user(CLEO)).await, ResultCode::COMPARE_TRUE);
+    assert_eq!(code(compare("employeeNumber", "4711"), user(ANNA)).await, ResultCode::COMPARE_TRUE);
+}
+
+/// Assertions (RFC 4528) and entries read before and after a change (RFC 4527).
+#[tokio::test]
+async fn controls() {
+    let store = guarded().await;
+    let modify = || change(BERT, ChangeKind::Replace, "title", &["x"]);
+    for (text, want) in [
+        ("(employeeNumber=4711)", ResultCode::ASSERTION_FAILED),
+        ("(!(employeeNumber=4711))", ResultCode::ASSERTION_FAILED),
+        ("(street=quay 1)", ResultCode::SUCCESS),
+    ] {
+        let request = Request::new(modify(), user(CLEO)).critical(&Assertion(filter(text)));
+        let outcome =
+            flext_ldap_directory::Directory::call(&store, request.into_any()).outcome().await.unwrap();
+        assert_eq!(outcome.result.code, want, "{text}");
+    }
+    let everything = || Selection::everything();
+    let request =
+        Request::new(modify(), user(CLEO)).critical(&PreRead(everything())).critical(&PostRead(everything()));
+    let outcome = flext_ldap_directory::Directory::call(&store, request.into_any()).outcome().await.unwrap();
+    assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+    let mut read = 0;
+    for control in outcome.controls.iter() {
+        let mut reader = flext_ldap_proto::ber::Reader::new(control.value.as_ref().unwrap());
+        let ReadEntry(entry) =
+            ReadEntry::decode(&mut reader, &flext_ldap_proto::message::Limits::DEFAULT).unwrap();
+        read += 1;
+        assert_eq!(entry.text("sn"), Some("Quay"));
+        for name in ["employeeNumber", "manager", "street", "l"] {
+            assert!(entry.attributes().get(name).is_none(), "{name}");
+        }
+    }
+    assert_eq!(read, 2);
+}
+
+/// Where an entry must not be known, nothing tells it from one that is not there.
+#[tokio::test]
+async fn names() {
+    let store = guarded().await;
+    let below = |name: &str| format!("{name},ou=groups,{SUFFIX}");
+    for actor in [user(CLEO), Actor::Anonymous] {
+        let mut answers = Vec::new();
+        for name in [below("cn=help desk"), below("cn=nothing")] {
+            let search = Search::new(dn(&name), Scope::Base, filter("(objectClass=*)"));
+            let (found, outcome) = find(&store, search, actor.clone()).await;
+            assert_eq!(found.len(), 0);
+            let mut answer = vec![outcome.result];
+            let ops: Vec<Op> = vec![
+                Compare { dn: dn(&name), attribute: attribute("cn"), value: Bytes::from_static(b"x") }.into(),
+                change(&name, ChangeKind::Add, "description", &["x"]).into(),
+                Delete { dn: dn(&name) }.into(),
+                rename(&name, "cn=y", None).into(),
+                entry(&name, &["objectClass: groupOfNames", "cn: x", "member: cn=x"]).into(),
+                entry(&format!("cn=x,{name}"), &["objectClass: groupOfNames", "cn: x", "member: cn=x"])
+                    .into(),
+                rename(BERT, "uid=bert", Some(&name)).into(),
+            ];
+            for op in ops {
+                answer.push(ask(&store, op, actor.clone()).await.unwrap().result);
+            }
+            answers.push(answer);
+        }
+        assert_eq!(answers[0], answers[1], "{actor:?}");
+        let known = if actor == Actor::Anonymous { "" } else { SUFFIX };
+        assert_eq!(answers[0][0].matched_dn, known);
+        assert_eq!(answers[0][0].code, ResultCode::NO_SUCH_OBJECT);
+    }
+    for scope in [Scope::One, Scope::Subtree, Scope::Children] {
+        let all = Search::new(dn(SUFFIX), scope, filter("(|(objectClass=*)(!(objectClass=*)))"));
+        let (found, _) = find(&store, all, user(CLEO)).await;
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|name| !name.contains("ou=groups")), "{scope:?} {found:?}");
+    }
+}
