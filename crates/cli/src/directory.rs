@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod compact;
 mod control;
+mod explain;
 mod export;
 mod import;
 mod restore;
@@ -57,6 +58,8 @@ enum Command {
     Restore(restore::Restore),
     /// Make the file of a folder that nobody serves as small as it can be
     Compact(compact::Compact),
+    /// Tell how a folder that nobody serves would be searched: indexes, candidates, entries looked at
+    Explain(explain::Explain),
     /// Tell what somebody may do to an entry of a folder that nobody serves, and which access rule says so
     Access(access::Access),
 }
@@ -85,6 +88,7 @@ impl Arguments {
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Compact(compact) => compact.run(),
+            Command::Explain(explain) => explain.run(),
             Command::Access(access) => access.run(),
         }
     }

@@ -108,7 +108,7 @@ fn limit(text: &str) -> Result<u32, String> {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum ScopeName {
+pub(crate) enum ScopeName {
     Base,
     #[value(alias = "onelevel")]
     One,

@@ -87,6 +87,13 @@ impl Constraints {
         Ok(Self { options, references, unique, membership, looked_up })
     }
 
+    /// Has the indexes ready that are looked up.
+    pub(crate) fn need(&self, schema: &Schema, indexes: &mut Indexes) {
+        for oid in self.looked_up.iter().filter_map(|oid| std::str::from_utf8(oid).ok()) {
+            indexes.need(schema, oid);
+        }
+    }
+
     /// Whether these hold all that others held: nothing was left out because an index is missing.
     pub(crate) fn cover(&self, others: &Self) -> bool {
         let references = |one: &Self| one.references.as_ref().map_or(0, |one| one.attributes.len());

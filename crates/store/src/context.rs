@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use flext_ldap_directory::{AccessPolicy, Actor, Peer};
@@ -16,13 +17,14 @@ pub(crate) use crate::access::Access;
 use crate::{
     clock::TimeSource,
     constraint::Constraints,
-    index::Indexes,
+    index::{Indexes, Listener},
     options::{Limits, SchemaHandle},
     ppolicy::{Micros, Settings},
     project::Marks,
     read::Resolved,
     subschema::Subschema,
     tables::{Failure, Rows, Tables},
+    unindexed::Unindexed,
 };
 
 #[derive(Clone)]
@@ -32,11 +34,15 @@ pub(crate) struct Context {
     pub(crate) subschema: Subschema,
     pub(crate) suffixes: Vec<(Dn, DnKey)>,
     pub(crate) indexes: Indexes,
+    pub(crate) index_listener: Listener,
     pub(crate) constraints: Constraints,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) administrator: Option<Administrator>,
     pub(crate) peer_administrators: Vec<u32>,
     pub(crate) limits: Limits,
+    pub(crate) unindexed: Unindexed,
+    /// What a search may work without being noted as slow.
+    pub(crate) slow: Option<Duration>,
     /// What page cookies are sealed with.
     pub(crate) page_key: Vec<u8>,
     /// Where parts of large attributes ended.

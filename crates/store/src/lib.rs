@@ -25,6 +25,7 @@ mod contain;
 mod context;
 mod controls;
 mod credentials;
+mod explain;
 mod export;
 mod extended;
 mod hashing;
@@ -46,10 +47,12 @@ mod row;
 mod rows;
 mod search;
 mod session;
+mod slow;
 mod special;
 mod store;
 mod subschema;
 mod tables;
+mod unindexed;
 mod values;
 mod write;
 mod writer;
@@ -61,10 +64,13 @@ pub use self::{
     constraint::{MemberOf, ReferentialIntegrity, UniqueValues},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
+    index::{IndexConfig, IndexKind, IndexProgress, IndexStage, UnknownIndexKind},
     options::{Limits, Location, StoreOptions},
+    plan::{ExplainedPart, ExplainedRun, Explanation, PartUse, ScopeStrategy},
     policy::StandardPolicy,
     ppolicy::{
         Candidate, DefaultPasswordPolicy, PasswordPolicy, PasswordQuality, QualityCheck, StandardQuality,
     },
     store::{Counters, Store},
+    unindexed::{Unindexed, UnindexedPolicy},
 };

@@ -13,7 +13,9 @@ use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 use crate::{
     clock::TimeSource,
     constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
+    index::{IndexConfig, IndexProgress, Listener},
     ppolicy::{DefaultPasswordPolicy, PasswordQuality, Settings},
+    unindexed::Unindexed,
 };
 
 /// Where a store keeps its data.
@@ -49,6 +51,10 @@ pub struct StoreOptions {
     pub(crate) limits: Limits,
     pub(crate) ppolicy: Settings,
     pub(crate) time: TimeSource,
+    pub(crate) indexes: Option<IndexConfig>,
+    pub(crate) index_listener: Listener,
+    pub(crate) unindexed: Unindexed,
+    pub(crate) slow: Option<Duration>,
     pub(crate) verify_pages: bool,
     pub(crate) rebuild: bool,
 }
@@ -143,6 +149,10 @@ impl StoreOptions {
             limits: Limits::default(),
             ppolicy: Settings::default(),
             time: TimeSource::default(),
+            indexes: None,
+            index_listener: Listener::default(),
+            unindexed: Unindexed::default(),
+            slow: Some(Duration::from_secs(1)),
             verify_pages: false,
             rebuild: false,
         }
@@ -183,6 +193,39 @@ impl StoreOptions {
     /// Decides about access by this policy. The administrator and the program itself are not asked about.
     pub fn policy(mut self, policy: Arc<dyn AccessPolicy>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Indexes these attributes in these ways. What the store has otherwise is built or removed while it serves. A store
+    /// that is opened without being told keeps the indexes it has.
+    pub fn indexes(mut self, indexes: IndexConfig) -> Self {
+        self.indexes = Some(indexes);
+        self
+    }
+
+    /// Tells `listener` how far the building of indexes is, after each step. It is called on the thread that writes, so
+    /// it must not wait.
+    pub fn index_listener(mut self, listener: impl Fn(&IndexProgress) + Send + Sync + 'static) -> Self {
+        self.index_listener = Listener::new(listener);
+        self
+    }
+
+    /// Does this about searches that no index narrows.
+    pub fn unindexed(mut self, unindexed: Unindexed) -> Self {
+        self.unindexed = unindexed;
+        self
+    }
+
+    /// Leaves a warning (target `flext_ldap::slow`) for each search that worked longer than `slow`, with what it asked,
+    /// how it was done, and what it looked at. A second, unless this says otherwise.
+    pub fn slow(mut self, slow: Duration) -> Self {
+        self.slow = Some(slow);
+        self
+    }
+
+    /// Leaves no warning for slow searches.
+    pub fn without_slow_log(mut self) -> Self {
+        self.slow = None;
         self
     }
 

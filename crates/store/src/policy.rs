@@ -124,6 +124,11 @@ impl StandardPolicy {
     }
 }
 
+/// Whether an attribute, by its preferred name, has values that prove who somebody is.
+pub(crate) fn is_secret(attribute: &str) -> bool {
+    SECRETS.iter().any(|name| name.eq_ignore_ascii_case(attribute))
+}
+
 impl AccessPolicy for StandardPolicy {
     fn rights_of(&self, who: Requester<'_>, lookup: &dyn Lookup) -> Result<Arc<dyn Rights>, Error> {
         self.rules.rights_of(who, lookup)

@@ -111,7 +111,11 @@ pub(crate) fn looks_at_computed(context: &Context, filter: &Filter) -> bool {
 }
 
 pub(crate) fn is_computed(context: &Context, description: &str) -> bool {
-    let name = context.preferred(description);
+    is_computed_name(context.preferred(description))
+}
+
+/// Whether an attribute, by its preferred name, is never stored.
+pub(crate) fn is_computed_name(name: &str) -> bool {
     COMPUTED.iter().any(|computed| computed.eq_ignore_ascii_case(name))
 }
 

@@ -232,6 +232,16 @@ impl<T: Rows> Tables<T> {
         rows.take(limit).map(|row| read_id(row?.0.value())).collect()
     }
 
+    /// How many entries there are.
+    pub(crate) fn entries(&self) -> Result<u64, Failure> {
+        Ok(self.node.len()?)
+    }
+
+    /// The highest id of an entry.
+    pub(crate) fn last_id(&self) -> Result<Id, Failure> {
+        self.node.last()?.map_or(Ok(ROOT), |(id, _)| read_id(id.value()))
+    }
+
     /// The CSN of the last change.
     pub(crate) fn context_csn(&self) -> Result<String, Failure> {
         Ok(crate::writer::State::read(self)?.csn)

@@ -41,7 +41,7 @@ use crate::{
     index::Asked,
     lists::ListId,
     page::{self, Token},
-    plan,
+    plan::{self, Explanation, Note, Planned, ScopeStrategy},
     project::{Projection, View, computed, looks_at_computed},
     read::{Climbed, Resolved},
     row::{Id, Node, ROOT},
@@ -65,8 +65,8 @@ const CLIMBED: u64 = 1_000;
 
 /// A search under way.
 pub(crate) struct Searching {
-    store: Store,
-    search: Search,
+    pub(crate) store: Store,
+    pub(crate) search: Search,
     caller: Caller,
     /// Settled with the first look at the store.
     standing: Option<Standing>,
@@ -82,10 +82,17 @@ pub(crate) struct Searching {
     member_of: bool,
     reach: Reach,
     referrals: RoaringBitmap,
-    sent: u64,
-    looked: u64,
+    /// What the planner found of each part of the filter, and how many candidates it left.
+    notes: Vec<Note>,
+    candidates: Option<u64>,
+    strategy: ScopeStrategy,
+    pub(crate) is_judged: bool,
+    pub(crate) is_noted: bool,
+    pub(crate) has_ended: bool,
+    pub(crate) sent: u64,
+    pub(crate) looked: u64,
     /// Time worked, and since when the reader waits.
-    worked: Duration,
+    pub(crate) worked: Duration,
     since: Option<Instant>,
     last: Option<Token>,
     outcome: Option<Outcome>,
@@ -192,6 +199,12 @@ impl Searching {
             member_of,
             reach: Reach::default(),
             referrals: RoaringBitmap::new(),
+            notes: Vec::new(),
+            candidates: None,
+            strategy: ScopeStrategy::Base,
+            is_judged: false,
+            is_noted: false,
+            has_ended: false,
             sent: 0,
             looked: 0,
             worked: Duration::ZERO,
@@ -208,6 +221,40 @@ impl Searching {
             caller,
             controls,
         })
+    }
+
+    /// Plans, and does nothing yet.
+    pub(crate) fn prepare(&mut self) -> Result<(), Failure> {
+        while self.outcome.is_none() && matches!(self.stage, Stage::Start | Stage::Reach { .. }) {
+            self.step(Instant::now())?;
+        }
+        Ok(())
+    }
+
+    /// How the search is done, as far as is known yet.
+    pub(crate) fn explanation(&self, context: &Context) -> Explanation {
+        let Search { base, scope, filter, .. } = &self.search;
+        Explanation::new(context, (base, *scope, filter), &self.notes, self.candidates, self.strategy)
+    }
+
+    /// Entries looked at and returned so far.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        (self.looked, self.sent)
+    }
+
+    /// Goes on to look at candidates.
+    fn look_at(&mut self, source: Source, scope: Within) {
+        self.strategy = match (&source, scope) {
+            (Source::Children(..), _) => ScopeStrategy::Children,
+            (Source::Ids(..), Within::Exactly | Within::Other(_)) | (Source::List { .. }, _) => {
+                ScopeStrategy::Candidates
+            }
+            (Source::Ids(..), Within::ChildOf(_)) => ScopeStrategy::CandidateChildren,
+            (Source::Ids(..), _) => ScopeStrategy::ClimbedCandidates,
+            (Source::All(_), Within::Exactly | Within::Other(_)) => ScopeStrategy::All,
+            (Source::All(_), _) => ScopeStrategy::ClimbedAll,
+        };
+        self.stage = Stage::Look { source, scope };
     }
 
     /// Works until a batch is full, the slice is over, or all is done.
@@ -227,7 +274,7 @@ impl Searching {
                 self.reach(context, &access, &tables, started, base, candidates, token)
             }
             Stage::Gather { base, stack, ids, candidates } => {
-                self.gather(&tables, started, base, stack, ids, candidates)
+                self.gather(&access, &tables, started, base, stack, ids, candidates)
             }
             Stage::Look { source, scope } => self.look(context, &access, &tables, started, source, scope),
             Stage::End if self.following.is_some() => {
@@ -284,7 +331,10 @@ impl Searching {
         let candidates = if self.search.scope == Scope::Base {
             Some(RoaringBitmap::from_iter([base]))
         } else {
-            plan::candidates(context, tables, &self.search.filter)?
+            let Planned { candidates, notes } = plan::candidates(context, tables, &self.search.filter)?;
+            self.candidates = candidates.as_ref().map(RoaringBitmap::len);
+            self.notes = notes;
+            candidates
         };
         self.reach = Reach::new(context, access, tables, &self.search.filter)?;
         if !self.reach.is_empty() {
@@ -315,7 +365,7 @@ impl Searching {
                 return Ok(());
             }
             let candidates = self.reach.narrow(&self.search.filter, candidates);
-            self.begin(context, tables, base, candidates, token)?;
+            self.begin(context, access, tables, base, candidates, token)?;
         } else {
             self.stage = Stage::Reach { base, candidates, token };
         }
@@ -326,6 +376,7 @@ impl Searching {
     fn begin(
         &mut self,
         context: &Context,
+        access: &Access<'_>,
         tables: &Snapshot,
         base: Id,
         mut candidates: Option<RoaringBitmap>,
@@ -347,40 +398,44 @@ impl Searching {
         };
         if self.search.scope == Scope::One {
             let children = if base == ROOT { 0 } else { tables.existing_node(base)?.children };
-            self.stage = match (candidates, token) {
-                (_, Some(Token::Child(name))) => {
-                    Stage::Look { source: Source::Children(base, Some(name)), scope: Within::Exactly }
-                }
-                (candidates, Some(Token::Id(_))) => {
-                    Stage::Look { source: by_id(candidates), scope: Within::ChildOf(base) }
-                }
-                (_, Some(Token::Place { .. })) => {
-                    Stage::Look { source: Source::Children(base, None), scope: Within::Exactly }
-                }
+            if candidates.is_none() {
+                self.judge_unindexed(access, children.into())?;
+            }
+            let (source, scope) = match (candidates, token) {
+                (_, Some(Token::Child(name))) => (Source::Children(base, Some(name)), Within::Exactly),
+                (candidates, Some(Token::Id(_))) => (by_id(candidates), Within::ChildOf(base)),
+                (_, Some(Token::Place { .. })) => (Source::Children(base, None), Within::Exactly),
                 (Some(ids), None) if ids.len() <= u64::from(children) => {
-                    Stage::Look { source: by_id(Some(ids)), scope: Within::ChildOf(base) }
+                    (by_id(Some(ids)), Within::ChildOf(base))
                 }
-                (_, None) => Stage::Look { source: Source::Children(base, None), scope: Within::Exactly },
+                (_, None) => (Source::Children(base, None), Within::Exactly),
             };
+            self.look_at(source, scope);
             return Ok(());
         }
         // The only naming context holds everything, so nothing is out of scope.
         let whole =
             base == ROOT || (context.suffixes.len() == 1 && tables.existing_node(base)?.parent == ROOT);
-        self.stage = match candidates {
+        match candidates {
             candidates if whole => {
+                if candidates.is_none() {
+                    self.judge_unindexed(access, tables.entries()?)?;
+                }
                 let children = self.search.scope == Scope::Children;
                 let scope = if children { Within::Other(base) } else { Within::Exactly };
-                Stage::Look { source: by_id(candidates), scope }
+                self.look_at(by_id(candidates), scope);
             }
             Some(ids) if ids.len() <= CLIMBED => {
-                Stage::Look { source: by_id(Some(ids)), scope: self.below(base) }
+                let scope = self.below(base);
+                self.look_at(by_id(Some(ids)), scope);
             }
             candidates => {
                 self.last = token;
-                Stage::Gather { base, stack: vec![(base, None)], ids: RoaringBitmap::new(), candidates }
+                self.strategy = ScopeStrategy::Walk;
+                self.stage =
+                    Stage::Gather { base, stack: vec![(base, None)], ids: RoaringBitmap::new(), candidates };
             }
-        };
+        }
         Ok(())
     }
 
@@ -495,8 +550,10 @@ impl Searching {
     }
 
     /// Walks a subtree for its ids, a slice at a time.
+    #[expect(clippy::too_many_arguments, reason = "what the stage has, and what every step has")]
     fn gather(
         &mut self,
+        access: &Access<'_>,
         tables: &Snapshot,
         started: Instant,
         base: Id,
@@ -508,10 +565,17 @@ impl Searching {
         while let Some((parent, name)) = stack.pop() {
             if ids.len() > GATHERED || candidates.as_ref().is_some_and(|some| ids.len() > some.len()) {
                 // Large: what is in scope is found among the candidates, or among all, by climbing.
+                if candidates.is_none() {
+                    self.judge_unindexed(access, tables.entries()?)?;
+                }
                 let from = after(self.last.as_ref());
                 let source = candidates.map_or(Source::All(from), |ids| Source::Ids(ids, from));
-                self.stage = Stage::Look { source, scope: self.below(base) };
+                let scope = self.below(base);
+                self.look_at(source, scope);
                 return Ok(());
+            }
+            if candidates.is_none() {
+                self.judge_unindexed(access, ids.len())?;
             }
             let children = tables.children(parent, name.as_deref(), ROWS)?;
             if children.len() == ROWS
@@ -829,6 +893,8 @@ impl Events for Searching {
             return Poll::Ready(Ok(Event::Batch(this.take())));
         }
         if let Some(outcome) = this.outcome.take() {
+            this.has_ended = true;
+            this.note_if_slow(this.worked + since.elapsed(), Some(outcome.result.code));
             return Poll::Ready(Ok(Event::Done(outcome)));
         }
         if matches!(this.stage, Stage::Follow) {

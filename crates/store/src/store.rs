@@ -30,21 +30,25 @@ use crate::{
     context::{Administrator, Caller, Context, Current},
     controls::{self, On},
     hashing::Hashers,
-    index::{Indexes, Pending},
+    index::{self, IndexProgress, Indexes, Maintenance},
     lists::Lists,
     migrate,
     options::{Location, StoreOptions},
     ppolicy::{self, Attempts},
+    project::is_computed_name,
     row::{Id, ROOT, tree_key},
     search::Searching,
     session::StoreSession,
     subschema::Subschema,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
-    values::{Large, rekey},
+    values::rekey,
     writer::{self, Engine, Published, State, Writer},
 };
 
-pub(crate) const INDEX_ROW: &[u8] = b"index";
+/// By what rules the keys of names were made.
+pub(crate) const NAMES_ROW: &[u8] = b"names";
+/// What earlier versions keep in its place, of names and indexes. Where it is, one of them has made the indexes.
+const INDEX_ROW: &[u8] = b"index";
 const PAGE_KEY_ROW: &[u8] = b"page-key";
 
 /// The files in a store's folder.
@@ -146,6 +150,7 @@ impl Store {
             counts: Arc::clone(&counts),
             state,
             broken: None,
+            maintenance: Maintenance::default(),
             unsettled: false,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
@@ -166,8 +171,15 @@ impl Store {
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { entries_read, values_read, rows_written, commits, writes, passwords_verified } =
-            &*self.0.counts;
+        let Counts {
+            entries_read,
+            values_read,
+            rows_written,
+            commits,
+            writes,
+            passwords_verified,
+            deferred: _,
+        } = &*self.0.counts;
         Counters {
             entries_read: entries_read.load(Ordering::Relaxed),
             values_read: values_read.load(Ordering::Relaxed),
@@ -176,6 +188,21 @@ impl Store {
             writes: writes.load(Ordering::Relaxed),
             passwords_verified: passwords_verified.load(Ordering::Relaxed),
         }
+    }
+
+    /// How far each index is, by attribute.
+    ///
+    /// # Errors
+    ///
+    /// When the store is closed or storage fails.
+    pub fn index_progress(&self) -> Result<Vec<IndexProgress>, Error> {
+        let read = || {
+            let context = self.context();
+            let tables = self.snapshot()?;
+            let total = State::read(&*tables)?.next_id.saturating_sub(1);
+            Ok(tables.standing.progress(&context.schema, total))
+        };
+        read().map_err(Failure::into_error)
     }
 
     /// The names the store serves.
@@ -350,11 +377,17 @@ fn prepare(
         let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
         migrate::migrate(&mut tables)?;
         if options.rebuild {
-            check::rebuild(&mut tables, INDEX_ROW)?;
+            check::rebuild(&mut tables, NAMES_ROW)?;
+            index::clear(&mut tables)?;
         }
         let state = State::read(&tables)?;
         let (subschema, schema) = Subschema::open(options.schema, &tables)?;
-        let indexes = Indexes::new(&schema);
+        let passwords = Context::password_types(&schema);
+        let config = options.indexes.unwrap_or_else(|| tables.standing.config());
+        let is_apart = |name: &str| is_computed_name(name) || passwords.contains(&name.to_ascii_lowercase());
+        let mut indexes = Indexes::new(&schema, &config, &is_apart).map_err(misuse)?;
+        let constraints = Constraints::new(options.constraints, &schema, &indexes)?;
+        constraints.need(&schema, &mut indexes);
         let mut context = Context {
             suffixes: Vec::new(),
             policy: options.policy.for_schema(&schema).unwrap_or(options.policy),
@@ -365,10 +398,13 @@ fn prepare(
             time: options.time,
             page_key: page_key(&mut tables)?,
             marks: Arc::default(),
-            passwords: Context::password_types(&schema),
+            passwords,
             subschema,
-            constraints: Constraints::new(options.constraints, &schema, &indexes)?,
+            constraints,
             indexes,
+            index_listener: options.index_listener,
+            unindexed: options.unindexed,
+            slow: options.slow,
             schema,
         };
         let mut suffixes = options.suffixes;
@@ -393,6 +429,16 @@ fn prepare(
             context.administrator = Some(Administrator { dn, key, salt, digest });
         }
         rebuild_keys(&context, &mut tables)?;
+        if tables.meta.get(INDEX_ROW)?.is_some() {
+            index::clear(&mut tables)?;
+            tables.put(Name::Meta, INDEX_ROW, None)?;
+        }
+        counts.deferred.store(tables.deferred()?.ids().count() as u64, Ordering::Relaxed);
+        index::reconcile(&mut tables, &context.indexes)?;
+        index::settle_needed(&context, &mut tables)?;
+        if options.rebuild {
+            index::settle_all(&context, &mut tables)?;
+        }
         (context, state)
     };
     transaction.commit().map_err(storage_error)?;
@@ -434,73 +480,27 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
     Ok(key)
 }
 
-/// Makes the keys of names and indexes anew where they were made by other rules than today's.
+/// Makes the keys of names, and of the values of large attributes, anew where they were made by other rules than today's.
 fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
     const AT_ONCE: usize = 1_000;
-    let wanted = context.indexes.definition(&context.schema);
-    if tables.meta.get(INDEX_ROW)?.is_some_and(|row| row.value() == wanted) {
+    let wanted = Indexes::names_definition(&context.schema);
+    if tables.meta.get(NAMES_ROW)?.is_some_and(|row| row.value() == wanted) {
         return Ok(());
-    }
-    loop {
-        let some: Vec<Vec<u8>> = tables
-            .index
-            .range::<&[u8]>(..)?
-            .take(AT_ONCE)
-            .map(|row| Ok(row?.0.value().to_vec()))
-            .collect::<Result<_, Failure>>()?;
-        if some.is_empty() {
-            break;
-        }
-        for key in some {
-            tables.put(Name::Index, &key, None)?;
-        }
     }
     let mut from = ROOT + 1;
     loop {
         let ids = tables.ids(from, AT_ONCE)?;
         let Some(last) = ids.last() else { break };
         from = last.saturating_add(1);
-        let mut pending = Pending::default();
         for id in ids {
             rename_key(context, tables, id)?;
             let Some(stored) = tables.stored(id)? else { continue };
-            for key in context.indexes.keys(&context.schema, [stored.user(), stored.operational()]) {
-                pending.set(key, id, true);
-            }
             for large in stored.large() {
                 rekey(context, tables, large)?;
-                index_values(context, tables, &mut pending, id, large)?;
             }
         }
-        pending.flush(tables)?;
     }
-    tables.put(Name::Meta, INDEX_ROW, Some(&wanted))
-}
-
-/// Puts an entry under the keys of all values of a large attribute.
-fn index_values(
-    context: &Context,
-    tables: &mut Writable<'_>,
-    pending: &mut Pending,
-    id: Id,
-    large: &Large,
-) -> Result<(), Failure> {
-    const AT_ONCE: usize = 10_000;
-    if let Some(key) = context.indexes.presence_key(&context.schema, &large.description) {
-        pending.set(key, id, true);
-    }
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let page = large.page(tables, after.as_deref(), AT_ONCE)?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = Some(last.clone());
-        for (_, value) in &page {
-            for key in context.indexes.value_keys(&context.schema, &large.description, value) {
-                pending.set(key, id, true);
-            }
-        }
-        std::mem::take(pending).flush(tables)?;
-    }
+    tables.put(Name::Meta, NAMES_ROW, Some(&wanted))
 }
 
 /// Makes the key of one name anew.

@@ -22,7 +22,7 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::rows::Table;
+use crate::{index::Standing, rows::Table};
 
 /// Rows of octets under keys of octets.
 pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -94,6 +94,8 @@ pub(crate) struct Tables<T> {
     pub(crate) secret: Table<T>,
     pub(crate) index: Table<T>,
     pub(crate) change: Table<T>,
+    /// Which indexes these tables have in full.
+    pub(crate) standing: Arc<Standing>,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -112,6 +114,8 @@ pub(crate) struct Counts {
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) passwords_verified: AtomicU64,
+    /// Entries whose changes of substring indexes wait.
+    pub(crate) deferred: AtomicU64,
 }
 
 impl<T> Tables<T> {
@@ -131,32 +135,36 @@ impl<T> Tables<T> {
 }
 
 impl Snapshot {
-    pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
+    pub(crate) fn open(transaction: &ReadTransaction, counts: Arc<Counts>) -> Result<Self, Failure> {
+        let meta = transaction.open_table(META).map_err(storage_error)?;
         Ok(Self {
-            meta: transaction.open_table(META)?.into(),
-            node: transaction.open_table(NODE)?.into(),
-            tree: transaction.open_table(TREE)?.into(),
-            entry: transaction.open_table(ENTRY)?.into(),
-            value: transaction.open_table(VALUE)?.into(),
-            secret: transaction.open_table(SECRET)?.into(),
-            index: transaction.open_table(INDEX)?.into(),
-            change: transaction.open_table(CHANGE)?.into(),
+            standing: Standing::read(&meta)?.into(),
+            meta: meta.into(),
+            node: transaction.open_table(NODE).map_err(storage_error)?.into(),
+            tree: transaction.open_table(TREE).map_err(storage_error)?.into(),
+            entry: transaction.open_table(ENTRY).map_err(storage_error)?.into(),
+            value: transaction.open_table(VALUE).map_err(storage_error)?.into(),
+            secret: transaction.open_table(SECRET).map_err(storage_error)?.into(),
+            index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
+            change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
         })
     }
 }
 
 impl<'t> Writable<'t> {
-    pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, redb::Error> {
+    pub(crate) fn open(transaction: &'t WriteTransaction, counts: Arc<Counts>) -> Result<Self, Failure> {
+        let meta = transaction.open_table(META).map_err(storage_error)?;
         Ok(Self {
-            meta: transaction.open_table(META)?.into(),
-            node: transaction.open_table(NODE)?.into(),
-            tree: transaction.open_table(TREE)?.into(),
-            entry: transaction.open_table(ENTRY)?.into(),
-            value: transaction.open_table(VALUE)?.into(),
-            secret: transaction.open_table(SECRET)?.into(),
-            index: transaction.open_table(INDEX)?.into(),
-            change: transaction.open_table(CHANGE)?.into(),
+            standing: Standing::read(&meta)?.into(),
+            meta: meta.into(),
+            node: transaction.open_table(NODE).map_err(storage_error)?.into(),
+            tree: transaction.open_table(TREE).map_err(storage_error)?.into(),
+            entry: transaction.open_table(ENTRY).map_err(storage_error)?.into(),
+            value: transaction.open_table(VALUE).map_err(storage_error)?.into(),
+            secret: transaction.open_table(SECRET).map_err(storage_error)?.into(),
+            index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
+            change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
         })
     }
@@ -196,7 +204,7 @@ impl<'t> Writable<'t> {
     }
 
     fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 8] {
-        let Self { meta, node, tree, entry, value, secret, index, change, counts: _ } = self;
+        let Self { meta, node, tree, entry, value, secret, index, change, standing: _, counts: _ } = self;
         [meta, node, tree, entry, value, secret, index, change]
     }
 }

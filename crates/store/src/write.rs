@@ -316,17 +316,12 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         let Context { schema, indexes, .. } = self.context;
         let keys = |stored: Option<&Stored>| {
-            stored.map_or_else(Default::default, |stored| {
-                let mut keys = indexes.keys(schema, [stored.user(), stored.operational()]);
-                let large = stored.large().iter();
-                keys.extend(large.filter_map(|large| indexes.presence_key(schema, &large.description)));
-                keys
-            })
+            stored.map_or_else(Default::default, |stored| indexes.row_keys(schema, stored, &|_| true))
         };
         let (before, after) = (keys(old), keys(new));
-        let kept = self.kept_by_large(old, new)?;
-        let lost = before.difference(&after).filter(|key| !kept.contains(*key));
-        effect.index.extend(lost.map(|key| (key.clone(), id, false)));
+        let mut lost = before.difference(&after).cloned().collect();
+        self.keep_those_of_large(old, new, &mut lost)?;
+        effect.index.extend(lost.into_iter().map(|key| (key, id, false)));
         let gained = after.iter().filter(|key| !before.contains(*key));
         effect.index.extend(gained.map(|key| (key.clone(), id, true)));
         effect.values.extend(self.value_rows(id, old, new, &after));

@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ use crate::{
     contain::{contained, damaged},
     context::Current,
     hashing::closed,
+    index::Maintenance,
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
     write::{Operation, Write},
@@ -88,7 +89,7 @@ impl Published {
         snapshot.ok_or_else(|| closed().into())
     }
 
-    fn set(&self, snapshot: Option<Snapshot>) {
+    pub(crate) fn set(&self, snapshot: Option<Snapshot>) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
         self.commits.send_replace(());
     }
@@ -152,6 +153,7 @@ pub(crate) struct Engine {
     pub(crate) broken: Option<Broken>,
     /// Whether the last commit left it to recovery which pages are free.
     pub(crate) unsettled: bool,
+    pub(crate) maintenance: Maintenance,
 }
 
 /// Why nothing is written, and what is to be done about it.
@@ -251,9 +253,16 @@ enum Held {
 impl Engine {
     fn run(mut self, receiver: &Receiver<Job>) {
         loop {
-            let first = match self.patience() {
-                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(patience) => receiver.recv_timeout(patience),
+            let first = if self.has_slice(false) {
+                receiver.try_recv().map_err(|error| match error {
+                    TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                })
+            } else {
+                match self.patience() {
+                    None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                    Some(patience) => receiver.recv_timeout(patience),
+                }
             };
             match first {
                 Ok(first) => {
@@ -264,7 +273,11 @@ impl Engine {
                         jobs.push(job);
                     }
                     self.group(jobs);
+                    if self.has_slice(true) {
+                        self.do_slice();
+                    }
                 }
+                Err(RecvTimeoutError::Timeout) if self.has_slice(false) => self.do_slice(),
                 Err(RecvTimeoutError::Timeout) if self.broken.is_some() => self.go_on(),
                 Err(RecvTimeoutError::Timeout) => self.settle(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -320,6 +333,11 @@ impl Engine {
         }
     }
 
+    /// Writes nothing for the time being, after work that nobody waits for.
+    pub(crate) fn stop_idle(&mut self, error: &Error) {
+        self.stop(error, Applied::No, Vec::new(), Vec::new().into_iter());
+    }
+
     /// Writes nothing for the time being, and tells those who wait.
     fn stop(&mut self, error: &Error, applied: Applied, held: Vec<Held>, waiting: std::vec::IntoIter<Job>) {
         let cause = match self.storage.failure() {
@@ -368,6 +386,9 @@ impl Engine {
             contained("the writer", || {
                 let database = self.database.as_ref().ok_or_else(closed)?;
                 let snapshot = snapshot(database, &self.counts)?;
+                // What the commit that failed had counted is not so.
+                let deferred = snapshot.deferred()?.ids().count();
+                self.counts.deferred.store(deferred as u64, Ordering::Relaxed);
                 Ok((State::read(&snapshot)?, snapshot))
             })
             .map_err(Failure::into_error)
@@ -394,7 +415,7 @@ impl Engine {
         .and_then(|snapshot| self.storage.failure().map_or(Ok(snapshot), |error| Err(write_error(error))));
         match settled {
             Ok(snapshot) => self.published.set(Some(snapshot)),
-            Err(error) => self.stop(&error, Applied::No, Vec::new(), Vec::new().into_iter()),
+            Err(error) => self.stop_idle(&error),
         }
     }
 
@@ -413,8 +434,7 @@ impl Engine {
         let first = state.next_change;
         let changed;
         {
-            let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))
-                .map_err(|error| (storage_error(error), Applied::No))?;
+            let mut tables = Writable::open(&transaction, Arc::clone(&self.counts)).map_err(before)?;
             let mut operation = Operation::new(self.context.get(), &mut tables, state);
             for job in jobs.by_ref() {
                 match job {
@@ -537,7 +557,7 @@ impl Broken {
 }
 
 /// What it means that storage does not take a write.
-fn write_error(error: std::io::Error) -> Error {
+pub(crate) fn write_error(error: std::io::Error) -> Error {
     storage_error(redb::StorageError::from(error))
 }
 
@@ -558,7 +578,7 @@ pub(crate) fn open(backend: Arc<dyn StorageBackend>, cache: usize, verify: bool)
 
 pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snapshot, Error> {
     let transaction = database.begin_read().map_err(storage_error)?;
-    Snapshot::open(&transaction, Arc::clone(counts)).map_err(storage_error)
+    Snapshot::open(&transaction, Arc::clone(counts)).map_err(Failure::into_error)
 }
 
 impl Job {

@@ -28,6 +28,10 @@ fn help_is_what_it_was() {
         );
     }
     insta::assert_snapshot!("help-directory-access", run(flext_ldap(&["directory", "access", "--help"])).out);
+    insta::assert_snapshot!(
+        "help-directory-explain",
+        run(flext_ldap(&["directory", "explain", "--help"])).out
+    );
     insta::assert_snapshot!("help-directory-serve", run(flext_ldap(&["directory", "serve", "--help"])).out);
     insta::assert_snapshot!("help-tap", run(tap(&["--help"])).out);
 }

@@ -12,6 +12,8 @@ mod changes;
 mod controls;
 mod demo;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod extract;
 #[cfg(test)]
 mod ppolicy;

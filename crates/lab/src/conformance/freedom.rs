@@ -41,15 +41,15 @@ pub enum Freedom {
     /// slapd ends the conversation over a filter in a control that cannot be decoded, as RFC 4511 §4.1.1 allows for a
     /// message that cannot be.
     MalformedAssertionEndsConversation,
-    /// slapd with its ppolicy overlay allows an entry one password, whether a policy is in force or not; RFC 4519 §2.41
-    /// allows several, and draft-behera-ldap-password-policy-10 §5.1 speaks of one.
-    OnePassword,
-    /// slapd passes over a sort control that is not critical and has a key it cannot use, without the answer that
-    /// RFC 2891 §2 asks for.
-    UselessSortKeyIsNotTold,
+    /// slapd fails a search over a sort key that it cannot use, whether the control is critical or not and without its
+    /// answer; RFC 2891 §2 has the search done unsorted where it is not.
+    UselessSortKeyFailsSearch,
     /// slapd's permissive modify passes over the deletion of an attribute that is not there, not of a value;
     /// MS-ADTS §3.1.1.3.4.1.8 has both.
     PermissiveModifyMissesValues,
+    /// slapd with its ppolicy overlay allows an entry one password, whether a policy is in force or not; RFC 4519 §2.41
+    /// allows several, and draft-behera-ldap-password-policy-10 §5.1 speaks of one.
+    OnePassword,
     /// slapd compares control characters, which RFC 4518 §2.2 maps to nothing.
     ControlCharactersCount,
 }

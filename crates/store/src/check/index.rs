@@ -17,7 +17,7 @@ use roaring::RoaringBitmap;
 use super::{Check, Remedy};
 use crate::{
     context::Context,
-    index::{describe, entries, split},
+    index::{describe, entries, is_deferred, split},
     row::{Id, Stored},
     tables::{Failure, Rows, Tables},
     writer::State,
@@ -86,6 +86,9 @@ impl<T: Rows> Check<'_, T> {
         let hasher = sums.hasher.clone();
         for row in tables.index.range::<&[u8]>(..)? {
             let (key, row) = row?;
+            if is_deferred(key.value()) || tables.standing.is_under_way(key.value()) {
+                continue;
+            }
             let found = split(key.value()).and_then(|(key, chunk)| Some((key, entries(chunk, row.value())?)));
             let Some((key, ids)) = found else {
                 if windows.is_some() {
@@ -102,6 +105,19 @@ impl<T: Rows> Check<'_, T> {
             for id in ids {
                 if let Some(sum) = sums.at(id) {
                     *sum = sum.wrapping_sub(hash);
+                }
+            }
+        }
+        // What waits counts as done.
+        for (id, changes) in tables.deferred()?.changes()? {
+            let Some(sum) = sums.at(id) else { continue };
+            for (key, present) in changes {
+                let hash = hasher.hash_one(key.as_slice());
+                match (tables.has(std::slice::from_ref(&key), id)?, present) {
+                    _ if tables.standing.is_under_way(&key) => {}
+                    (false, true) => *sum = sum.wrapping_sub(hash),
+                    (true, false) => *sum = sum.wrapping_add(hash),
+                    (true, true) | (false, false) => {}
                 }
             }
         }
@@ -138,12 +154,17 @@ impl<T: Rows> Check<'_, T> {
             return Ok(());
         }
         let tables = self.tables;
+        let waiting = tables.deferred()?.changes()?;
+        let waits = |id: Id, key: &[u8]| waiting.get(&id).and_then(|changes| changes.get(key)).copied();
         for row in tables.index.range::<&[u8]>(..)? {
             let (key, row) = row?;
+            if is_deferred(key.value()) || tables.standing.is_under_way(key.value()) {
+                continue;
+            }
             let Some((key, chunk)) = split(key.value()) else { continue };
             for id in entries(chunk, row.value()).into_iter().flatten() {
                 let Some(wanted) = suspects.get_mut(&id) else { continue };
-                if !wanted.remove(key) {
+                if !wanted.remove(key) && waits(id, key) != Some(false) {
                     let dn = self.shown(id)?;
                     let what = format!("it is under {}, which it does not have", describe(self.context, key));
                     self.of_entry("index", id, dn.as_deref(), what, Remedy::Rebuild);
@@ -154,7 +175,7 @@ impl<T: Rows> Check<'_, T> {
         suspects.sort_unstable();
         for (id, missing) in suspects {
             let dn = self.shown(id)?;
-            for key in missing {
+            for key in missing.into_iter().filter(|key| waits(id, key) != Some(true)) {
                 let what = format!("it is not under {}, which it has", describe(self.context, &key));
                 self.of_entry("index", id, dn.as_deref(), what, Remedy::Rebuild);
             }
@@ -167,8 +188,8 @@ impl<T: Rows> Check<'_, T> {
     }
 }
 
-/// Names each key an entry is to be found under, once: but for large attributes of one type with different options,
-/// whose common values are named for each of them, so that the entry is looked at key by key.
+/// Names each key an entry is to be found under, once: but for what several large attributes of one type have in common,
+/// which is named for each of them, so that the entry is looked at key by key.
 fn each_key<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
@@ -176,14 +197,14 @@ fn each_key<T: Rows>(
     each: &mut dyn FnMut(&[u8]),
 ) -> Result<(), Failure> {
     let Context { indexes, schema, .. } = context;
-    let mut keys = indexes.keys(schema, [stored.user(), stored.operational()]);
-    keys.extend(stored.large().iter().filter_map(|large| indexes.presence_key(schema, &large.description)));
+    let is_settled = |prefix: &[u8]| !tables.standing.is_under_way(prefix);
+    let keys = indexes.row_keys(schema, stored, &is_settled);
     for key in &keys {
         each(key);
     }
-    for large in stored.large() {
+    for large in stored.large().iter().filter(|one| indexes.looks_at_values(schema, &one.description)) {
         large.visit(tables, None, &mut |_, value| {
-            for key in indexes.value_keys(schema, &large.description, value) {
+            for key in indexes.value_keys_of(schema, &large.description, value, &is_settled) {
                 if !keys.contains(&key) {
                     each(&key);
                 }

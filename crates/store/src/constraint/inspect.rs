@@ -28,7 +28,7 @@ pub(crate) fn inspect<T: Rows>(
         if !unique.has_values(context, stored) || !unique.is_about(context, tables, id, named, stored)? {
             continue;
         }
-        unique.visit(context, tables, stored, &mut |description, value, _| {
+        unique.visit(context, tables, stored, &mut |description, value| {
             for attribute in &unique.attributes {
                 for other in under(context, tables, None, attribute.as_str(), Asked::Equality(value))? {
                     // Told once for two entries.

@@ -78,6 +78,9 @@ pub(crate) struct Unique {
     filter: Option<Filter>,
 }
 
+/// What looks at an attribute and a value, and says whether to go on.
+type VisitNamed<'v> = &'v mut dyn FnMut(&str, &[u8]) -> Result<ControlFlow<()>, Failure>;
+
 /// A subtree on its way: names below `old` are looked at as if they were below `new`.
 #[derive(Clone, Copy)]
 pub(crate) struct Moved<'a> {
@@ -127,7 +130,7 @@ impl Unique {
         Ok(truth == Truth::True)
     }
 
-    /// The values that an entry has in its row.
+    /// The values an entry has of the attributes in its row: attribute, value as written, value as compared.
     fn values<'e>(&self, context: &Context, stored: &'e Stored) -> Vec<(&'e str, &'e [u8], Vec<u8>)> {
         let mut values = Vec::new();
         for attribute in stored.user().iter().chain(stored.operational().iter()) {
@@ -155,23 +158,23 @@ impl Unique {
         !self.values(context, stored).is_empty() || self.large(context, stored).next().is_some()
     }
 
-    /// Shows each value of an entry that counts, with the attribute it is in and its normal form.
+    /// Shows each value of an entry that counts, with the attribute it is in.
     pub(super) fn visit<T: Rows>(
         &self,
         context: &Context,
         tables: &Tables<T>,
         stored: &Stored,
-        visit: &mut dyn FnMut(&str, &[u8], &[u8]) -> Result<ControlFlow<()>, Failure>,
+        visit: VisitNamed<'_>,
     ) -> Result<(), Failure> {
-        for (description, value, normal) in self.values(context, stored) {
-            if visit(description, value, &normal)?.is_break() {
+        for (description, value, _) in self.values(context, stored) {
+            if visit(description, value)?.is_break() {
                 return Ok(());
             }
         }
         for large in self.large(context, stored) {
             let mut flow = ControlFlow::Continue(());
             large.visit(tables, None, &mut |_, value| {
-                flow = visit(&large.description, value, &normal(context, &large.description, value))?;
+                flow = visit(&large.description, value)?;
                 Ok(flow)
             })?;
             if flow.is_break() {

@@ -1,21 +1,73 @@
-//! Keys of single values: large attributes are indexed by what changes of them, not by comparing all of it.
+//! Keys of entries with large attributes: by what changes of these, not by comparing all of them.
+//!
+//! An entry is under the keys of each value, of presence and of parts as any other. But the parts of many values are
+//! shared by many, and none could be taken away with a value without a look at all: so for parts a large attribute is what
+//! a long value is, under the one key that is added to every answer. Keys of order are cut where values are long; such a
+//! key goes with a value when no other value has it too ([`Indexes::is_shared`]).
+
+use std::collections::BTreeSet;
 
 use flext_ldap_proto::schema::Schema;
 
-use super::{Asked, Indexes, key};
-use crate::context::base;
+use super::{Index, IndexKind, Indexes, gram, key};
+use crate::{context::base, row::Stored};
 
 impl Indexes {
-    /// The key of an attribute's presence, if that is indexed.
-    pub(crate) fn presence_key(&self, schema: &Schema, description: &str) -> Option<Vec<u8>> {
-        let kind = schema.attribute_type(base(description))?;
-        self.indexed.get(&kind.oid)?.then(|| key(&kind.oid, Asked::Presence))
+    /// The keys an entry is under for what its row says: of its attributes there, and of its large ones those that do not
+    /// depend on their values. `wanted` tells indexes, by what their keys start with.
+    pub(crate) fn row_keys(
+        &self,
+        schema: &Schema,
+        stored: &Stored,
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> BTreeSet<Vec<u8>> {
+        let mut keys = self.keys_of(schema, [stored.user(), stored.operational()], wanted);
+        for large in stored.large() {
+            let indexes = self.indexes_of(schema, &large.description).iter();
+            keys.extend(indexes.filter(|index| wanted(&index.prefix)).filter_map(|index| match index.kind {
+                IndexKind::Presence => Some(key::presence(&index.prefix)),
+                IndexKind::Substring => Some(key::substring(&index.prefix, gram::LONG)),
+                IndexKind::Equality | IndexKind::Ordering => None,
+            }));
+        }
+        keys
     }
 
-    /// The keys under which an entry is found by one value of an attribute.
-    pub(crate) fn value_keys(&self, schema: &Schema, description: &str, value: &[u8]) -> Vec<Vec<u8>> {
+    /// Whether there are keys of single values of an attribute.
+    pub(crate) fn looks_at_values(&self, schema: &Schema, description: &str) -> bool {
+        let of_values = |index: &Index| matches!(index.kind, IndexKind::Equality | IndexKind::Ordering);
+        self.indexes_of(schema, description).iter().any(of_values)
+    }
+
+    /// The keys an entry is under for one value of a large attribute.
+    pub(crate) fn value_keys(&self, schema: &Schema, description: &str, value: &[u8]) -> BTreeSet<Vec<u8>> {
+        self.value_keys_of(schema, description, value, &|_| true)
+    }
+
+    /// Those of indexes that `wanted` is true of, by what their keys start with.
+    pub(crate) fn value_keys_of(
+        &self,
+        schema: &Schema,
+        description: &str,
+        value: &[u8],
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> BTreeSet<Vec<u8>> {
+        let mut keys = BTreeSet::new();
+        for index in self.indexes_of(schema, description) {
+            if matches!(index.kind, IndexKind::Equality | IndexKind::Ordering) && wanted(&index.prefix) {
+                index.add_keys(schema, std::iter::once(value), &mut keys);
+            }
+        }
+        keys
+    }
+
+    /// Whether values that are not equal can have this key.
+    pub(crate) fn is_shared(key: &[u8]) -> bool {
+        key::prefix_of(key).ends_with(b"\0>")
+    }
+
+    fn indexes_of(&self, schema: &Schema, description: &str) -> &[Index] {
         let kind = schema.attribute_type(base(description));
-        let indexed = kind.filter(|kind| self.indexed.contains_key(&kind.oid));
-        indexed.and_then(|kind| self.equality_key(schema, kind, value)).into_iter().collect()
+        kind.and_then(|kind| self.types.get(&kind.oid)).map_or(&[], Vec::as_slice)
     }
 }

@@ -72,10 +72,7 @@ impl Work<'_> {
         let stored = whole.clone().split(context, id)?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
-        let keys = context.indexes.keys(&context.schema, [whole.user(), whole.operational()]);
-        effect.index.extend(keys.into_iter().map(|key| (key, id, true)));
-        effect.rows.push((Name::Entry, id.to_be_bytes().to_vec(), Some(stored.encode())));
-        self.new_value_rows(&mut effect, id, &stored);
+        self.entry_rows(&mut effect, id, None, Some(&stored))?;
         if let Some(row) = history::encode(&write.secrets, &former) {
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(row)));
         }

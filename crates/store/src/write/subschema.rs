@@ -20,9 +20,10 @@ use crate::{
     context::{Access, Context, base},
     index::{Asked, Indexes},
     options::SchemaHandle,
+    project::is_computed_name,
     row::{Id, Node, ROOT},
     special,
-    store::INDEX_ROW,
+    store::NAMES_ROW,
     subschema::{Kind, SCHEMA_ROW},
     tables::{Failure, Name},
 };
@@ -69,8 +70,14 @@ impl Work<'_> {
         let row = subschema.encode();
 
         let schema = SchemaHandle::Shared(schema.into());
-        let indexes = Indexes::new(&schema);
-        let definition = indexes.definition(&schema);
+        let passwords = Context::password_types(&schema);
+        let is_apart = |name: &str| is_computed_name(name) || passwords.contains(&name.to_ascii_lowercase());
+        let mut indexes = self
+            .context
+            .indexes
+            .by(&schema, &is_apart)
+            .map_err(|wrong| Failure::refused(ResultCode::UNWILLING_TO_PERFORM, wrong))?;
+        let definition = Indexes::names_definition(&schema);
         let before = &self.context.constraints;
         let constraints = Constraints::new(before.options.clone(), &schema, &indexes);
         let Some(constraints) = constraints.ok().filter(|after| after.cover(before)) else {
@@ -79,15 +86,18 @@ impl Work<'_> {
                 "a constraint looks up an attribute that would get a subtype without an index",
             ));
         };
+        constraints.need(&schema, &mut indexes);
+        let (standing_row, standing) = self.tables.standing.by(&indexes);
         let mut context = self.context.clone();
-        context.passwords = Context::password_types(&schema);
+        context.passwords = passwords;
         if let Some(policy) = context.policy.for_schema(&schema) {
             context.policy = policy;
         }
         (context.schema, context.indexes, context.constraints) = (schema, indexes, constraints);
         context.subschema = subschema;
         effect.rows.push((Name::Meta, SCHEMA_ROW.to_vec(), Some(row)));
-        effect.rows.push((Name::Meta, INDEX_ROW.to_vec(), Some(definition)));
+        effect.rows.push((Name::Meta, NAMES_ROW.to_vec(), Some(definition)));
+        effect.rows.push((Name::Meta, standing_row, Some(standing)));
         self.pre_read(&mut effect, write, &access.unrestricted(), &view)?;
         self.post_read(&mut effect, write, &access.unrestricted(), &special::subschema(&context))?;
         effect.context = Some(Arc::new(context));

@@ -3,11 +3,12 @@
 //! Work and memory grow with what changes. Where all values go, their rows are read and deleted a page at a time, so
 //! removing a million values takes time but no memory to speak of; it is one transaction, and other writes wait for it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
-use super::{Effect, Work};
+use super::Work;
 use crate::{
-    context::Context,
+    context::{Context, base},
+    index::{Indexes, attribute_of},
     row::{Id, Stored},
     tables::{Failure, Name, Writable},
     values::{
@@ -33,12 +34,12 @@ pub(super) struct ValueRowsEffect {
     cleared: Option<Large>,
     /// As it will be. Absent where nothing of it will be large.
     new: Option<(Large, Arc<Changes>)>,
-    /// Whether the index keys of what is put are seen to elsewhere.
-    indexed: bool,
     /// Index keys that the entry keeps whatever goes here.
     kept: BTreeSet<Vec<u8>>,
     /// Large attributes of the same type with other options: a value that goes here may stay there.
     others: Vec<Large>,
+    /// Index keys of values that went, which values that stay may have too.
+    shared: BTreeSet<Vec<u8>>,
 }
 
 impl Work<'_> {
@@ -63,9 +64,9 @@ impl Work<'_> {
                     description: description.to_owned(),
                     cleared: cleared.cloned(),
                     new: changed.map(|(large, changes)| (large.clone(), Arc::clone(changes))),
-                    indexed: false,
                     kept: inline.clone(),
                     others: others.cloned().collect(),
+                    shared: BTreeSet::new(),
                 });
             };
         for one in old {
@@ -81,21 +82,18 @@ impl Work<'_> {
         effects
     }
 
-    /// The rows of what is large of a new entry, whose index keys are seen to.
-    pub(super) fn new_value_rows(&self, effect: &mut Effect, id: Id, new: &Stored) {
-        let rows = self.value_rows(id, None, Some(new), &BTreeSet::new());
-        effect.values.extend(rows.into_iter().map(|rows| ValueRowsEffect { indexed: true, ..rows }));
-    }
-
-    /// The index keys of values that are not in the entry's row any more and are still in a large attribute of the same
-    /// type with other options.
-    pub(super) fn kept_by_large(
+    /// Leaves those index keys out of `lost` that values have which are not in the entry's row any more and are in a large
+    /// attribute of the same type.
+    pub(super) fn keep_those_of_large(
         &self,
         old: Option<&Stored>,
         new: Option<&Stored>,
-    ) -> Result<BTreeSet<Vec<u8>>, Failure> {
-        let mut kept = BTreeSet::new();
-        let (Some(old), Some(new)) = (old, new) else { return Ok(kept) };
+        lost: &mut BTreeSet<Vec<u8>>,
+    ) -> Result<(), Failure> {
+        let (Some(old), Some(new)) = (old, new) else { return Ok(()) };
+        if new.large().is_empty() || lost.is_empty() {
+            return Ok(());
+        }
         for large in new.large() {
             for attribute in old.user().iter().chain(old.operational().iter()) {
                 if !self.same_type(attribute.description(), &large.description) {
@@ -104,16 +102,18 @@ impl Work<'_> {
                 for value in attribute.values() {
                     let key = crate::values::value_key(self.context, &large.description, value);
                     if large.get(self.tables, &key)?.is_some() {
-                        kept.extend(self.context.indexes.value_keys(
-                            &self.context.schema,
-                            &large.description,
-                            value,
-                        ));
+                        let indexes = &self.context.indexes;
+                        for key in indexes.value_keys(&self.context.schema, &large.description, value) {
+                            lost.remove(&key);
+                        }
                     }
                 }
             }
         }
-        Ok(kept)
+        let mut shared = lost.iter().filter(|key| Indexes::is_shared(key)).cloned().collect();
+        leave_held(self.context, self.tables, new.large(), &mut shared)?;
+        lost.retain(|key| !Indexes::is_shared(key) || shared.contains(key));
+        Ok(())
     }
 
     fn same_type(&self, one: &str, other: &str) -> bool {
@@ -124,27 +124,44 @@ impl Work<'_> {
 impl ValueRowsEffect {
     /// Writes it all.
     pub(super) fn apply(
-        self,
+        mut self,
         context: &Context,
         tables: &mut Writable<'_>,
         index: IndexSink<'_>,
     ) -> Result<(), Failure> {
-        let changes = self.new.as_ref().map(|(_, changes)| Arc::clone(changes));
-        if let Some(cleared) = &self.cleared {
-            self.clear(context, tables, index, cleared, changes.as_deref())?;
+        let new = self.new.take();
+        let cleared = self.cleared.take();
+        if let Some(cleared) = &cleared {
+            self.clear(context, tables, index, cleared, new.as_ref().map(|(_, changes)| &**changes))?;
         }
-        let (Some((large, _)), Some(changes)) = (&self.new, changes) else { return Ok(()) };
+        if let Some((large, changes)) = new {
+            self.change(context, tables, index, &large, &changes, cleared.is_some())?;
+            self.others.push(large);
+        }
+        leave_held(context, tables, &self.others, &mut self.shared)?;
+        for key in self.shared {
+            index(tables, key, self.id, false)?;
+        }
+        Ok(())
+    }
+
+    /// Puts and removes the rows that are named.
+    fn change(
+        &mut self,
+        context: &Context,
+        tables: &mut Writable<'_>,
+        index: IndexSink<'_>,
+        large: &Large,
+        changes: &Changes,
+        is_there: bool,
+    ) -> Result<(), Failure> {
         for (key, change) in &changes.rows {
             let row = [large.prefix(), key].concat();
             match change {
                 // What is there already need not be written.
-                Changed::Put(value)
-                    if self.cleared.is_some() && tables.value(&row)?.as_ref() == Some(value) => {}
+                Changed::Put(value) if is_there && tables.value(&row)?.as_ref() == Some(value) => {}
                 Changed::Put(value) => {
                     tables.put(Name::Value, &row, Some(value))?;
-                    if self.indexed {
-                        continue;
-                    }
                     for key in context.indexes.value_keys(&context.schema, &self.description, value) {
                         index(tables, key, self.id, true)?;
                     }
@@ -160,7 +177,7 @@ impl ValueRowsEffect {
 
     /// Removes the rows of all values that are not to be put.
     fn clear(
-        &self,
+        &mut self,
         context: &Context,
         tables: &mut Writable<'_>,
         index: IndexSink<'_>,
@@ -184,7 +201,7 @@ impl ValueRowsEffect {
 
     /// The entry is not found by a value any more, unless it has it elsewhere.
     fn lose(
-        &self,
+        &mut self,
         context: &Context,
         tables: &mut Writable<'_>,
         index: IndexSink<'_>,
@@ -197,10 +214,39 @@ impl ValueRowsEffect {
             }
         }
         for key in context.indexes.value_keys(&context.schema, &self.description, value) {
-            if !self.kept.contains(&key) {
+            if self.kept.contains(&key) {
+                continue;
+            }
+            if Indexes::is_shared(&key) {
+                self.shared.insert(key);
+            } else {
                 index(tables, key, self.id, false)?;
             }
         }
         Ok(())
     }
+}
+
+/// Takes those index keys out of `keys` that a value of these attributes has. Each value is looked at: hardly an attribute
+/// with many values is indexed so that values share keys.
+fn leave_held(
+    context: &Context,
+    rows: &dyn ValueRows,
+    large: &[Large],
+    keys: &mut BTreeSet<Vec<u8>>,
+) -> Result<(), Failure> {
+    let Context { schema, indexes, .. } = context;
+    for large in large {
+        let Some(kind) = schema.attribute_type(base(&large.description)) else { continue };
+        if !keys.iter().any(|key| attribute_of(key) == kind.oid.as_bytes()) {
+            continue;
+        }
+        large.visit(rows, None, &mut |_, value| {
+            for key in indexes.value_keys(schema, &large.description, value) {
+                keys.remove(&key);
+            }
+            Ok(if keys.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+    }
+    Ok(())
 }

@@ -389,28 +389,3 @@ async fn a_store_of_format_1_is_opened() {
     ok(&store, person("dora")).await;
     assert_eq!(faults(&store).0, [""; 0]);
 }
-
-#[tokio::test]
-async fn values_that_no_two_may_have_are_told_where_two_have_them() {
-    let folder = tempfile::tempdir().unwrap();
-    filled(folder.path()).await;
-    let store = Store::open(open(folder.path())).unwrap();
-    let name = format!("uid=eve,ou=people,{SUFFIX}");
-    let lines = ["objectClass: inetOrgPerson", "cn: Eve", "sn: Quay", "mail: Anna@harbourlane.example"];
-    ok(&store, entry(&name, &lines)).await;
-    assert_eq!(faults(&store).0, [""; 0]);
-    drop(store);
-    let unique = flext_ldap_store::UniqueValues::of(["mail"]);
-    let store = Store::open(open(folder.path()).unique(unique.clone())).unwrap();
-    assert_eq!(
-        faults(&store).0,
-        [
-            "entry: entry 8 `uid=eve,ou=people,dc=harbourlane,dc=example`: it shares a value of `mail` with entry 4 \
-          `uid=anna,ou=people,dc=harbourlane,dc=example`, and no two may; change the entry"
-        ]
-    );
-    drop(store);
-    let elsewhere = unique.below(dn(&format!("ou=groups,{SUFFIX}")));
-    let store = Store::open(open(folder.path()).unique(elsewhere)).unwrap();
-    assert_eq!(faults(&store).0, [""; 0]);
-}

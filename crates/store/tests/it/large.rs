@@ -90,7 +90,7 @@ fn values(entry: &Entry, description: &str) -> BTreeSet<String> {
 }
 
 async fn with_groups(sizes: &[(&str, u32)]) -> Store {
-    let store = small().await;
+    let store = small_and_timeless().await;
     for (name, size) in sizes {
         ok(&store, a_group(name, 0..*size)).await;
     }
@@ -363,7 +363,8 @@ async fn a_store_of_format_1_is_read_and_split_as_it_is_written() {
         let mut limits = Limits::default();
         limits.inline_values = values;
         limits.inline_octets = values * 100;
-        Store::open(StoreOptions::folder(folder.path()).suffix(dn(SUFFIX)).limits(limits)).unwrap()
+        let options = StoreOptions::folder(folder.path()).suffix(dn(SUFFIX)).limits(limits);
+        Store::open(options.indexes(timeless())).unwrap()
     };
     let store = open(1_000_000);
     fill(&store).await;

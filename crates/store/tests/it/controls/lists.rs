@@ -4,8 +4,8 @@ use bytes::Bytes;
 use flext_ldap_proto::{
     control::{
         Assertion, Control, Controls, DontUseCopy, ManageDsaIt, MatchedValues, PagedResults,
-        PermissiveModify, PostRead, PreRead, ProxiedAuthorization, RelaxRules, ServerSideSort, SortKey,
-        Subentries, TreeDelete,
+        PasswordPolicyRequest, PermissiveModify, PostRead, PreRead, ProxiedAuthorization, RelaxRules,
+        ServerSideSort, SortKey, Subentries, TreeDelete,
     },
     extended::{ExtendedOperation, WhoAmI},
     filter::Filter,
@@ -86,6 +86,7 @@ async fn controls_are_listed_and_taken() {
         (none().critical(&DontUseCopy), vec!["search", "compare"]),
         (none().critical(&PermissiveModify), vec!["modify"]),
         (none().critical(&TreeDelete), vec!["delete"]),
+        (none().critical(&PasswordPolicyRequest), vec!["add", "modify", "extended"]),
     ];
     let mut left = listed(&store, "supportedControl").await;
     for (number, (controls, fits)) in table.iter().enumerate() {

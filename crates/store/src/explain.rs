@@ -1,0 +1,58 @@
+//! Explaining a search: what the planner found, and what a run of it looked at.
+
+use std::{future::poll_fn, pin::Pin};
+
+use flext_ldap_directory::{Actor, Error, Event, Events, Peer, Request};
+use flext_ldap_proto::message::Search;
+
+use crate::{
+    plan::{ExplainedRun, Explanation},
+    search::Searching,
+    store::Store,
+    tables::Failure,
+};
+
+impl Store {
+    /// Says how `search` would be done on behalf of `actor`, without doing it: which indexes tell of which part of the
+    /// filter, what is read, and how entries out of scope are told.
+    ///
+    /// # Errors
+    ///
+    /// What the search would be refused for, as [`Rejected`](flext_ldap_directory::ErrorKind::Rejected), or when storage
+    /// fails.
+    pub fn explain(&self, search: &Search, actor: &Actor) -> Result<Explanation, Error> {
+        let mut searching = self.searching(search, actor)?;
+        searching.prepare().map_err(Failure::into_error)?;
+        Ok(searching.explanation(&self.context()))
+    }
+
+    /// Does `search` on behalf of `actor`, throws what it finds away, and says how it was done.
+    ///
+    /// # Errors
+    ///
+    /// As [`explain`](Self::explain). A search that ends early, by a limit, is explained.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the search, which changes nothing.
+    pub async fn explain_run(&self, search: &Search, actor: &Actor) -> Result<Explanation, Error> {
+        let mut searching = self.searching(search, actor)?;
+        searching.prepare().map_err(Failure::into_error)?;
+        loop {
+            match poll_fn(|cx| Pin::new(&mut searching).poll_next(cx)).await? {
+                Event::Batch(_) => {}
+                Event::Done(outcome) => {
+                    let mut explanation = searching.explanation(&self.context());
+                    let (looked_at, returned) = searching.counted();
+                    explanation.run = Some(ExplainedRun { looked_at, returned, code: outcome.result.code });
+                    return Ok(explanation);
+                }
+            }
+        }
+    }
+
+    fn searching(&self, search: &Search, actor: &Actor) -> Result<Searching, Error> {
+        let request = Request::new(search.clone(), actor.clone());
+        Searching::new(self.clone(), request, Peer::in_process()).map_err(Failure::into_error)
+    }
+}
