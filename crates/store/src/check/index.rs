@@ -198,7 +198,7 @@ fn each_key<T: Rows>(
 ) -> Result<(), Failure> {
     let Context { indexes, schema, .. } = context;
     let is_settled = |prefix: &[u8]| !tables.standing.is_under_way(prefix);
-    let keys = indexes.row_keys(schema, stored, &is_settled);
+    let keys = indexes.row_keys(schema, stored, &is_settled).to_set();
     for key in &keys {
         each(key);
     }

@@ -33,8 +33,8 @@ const SLICE: Duration = Duration::from_millis(20);
 const ENTRIES: usize = 4_096;
 /// Values of a large attribute that are read at once. All of them are of the slice that its entry is of.
 const VALUES: usize = 4_096;
-/// Changes of rows that are held before they are written: of large attributes there can be more.
-const GATHERED: usize = 300_000;
+/// Octets of changes that are held before they are written: of large attributes there can be more.
+const GATHERED: usize = 64 << 20;
 /// Rows deleted in one slice.
 const ROWS: usize = 4_096;
 
@@ -297,9 +297,8 @@ fn build(
         for id in ids {
             let Some(stored) = tables.stored(id)? else { continue };
             let Context { schema, indexes, .. } = context;
-            for key in indexes.row_keys(schema, &stored, &as_far) {
-                pending.set(key, id, true);
-            }
+            let keys = indexes.row_keys(schema, &stored, &as_far);
+            keys.iter().for_each(|keyed| pending.gain(keyed, id));
             for large in stored.large().iter().filter(|one| indexes.looks_at_values(schema, &one.description))
             {
                 let mut after: Option<Vec<u8>> = None;
@@ -309,10 +308,10 @@ fn build(
                     after = Some(last.clone());
                     for (_, value) in &page {
                         for key in indexes.value_keys_of(schema, &large.description, value, &as_far) {
-                            pending.set(key, id, true);
+                            pending.set(&key, id, true);
                         }
                     }
-                    if pending.len() >= GATHERED {
+                    if pending.octets() >= GATHERED {
                         std::mem::take(&mut pending).flush(tables)?;
                     }
                 }

@@ -9,26 +9,24 @@ use std::collections::BTreeSet;
 
 use flext_ldap_proto::schema::Schema;
 
-use super::{Index, IndexKind, Indexes, gram, key};
+use super::{Index, IndexKind, Indexes, Keys, gram, key};
 use crate::{context::base, row::Stored};
 
 impl Indexes {
     /// The keys an entry is under for what its row says: of its attributes there, and of its large ones those that do not
     /// depend on their values. `wanted` tells indexes, by what their keys start with.
-    pub(crate) fn row_keys(
-        &self,
-        schema: &Schema,
-        stored: &Stored,
-        wanted: &dyn Fn(&[u8]) -> bool,
-    ) -> BTreeSet<Vec<u8>> {
-        let mut keys = self.keys_of(schema, [stored.user(), stored.operational()], wanted);
+    pub(crate) fn row_keys(&self, schema: &Schema, stored: &Stored, wanted: &dyn Fn(&[u8]) -> bool) -> Keys {
+        let mut keys = Keys::with_room();
+        self.add_keys_of(schema, [stored.user(), stored.operational()], wanted, &mut keys);
         for large in stored.large() {
             let indexes = self.indexes_of(schema, &large.description).iter();
-            keys.extend(indexes.filter(|index| wanted(&index.prefix)).filter_map(|index| match index.kind {
-                IndexKind::Presence => Some(key::presence(&index.prefix)),
-                IndexKind::Substring => Some(key::substring(&index.prefix, gram::LONG)),
-                IndexKind::Equality | IndexKind::Ordering => None,
-            }));
+            for index in indexes.filter(|index| wanted(&index.prefix)) {
+                match index.kind {
+                    IndexKind::Presence => keys.push_with(|key| key::put_presence(key, &index.prefix)),
+                    IndexKind::Substring => keys.push_grams(&index.prefix, |grams| grams.push(gram::LONG)),
+                    IndexKind::Equality | IndexKind::Ordering => {}
+                }
+            }
         }
         keys
     }
@@ -52,13 +50,13 @@ impl Indexes {
         value: &[u8],
         wanted: &dyn Fn(&[u8]) -> bool,
     ) -> BTreeSet<Vec<u8>> {
-        let mut keys = BTreeSet::new();
+        let mut keys = Keys::default();
         for index in self.indexes_of(schema, description) {
             if matches!(index.kind, IndexKind::Equality | IndexKind::Ordering) && wanted(&index.prefix) {
                 index.add_keys(schema, std::iter::once(value), &mut keys);
             }
         }
-        keys
+        keys.to_set()
     }
 
     /// Whether values that are not equal can have this key.

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 use super::Work;
 use crate::{
     context::{Context, base},
-    index::{Indexes, attribute_of},
+    index::{Indexes, Keyed, attribute_of},
     row::{Id, Stored},
     tables::{Failure, Name, Writable},
     values::{
@@ -20,10 +20,10 @@ use crate::{
 /// Rows that are held at a time where all of an attribute goes.
 const AT_ONCE: usize = 10_000;
 
-/// Where changes of index rows go: a key, an entry, and whether it comes under the key or goes. It may write what has
+/// Where changes of index rows go: keys, an entry, and whether it comes under them or goes. It may write what has
 /// gathered.
 pub(super) type IndexSink<'s> =
-    &'s mut dyn FnMut(&mut Writable<'_>, Vec<u8>, Id, bool) -> Result<(), Failure>;
+    &'s mut dyn FnMut(&mut Writable<'_>, Keyed<'_>, Id, bool) -> Result<(), Failure>;
 
 /// What becomes of one large attribute.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl ValueRowsEffect {
         }
         leave_held(context, tables, &self.others, &mut self.shared)?;
         for key in self.shared {
-            index(tables, key, self.id, false)?;
+            index(tables, Keyed::One(&key), self.id, false)?;
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl ValueRowsEffect {
                 Changed::Put(value) => {
                     tables.put(Name::Value, &row, Some(value))?;
                     for key in context.indexes.value_keys(&context.schema, &self.description, value) {
-                        index(tables, key, self.id, true)?;
+                        index(tables, Keyed::One(&key), self.id, true)?;
                     }
                 }
                 Changed::Removed(value) => {
@@ -220,7 +220,7 @@ impl ValueRowsEffect {
             if Indexes::is_shared(&key) {
                 self.shared.insert(key);
             } else {
-                index(tables, key, self.id, false)?;
+                index(tables, Keyed::One(&key), self.id, false)?;
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ mod indexes;
 mod large;
 mod large_model;
 mod large_others;
+mod loading;
 mod membership;
 mod model;
 mod operations;
