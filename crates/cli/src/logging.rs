@@ -10,13 +10,13 @@ static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock
 
 /// Starts the log.
 pub(crate) fn start() {
-    let filter =
-        EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    // The filter comes last: its handle is for the whole of what stands before it.
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_filter_reloading()
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        .with_env_filter(filter)
+        .with_filter_reloading();
     let handle = log.reload_handle();
     log.init();
     // It is started once; were it twice, the first would go on.

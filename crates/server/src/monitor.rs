@@ -106,9 +106,8 @@ impl Monitor {
         if !key.is_within(top) || !(self.may_read)(&request.actor, peer) {
             return None;
         }
-        let refused = |code, why: &str| {
-            Some(Reply::ready(Ok(Outcome::new(LdapResult::with_diagnostic(code, why)))))
-        };
+        let refused =
+            |code, why: &str| Some(Reply::ready(Ok(Outcome::new(LdapResult::with_diagnostic(code, why)))));
         if request.controls.iter().any(|control| control.critical) {
             return refused(ResultCode::UNAVAILABLE_CRITICAL_EXTENSION, "cn=monitor takes no controls");
         }
@@ -135,20 +134,18 @@ impl Monitor {
         );
         let counter = |value: u64| vec![("monitorCounter", value.to_string())];
         tree.add("Connections", "monitorContainer", Vec::new());
-        for (name, value) in [
-            ("Total", core.numbered()),
-            ("Current", core.open() as u64),
-            ("Refused", counted.refused.get()),
-        ] {
+        for (name, value) in
+            [("Total", core.numbered()), ("Current", core.open() as u64), ("Refused", counted.refused.get())]
+        {
             tree.add(&format!("{name},cn=Connections"), "monitorCounterObject", counter(value));
         }
         let operations: Vec<_> = counted.operations().collect();
         let count = |initiated: u64, completed: u64| {
             vec![("monitorOpInitiated", initiated.to_string()), ("monitorOpCompleted", completed.to_string())]
         };
-        let all = operations.iter().fold((0, 0), |sum, (_, initiated, completed)| {
-            (sum.0 + initiated, sum.1 + completed)
-        });
+        let all = operations
+            .iter()
+            .fold((0, 0), |sum, (_, initiated, completed)| (sum.0 + initiated, sum.1 + completed));
         tree.add("Operations", "monitorContainer", count(all.0, all.1));
         for (name, initiated, completed) in operations {
             tree.add(&format!("{name},cn=Operations"), "monitorOperation", count(initiated, completed));
@@ -177,11 +174,7 @@ impl Monitor {
         tree.add("Current,cn=Time", "monitoredObject", at(SystemTime::now()));
         let up = since.elapsed().as_secs().to_string();
         tree.add("Uptime,cn=Time", "monitoredObject", vec![("monitoredInfo", up)]);
-        tree.add(
-            "Version",
-            "monitoredObject",
-            vec![("monitoredInfo", env!("CARGO_PKG_VERSION").to_owned())],
-        );
+        tree.add("Version", "monitoredObject", vec![("monitoredInfo", env!("CARGO_PKG_VERSION").to_owned())]);
         for (source, counters) in &self.sources {
             tree.add(source, "monitorContainer", Vec::new());
             for (name, value) in counters() {
@@ -241,9 +234,10 @@ fn name(op: &Op) -> Option<&Dn> {
 fn ends_in_monitor(dn: &Dn) -> bool {
     const LAST: &[u8] = b"monitor";
     let text = dn.as_str().trim_end().as_bytes();
-    text.len().checked_sub(LAST.len()).and_then(|start| text.get(start..)).is_some_and(|tail| {
-        tail.eq_ignore_ascii_case(LAST)
-    })
+    text.len()
+        .checked_sub(LAST.len())
+        .and_then(|start| text.get(start..))
+        .is_some_and(|tail| tail.eq_ignore_ascii_case(LAST))
 }
 
 fn search(search: &Search, base: &DnKey, entries: &[Computed], schema: &Schema) -> Reply {

@@ -11,7 +11,6 @@ use std::{
     fs,
     io::Read as _,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +23,7 @@ use flext_ldap_store::{
     access::{AccessRules, RuleConfig},
 };
 
+pub(super) use self::section::time as parse_time;
 use self::{
     node::{Node, Place, Value},
     section::{Problems, Section},
@@ -31,7 +31,7 @@ use self::{
 use crate::{connect::password_file, exit::Usage};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
-const FIXED: [&str; 17] = [
+const FIXED: [&str; 19] = [
     "data",
     "suffixes",
     "schema",
@@ -44,11 +44,13 @@ const FIXED: [&str; 17] = [
     "member_of",
     "password_policy",
     "log.access",
+    "monitor",
     "limits.cache",
     "limits.write_queue",
     "limits.hashing_threads",
     "limits.hashing_queue",
     "limits.sort_memory",
+    "limits.persistent_searches",
 ];
 
 /// What a file says, or what is so without one.
@@ -71,11 +73,11 @@ pub(super) struct Config {
     member_of: Setting<MemberOf>,
     pub(super) password_policy: Option<Dn>,
     pub(super) tell_lockout: bool,
-    access: Option<Vec<RuleConfig>>,
+    pub(super) access: Option<Vec<RuleConfig>>,
     pub(super) anonymous_read: bool,
     pub(super) log: Log,
-    /// Whether `cn=monitor` is there.
-    pub(super) monitor: bool,
+    /// Who may read `cn=monitor` besides the administrator; `None` if it is not there.
+    pub(super) monitor: Option<Vec<Dn>>,
     file: Option<Source>,
 }
 
@@ -148,7 +150,7 @@ impl Default for Config {
             access: None,
             anonymous_read: false,
             log: Log { level: None, slow: Some(Duration::from_secs(1)), access: None },
-            monitor: true,
+            monitor: Some(Vec::new()),
             file: None,
         }
     }
@@ -167,8 +169,10 @@ impl Administrator {
             PasswordSource::Environment(name) => std::env::var_os(name)
                 .map(|value| Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value)))
                 .ok_or_else(|| {
-                    Usage(format!("the environment has no `{name}`, which is to hold the administrator's password"))
-                        .into()
+                    Usage(format!(
+                        "the environment has no `{name}`, which is to hold the administrator's password"
+                    ))
+                    .into()
                 }),
             PasswordSource::Credential(name) => {
                 let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
@@ -231,10 +235,14 @@ impl Config {
             ..Self::default()
         };
         config.anonymous_read = root.flag("anonymous_read").unwrap_or_default();
-        config.monitor = root.flag("monitor").unwrap_or(true);
+        config.monitor = monitor(&root);
         if config.anonymous_read && config.access.is_some() {
             let place = node.at("anonymous_read").place;
-            problems.add(place, "anonymous_read", "`access` says who reads what; say it there, with `anonymous`");
+            problems.add(
+                place,
+                "anonymous_read",
+                "`access` says who reads what; say it there, with `anonymous`",
+            );
         }
         if let Some(section) = root.section("limits") {
             limits(section, &mut config.limits);
@@ -335,8 +343,7 @@ fn unusable(path: &Path, problems: &[String]) -> anyhow::Error {
 fn administrator(section: Section<'_>) -> Option<Administrator> {
     let dn = section.parsed("dn");
     let file = section.text("password_file").map(|path| PasswordSource::File(path.into()));
-    let environment =
-        section.text("password_env").map(|name| PasswordSource::Environment(name.to_owned()));
+    let environment = section.text("password_env").map(|name| PasswordSource::Environment(name.to_owned()));
     let credential =
         section.text("password_credential").map(|name| PasswordSource::Credential(name.to_owned()));
     let place = section.place();
@@ -452,6 +459,18 @@ fn member_of(root: &Section<'_>) -> Setting<MemberOf> {
     let attributes: Vec<String> = section.list("attributes");
     section.finish();
     if attributes.is_empty() { Setting::Default } else { Setting::Set(MemberOf::of(attributes)) }
+}
+
+fn monitor(root: &Section<'_>) -> Option<Vec<Dn>> {
+    match root.get("monitor").map(|node| &node.value) {
+        None | Some(Value::Flag(true)) => return Some(Vec::new()),
+        Some(Value::Flag(false)) => return None,
+        Some(_) => {}
+    }
+    let section = root.section("monitor")?;
+    let readers = section.list("readers");
+    section.finish();
+    Some(readers)
 }
 
 /// The shape of the rules; what they mean depends on the schema. Each wrong one is told.
@@ -624,11 +643,6 @@ impl Configured {
         }
         Ok(config)
     }
-
-    /// Whether there is a file to read again.
-    pub(super) const fn has_file(&self) -> bool {
-        self.config.is_some()
-    }
 }
 
 impl Config {
@@ -638,14 +652,5 @@ impl Config {
             Usage("`data` is missing: the folder the directory lives in, in the file or by --data".to_owned())
         })?;
         Ok(super::Data { data, suffix: self.suffixes.clone(), schema: self.schema.clone() })
-    }
-
-    /// The access rules as a policy for a directory of this schema, the administrator among its administrators.
-    pub(super) fn policy(&self, schema: &Schema) -> anyhow::Result<Arc<AccessRules>> {
-        let mut rules = self.rules(schema)?;
-        if let Some(administrator) = &self.administrator {
-            rules = rules.administrator(&administrator.dn, schema);
-        }
-        Ok(Arc::new(rules))
     }
 }

@@ -202,8 +202,7 @@ impl Conversation<'_> {
             _ => limits.operation,
         };
         let root_dse = matches!(&op, Op::Search(search) if root_dse::is_read_by(search));
-        let asks_monitor =
-            matches!(&op, Op::Search(search) if root_dse && monitor::is_selected(&search.attributes, MONITOR_CONTEXT));
+        let asks_monitor = matches!(&op, Op::Search(search) if root_dse && monitor::is_selected(&search.attributes, MONITOR_CONTEXT));
         let deadline = Deadline::after(time);
         let request = DirectoryRequest { op, controls, actor: self.actor.clone(), deadline };
         let monitor = self.shared.monitor.as_ref();

@@ -118,9 +118,8 @@ impl<'a> Section<'a> {
             self.wrong(key, node, "a list");
             return Vec::new();
         };
-        let section = |(index, item)| {
-            Section::of(item, format!("{}[{}]", self.path_of(key), index + 1), self.problems)
-        };
+        let section =
+            |(index, item)| Section::of(item, format!("{}[{}]", self.path_of(key), index + 1), self.problems);
         items.iter().enumerate().map(section).collect()
     }
 
@@ -296,7 +295,7 @@ fn whole_number(text: &str) -> Option<u64> {
 }
 
 /// `500ms`, `30s`, `15m`, `1h`, `7d`; a number alone is seconds.
-pub(super) fn time(text: &str) -> Option<Duration> {
+pub(in super::super) fn time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (digits, unit) = match text.find(|character: char| !character.is_ascii_digit()) {
         Some(end) => text.split_at_checked(end)?,
