@@ -6,6 +6,8 @@
 
 mod node;
 mod section;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,

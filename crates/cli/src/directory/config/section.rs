@@ -225,8 +225,10 @@ impl<'a> Section<'a> {
         let asked = self.asked.borrow();
         for (key, _) in self.entries {
             if !asked.contains(&key.name.as_str()) {
-                let hint = suggestion(&key.name, &asked);
-                let message = format!("unknown key{hint}; expected {}", one_of(&asked));
+                let message = match suggestion(&key.name, &asked) {
+                    hint if hint.is_empty() => format!("unknown key; expected {}", one_of(&asked)),
+                    hint => format!("unknown key{hint}"),
+                };
                 self.problems.add(key.place, self.path_of(&key.name), message);
             }
         }
