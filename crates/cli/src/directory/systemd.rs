@@ -2,15 +2,11 @@
 //! sockets to listen on (sd_listen_fds(3)). Without one, nothing here does anything.
 
 use std::{
-    env, io,
+    env,
+    ffi::OsStr,
+    io,
     net::TcpListener,
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::{
-            ffi::OsStrExt as _,
-            net::{SocketAddr, UnixDatagram, UnixListener},
-        },
-    },
+    os::unix::net::{SocketAddr, UnixDatagram, UnixListener},
     time::Duration,
 };
 
@@ -43,11 +39,16 @@ pub(super) fn notify(state: &State) {
 
 fn send(message: &[u8]) -> io::Result<()> {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
-    let address = match path.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(&path)?,
-    };
-    UnixDatagram::unbound()?.send_to_addr(message, &address).map(|_| ())
+    UnixDatagram::unbound()?.send_to_addr(message, &address(&path)?).map(|_| ())
+}
+
+/// A path, or `@` and a name in Linux's abstract namespace.
+fn address(path: &OsStr) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = std::os::unix::ffi::OsStrExt::as_bytes(path).strip_prefix(b"@") {
+        return std::os::linux::net::SocketAddrExt::from_abstract_name(name);
+    }
+    SocketAddr::from_pathname(path)
 }
 
 /// The clock that `RELOADING=1` is told by. Where there is none, the manager takes the message for an old one.

@@ -56,7 +56,11 @@ async fn it_counts_for_those_who_may_read_it() {
     let lab = lab().await;
     let mut peer = lab.peer().await;
     let all = || search("cn=monitor", Scope::Subtree, "(objectClass=*)");
-    assert_eq!(found(&mut peer, all(), "cn").await, (Vec::new(), ResultCode::SUCCESS), "the toy knows no such name");
+    assert_eq!(
+        found(&mut peer, all(), "cn").await,
+        (Vec::new(), ResultCode::SUCCESS),
+        "the toy knows no such name"
+    );
     assert_eq!(peer.bind(1, "cn=ada", "korrekt").await, ResultCode::SUCCESS);
     let (entries, code) = found(&mut peer, all(), "cn").await;
     assert_eq!(code, ResultCode::SUCCESS);

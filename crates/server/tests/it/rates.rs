@@ -64,5 +64,9 @@ async fn operations_too_often_are_busy() {
         }
     }
     assert_eq!(lab.state.calls.load(SeqCst), 2);
-    assert_eq!(peer.bind(4, "cn=ada", "korrekt").await, ResultCode::SUCCESS, "binds have a rate of their own");
+    assert_eq!(
+        peer.bind(4, "cn=ada", "korrekt").await,
+        ResultCode::SUCCESS,
+        "binds have a rate of their own"
+    );
 }

@@ -93,10 +93,11 @@ fn yaml_that_is_none_says_where() {
 
 #[test]
 fn a_file_costs_no_more_than_it_may() {
-    let laughs = (1..10).fold("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned(), |text, level| {
-        let below = vec![format!("*a{}", level - 1); 9].join(", ");
-        format!("{text}a{level}: &a{level} [{below}]\n")
-    });
+    let laughs =
+        (1..10).fold("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned(), |text, level| {
+            let below = vec![format!("*a{}", level - 1); 9].join(", ");
+            format!("{text}a{level}: &a{level} [{below}]\n")
+        });
     let deep = format!("data: {}{}\n", "[".repeat(5_000), "]".repeat(5_000));
     let nested: String = (0..200).map(|depth| format!("{}k:\n", " ".repeat(depth))).collect();
     let long = format!("data: {}\n", "x".repeat(node::LARGEST));
