@@ -9,6 +9,7 @@ mod control;
 mod explain;
 mod export;
 mod import;
+mod log_file;
 mod monitor;
 mod restore;
 mod serve;

@@ -10,7 +10,7 @@ impl Store {
     /// Holds searches and changes that begin from now on to these limits. Those on memory, threads and queues
     /// (`sort_memory`, `persistent_searches`, `cache`, `write_queue`, `hashing_threads`, `hashing_queue`) stay as they were
     /// when the store was opened.
-    pub fn set_limits(&self, limits: Limits) {
+    pub fn set_limits(&self, limits: &Limits) {
         self.change_context(|context| {
             let Limits {
                 sort_memory,
@@ -28,7 +28,7 @@ impl Store {
                 write_queue,
                 hashing_threads,
                 hashing_queue,
-                ..limits
+                ..limits.clone()
             };
         });
     }

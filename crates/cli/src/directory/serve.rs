@@ -1,8 +1,7 @@
 //! `flext-ldap directory serve`: the directory on sockets, until a signal. What it is like is in `config.rs`.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -24,6 +23,7 @@ use super::{
     config::{Administrator, Config, Configured, TlsFiles, parse_time},
     control::Control,
     import::load,
+    log_file::{self, Reopen},
     monitor::monitor,
     open,
     systemd::{self, Passed, State, notify},
@@ -35,7 +35,8 @@ const GRACE: Duration = Duration::from_secs(5);
 
 const RELOAD: &str = "\
 Signals:
-  SIGHUP           read the configuration, the access rules and the certificate again; a mistake in them changes nothing
+  SIGHUP           read the configuration, the access rules and the certificate again (a mistake in them
+                   changes nothing), and open the access log again
   SIGTERM, SIGINT  stop: what is under way has 5 seconds to end; a second one stops at once";
 
 /// Arguments of `directory serve`.
@@ -100,6 +101,8 @@ struct Served {
     config: Config,
     store: Store,
     server: Server,
+    /// For the access log, which somebody may have renamed.
+    reopen: Reopen,
 }
 
 impl Serve {
@@ -204,14 +207,15 @@ impl Serve {
             crate::say(format_args!("imported {} entries", report.applied));
         }
         let _control = control(&data, &store);
-        let server = self.start(&config, &store, tls, passed).await?;
+        let reopen = Reopen::default();
+        let server = self.start(&config, &store, tls, passed, &reopen).await?;
         if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
             crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
         }
         for url in server.urls() {
             crate::say(format_args!("listening on {url}"));
         }
-        let served = Served { arguments: self, config, store, server };
+        let served = Served { arguments: self, config, store, server, reopen };
         notify(&served.ready());
         loop {
             tokio::select! {
@@ -234,14 +238,16 @@ impl Serve {
         store: &Store,
         tls: Option<ServerTls>,
         passed: Vec<Passed>,
+        reopen: &Reopen,
     ) -> anyhow::Result<Server> {
         let mut server = Server::builder(Arc::new(store.clone())).limits(config.server.clone());
         if let Some(tls) = tls {
             server = server.tls(tls);
         }
         if let Some(path) = &config.log.access {
-            server =
-                server.access_log(LineLog::new(log_output(path)?).context("failed to start the access log")?);
+            server = server.access_log(
+                LineLog::new(log_file::open(path, reopen)?).context("failed to start the access log")?,
+            );
         }
         if let Some(mode) = config.socket_mode {
             server = server.socket_mode(mode);
@@ -268,6 +274,7 @@ impl Served {
     /// Reads everything again. What is faulty changes nothing.
     fn reload(&self) {
         notify(&State::Reloading);
+        self.reopen.ask();
         match self.settle() {
             Ok(restart) => {
                 crate::say(format_args!("the configuration was read again"));
@@ -283,7 +290,7 @@ impl Served {
 
     /// Puts in force what can change. Returns what needs a restart.
     fn settle(&self) -> anyhow::Result<Vec<&'static str>> {
-        let Self { arguments, config: started, store, server } = self;
+        let Self { arguments, config: started, store, server, .. } = self;
         let mut config = arguments.config()?;
         let mut restart = config.needing_restart(started);
         if config.tls.is_none() && started.tls.is_some() {
@@ -294,7 +301,7 @@ impl Served {
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
         // All of it is sound.
         store.set_policy(rules);
-        store.set_limits(config.limits);
+        store.set_limits(&config.limits);
         store.set_unindexed(config.unindexed);
         store.set_slow(config.log.slow);
         server.set_limits(config.server);
@@ -327,14 +334,6 @@ fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
     ServerTls::from_pem(&read(chain)?, &read(key)?)
         .with_context(|| format!("failed to use {} and {}", chain.display(), key.display()))
-}
-
-fn log_output(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdout()));
-    }
-    let file = fs::OpenOptions::new().append(true).create(true).open(path);
-    Ok(Box::new(file.with_context(|| format!("failed to open {}", path.display()))?))
 }
 
 /// The signals that end a server.

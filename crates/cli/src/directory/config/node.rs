@@ -1,6 +1,7 @@
 //! YAML as a tree in which everything knows its place. What it means is settled by [`super::section`].
 //!
-//! A file costs no more than [`budget`] says, whatever it refers to: aliases are counted as often as they are used.
+//! A file costs no more than the budget in [`parse`] says, whatever it refers to: aliases are counted as often as they are
+//! used. It is no deeper than that either, so what walks the tree may call itself.
 
 use std::fmt;
 
@@ -89,7 +90,7 @@ pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options::<Option<Node>>(text, options)
-        .map(|node| node.unwrap_or(Node { place: Place::default(), value: Value::Map(Vec::new()) }))
+        .map(|node| node.unwrap_or_else(|| Node { place: Place::default(), value: Value::Map(Vec::new()) }))
         .map_err(|error| {
             let place = error.location().map(Place::of).unwrap_or_default();
             let message = error.to_string();

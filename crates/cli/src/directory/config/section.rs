@@ -106,13 +106,13 @@ impl<'a> Section<'a> {
     }
 
     /// A map of keys.
-    pub(super) fn section(&self, key: &'static str) -> Option<Section<'a>> {
+    pub(super) fn section(&self, key: &'static str) -> Option<Self> {
         let node = self.get(key)?;
         Some(Section::of(node, self.path_of(key), self.problems))
     }
 
     /// A list of maps of keys.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Self> {
         let Some(node) = self.get(key) else { return Vec::new() };
         let Value::List(items) = &node.value else {
             self.wrong(key, node, "a list");
