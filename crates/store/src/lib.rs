@@ -50,6 +50,7 @@ mod session;
 mod settings;
 mod slow;
 mod special;
+mod staged;
 mod store;
 mod subschema;
 mod tables;
