@@ -65,6 +65,14 @@ impl Current {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Puts something else in force.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Context)) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut context = Context::clone(&current);
+        change(&mut context);
+        *current = Arc::new(context);
+    }
+
     /// Puts a policy in force.
     pub(crate) fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);

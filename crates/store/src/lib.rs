@@ -47,6 +47,7 @@ mod row;
 mod rows;
 mod search;
 mod session;
+mod settings;
 mod slow;
 mod special;
 mod staged;

@@ -216,6 +216,10 @@ impl Store {
         self.0.context.set_policy(policy);
     }
 
+    pub(crate) fn change_context(&self, change: impl FnOnce(&mut Context)) {
+        self.0.context.change(change);
+    }
+
     /// What is settled at present. To be asked for once in an operation: it can be settled anew between two.
     pub(crate) fn context(&self) -> Arc<Context> {
         self.0.context.get()
