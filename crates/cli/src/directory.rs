@@ -4,12 +4,16 @@ mod access;
 mod backup;
 mod check;
 mod compact;
+mod config;
 mod control;
 mod explain;
 mod export;
 mod import;
+mod log_file;
+mod monitor;
 mod restore;
 mod serve;
+mod systemd;
 
 use std::{fs, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -45,7 +49,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve a directory until SIGTERM or SIGINT
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Load LDIF into a folder that nobody serves
     Import(import::Import),
     /// Write a folder that nobody serves as LDIF, password hashes included

@@ -14,6 +14,7 @@ mod exit;
 mod export;
 mod import;
 mod input;
+mod logging;
 mod output;
 mod passwd;
 mod ppolicy;
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
             };
         }
     };
-    log();
+    logging::start();
     let result = match arguments.command {
         Command::Search(arguments) => arguments.run(),
         Command::Add(arguments) => arguments.run(),
@@ -94,18 +95,6 @@ fn main() -> ExitCode {
             exit::of(&error)
         }
     }
-}
-
-/// What the libraries have to say goes to standard error: warnings, or what `RUST_LOG` asks for.
-fn log() {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr)
-        .init();
 }
 
 /// Prints an error and what caused it on standard error.

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
@@ -24,20 +24,66 @@ use crate::{
     AccessLog, ServerLimits, ServerTls,
     connection::{Connection, notice, serve},
     listen::Listener,
+    monitor::Monitor,
+    rate::{Rated, Rates},
+    statistics::Statistics,
 };
 
 /// How long after the end of the grace connections have to say goodbye before they are ended.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// What all connections of a server share.
+/// What a connection goes by as long as it lasts: what was settled when it was accepted.
+#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) limits: ServerLimits,
     pub(crate) tls: Option<ServerTls>,
-    pub(crate) access_log: Option<Box<dyn AccessLog>>,
+    pub(crate) access_log: Option<Arc<dyn AccessLog>>,
+    pub(crate) monitor: Option<Arc<Monitor>>,
+    pub(crate) core: Arc<Core>,
+}
+
+/// What all connections of a server share, whatever was settled when they began.
+#[derive(Debug, Default)]
+pub(crate) struct Core {
+    pub(crate) statistics: Statistics,
+    pub(crate) rates: Rates,
     numbers: AtomicU64,
     open: AtomicUsize,
     open_by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// What is settled for the connections that come.
+pub(crate) struct Settled(RwLock<Arc<Shared>>);
+
+impl Settled {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(RwLock::new(Arc::new(shared)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Shared> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Settles something else for the connections that come.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Shared)) {
+        let mut settled = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = Shared::clone(&settled);
+        change(&mut shared);
+        *settled = Arc::new(shared);
+    }
+}
+
+impl Core {
+    /// Connections open at present.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Connections taken so far.
+    pub(crate) fn numbered(&self) -> u64 {
+        self.numbers.load(Ordering::Relaxed)
+    }
 }
 
 impl Shared {
@@ -45,27 +91,15 @@ impl Shared {
         sessions: Arc<dyn Sessions>,
         limits: ServerLimits,
         tls: Option<ServerTls>,
-        access_log: Option<Box<dyn AccessLog>>,
+        access_log: Option<Arc<dyn AccessLog>>,
     ) -> Self {
-        Self {
-            sessions,
-            limits,
-            tls,
-            access_log,
-            numbers: AtomicU64::new(0),
-            open: AtomicUsize::new(0),
-            open_by_address: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        Self { sessions, limits, tls, access_log, monitor: None, core: Arc::default() }
     }
 }
 
 /// The place of one connection among those allowed; given back when dropped.
 struct Place {
-    shared: Arc<Shared>,
+    core: Arc<Core>,
     address: Option<IpAddr>,
 }
 
@@ -75,13 +109,14 @@ impl Place {
             PeerAddress::Tcp(address) => Some(address.ip()),
             _ => None,
         };
-        if shared.open.fetch_add(1, Ordering::Relaxed) >= shared.limits.connections {
-            shared.open.fetch_sub(1, Ordering::Relaxed);
+        let core = &shared.core;
+        if core.open.fetch_add(1, Ordering::Relaxed) >= shared.limits.connections {
+            core.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let mut place = Self { shared: shared.clone(), address: None };
+        let mut place = Self { core: core.clone(), address: None };
         if let (Some(address), Some(most)) = (address, shared.limits.connections_per_address) {
-            let mut by_address = shared.open_by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut by_address = core.open_by_address.lock().unwrap_or_else(PoisonError::into_inner);
             let open = by_address.entry(address).or_insert(0);
             if *open >= most {
                 return None;
@@ -95,9 +130,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+        self.core.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {
-            let mut by_address = self.shared.open_by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut by_address = self.core.open_by_address.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(open) = by_address.get_mut(&address) {
                 *open = open.saturating_sub(1);
                 if *open == 0 {
@@ -109,7 +144,11 @@ impl Drop for Place {
 }
 
 /// Accepts until `stop` holds an instant; then lets connections finish until that instant, and ends the rest.
-pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, stop: watch::Receiver<Option<Instant>>) {
+pub(crate) async fn accept(
+    settled: Arc<Settled>,
+    listener: Listener,
+    stop: watch::Receiver<Option<Instant>>,
+) {
     let mut connections = JoinSet::new();
     let mut stopped = Stop::new(stop.clone());
     let mut refusing = false;
@@ -120,21 +159,33 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: Listener, stop: watch:
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             accepted = listener.accept() => match accepted {
                 Ok((socket, peer)) => {
-                    let Some(place) = Place::take(&shared, &peer) else {
-                        if !refusing {
-                            tracing::warn!(open = shared.open(), "connections are refused: too many are open");
+                    let shared = settled.get();
+                    let core = &shared.core;
+                    let place = if core.rates.allow(&shared.limits.rates, &peer, Rated::Connection) {
+                        Place::take(&shared, &peer).ok_or("too many connections are open")
+                    } else {
+                        core.statistics.connections_rated.add(1);
+                        Err("connections are opened too often")
+                    };
+                    let place = match place {
+                        Ok(place) => place,
+                        Err(why) => {
+                            core.statistics.refused.add(1);
+                            if !refusing {
+                                tracing::warn!(open = core.open(), from = ?peer.address, "a connection is refused: {why}");
+                            }
+                            refusing = true;
+                            if !listener.tls {
+                                // What does not fit at once is not worth waiting for.
+                                let _ = socket.send_now(&notice(ResultCode::BUSY, why));
+                            }
+                            continue;
                         }
-                        refusing = true;
-                        if !listener.tls {
-                            // What does not fit at once is not worth waiting for.
-                            let _ = socket.send_now(&notice(ResultCode::BUSY, "too many connections"));
-                        }
-                        continue;
                     };
                     refusing = false;
-                    let number = shared.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+                    let number = core.numbers.fetch_add(1, Ordering::Relaxed) + 1;
                     let connection = Connection::new(number, peer);
-                    let served = serve(shared.clone(), socket, connection, listener.tls, Stop::new(stop.clone()));
+                    let served = serve(shared, socket, connection, listener.tls, Stop::new(stop.clone()));
                     connections.spawn(async move {
                         served.await;
                         drop(place);

@@ -8,6 +8,7 @@ mod bind;
 mod deadlines;
 mod own;
 mod persistent;
+mod rated;
 mod requests;
 mod sealed;
 
@@ -101,6 +102,8 @@ struct Running {
     kind: OpKind,
     /// Whether it reads the root DSE, part of which is the listener's.
     root_dse: bool,
+    /// Whether it asks for the name of `cn=Monitor` there.
+    asks_monitor: bool,
     /// Whether it goes on until somebody ends it.
     persistent: bool,
     reply: Reply,
@@ -177,7 +180,10 @@ impl<'c> Conversation<'c> {
             progress |= self.poll_binding(cx);
             progress |= self.poll_running(cx, until);
             progress |= self.drain();
-            match self.outbox.send(self.stream, cx) {
+            let queued = self.outbox.queued();
+            let sent = self.outbox.send(self.stream, cx);
+            self.shared.core.statistics.octets_sent.add(queued.saturating_sub(self.outbox.queued()));
+            match sent {
                 Ok(sent) => progress |= sent,
                 Err(error) => {
                     tracing::debug!(connection = self.connection.number, %error, "writing failed");
@@ -236,10 +242,14 @@ impl<'c> Conversation<'c> {
             Ok(Event::Batch(batch)) if running.kind == OpKind::Search => {
                 running.entries = running.entries.saturating_add(batch.len() as u64);
                 let batch = if running.root_dse {
-                    root_dse::completed(batch, self.shared.tls.is_some())
+                    let monitor = self.shared.monitor.is_some() && running.asks_monitor;
+                    root_dse::completed(batch, self.shared.tls.is_some(), monitor)
                 } else {
                     batch
                 };
+                let counted = &self.shared.core.statistics;
+                counted.items.add(batch.len());
+                counted.messages_sent.add(batch.len());
                 self.outbox.items(running.id, &batch);
                 return Polled::Items;
             }
@@ -273,6 +283,7 @@ impl<'c> Conversation<'c> {
         controls: &Controls,
         entries: u64,
     ) {
+        self.shared.core.statistics.messages_sent.add(1);
         self.outbox.answer(id, response, controls);
         self.tell(story, Some(code), entries);
     }
@@ -351,10 +362,12 @@ impl<'c> Conversation<'c> {
     }
 
     fn story(&mut self, operation: &'static str, what: What) -> Story {
+        self.shared.core.statistics.initiated(operation);
         Story { number: self.connection.count(), operation, what, started: Instant::now() }
     }
 
     fn tell(&self, story: &Story, result: Option<ResultCode>, entries: u64) {
+        self.shared.core.statistics.completed(story.operation);
         if let Some(log) = &self.shared.access_log {
             log.finished(&Finished {
                 connection: self.connection.number,

@@ -27,6 +27,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// A socket that was passed to the program cannot be listened on.
+    #[error("cannot listen on a socket that was passed to this program")]
+    Passed(#[source] io::Error),
     /// Somebody serves this Unix socket.
     #[error("socket `{}` is served by another process; stop it or use another path", .0.display())]
     SocketInUse(PathBuf),

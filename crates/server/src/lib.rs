@@ -31,9 +31,12 @@ mod error;
 mod limits;
 mod line_log;
 mod listen;
+mod monitor;
 mod outbox;
+mod rate;
 mod root_dse;
 mod server;
+mod statistics;
 mod stream;
 mod tls;
 mod what;
@@ -43,6 +46,8 @@ pub use self::{
     error::{StartError, TlsError},
     limits::ServerLimits,
     line_log::LineLog,
+    monitor::Monitor,
+    rate::{Rate, RateLimits},
     server::{Server, ServerBuilder},
     tls::ServerTls,
 };

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use flext_ldap_proto::message::Limits;
 
+use crate::RateLimits;
+
 /// Bounds on what peers may cost the server. The defaults suit a server that strangers can reach.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "any combination is valid; new limits are worth a release")]
@@ -39,6 +41,8 @@ pub struct ServerLimits {
     pub search: Duration,
     /// How long any other operation may take. 60 seconds.
     pub operation: Duration,
+    /// How often one address may connect, bind and ask.
+    pub rates: RateLimits,
 }
 
 impl Default for ServerLimits {
@@ -58,6 +62,7 @@ impl Default for ServerLimits {
             bind: Duration::from_secs(30),
             search: Duration::from_secs(3600),
             operation: Duration::from_secs(60),
+            rates: RateLimits::default(),
         }
     }
 }

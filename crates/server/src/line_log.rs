@@ -212,7 +212,7 @@ fn timestamp(time: SystemTime) -> String {
 }
 
 /// The Gregorian date of a day counted from 1970-01-01. Years are counted from March, so that the leap day is the last.
-fn civil(day: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(day: u64) -> (u64, u64, u64) {
     let day = day + 719_468; // From 0000-03-01.
     let (era, of_era) = (day / 146_097, day % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -30,7 +30,15 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpListener),
-    Unix(UnixListener, #[expect(dead_code, reason = "unlinks the socket when dropped")] SocketFile),
+    /// Whoever has made the file takes it away.
+    Unix(UnixListener, #[expect(dead_code, reason = "unlinks the socket when dropped")] Option<SocketFile>),
+}
+
+/// A socket that somebody else has made.
+#[derive(Debug)]
+pub(crate) enum Passed {
+    Tcp { socket: std::net::TcpListener, tls: bool },
+    Unix(std::os::unix::net::UnixListener),
 }
 
 impl Listener {
@@ -54,7 +62,7 @@ impl Listener {
                 let path = PathBuf::from(&url.host);
                 remove_stale(&path)?;
                 let (listener, file) = bind_unix(&path, mode).map_err(failed)?;
-                Kind::Unix(listener, file)
+                Kind::Unix(listener, Some(file))
             }
             Scheme::Ldap | Scheme::Ldaps => {
                 let listener = bind_tcp(&url.host, url.port()).await.map_err(failed)?;
@@ -64,6 +72,28 @@ impl Listener {
             _ => return Err(StartError::NotAnAddress(url.clone().into())),
         };
         Ok(Self { kind, tls: url.scheme == Scheme::Ldaps, url: actual })
+    }
+
+    /// Listens on a socket that is there already.
+    pub(crate) fn passed(passed: Passed) -> Result<Self, StartError> {
+        match passed {
+            Passed::Tcp { socket, tls } => {
+                let address = socket.local_addr().map_err(StartError::Passed)?;
+                socket.set_nonblocking(true).map_err(StartError::Passed)?;
+                let scheme = if tls { "ldaps" } else { "ldap" };
+                let url = address_url(&format!("{scheme}://{address}"))?;
+                let kind = Kind::Tcp(TcpListener::from_std(socket).map_err(StartError::Passed)?);
+                Ok(Self { kind, tls, url })
+            }
+            Passed::Unix(socket) => {
+                let address = socket.local_addr().map_err(StartError::Passed)?;
+                socket.set_nonblocking(true).map_err(StartError::Passed)?;
+                let mut url = address_url("ldapi://")?;
+                url.host = address.as_pathname().map(|path| path.display().to_string()).unwrap_or_default();
+                let kind = Kind::Unix(UnixListener::from_std(socket).map_err(StartError::Passed)?, None);
+                Ok(Self { kind, tls: false, url })
+            }
+        }
     }
 
     /// The next connection and what its transport tells of the peer.
@@ -96,6 +126,10 @@ impl Listener {
             }
         }
     }
+}
+
+fn address_url(text: &str) -> Result<LdapUrl, StartError> {
+    text.parse().map_err(|error| StartError::Passed(io::Error::other(error)))
 }
 
 /// Listens on the first address of `host` that can be had; without a host on all, of both families where there are.

@@ -9,7 +9,12 @@ use flext_ldap_proto::{
     message::{Scope, Search},
 };
 
+use crate::monitor::MONITOR;
+
 const SUPPORTED_EXTENSION: &str = "supportedExtension";
+
+/// Where a server tells of itself (slapd-monitor(5)).
+pub(crate) const MONITOR_CONTEXT: &str = "monitorContext";
 
 /// Whether a search reads the root DSE.
 pub(crate) fn is_read_by(search: &Search) -> bool {
@@ -17,15 +22,25 @@ pub(crate) fn is_read_by(search: &Search) -> bool {
 }
 
 /// The root DSE as the directory gave it, with Cancel in `supportedExtension`, and StartTLS where `tls` is offered and
-/// only there. If the attribute is not among what was asked for, or is without values, nothing changes.
-pub(crate) fn completed(batch: Batch, tls: bool) -> Batch {
-    if !batch.iter().all(|item| matches!(item.get(), Item::Entry(entry) if lists_extensions(entry))) {
+/// only there, and with `monitorContext` if `monitor` says so. If the extensions are not among what was asked for, or are
+/// without values, they stay as they are.
+pub(crate) fn completed(batch: Batch, tls: bool, monitor: bool) -> Batch {
+    let is_ours = |entry: EntryRef<'_>| entry.dn_str().is_empty() && (monitor || lists_extensions(entry));
+    if !batch.iter().all(|item| matches!(item.get(), Item::Entry(entry) if is_ours(entry))) {
         return batch;
     }
     let mut writer = BatchWriter::new();
     for item in batch.iter() {
         if let Item::Entry(entry) = item.get() {
-            writer.entry(entry.dn_str(), &item.controls(), |body| complete(entry, tls, body));
+            writer.entry(entry.dn_str(), &item.controls(), |body| {
+                complete(entry, tls, body);
+                if monitor {
+                    body.sequence(|body| {
+                        body.octets(MONITOR_CONTEXT.as_bytes());
+                        body.constructed(Tag::SET, |values| values.octets(MONITOR.as_bytes()));
+                    });
+                }
+            });
         }
     }
     writer.take()
@@ -49,7 +64,7 @@ fn complete(entry: EntryRef<'_>, tls: bool, body: &mut Writer) {
                         values.octets(value);
                     }
                 }
-                if extensions {
+                if extensions && attribute.first().is_some() {
                     for offered in ours.iter().take(if tls { 2 } else { 1 }) {
                         values.octets(offered);
                     }
@@ -79,7 +94,7 @@ mod tests {
                 });
             }
         });
-        let batch = completed(writer.take(), tls);
+        let batch = completed(writer.take(), tls, false);
         let Some(Item::Entry(entry)) = batch.item(0).map(|item| item.get()) else { panic!("no entry") };
         assert_eq!((batch.len(), entry.dn_str(), entry.text("objectClass")), (1, dn, Some("top")));
         let extensions = entry.attributes().get(SUPPORTED_EXTENSION).unwrap();

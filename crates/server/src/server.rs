@@ -7,15 +7,15 @@ use flext_ldap_proto::url::{LdapUrl, Scheme};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
-    AccessLog, ServerLimits, ServerTls, StartError,
-    accept::{Shared, accept},
-    listen::Listener,
+    AccessLog, Monitor, ServerLimits, ServerTls, StartError,
+    accept::{Settled, Shared, accept},
+    listen::{Listener, Passed},
 };
 
 /// A server that listens. Dropping it ends it at once; [`shutdown`](Self::shutdown) ends it in order.
 #[must_use = "the server ends when it is dropped"]
 pub struct Server {
-    shared: Arc<Shared>,
+    settled: Arc<Settled>,
     urls: Vec<LdapUrl>,
     stop: watch::Sender<Option<Instant>>,
     tasks: Vec<JoinHandle<()>>,
@@ -26,6 +26,8 @@ pub struct Server {
 pub struct ServerBuilder {
     sessions: Arc<dyn Sessions>,
     urls: Vec<LdapUrl>,
+    passed: Vec<Passed>,
+    monitor: Option<Monitor>,
     tls: Option<ServerTls>,
     limits: ServerLimits,
     access_log: Option<Box<dyn AccessLog>>,
@@ -38,6 +40,8 @@ impl Server {
         ServerBuilder {
             sessions,
             urls: Vec::new(),
+            passed: Vec::new(),
+            monitor: None,
             tls: None,
             limits: ServerLimits::default(),
             access_log: None,
@@ -54,7 +58,17 @@ impl Server {
     /// Connections open at present.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.open()
+        self.settled.get().core.open()
+    }
+
+    /// Offers this certificate to the connections that come. Those that are open keep theirs.
+    pub fn set_tls(&self, tls: ServerTls) {
+        self.settled.change(|shared| shared.tls = Some(tls));
+    }
+
+    /// Holds the connections that come to these limits. Those that are open keep theirs.
+    pub fn set_limits(&self, limits: ServerLimits) {
+        self.settled.change(|shared| shared.limits = limits);
     }
 
     /// Stops listening, lets operations under way finish for as long as `grace`, sends every peer a Notice of
@@ -96,6 +110,25 @@ impl ServerBuilder {
         self
     }
 
+    /// Listens on this socket too, which somebody else has made and keeps: a service manager. `tls`: whether connections
+    /// begin with a handshake (ldaps).
+    pub fn listen_on_tcp(mut self, socket: std::net::TcpListener, tls: bool) -> Self {
+        self.passed.push(Passed::Tcp { socket, tls });
+        self
+    }
+
+    /// Listens on this Unix socket too, which somebody else has made and keeps. Its file is left alone.
+    pub fn listen_on_unix(mut self, socket: std::os::unix::net::UnixListener) -> Self {
+        self.passed.push(Passed::Unix(socket));
+        self
+    }
+
+    /// Shows what the server knows of itself below `cn=Monitor`.
+    pub fn monitor(mut self, monitor: Monitor) -> Self {
+        self.monitor = Some(monitor);
+        self
+    }
+
     /// Offers StartTLS, and is needed for `ldaps://`.
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
@@ -132,8 +165,8 @@ impl ServerBuilder {
     ///
     /// If it is dropped, nothing listens.
     pub async fn start(self) -> Result<Server, StartError> {
-        let Self { sessions, urls, tls, limits, access_log, socket_mode } = self;
-        if urls.is_empty() {
+        let Self { sessions, urls, passed, monitor, tls, limits, access_log, socket_mode } = self;
+        if urls.is_empty() && passed.is_empty() {
             return Err(StartError::NoAddress);
         }
         let mut listeners = Vec::with_capacity(urls.len());
@@ -143,14 +176,23 @@ impl ServerBuilder {
             }
             listeners.push(Listener::bind(url, socket_mode).await?);
         }
-        let shared = Arc::new(Shared::new(sessions, limits, tls, access_log));
+        for passed in passed {
+            let listener = Listener::passed(passed)?;
+            if listener.tls && tls.is_none() {
+                return Err(StartError::NoCertificate(listener.url.into()));
+            }
+            listeners.push(listener);
+        }
+        let mut shared = Shared::new(sessions, limits, tls, access_log.map(Arc::from));
+        shared.monitor = monitor.map(Arc::new);
+        let settled = Arc::new(Settled::new(shared));
         let (stop, stopped) = watch::channel(None);
         let urls = listeners.iter().map(|listener| listener.url.clone()).collect();
         let tasks = listeners
             .into_iter()
-            .map(|listener| tokio::spawn(accept(shared.clone(), listener, stopped.clone())))
+            .map(|listener| tokio::spawn(accept(settled.clone(), listener, stopped.clone())))
             .collect();
-        Ok(Server { shared, urls, stop, tasks })
+        Ok(Server { settled, urls, stop, tasks })
     }
 }
 

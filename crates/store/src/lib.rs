@@ -47,6 +47,7 @@ mod row;
 mod rows;
 mod search;
 mod session;
+mod settings;
 mod slow;
 mod special;
 mod staged;
@@ -54,6 +55,7 @@ mod store;
 mod subschema;
 mod tables;
 mod unindexed;
+mod values;
 mod write;
 mod writer;
 

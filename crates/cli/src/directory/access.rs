@@ -19,7 +19,7 @@ use flext_ldap_store::{
     access::{AccessRules, RuleConfig},
 };
 
-use super::{Data, open};
+use super::{config::Configured, open};
 use crate::exit::Usage;
 
 const EXAMPLES: &str = "\
@@ -34,7 +34,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Access {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
     /// Who asks; somebody who has not signed in, if this is left out
     #[arg(long = "as", value_name = "DN")]
     requester: Option<Dn>,
@@ -50,7 +50,7 @@ pub(super) struct Access {
     /// Where they connect from: an address, or `unix` for a Unix socket (which is `--over local`)
     #[arg(long, value_name = "ADDRESS|unix", value_parser = origin, default_value = "127.0.0.1")]
     from: Origin,
-    /// Access rules (YAML: a list); the rules of `directory serve`, if this is left out
+    /// Access rules (YAML: a list); those of --config, or those a directory has without any, if this is left out
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
     /// One of the rules' administrators, repeat for more
@@ -89,14 +89,26 @@ fn origin(text: &str) -> Result<Origin, String> {
 
 impl Access {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let folder = &self.data.data;
+        let config = self.configured.read()?;
+        let data = config.place()?;
+        let folder = &data.data;
         if folder.to_str() != Some(":memory:") && !folder.is_dir() {
             return Err(Usage(format!("there is no directory in {}", folder.display())).into());
         }
-        let schema = self.data.load_schema()?;
-        let rules = rules(self.rules.as_deref(), self.anonymous_read, &schema)?;
-        let rules = self.admin_dn.iter().fold(rules, |rules, dn| rules.administrator(dn, &schema));
-        let store = open(self.data.options()?, &self.data)?;
+        // Rules that cannot be used are told before anything is opened; those of a file may be about attributes that only
+        // the directory knows.
+        let given = match &self.rules {
+            Some(path) => Some(rules(Some(path), false, &data.load_schema()?)?),
+            None if self.anonymous_read => Some(rules(None, true, &data.load_schema()?)?),
+            None => None,
+        };
+        let store = open(config.store(data.options()?), &data)?;
+        let rules = store.with_schema(|schema| {
+            let rules = given.map_or_else(|| config.rules(schema), Ok)?;
+            let configured = config.administrator.iter().map(|administrator| &administrator.dn);
+            let administrators = configured.chain(&self.admin_dn);
+            anyhow::Ok(administrators.fold(rules, |rules, dn| rules.administrator(dn, schema)))
+        })?;
         let explanation = store
             .explain_access(
                 &rules,

@@ -11,7 +11,7 @@ use flext_ldap_directory::{
 };
 use flext_ldap_store::IndexStage;
 
-use super::{Data, open};
+use super::{config::Configured, open};
 use crate::{exit::Usage, search::ScopeName};
 
 const EXAMPLES: &str = "\
@@ -24,7 +24,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Explain {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
     /// Entry to start from
     #[arg(short = 'b', long, value_name = "DN")]
     base: Dn,
@@ -41,13 +41,15 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        if !self.data.data.is_dir() {
-            let data = self.data.data.display();
+        let config = self.configured.read()?;
+        let data = config.place()?;
+        if !data.data.is_dir() {
+            let data = data.data.display();
             return Err(Usage(format!("there is no directory in `{data}`: nothing was searched")).into());
         }
         let filter: Filter =
             self.filter.parse().map_err(|error| Usage(format!("`{}`: {error}", self.filter)))?;
-        let store = open(self.data.options()?, &self.data)?;
+        let store = open(config.store(data.options()?), &data)?;
         let search = Search::new(self.base, self.scope.into(), filter);
         let explanation = if self.dry_run {
             store.explain(&search, &Actor::Service)?

@@ -1,8 +1,7 @@
-//! `flext-ldap directory serve`: the directory on sockets, until a signal.
+//! `flext-ldap directory serve`: the directory on sockets, until a signal. What it is like is in `config.rs`.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -10,20 +9,47 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap_directory::proto::{dn::Dn, url::LdapUrl};
-use flext_ldap_server::{LineLog, Server, ServerTls};
-use flext_ldap_store::{ImportOptions, Store};
+use flext_ldap_directory::proto::{
+    dn::Dn,
+    schema::Schema,
+    url::{LdapUrl, Scheme},
+};
+use flext_ldap_server::{LineLog, Server, ServerTls, StartError};
+use flext_ldap_store::{ImportOptions, Store, access::AccessRules};
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Data, access, control::Control, import::load, open};
-use crate::connect::password_file;
+use super::{
+    Data, access,
+    config::{Administrator, Config, Configured, TlsFiles, parse_time},
+    control::Control,
+    import::load,
+    log_file::{self, Reopen},
+    monitor::monitor,
+    open,
+    systemd::{self, Passed, State, notify},
+};
+use crate::exit::Usage;
+
+/// How long operations under way have to end once the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+const RELOAD: &str = "\
+Signals:
+  SIGHUP           read the configuration, the access rules and the certificate again (a mistake in them
+                   changes nothing), and open the access log again
+  SIGTERM, SIGINT  stop: what is under way has 5 seconds to end; a second one stops at once";
 
 /// Arguments of `directory serve`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = RELOAD)]
 pub(super) struct Serve {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
+    /// Only read the configuration, and all it names, and say what is wrong with it
+    #[arg(long)]
+    check: bool,
     /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi:///PATH; port 0 takes a free one
-    #[arg(long, value_name = "URL", required = true)]
+    #[arg(long, value_name = "URL")]
     listen: Vec<LdapUrl>,
     /// Name of the administrator, who may do everything and need not be an entry; over ldapi root and the user who
     /// serves are the administrator too, by SASL EXTERNAL
@@ -57,45 +83,119 @@ pub(super) struct Serve {
     /// wrong password
     #[arg(long)]
     tell_lockout: bool,
+    /// Log searches that work longer than this (`500ms`, `2s`), with how they were done; 1s if left out
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    slow_search: Option<Duration>,
+    /// Connections at the same time from one address
+    #[arg(long, value_name = "NUMBER")]
+    connections_per_address: Option<usize>,
     /// Write a line for each operation to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
 }
 
+/// A directory that is served: what SIGHUP is about.
+struct Served {
+    arguments: Serve,
+    /// What it was started with.
+    config: Config,
+    store: Store,
+    server: Server,
+    /// For the access log, which somebody may have renamed.
+    reopen: Reopen,
+}
+
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        if self.check {
+            return self.check();
+        }
+        // Taken while there is one thread: the variables that name them are unset.
+        let passed = systemd::passed()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(self.serve());
+        let result = runtime.block_on(self.serve(passed));
         // An import that a signal stopped is let go of: what is committed is safe.
         runtime.shutdown_background();
         result
     }
 
-    async fn serve(self) -> anyhow::Result<ExitCode> {
-        // Heard from the first moment, so that a signal during a long import ends it too.
-        let mut stop = Stop::new()?;
-        let mut options = self.data.options()?;
-        let schema = self.data.load_schema()?;
-        let mut rules = access::rules(self.rules.as_deref(), self.anonymous_read, &schema)?;
+    /// The configuration as it is with what was said on the command line.
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.configured.read()?;
+        if !self.listen.is_empty() {
+            config.listen.clone_from(&self.listen);
+        }
         if let (Some(dn), Some(path)) = (&self.admin_dn, &self.admin_password_file) {
-            let password = password_file(path)?;
-            rules = rules.administrator(dn, &schema);
-            options = options.administrator(dn.clone(), password);
+            config.administrator = Some(Administrator::with_file(dn.clone(), path.clone()));
+        }
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            config.tls = Some(TlsFiles { certificate: certificate.clone(), key: key.clone() });
+        }
+        if self.anonymous_read {
+            (config.anonymous_read, config.access) = (true, None);
+        }
+        if let Some(policy) = &self.password_policy {
+            config.password_policy = Some(policy.clone());
+        }
+        config.tell_lockout |= self.tell_lockout;
+        if let Some(slow) = self.slow_search {
+            config.log.slow = Some(slow);
+        }
+        if let Some(most) = self.connections_per_address {
+            config.server.connections_per_address = Some(most);
+        }
+        if let Some(path) = &self.access_log {
+            config.log.access = Some(path.clone());
+        }
+        Ok(config)
+    }
+
+    /// The access rules in force with this configuration.
+    fn rules(&self, config: &Config, schema: &Schema) -> anyhow::Result<Arc<AccessRules>> {
+        let rules = match &self.rules {
+            Some(path) => access::rules(Some(path), false, schema)?,
+            None => config.rules(schema)?,
+        };
+        let administrator = config.administrator.iter();
+        Ok(Arc::new(administrator.fold(rules, |rules, admin| rules.administrator(&admin.dn, schema))))
+    }
+
+    /// Everything but opening the directory and listening.
+    fn check(self) -> anyhow::Result<ExitCode> {
+        let config = self.config()?;
+        let data = config.place()?;
+        let schema = data.load_schema()?;
+        self.rules(&config, &schema)?;
+        config.tls.as_ref().map(server_tls).transpose()?;
+        config.administrator.as_ref().map(Administrator::password).transpose()?;
+        if config.listen.iter().any(|url| url.scheme == Scheme::Ldaps) && config.tls.is_none() {
+            return Err(Usage("`ldaps` needs `tls.certificate` and `tls.key`".to_owned()).into());
+        }
+        crate::say(format_args!("the configuration can be used"));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn serve(self, passed: Vec<Passed>) -> anyhow::Result<ExitCode> {
+        // Heard from the first moment, so that a signal during a long import ends it too, and a reload does not end it.
+        let mut stop = Stop::new()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let config = self.config()?;
+        crate::logging::set_level(config.log.level.as_deref());
+        let data = config.place()?;
+        let mut options = config.store(data.options()?);
+        if let Some(administrator) = &config.administrator {
+            options = options.administrator(administrator.dn.clone(), administrator.password()?);
             for uid in [0, nix::unistd::geteuid().as_raw()] {
                 options = options.peer_administrator(uid);
             }
         }
-        if let Some(policy) = &self.password_policy {
-            options = options.password_policy(policy.clone());
+        let tls = config.tls.as_ref().map(server_tls).transpose()?;
+        if config.listen.is_empty() && passed.is_empty() {
+            return Err(StartError::NoAddress.into());
         }
-        if self.tell_lockout {
-            options = options.tell_lockout();
-        }
-        let tls = match (&self.tls_cert, &self.tls_key) {
-            (Some(chain), Some(key)) => Some(server_tls(chain, key)?),
-            _ => None,
-        };
-        let store = open(options.policy(Arc::new(rules)), &self.data)?;
+        // Nobody is served before the rules are there: they are about the schema of the store.
+        let store = open(options.policy(Arc::new(AccessRules::none())), &data)?;
+        store.set_policy(store.with_schema(|schema| self.rules(&config, schema))?);
         if let Some(path) = &self.import {
             let mut import = ImportOptions::default();
             import.hash_clear_passwords = self.hash_passwords;
@@ -106,56 +206,134 @@ impl Serve {
             };
             crate::say(format_args!("imported {} entries", report.applied));
         }
-        let _control = self.control(&store);
-        let mut server = Server::builder(Arc::new(store.clone()));
-        if let Some(tls) = tls {
-            server = server.tls(tls);
-        }
-        if let Some(path) = &self.access_log {
-            server =
-                server.access_log(LineLog::new(log_output(path)?).context("failed to start the access log")?);
-        }
-        server = self.listen.iter().cloned().fold(server, |server, url| server.listen(url));
-        let server = server.start().await.context("failed to listen")?;
-        if !self.anonymous_read && self.rules.is_none() {
+        let _control = control(&data, &store);
+        let reopen = Reopen::default();
+        let server = self.start(&config, &store, tls, passed, &reopen).await?;
+        if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
             crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
         }
         for url in server.urls() {
             crate::say(format_args!("listening on {url}"));
         }
-        stop.wait().await;
-        server.shutdown(Duration::from_secs(5)).await;
-        store.close();
+        let served = Served { arguments: self, config, store, server, reopen };
+        notify(&served.ready());
+        loop {
+            tokio::select! {
+                () = stop.wait() => break,
+                _ = hangup.recv() => tokio::task::block_in_place(|| served.reload()),
+            }
+        }
+        notify(&State::Stopping);
+        tokio::select! {
+            () = served.server.shutdown(GRACE) => {}
+            () = stop.wait() => crate::say(format_args!("a second signal: stopped at once")),
+        }
+        served.store.close();
         Ok(ExitCode::SUCCESS)
     }
-}
 
-impl Serve {
-    /// What `directory backup` and `directory check` ask. The directory is served without it too.
-    fn control(&self, store: &Store) -> Option<Control> {
-        if self.data.data.as_os_str() == ":memory:" {
-            return None;
+    async fn start(
+        &self,
+        config: &Config,
+        store: &Store,
+        tls: Option<ServerTls>,
+        passed: Vec<Passed>,
+        reopen: &Reopen,
+    ) -> anyhow::Result<Server> {
+        let mut server = Server::builder(Arc::new(store.clone())).limits(config.server.clone());
+        if let Some(tls) = tls {
+            server = server.tls(tls);
         }
-        Control::start(&self.data.data, store.clone())
-            .inspect_err(|error| {
-                crate::say(format_args!("warning: no backups and checks while this is served: {error}"));
-            })
-            .ok()
+        if let Some(path) = &config.log.access {
+            server = server.access_log(
+                LineLog::new(log_file::open(path, reopen)?).context("failed to start the access log")?,
+            );
+        }
+        if let Some(mode) = config.socket_mode {
+            server = server.socket_mode(mode);
+        }
+        if let Some(readers) = &config.monitor {
+            let administrator = config.administrator.as_ref().map(|administrator| &administrator.dn);
+            server = server.monitor(monitor(store, readers.iter().chain(administrator)));
+        }
+        server = config.listen.iter().cloned().fold(server, |server, url| server.listen(url));
+        server = passed.into_iter().fold(server, |server, passed| match passed {
+            Passed::Tcp { socket, tls } => server.listen_on_tcp(socket, tls),
+            Passed::Unix(socket) => server.listen_on_unix(socket),
+        });
+        server.start().await.context("failed to listen")
     }
 }
 
-fn server_tls(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
+impl Served {
+    fn ready(&self) -> State {
+        let urls: Vec<_> = self.server.urls().iter().map(ToString::to_string).collect();
+        State::Ready(format!("Listening on {}", urls.join(", ")))
+    }
+
+    /// Reads everything again. What is faulty changes nothing.
+    fn reload(&self) {
+        notify(&State::Reloading);
+        self.reopen.ask();
+        match self.settle() {
+            Ok(restart) => {
+                crate::say(format_args!("the configuration was read again"));
+                if !restart.is_empty() {
+                    let keys: Vec<_> = restart.iter().map(|key| format!("`{key}`")).collect();
+                    crate::say(format_args!("changed, but used only after a restart: {}", keys.join(", ")));
+                }
+            }
+            Err(error) => crate::say(format_args!("the configuration stays as it was: {error:#}")),
+        }
+        notify(&self.ready());
+    }
+
+    /// Puts in force what can change. Returns what needs a restart.
+    fn settle(&self) -> anyhow::Result<Vec<&'static str>> {
+        let Self { arguments, config: started, store, server, .. } = self;
+        let mut config = arguments.config()?;
+        let mut restart = config.needing_restart(started);
+        if config.tls.is_none() && started.tls.is_some() {
+            restart.push("tls");
+        }
+        config.administrator.clone_from(&started.administrator);
+        let rules = store.with_schema(|schema| arguments.rules(&config, schema))?;
+        let tls = config.tls.as_ref().map(server_tls).transpose()?;
+        // All of it is sound.
+        store.set_policy(rules);
+        store.set_limits(&config.limits);
+        store.set_unindexed(config.unindexed);
+        store.set_slow(config.log.slow);
+        server.set_limits(config.server);
+        if let Some(tls) = tls {
+            server.set_tls(tls);
+        }
+        crate::logging::set_level(config.log.level.as_deref());
+        Ok(restart)
+    }
+}
+
+/// What `directory backup` and `directory check` ask. The directory is served without it too.
+fn control(data: &Data, store: &Store) -> Option<Control> {
+    if data.data.as_os_str() == ":memory:" {
+        return None;
+    }
+    Control::start(&data.data, store.clone())
+        .inspect_err(|error| {
+            crate::say(format_args!("warning: no backups and checks while this is served: {error}"));
+        })
+        .ok()
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    parse_time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
+}
+
+fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {
+    let TlsFiles { certificate: chain, key } = files;
     let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
     ServerTls::from_pem(&read(chain)?, &read(key)?)
         .with_context(|| format!("failed to use {} and {}", chain.display(), key.display()))
-}
-
-fn log_output(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdout()));
-    }
-    let file = fs::OpenOptions::new().append(true).create(true).open(path);
-    Ok(Box::new(file.with_context(|| format!("failed to open {}", path.display()))?))
 }
 
 /// The signals that end a server.
@@ -167,7 +345,6 @@ pub(crate) struct Stop {
 impl Stop {
     /// Listens from now on.
     pub(crate) fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

@@ -16,6 +16,8 @@ mod explain;
 #[cfg(test)]
 mod extract;
 #[cfg(test)]
+mod operation;
+#[cfg(test)]
 mod ppolicy;
 #[cfg(test)]
 mod program;

@@ -47,7 +47,7 @@ impl Conversation<'_> {
     fn begin_bind(&mut self, id: MessageId, story: Story, request: BindRequest, controls: Controls) {
         // Whoever was bound is not any more, whatever comes of this (RFC 4511 §4.2.1).
         self.actor = Actor::Anonymous;
-        let (step, refusal) = match self.refuse_bind(&request) {
+        let (step, refusal) = match self.refuse_rated_bind().or_else(|| self.refuse_bind(&request)) {
             Some(refusal) => {
                 self.exchanging = false;
                 if !self.touched {

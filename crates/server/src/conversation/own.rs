@@ -15,6 +15,7 @@ impl Conversation<'_> {
     /// RFC 4511 §4.11: no answer to either. Only what changes nothing can be abandoned.
     pub(super) fn abandon(&mut self, target: MessageId) {
         self.connection.count();
+        self.count_unanswered("abandon");
         if let Some(index) = self.abandonable(target) {
             let running = self.running.swap_remove(index);
             self.tell(&running.story, None, running.entries);

@@ -20,7 +20,11 @@ use flext_ldap_proto::{
 use tokio::{io::AsyncReadExt as _, time::Instant};
 
 use super::{Binding, Conversation, End, Running, Stage, persistent, sealed::sealed};
-use crate::{What, answer, root_dse, what::describe};
+use crate::{
+    What, answer, monitor,
+    root_dse::{self, MONITOR_CONTEXT},
+    what::describe,
+};
 
 /// Octets asked for when nothing is known about what comes.
 const READ: usize = 4096;
@@ -72,7 +76,10 @@ impl Conversation<'_> {
                 Ok(false)
             }
             Poll::Ready(Ok(0)) => Err(End::Closed),
-            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Ok(octets)) => {
+                self.shared.core.statistics.octets_received.add(octets);
+                Ok(true)
+            }
             Poll::Ready(Err(error)) => {
                 tracing::debug!(connection = self.connection.number, %error, "reading failed");
                 Err(End::Closed)
@@ -101,6 +108,7 @@ impl Conversation<'_> {
 
     fn take_message(&mut self, message: Bytes, cx: &mut Context<'_>) {
         let limits = self.decoder();
+        self.shared.core.statistics.messages_received.add(1);
         let envelope = match Envelope::decode(message, &limits) {
             Ok(envelope) => envelope,
             Err(error) => return self.malformed(error),
@@ -136,7 +144,11 @@ impl Conversation<'_> {
         let what = if self.shared.access_log.is_some() { describe(&request) } else { What::default() };
         if self.exchanging && !matches!(request, Request::Bind(_) | Request::Unbind | Request::Abandon(_)) {
             // RFC 4511 §4.2.1: nothing else while a bind of several steps is under way.
-            return self.refuse_unasked(id, &request, what);
+            let result = LdapResult::with_diagnostic(ResultCode::OPERATIONS_ERROR, "a bind is under way");
+            return self.refuse_unasked(id, &request, what, result);
+        }
+        if let Some(busy) = self.refuse_rated(&request) {
+            return self.refuse_unasked(id, &request, what, busy);
         }
         let op = match request {
             Request::Bind(request) => {
@@ -147,6 +159,7 @@ impl Conversation<'_> {
             Request::Unbind => {
                 self.closing = Some(End::Unbind);
                 self.connection.count();
+                self.count_unanswered("unbind");
                 return;
             }
             Request::Abandon(target) => return self.abandon(target),
@@ -189,14 +202,19 @@ impl Conversation<'_> {
             _ => limits.operation,
         };
         let root_dse = matches!(&op, Op::Search(search) if root_dse::is_read_by(search));
+        let asks_monitor = matches!(&op, Op::Search(search) if root_dse && monitor::is_selected(&search.attributes, MONITOR_CONTEXT));
         let deadline = Deadline::after(time);
-        let reply = session.call(DirectoryRequest { op, controls, actor: self.actor.clone(), deadline });
-        self.running.push(Running { id, kind, root_dse, persistent, reply, entries: 0, story });
+        let request = DirectoryRequest { op, controls, actor: self.actor.clone(), deadline };
+        let monitor = self.shared.monitor.as_ref();
+        let reply = monitor
+            .and_then(|monitor| monitor.answer(&request, &self.connection.peer, &self.shared.core))
+            .unwrap_or_else(|| session.call(request));
+        self.running.push(Running { id, kind, root_dse, asks_monitor, persistent, reply, entries: 0, story });
         let _ = self.poll_one(self.running.len().saturating_sub(1), cx);
     }
 
-    fn refuse_unasked(&mut self, id: MessageId, request: &Request, what: What) {
-        let result = LdapResult::with_diagnostic(ResultCode::OPERATIONS_ERROR, "a bind is under way");
+    fn refuse_unasked(&mut self, id: MessageId, request: &Request, what: What, result: LdapResult) {
+        let code = result.code;
         let kind = match request {
             Request::Search(_) => OpKind::Search,
             Request::Compare(_) => OpKind::Compare,
@@ -209,6 +227,6 @@ impl Conversation<'_> {
         };
         let story = self.story(kind.name(), what);
         let (response, controls) = answer::last(kind, Outcome::new(result));
-        self.answer(id, &story, &response, ResultCode::OPERATIONS_ERROR, &controls, 0);
+        self.answer(id, &story, &response, code, &controls, 0);
     }
 }

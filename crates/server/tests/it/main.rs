@@ -11,10 +11,12 @@
 mod binds;
 mod limits;
 mod log;
+mod monitor;
 mod operations;
 mod peer;
 mod persistent;
 mod protocol;
+mod rates;
 mod shutdown;
 mod tls;
 mod toy;

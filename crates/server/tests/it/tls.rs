@@ -235,3 +235,23 @@ async fn expect_no_answer(mut stream: TcpStream) {
     let _ = read.expect("the server closes");
     assert!(octets.first() != Some(&0x30), "{octets:02x?}");
 }
+
+#[tokio::test]
+async fn a_renewed_certificate_is_for_those_who_come() {
+    let (before, after) = (keys(), keys());
+    let lab = lab(&before, ServerLimits::default()).await;
+    let mut old = before.shake(ldaps(&lab).await).await;
+    assert_eq!(old.who_am_i(1).await, "");
+    let mut clear = lab.peer().await;
+    assert_eq!(clear.who_am_i(1).await, "");
+    lab.server.set_tls(after.server.clone());
+    let mut new = after.shake(ldaps(&lab).await).await;
+    assert_eq!(new.who_am_i(1).await, "");
+    let name = ServerName::try_from("localhost").unwrap();
+    assert!(before.client.connect(name, ldaps(&lab).await).await.is_err(), "the old one is not offered");
+    assert_eq!(old.who_am_i(2).await, "", "who was there keeps it");
+    // A connection goes by what was settled when it began.
+    assert_eq!(extended(clear.ask(2, &start_tls()).await), ResultCode::SUCCESS);
+    let mut shaken = before.shake(clear.stream).await;
+    assert_eq!(shaken.who_am_i(3).await, "");
+}

@@ -10,7 +10,7 @@ use flext_ldap_proto::{
     message::{Delete, Limits as WireLimits, Scope, Search},
     result::ResultCode,
 };
-use flext_ldap_store::{Limits, StandardPolicy, Store};
+use flext_ldap_store::{Limits, StandardPolicy, Store, Unindexed, UnindexedPolicy};
 
 use crate::support::*;
 
@@ -192,6 +192,16 @@ async fn limits() {
     assert_eq!(outcome(subtree("(uid=*)").size_limit(3), Actor::Service).await, (3, ResultCode::SUCCESS));
     assert_eq!(outcome(subtree("(uid=anna)"), user()).await, (1, ResultCode::SUCCESS));
     assert_eq!(outcome(subtree("(description=x)"), user()).await, (0, ResultCode::ADMIN_LIMIT_EXCEEDED));
+    // Other limits hold for what begins from then on; others of a search that no index narrows too.
+    let mut limits = Limits::default();
+    limits.size = 1;
+    store.set_limits(&limits);
+    assert_eq!(outcome(subtree("(uid=*)"), user()).await, (1, ResultCode::SIZE_LIMIT_EXCEEDED));
+    assert_eq!(outcome(subtree("(description=x)"), user()).await, (0, ResultCode::SUCCESS));
+    let mut unindexed = Unindexed::default();
+    (unindexed.policy, unindexed.threshold) = (UnindexedPolicy::Refuse, 2);
+    store.set_unindexed(unindexed);
+    assert_eq!(outcome(subtree("(description=x)"), user()).await, (0, ResultCode::UNWILLING_TO_PERFORM));
     let late = Request::new(subtree("(uid=*)"), Actor::Service).within(Duration::ZERO).into_any();
     assert_eq!(store.call(late).outcome().await.unwrap().result.code, ResultCode::TIME_LIMIT_EXCEEDED);
 }

@@ -1,0 +1,237 @@
+//! YAML as a tree in which everything knows its place. What it means is settled by [`super::section`].
+//!
+//! A file costs no more than the budget in [`parse`] says, whatever it refers to: aliases are counted as often as they are
+//! used. It is no deeper than that either, so what walks the tree may call itself.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
+};
+use serde_saphyr::Spanned;
+
+/// Octets of a file.
+pub(super) const LARGEST: usize = 1 << 20;
+
+/// Where something stands: line and column, both from 1.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Place {
+    pub(super) line: u64,
+    pub(super) column: u64,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) value: Value,
+}
+
+/// What is written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Nothing,
+    Flag(bool),
+    /// As it would be printed.
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+/// A key and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) place: Place,
+    pub(super) name: String,
+}
+
+/// Two values are the same wherever they stand.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+///
+/// It is no YAML, or costs more than a configuration may.
+pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
+    if text.len() > LARGEST {
+        return Err((Place::default(), format!("a configuration has at most {LARGEST} octets")));
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 200_000,
+            max_nodes: 100_000,
+            max_depth: 16,
+            flow_nesting_limit: 16,
+            max_aliases: 1_000,
+            max_anchors: 100,
+            max_documents: 1,
+            max_total_scalar_bytes: LARGEST,
+            max_merge_keys: 100,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 100_000,
+            max_replay_stack_depth: 8,
+            max_alias_expansions_per_anchor: 1_000,
+        },
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options::<Option<Node>>(text, options)
+        .map(|node| node.unwrap_or_else(|| Node { place: Place::default(), value: Value::Map(Vec::new()) }))
+        .map_err(|error| {
+            let place = error.location().map(Place::of).unwrap_or_default();
+            let message = error.to_string();
+            // The place is told beside it.
+            let message = message.lines().next().unwrap_or_default();
+            let message = match message.strip_prefix("error: ").unwrap_or(message).split_once(": ") {
+                Some((place, message)) if place.starts_with("line ") => message,
+                _ => message,
+            };
+            (place, message.to_owned())
+        })
+}
+
+impl Place {
+    fn of(location: serde_saphyr::Location) -> Self {
+        Self { line: location.line(), column: location.column() }
+    }
+}
+
+impl Node {
+    /// What kind of value it is, for who expected another.
+    pub(super) fn kind(&self) -> String {
+        match &self.value {
+            Value::Nothing => "nothing".to_owned(),
+            Value::Flag(flag) => format!("`{flag}`"),
+            Value::Number(number) => format!("the number {number}"),
+            Value::Text(text) => format!("`{text}`"),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a map of keys".to_owned(),
+        }
+    }
+
+    /// The value at this key, if it is a map and has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|(name, _)| name.name == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// What a path like `allow[2].over` leads to, or what is nearest to it. Lists are counted from 1.
+    pub(super) fn at(&self, path: &str) -> &Self {
+        let mut node = self;
+        for part in path.split('.') {
+            let (key, index) = match part.split_once('[') {
+                Some((key, index)) => (key, index.trim_end_matches(']').parse::<usize>().ok()),
+                None => (part, None),
+            };
+            let Some(next) = node.get(key) else { return node };
+            node = next;
+            if let (Some(index), Value::List(items)) = (index, &node.value) {
+                let Some(next) = items.get(index.saturating_sub(1)) else { return node };
+                node = next;
+            }
+        }
+        node
+    }
+
+    /// The same without places, for what reads itself with serde. As deep as the budget lets a file be.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Nothing => serde_json::Value::Null,
+            Value::Flag(flag) => (*flag).into(),
+            Value::Number(text) | Value::Text(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => serde_json::Value::Object(
+                entries.iter().map(|(key, node)| (key.name.clone(), node.to_json())).collect(),
+            ),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Spanned { value, referenced, .. } = Spanned::<Value>::deserialize(deserializer)?;
+        Ok(Self { place: Place::of(referenced), value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value, a list or a map of keys")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Nothing)
+            }
+
+            fn visit_none<E>(self) -> Result<Value, E> {
+                Ok(Value::Nothing)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+                Value::deserialize(deserializer)
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+                Ok(Value::Flag(flag))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+                Ok(Value::Number(number.to_string()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+                Ok(Value::Number(number.to_string()))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+                Ok(Value::Number(number.to_string()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Value::List(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(Spanned { value, referenced, .. }) = map.next_key::<Spanned<String>>()? {
+                    let key = Key { place: Place::of(referenced), name: value };
+                    if entries.iter().any(|(earlier, _)| *earlier == key) {
+                        return Err(A::Error::custom(format!("`{}` is there twice", key.name)));
+                    }
+                    entries.push((key, map.next_value()?));
+                }
+                Ok(Value::Map(entries))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}

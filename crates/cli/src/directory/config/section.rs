@@ -1,0 +1,367 @@
+//! Reading a map of keys so that everything wrong with it is told: each problem with its place, its key path, and what
+//! is allowed. Keys that nobody asked for are problems themselves.
+
+use std::{cell::RefCell, fmt, str::FromStr, time::Duration};
+
+use super::node::{Key, Node, Place, Value};
+
+/// Problems that are told at most.
+const MOST: usize = 50;
+
+/// Something wrong with a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Problem {
+    pub(super) place: Place,
+    /// E.g. `limits.size`; empty where it is about no key.
+    pub(super) path: String,
+    pub(super) message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place: Place { line, column }, path, message } = self;
+        if *line > 0 {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        if !path.is_empty() {
+            write!(f, "`{path}`: ")?;
+        }
+        f.write_str(message)
+    }
+}
+
+/// What is wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems(RefCell<Vec<Problem>>);
+
+impl Problems {
+    pub(super) fn add(&self, place: Place, path: impl Into<String>, message: impl Into<String>) {
+        let mut problems = self.0.borrow_mut();
+        if problems.len() < MOST {
+            problems.push(Problem { place, path: path.into(), message: message.into() });
+        }
+    }
+
+    /// All of them, as they stand in the file.
+    pub(super) fn into_sorted(self) -> Vec<Problem> {
+        let mut problems = self.0.into_inner();
+        problems.sort_by_key(|problem| problem.place);
+        problems
+    }
+}
+
+/// A map of keys that is being read.
+pub(super) struct Section<'a> {
+    path: String,
+    place: Place,
+    entries: &'a [(Key, Node)],
+    asked: RefCell<Vec<&'static str>>,
+    pub(super) problems: &'a Problems,
+}
+
+impl<'a> Section<'a> {
+    /// The whole of a file.
+    pub(super) fn root(node: &'a Node, problems: &'a Problems) -> Self {
+        Self::of(node, String::new(), problems)
+    }
+
+    fn of(node: &'a Node, path: String, problems: &'a Problems) -> Self {
+        let entries = match &node.value {
+            Value::Map(entries) => entries.as_slice(),
+            Value::Nothing => &[],
+            _ => {
+                let found = node.kind();
+                problems.add(node.place, path.clone(), format!("expected a map of keys, found {found}"));
+                &[]
+            }
+        };
+        Self { path, place: node.place, entries, asked: RefCell::default(), problems }
+    }
+
+    /// Where it begins.
+    pub(super) const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The full path of a key in here.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The value of a key, which from now on is one of those allowed.
+    pub(super) fn get(&self, key: &'static str) -> Option<&'a Node> {
+        self.asked.borrow_mut().push(key);
+        let (_, node) = self.entries.iter().find(|(name, _)| name.name == key)?;
+        (node.value != Value::Nothing).then_some(node)
+    }
+
+    /// All keys with their values, where the keys are the user's.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a Key, &'a Node)> {
+        self.entries.iter().map(|(key, node)| (key, node))
+    }
+
+    fn wrong(&self, key: &str, node: &Node, expected: &str) {
+        let found = node.kind();
+        self.problems.add(node.place, self.path_of(key), format!("expected {expected}, found {found}"));
+    }
+
+    /// A map of keys.
+    pub(super) fn section(&self, key: &'static str) -> Option<Self> {
+        let node = self.get(key)?;
+        Some(Section::of(node, self.path_of(key), self.problems))
+    }
+
+    /// A list of maps of keys.
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Self> {
+        let Some(node) = self.get(key) else { return Vec::new() };
+        let Value::List(items) = &node.value else {
+            self.wrong(key, node, "a list");
+            return Vec::new();
+        };
+        let section =
+            |(index, item)| Section::of(item, format!("{}[{}]", self.path_of(key), index + 1), self.problems);
+        items.iter().enumerate().map(section).collect()
+    }
+
+    /// Text. Numbers are text too where text is asked for.
+    pub(super) fn text(&self, key: &'static str) -> Option<&'a str> {
+        let node = self.get(key)?;
+        let text = text_of(node);
+        if text.is_none() {
+            self.wrong(key, node, "a text");
+        }
+        text
+    }
+
+    /// A text or a list of them, each read by `T`.
+    pub(super) fn list<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Vec<T> {
+        let Some(node) = self.get(key) else { return Vec::new() };
+        self.list_of(key, node)
+    }
+
+    /// As [`list`](Self::list), of a value at hand.
+    pub(super) fn list_of<T: FromStr<Err: fmt::Display>>(&self, key: &str, node: &Node) -> Vec<T> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        items
+            .iter()
+            .filter_map(|item| {
+                let Some(text) = text_of(item) else {
+                    self.wrong(key, item, "a text or a list of them");
+                    return None;
+                };
+                self.read(key, item, text)
+            })
+            .collect()
+    }
+
+    /// Text that `T` reads.
+    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Option<T> {
+        let node = self.get(key)?;
+        match text_of(node) {
+            Some(text) => self.read(key, node, text),
+            None => {
+                self.wrong(key, node, "a text");
+                None
+            }
+        }
+    }
+
+    fn read<T: FromStr<Err: fmt::Display>>(&self, key: &str, node: &Node, text: &str) -> Option<T> {
+        text.parse()
+            .map_err(|error| {
+                self.problems.add(node.place, self.path_of(key), format!("`{text}`: {error}"));
+            })
+            .ok()
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self, key: &'static str) -> Option<bool> {
+        let node = self.get(key)?;
+        match node.value {
+            Value::Flag(flag) => Some(flag),
+            _ => {
+                self.wrong(key, node, "`true` or `false`");
+                None
+            }
+        }
+    }
+
+    /// One of these words.
+    pub(super) fn word<T: Copy>(&self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let node = self.get(key)?;
+        let text = text_of(node).unwrap_or_default();
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            let hint = suggestion(text, &names);
+            self.wrong(key, node, &format!("{}{hint}", one_of(&names)));
+        }
+        found
+    }
+
+    /// Puts a whole number into `target`, if there is one: with its unit (KiB, MiB, GiB) where it counts octets.
+    pub(super) fn number<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N) {
+        let Some(node) = self.get(key) else { return };
+        match text_of(node).and_then(whole_number).and_then(|number| N::try_from(number).ok()) {
+            Some(number) => *target = number,
+            None => self.wrong(key, node, "a whole number, or octets like `64MiB`"),
+        }
+    }
+
+    /// Puts a time into `target`, if there is one.
+    pub(super) fn duration(&self, key: &'static str, target: &mut Duration) {
+        let Some(node) = self.get(key) else { return };
+        match text_of(node).and_then(time) {
+            Some(time) => *target = time,
+            None => self.wrong(key, node, "a time like `500ms`, `30s`, `15m` or `1h`"),
+        }
+    }
+
+    /// Tells of every key that was not asked for.
+    pub(super) fn finish(self) {
+        let asked = self.asked.borrow();
+        for (key, _) in self.entries {
+            if !asked.contains(&key.name.as_str()) {
+                let message = match suggestion(&key.name, &asked) {
+                    hint if hint.is_empty() => format!("unknown key; expected {}", one_of(&asked)),
+                    hint => format!("unknown key{hint}"),
+                };
+                self.problems.add(key.place, self.path_of(&key.name), message);
+            }
+        }
+    }
+}
+
+fn text_of(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) | Value::Number(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn one_of(names: &[&str]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [one] => one.clone(),
+        _ => format!("one of {}", names.join(", ")),
+    }
+}
+
+/// `; did you mean …?` for what is near one of `names`.
+fn suggestion(text: &str, names: &[&str]) -> String {
+    let near = names.iter().map(|name| (distance(&text.to_ascii_lowercase(), name), name)).min();
+    match near {
+        Some((far, name)) if far <= (name.len() / 3).clamp(1, 3) => format!("; did you mean `{name}`?"),
+        _ => String::new(),
+    }
+}
+
+/// Letters to change, add or take away between two words. Long ones are far from everything.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<_>, Vec<_>) = (one.chars().collect(), other.chars().collect());
+    if one.len().max(other.len()) > 64 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.iter().enumerate() {
+        let mut left = index + 1;
+        let mut next = vec![left];
+        for (above, target) in row.windows(2).zip(&other) {
+            let [diagonal, up] = above else { continue };
+            left = (left + 1).min(up + 1).min(diagonal + usize::from(letter != target));
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+/// `10`, `10_000`, `64KiB`, `64MiB`, `1GiB`.
+fn whole_number(text: &str) -> Option<u64> {
+    let text = text.trim().replace('_', "");
+    let (digits, unit) = match text.find(|character: char| !character.is_ascii_digit()) {
+        Some(end) => text.split_at_checked(end)?,
+        None => (text.as_str(), ""),
+    };
+    let factor = match unit.trim() {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// `500ms`, `30s`, `15m`, `1h`, `7d`; a number alone is seconds.
+pub(in super::super) fn time(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (digits, unit) = match text.find(|character: char| !character.is_ascii_digit()) {
+        Some(end) => text.split_at_checked(end)?,
+        None => (text, "s"),
+    };
+    let number = digits.parse::<u64>().ok()?;
+    let seconds = match unit.trim() {
+        "ms" => return Some(Duration::from_millis(number)),
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    // More than a century is a slip, and clocks would overflow.
+    number.checked_mul(seconds).filter(|seconds| *seconds <= 3_155_760_000).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_numbers() {
+        let table = [
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("30", Some(30_000)),
+            ("15m", Some(900_000)),
+            ("1h", Some(3_600_000)),
+            ("7d", Some(604_800_000)),
+            ("1.5s", None),
+            ("s", None),
+            ("-1s", None),
+            ("99999999999999999d", None),
+        ];
+        for (text, want) in table {
+            assert_eq!(time(text), want.map(Duration::from_millis), "{text}");
+        }
+        let table = [
+            ("64MiB", Some(64 << 20)),
+            ("10_000", Some(10_000)),
+            ("1 KiB", Some(1024)),
+            ("5MB", None),
+            ("", None),
+            ("18446744073709551615GiB", None),
+        ];
+        for (text, want) in table {
+            assert_eq!(whole_number(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant() {
+        let names = ["listen", "limits", "suffixes", "tls"];
+        let table = [
+            ("lisen", "; did you mean `listen`?"),
+            ("Limits", "; did you mean `limits`?"),
+            ("suffix", "; did you mean `suffixes`?"),
+            ("tsl", ""),
+            ("something", ""),
+        ];
+        for (text, want) in table {
+            assert_eq!(suggestion(text, &names), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What the libraries have to say goes to standard error: warnings, or what `RUST_LOG` asks for, or what a served
+//! directory's configuration asks for.
+
+use std::{io, sync::OnceLock};
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Puts another filter in force.
+static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
+
+/// Starts the log.
+pub(crate) fn start() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    // The filter comes last: its handle is for the whole of what stands before it.
+    let log = tracing_subscriber::fmt()
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .with_writer(io::stderr)
+        .with_env_filter(filter)
+        .with_filter_reloading();
+    let handle = log.reload_handle();
+    log.init();
+    // It is started once; were it twice, the first would go on.
+    let _started = CHANGE.set(Box::new(move |filter| handle.reload(filter).is_ok()));
+}
+
+/// Whether this is a level, or levels by target, as `RUST_LOG` has them.
+pub(crate) fn is_level(text: &str) -> bool {
+    !text.is_empty() && EnvFilter::try_new(text).is_ok()
+}
+
+/// Logs from now on as `level` says, warnings if there is none. What `RUST_LOG` says goes before both.
+pub(crate) fn set_level(level: Option<&str>) {
+    if std::env::var_os("RUST_LOG").is_some_and(|filter| !filter.is_empty()) {
+        return;
+    }
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
+    let changed = CHANGE.get().is_none_or(|change| change(filter.parse_lossy(level.unwrap_or_default())));
+    if !changed {
+        crate::say(format_args!("warning: the log goes on as it was"));
+    }
+}
