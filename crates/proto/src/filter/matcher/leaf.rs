@@ -11,7 +11,7 @@ use super::{
 use crate::{
     attribute::AttributeDescription,
     filter::{Extensible, Node, Substrings},
-    schema::{AttributeType, MatchingRule, RuleKind, Schema},
+    schema::{AttributeType, MatchingRule, RuleKind, Schema, Syntax},
 };
 
 /// An assertion, or `None` where the schema, not the entry, makes it undefined.
@@ -134,6 +134,12 @@ impl<'s> Assertion<'s> {
             Some(name) => Some(MatchingRule::find(name)?),
             None => None,
         };
+        if let (Some(rule), Some(subject)) = (rule, &subject)
+            && !applies(rule, subject.attribute)
+        {
+            // RFC 4511 §4.5.1.7: a rule that is not valid for the attribute type.
+            return None;
+        }
         let test = match (rule, &subject) {
             (Some(rule), _) => Test::by_rule(schema, rule, value)?,
             (None, Some(subject)) => Test::equality(schema, subject.attribute, value)?,
@@ -170,7 +176,13 @@ impl ValuesOf<'_> {
 fn applies(rule: MatchingRule, attribute: &AttributeType) -> bool {
     [attribute.equality, attribute.ordering, attribute.substrings].contains(&Some(rule))
         || attribute.syntax == rule.syntax()
+        || rule.syntax() == Syntax::DIRECTORY_STRING && STRINGS.contains(&attribute.syntax.oid())
 }
+
+/// Syntaxes whose ASN.1 type is one of the choices of Directory String, so that its rules apply (RFC 4517 §4.2.4,
+/// §4.2.11): Country String, Printable String, Telephone Number.
+const STRINGS: [&str; 3] =
+    ["1.3.6.1.4.1.1466.115.121.1.11", "1.3.6.1.4.1.1466.115.121.1.44", "1.3.6.1.4.1.1466.115.121.1.50"];
 
 impl Test {
     fn equality(schema: &Schema, attribute: &AttributeType, value: &Bytes) -> Option<Self> {
