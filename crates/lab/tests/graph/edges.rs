@@ -19,7 +19,7 @@ const EDGES: [(&str, &[&str], &[&str]); 10] = [
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
     ("oracles", &["server", "store", "directory", "proto"], &[]),
     ("cli", &["singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
-    ("lab", &["cli", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    ("lab", &["oracles", "cli", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
 ];
 
 #[test]

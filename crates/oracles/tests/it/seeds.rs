@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use flext_ldap_oracles::decoder;
+use flext_ldap_oracles::{control, decoder, search, session};
 
 /// The seeds of one target, by name.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -61,4 +61,24 @@ fn schema() {
 #[test]
 fn url() {
     assert_eq!(refused("url", decoder::url), ["broken"]);
+}
+
+#[test]
+fn control_values() {
+    assert_eq!(refused("control", control::value), ["not-a-control"]);
+}
+
+#[test]
+fn extended_values() {
+    assert_eq!(refused("extended", control::extended), ["trailing"]);
+}
+
+#[test]
+fn searches() {
+    assert_eq!(refused("search", search::case), NONE);
+}
+
+#[test]
+fn sessions() {
+    assert_eq!(refused("session", session::case), NONE);
 }

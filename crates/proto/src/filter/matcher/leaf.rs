@@ -11,7 +11,7 @@ use super::{
 use crate::{
     attribute::AttributeDescription,
     filter::{Extensible, Node, Substrings},
-    schema::{AttributeType, MatchingRule, RuleKind, Schema, Syntax},
+    schema::{AttributeType, MatchingRule, RuleKind, Schema},
 };
 
 /// An assertion, or `None` where the schema, not the entry, makes it undefined.
@@ -176,13 +176,31 @@ impl ValuesOf<'_> {
 fn applies(rule: MatchingRule, attribute: &AttributeType) -> bool {
     [attribute.equality, attribute.ordering, attribute.substrings].contains(&Some(rule))
         || attribute.syntax == rule.syntax()
-        || rule.syntax() == Syntax::DIRECTORY_STRING && STRINGS.contains(&attribute.syntax.oid())
+        || value_syntaxes(rule).contains(&attribute.syntax.oid())
 }
 
-/// Syntaxes whose ASN.1 type is one of the choices of Directory String, so that its rules apply (RFC 4517 §4.2.4,
-/// §4.2.11): Country String, Printable String, Telephone Number.
-const STRINGS: [&str; 3] =
-    ["1.3.6.1.4.1.1466.115.121.1.11", "1.3.6.1.4.1.1466.115.121.1.44", "1.3.6.1.4.1.1466.115.121.1.50"];
+/// Syntaxes of values that a rule compares besides that of its assertions (RFC 4517 §4.2): Directory String's rules are for
+/// all that is one of its choices in ASN.1 (Country String, Printable String, Telephone Number), Octet String's for JPEG
+/// too, and the assertions of substring rules have a syntax of their own.
+fn value_syntaxes(rule: MatchingRule) -> &'static [&'static str] {
+    const DIRECTORY_STRING: &[&str] = &[
+        "1.3.6.1.4.1.1466.115.121.1.15",
+        "1.3.6.1.4.1.1466.115.121.1.11",
+        "1.3.6.1.4.1.1466.115.121.1.44",
+        "1.3.6.1.4.1.1466.115.121.1.50",
+    ];
+    match rule.name() {
+        "caseIgnoreMatch" | "caseIgnoreOrderingMatch" | "caseIgnoreSubstringsMatch" | "caseExactMatch"
+        | "caseExactOrderingMatch" | "caseExactSubstringsMatch" | "keywordMatch" | "wordMatch" => DIRECTORY_STRING,
+        "caseIgnoreIA5SubstringsMatch" | "caseExactIA5SubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.26"],
+        "numericStringSubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.36"],
+        "telephoneNumberSubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.50"],
+        "octetStringMatch" | "octetStringOrderingMatch" | "octetStringSubstringsMatch" => {
+            &["1.3.6.1.4.1.1466.115.121.1.40", "1.3.6.1.4.1.1466.115.121.1.28"]
+        }
+        _ => &[],
+    }
+}
 
 impl Test {
     fn equality(schema: &Schema, attribute: &AttributeType, value: &Bytes) -> Option<Self> {
