@@ -156,9 +156,9 @@ impl Kind {
     /// The form in which equal values are the same; `None` for what does not fit the syntax.
     fn form(self, value: &str) -> Option<String> {
         match self {
-            Self::Text => {
-                Some(value.to_lowercase().replace('ß', "ss")).map(|text| squeezed(&text)).filter(|_| !value.is_empty())
-            }
+            Self::Text => Some(value.to_lowercase().replace('ß', "ss"))
+                .map(|text| squeezed(&text))
+                .filter(|_| !value.is_empty()),
             Self::Ia5 => value.is_ascii().then(|| squeezed(&value.to_ascii_lowercase())),
             Self::ExactIa5 => value.is_ascii().then(|| squeezed(value)),
             Self::Telephone => {
@@ -198,7 +198,8 @@ impl Plain {
     /// The values of what an attribute description means: of it, of its subtypes, and of both with more options.
     fn values<'e>(&'e self, attribute: &str) -> Vec<(&'static str, &'e str)> {
         let means = |held: &str| {
-            let (base, option) = held.split_once(';').map_or((held, None), |(base, option)| (base, Some(option)));
+            let (base, option) =
+                held.split_once(';').map_or((held, None), |(base, option)| (base, Some(option)));
             let (asked, wanted) =
                 attribute.split_once(';').map_or((attribute, None), |(base, option)| (base, Some(option)));
             let is_sub = asked == "name" && ["cn", "sn", "title", "ou", "o"].contains(&base);
@@ -343,7 +344,8 @@ impl Assertion {
                     return None;
                 }
                 let prepared = |part: &String, place| prepared(kind, part, place);
-                let initial = initial.as_ref().map_or_else(String::new, |part| prepared(part, Place::Initial));
+                let initial =
+                    initial.as_ref().map_or_else(String::new, |part| prepared(part, Place::Initial));
                 let last = last.as_ref().map_or_else(String::new, |part| prepared(part, Place::Final));
                 let parts: Vec<String> = parts.iter().map(|part| prepared(part, Place::Any)).collect();
                 any(kind, &|form| {
@@ -352,8 +354,8 @@ impl Assertion {
                         if telephone { form.to_owned() } else { format!(" {} ", form.replace(' ', "  ")) };
                     let Some(mut rest) = value.strip_prefix(&initial) else { return false };
                     for part in &parts {
-                        let Some(at) = rest.find(part.as_str()) else { return false };
-                        rest = &rest[at + part.len()..];
+                        let Some((_, after)) = rest.split_once(part.as_str()) else { return false };
+                        rest = after;
                     }
                     rest.ends_with(&last)
                 })
@@ -361,20 +363,21 @@ impl Assertion {
             Self::Extensible { dn, rule, value } => {
                 // RFC 4517 §4.2.4 and §4.2.11: rules for Directory String are for Telephone Number too. A rule that is
                 // not for the attribute makes the assertion undefined (RFC 4511 §4.5.1.7).
-                let form: Box<dyn Fn(&str) -> Option<String>> = match (rule, kind) {
-                    (None, kind) => Box::new(move |value| kind.form(value)),
-                    (Some("integerMatch"), Kind::Integer) => Box::new(|value| Kind::Integer.form(value)),
-                    (Some("caseIgnoreMatch"), Kind::Text | Kind::Telephone) => {
-                        Box::new(|value| Kind::Text.form(value))
-                    }
-                    (Some("caseExactMatch"), Kind::Text | Kind::Telephone) => {
-                        Box::new(|value| (!value.is_empty()).then(|| squeezed(value)))
-                    }
+                let (kind, exact) = match (rule, kind) {
+                    (None, kind) => (kind, false),
+                    (Some("integerMatch"), Kind::Integer) => (Kind::Integer, false),
+                    (Some("caseIgnoreMatch"), Kind::Text | Kind::Telephone) => (Kind::Text, false),
+                    (Some("caseExactMatch"), Kind::Text | Kind::Telephone) => (Kind::Text, true),
                     _ => return None,
+                };
+                let form = |value: &str| match exact {
+                    true => (!value.is_empty()).then(|| squeezed(value)),
+                    false => kind.form(value),
                 };
                 let asserted = form(value)?;
                 let named = entry.name.iter().filter(|(name, _)| *dn && means_in_name(attribute, name));
-                let mut all = held.iter().map(|(_, value)| *value).chain(named.map(|(_, value)| value.as_str()));
+                let mut all =
+                    held.iter().map(|(_, value)| *value).chain(named.map(|(_, value)| value.as_str()));
                 Some(all.any(|value| form(value).as_ref() == Some(&asserted)))
             }
         }

@@ -227,7 +227,8 @@ impl Both {
                 Scope::Children => is_below(name, base),
                 _ => name.ends_with(base),
             };
-            let fits = self.list.iter().filter(|entry| within(&entry.name) && tree.holds(entry) == Some(true));
+            let fits =
+                self.list.iter().filter(|entry| within(&entry.name) && tree.holds(entry) == Some(true));
             let want: BTreeSet<String> = fits.map(|entry| spelt(&entry.name)).collect();
             let found = self.find(search).await;
             assert!(
@@ -275,7 +276,9 @@ fn put(entry: &mut Plain, attribute: &'static str, value: String) {
     let single = ["employeeNumber", "homeDirectory", "uidNumber"].contains(&attribute);
     let kind = KINDS.iter().find(|(name, _)| *name == attribute).map_or(Kind::Photo, |(_, kind)| *kind);
     match entry.attributes.iter_mut().find(|(held, _)| *held == attribute) {
-        Some((_, values)) if !single && !values.iter().any(|held| kind.equal(held, &value)) => values.push(value),
+        Some((_, values)) if !single && !values.iter().any(|held| kind.equal(held, &value)) => {
+            values.push(value)
+        }
         Some(_) => {}
         None => entry.attributes.push((attribute, vec![value])),
     }

@@ -15,8 +15,8 @@ use flext_ldap_proto::{
     attribute::Attributes,
     control::{Assertion, Control, Controls, ManageDsaIt, PermissiveModify, PostRead, TreeDelete},
     message::{
-        Add, Authentication, BindRequest, Change, ChangeKind, Compare, Delete, ExtendedRequest, Modify, Rename,
-        Request, Response, Scope, Search,
+        Add, Authentication, BindRequest, Change, ChangeKind, Compare, Delete, ExtendedRequest, Modify,
+        Rename, Request, Response, Scope, Search,
     },
     oid::Oid,
     result::ResultCode,
@@ -155,9 +155,13 @@ impl Session {
         let answer = self.peer.ask(&request, &controls).await;
         if self.who != Who::Administrator {
             // Nobody else may write: what they are told depends on what they may know.
-            let allowed =
-                [want, ResultCode::INSUFFICIENT_ACCESS_RIGHTS, ResultCode::NO_SUCH_OBJECT].contains(&answer.code());
-            assert!(allowed && answer.code() != ResultCode::SUCCESS, "{:?}: {request:?} {answer:?}", self.who);
+            let allowed = [want, ResultCode::INSUFFICIENT_ACCESS_RIGHTS, ResultCode::NO_SUCH_OBJECT]
+                .contains(&answer.code());
+            assert!(
+                allowed && answer.code() != ResultCode::SUCCESS,
+                "{:?}: {request:?} {answer:?}",
+                self.who
+            );
             return None;
         }
         assert_eq!(answer.code(), want, "{request:?} {controls:?} {answer:?}\n{:?}", self.model);
@@ -210,7 +214,8 @@ impl Session {
         let (permissive, assertion) = (draw.rarely(3), assertion(draw));
         let steps: Vec<Step> = (0..=draw.below(3))
             .map(|_| {
-                let kind = draw.pick(&[ChangeKind::Add, ChangeKind::Add, ChangeKind::Delete, ChangeKind::Replace]);
+                let kind =
+                    draw.pick(&[ChangeKind::Add, ChangeKind::Add, ChangeKind::Delete, ChangeKind::Replace]);
                 let values = (0..draw.below(3)).map(|_| described(draw)).collect();
                 Step { kind, values }
             })
@@ -344,8 +349,7 @@ impl Session {
 
     /// What is wrong with one request is answered, and the connection goes on.
     async fn malformed(&mut self, draw: &mut Draw<'_>) {
-        let unknown =
-            Request::Extended(ExtendedRequest { oid: Oid::from_static("1.2.3.4.6"), value: None });
+        let unknown = Request::Extended(ExtendedRequest { oid: Oid::from_static("1.2.3.4.6"), value: None });
         let text = ["u", "ou=", "=x", "ou=a,,", "ou=a\\", "ou=a+", "ou=#zz", "ou=a;b=\"c"];
         if draw.rarely(3) {
             assert_eq!(self.peer.ask(&unknown, &Controls::none()).await.code(), ResultCode::PROTOCOL_ERROR);
@@ -358,7 +362,8 @@ impl Session {
     async fn end(mut self) {
         self.peer.fragments = None;
         self.become_administrator().await;
-        let search = Search::new(SUFFIX.parse().unwrap(), Scope::Children, "(objectClass=*)".parse().unwrap());
+        let search =
+            Search::new(SUFFIX.parse().unwrap(), Scope::Children, "(objectClass=*)".parse().unwrap());
         let answer = self.peer.ask(&Request::Search(search), &Controls::none()).await;
         let found: Vec<_> = answer
             .entries
@@ -402,7 +407,9 @@ fn assertion(draw: &mut Draw<'_>) -> Option<&'static str> {
 
 fn asserted(value: Option<&str>) -> Controls {
     match value {
-        Some(value) => Controls::none().critical(&Assertion(format!("(description={value})").parse().unwrap())),
+        Some(value) => {
+            Controls::none().critical(&Assertion(format!("(description={value})").parse().unwrap()))
+        }
         None => Controls::none(),
     }
 }

@@ -249,7 +249,7 @@ impl Model {
         }
         // The suffix is an entry that has neither `ou` nor `description`.
         let suffix = (Vec::new(), Unit::default());
-        let all = self.0.iter().map(|(path, unit)| (path, unit)).chain([(&suffix.0, &suffix.1)]);
+        let all = self.0.iter().chain([(&suffix.0, &suffix.1)]);
         let found = all.filter(|(path, unit)| {
             let below = path.starts_with(base);
             let within = match scope {

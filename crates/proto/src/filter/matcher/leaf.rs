@@ -190,8 +190,14 @@ fn value_syntaxes(rule: MatchingRule) -> &'static [&'static str] {
         "1.3.6.1.4.1.1466.115.121.1.50",
     ];
     match rule.name() {
-        "caseIgnoreMatch" | "caseIgnoreOrderingMatch" | "caseIgnoreSubstringsMatch" | "caseExactMatch"
-        | "caseExactOrderingMatch" | "caseExactSubstringsMatch" | "keywordMatch" | "wordMatch" => DIRECTORY_STRING,
+        "caseIgnoreMatch"
+        | "caseIgnoreOrderingMatch"
+        | "caseIgnoreSubstringsMatch"
+        | "caseExactMatch"
+        | "caseExactOrderingMatch"
+        | "caseExactSubstringsMatch"
+        | "keywordMatch"
+        | "wordMatch" => DIRECTORY_STRING,
         "caseIgnoreIA5SubstringsMatch" | "caseExactIA5SubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.26"],
         "numericStringSubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.36"],
         "telephoneNumberSubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.50"],
