@@ -83,7 +83,7 @@ impl ModifyArguments {
 impl Changes {
     async fn apply(&self, entries_are_added: bool) -> anyhow::Result<ExitCode> {
         let mut reader = self.input.reader()?;
-        let connection = if self.dry_run { None } else { Some(self.connect.open().await?) };
+        let connection = if self.dry_run { None } else { Some(self.general.open(&self.connect).await?) };
         let (mut applied, mut code) = (0_u64, ExitCode::SUCCESS);
         loop {
             let record = match reader.next_record() {

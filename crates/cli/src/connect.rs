@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap_client::{Connection, Connector, Credentials, TlsOptions};
+use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, TlsOptions};
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
     dn::Dn,
@@ -20,9 +20,6 @@ use crate::{conf::Conf, exit::Usage, ppolicy};
 
 /// Where `--help` lists these options.
 const CONNECTION: &str = "Connection";
-
-/// The extension of a bind that asks for the password policy's word.
-const PPOLICY: &str = "ppolicy";
 
 /// The server, and who to be.
 #[derive(Debug, clap::Args)]
@@ -66,9 +63,6 @@ pub(crate) struct Connect {
     /// Send passwords in clear over the network: whoever is in between can read them
     #[arg(help_heading = CONNECTION, long)]
     dangerous_clear_passwords: bool,
-    /// Ask for more with the bind: `ppolicy`, what the password policy says of it, is printed on standard error
-    #[arg(help_heading = CONNECTION, short = 'e', long = "bind-extension", value_name = "EXTENSION", value_parser = [PPOLICY])]
-    bind_extensions: Vec<String>,
     /// Seconds for finding, reaching and binding to the server together
     #[arg(help_heading = CONNECTION, long, value_name = "SECONDS")]
     connect_timeout: Option<u64>,
@@ -79,31 +73,22 @@ impl Connect {
     pub(crate) async fn open(&self) -> anyhow::Result<Connection> {
         let conf = Conf::load()?;
         let urls = self.urls(&conf)?;
-        let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
-        let connector = self.connector(&conf, &urls)?;
-        let connected = connector.connect().await;
-        if self.asks_policy() {
-            let answer = match &connected {
-                Ok(connection) => connection.bind_outcome(),
-                Err(error) => error.outcome(),
-            };
-            answer.into_iter().for_each(ppolicy::tell);
-        }
-        connected.map_err(|error| {
-            let hint = match error.result_code() {
-                Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
-                Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
-                    ": the server wants TLS first, -ZZ or ldaps://"
-                }
-                _ => "",
-            };
-            anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", names.join(", ")))
-        })
+        let connector = self.connector(&conf, &urls)?.build()?;
+        opened(connector.connect().await, &urls)
     }
 
-    /// Whether the password policy's word is asked for.
-    pub(crate) fn asks_policy(&self) -> bool {
-        self.bind_extensions.iter().any(|extension| extension == PPOLICY)
+    /// As [`open`](Self::open), and prints on standard error what the password policy says of the bind.
+    pub(crate) async fn open_and_tell_policy(&self) -> anyhow::Result<Connection> {
+        let conf = Conf::load()?;
+        let urls = self.urls(&conf)?;
+        let connector = self.connector(&conf, &urls)?.bind_control(&PasswordPolicyRequest).build()?;
+        let connected = connector.connect().await;
+        let answer = match &connected {
+            Ok(connection) => connection.bind_outcome(),
+            Err(error) => error.outcome(),
+        };
+        answer.into_iter().for_each(ppolicy::tell);
+        opened(connected, &urls)
     }
 
     /// Whether a server is named among the arguments.
@@ -144,7 +129,7 @@ impl Connect {
         if urls.is_empty() { Err(Usage("-H names no server".to_owned()).into()) } else { Ok(urls) }
     }
 
-    fn connector(&self, conf: &Conf, urls: &[LdapUrl]) -> anyhow::Result<Connector> {
+    fn connector(&self, conf: &Conf, urls: &[LdapUrl]) -> anyhow::Result<ConnectorBuilder> {
         let scheme = urls.first().map_or(Scheme::Ldap, |url| url.scheme);
         if urls.iter().any(|url| url.scheme != scheme) {
             return Err(Usage(
@@ -172,13 +157,10 @@ impl Connect {
             builder = builder.connect_timeout(Duration::from_secs(seconds));
         }
         builder = builder.credentials(self.credentials(conf)?);
-        if self.asks_policy() {
-            builder = builder.bind_control(&PasswordPolicyRequest);
-        }
         for url in urls {
             builder = builder.url(url);
         }
-        Ok(builder.build()?)
+        Ok(builder)
     }
 
     fn tls(&self, conf: &Conf) -> anyhow::Result<TlsOptions> {
@@ -228,6 +210,24 @@ impl Connect {
             (_, Some(_)) => Err(Usage("a password needs a name to bind as: -D".to_owned()).into()),
         }
     }
+}
+
+/// Says where a connection failed to go, and what may help.
+fn opened(
+    connected: Result<Connection, flext_ldap_directory::Error>,
+    urls: &[LdapUrl],
+) -> anyhow::Result<Connection> {
+    let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
+    connected.map_err(|error| {
+        let hint = match error.result_code() {
+            Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
+            Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
+                ": the server wants TLS first, -ZZ or ldaps://"
+            }
+            _ => "",
+        };
+        anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", names.join(", ")))
+    })
 }
 
 /// The URLs of a list, which white space or commas separate. A comma in the DN of a URL separates nothing.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use flext_ldap_client::Connection;
 use flext_ldap_directory::{
     Outcome, Request,
     proto::{
@@ -16,18 +17,29 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::exit::Usage;
+use crate::{connect::Connect, exit::Usage};
 
 /// Flags of every command that sends an operation.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct General {
     /// Control, critical with `!`: `authzid=ID` (`dn:…`, `u:…` or nothing; always critical), `relax`, `manageDSAit`,
-    /// `assert=FILTER`, or `OID[=TEXT|::BASE64]`
+    /// `assert=FILTER`, or `OID[=TEXT|::BASE64]`; `ppolicy` asks with the bind, and prints on standard error what the
+    /// password policy says
     #[arg(short = 'e', long = "control", value_name = "[!]CONTROL")]
     controls: Vec<GeneralControl>,
 }
 
 impl General {
+    /// Connects and binds.
+    pub(crate) async fn open(&self, connect: &Connect) -> anyhow::Result<Connection> {
+        if self.asks_policy() { connect.open_and_tell_policy().await } else { connect.open().await }
+    }
+
+    /// Whether the password policy's word is asked for.
+    pub(crate) fn asks_policy(&self) -> bool {
+        self.controls.iter().any(|control| matches!(control, GeneralControl::Policy))
+    }
+
     /// Adds the controls to a request.
     pub(crate) fn on<O>(&self, mut request: Request<O>) -> Request<O> {
         self.add_to(&mut request.controls);
@@ -36,12 +48,21 @@ impl General {
 
     /// Adds the controls to those of a record.
     pub(crate) fn add_to(&self, controls: &mut Controls) {
-        self.controls.iter().for_each(|GeneralControl(control)| controls.push_raw(control.clone()));
+        for control in &self.controls {
+            if let GeneralControl::Operation(control) = control {
+                controls.push_raw(control.clone());
+            }
+        }
     }
 }
 
 #[derive(Clone, Debug)]
-struct GeneralControl(Control);
+enum GeneralControl {
+    /// Goes with operations.
+    Operation(Control),
+    /// Goes with the bind.
+    Policy,
+}
 
 impl FromStr for GeneralControl {
     type Err = String;
@@ -51,6 +72,7 @@ impl FromStr for GeneralControl {
         let control = match (name.to_ascii_lowercase().as_str(), value) {
             // RFC 4370 §3: it is an error without.
             ("authzid", Some(id)) => encoded(&ProxiedAuthorization(id.to_owned()), true),
+            ("ppolicy", None) => return Ok(Self::Policy),
             ("relax", None) => encoded(&RelaxRules, critical),
             ("managedsait", None) => encoded(&ManageDsaIt, critical),
             ("assert", Some(filter)) => {
@@ -59,7 +81,7 @@ impl FromStr for GeneralControl {
             }
             _ => other(text.strip_prefix('!').unwrap_or(text), critical)?,
         };
-        Ok(Self(control))
+        Ok(Self::Operation(control))
     }
 }
 
@@ -75,7 +97,7 @@ fn other(text: &str, critical: bool) -> Result<Control, String> {
     let at = text.find(['=', ':']).unwrap_or(text.len());
     let (oid, rest) = text.split_at(at);
     let oid: Oid = oid.parse().map_err(|_| {
-        format!("`{text}` is not known; `authzid=ID`, `relax`, `manageDSAit`, `assert=FILTER` and OIDs are")
+        format!("`{text}` is not known; `authzid=ID`, `relax`, `manageDSAit`, `assert=FILTER`, `ppolicy` and OIDs are")
     })?;
     let value = match (rest.strip_prefix("::"), rest.strip_prefix(":=").or_else(|| rest.strip_prefix('='))) {
         (Some(encoded), _) => {
@@ -331,7 +353,7 @@ mod tests {
             ("1.2.3::AQI=", false, "1.2.3", Some(b"\x01\x02")),
         ];
         for (text, critical, oid, value) in table {
-            let GeneralControl(control) = text.parse().expect(text);
+            let Ok(GeneralControl::Operation(control)) = text.parse() else { panic!("{text}") };
             assert_eq!((control.critical, control.oid.as_str()), (*critical, *oid), "{text}");
             assert_eq!(control.value.as_deref(), *value, "{text}");
         }

@@ -65,7 +65,7 @@ impl Arguments {
     }
 
     async fn delete_all(&self, names: Vec<Dn>) -> anyhow::Result<ExitCode> {
-        let connection = self.connect.open().await?;
+        let connection = self.general.open(&self.connect).await?;
         let mut code = ExitCode::SUCCESS;
         for name in names {
             let doomed = match self.recursive {

@@ -89,13 +89,13 @@ impl Arguments {
         }
         let change = PasswordModify { user: self.user.clone(), old, new };
         crate::block_on(async move {
-            let connection = self.connect.open().await?;
+            let connection = self.general.open(&self.connect).await?;
             let mut request = self.general.on(Request::new(change.request(), Actor::Service));
-            if self.connect.asks_policy() {
+            if self.general.asks_policy() {
                 request = request.optional(&PasswordPolicyRequest);
             }
             let answer = connection.extended::<PasswordModify>(request).await.inspect_err(|error| {
-                if self.connect.asks_policy() {
+                if self.general.asks_policy() {
                     error.outcome().into_iter().for_each(ppolicy::tell);
                 }
             })?;

@@ -213,7 +213,7 @@ impl Arguments {
         extensions: &Extensions,
         writer: &mut EntryWriter<impl Write>,
     ) -> anyhow::Result<ExitCode> {
-        let connection = self.connect.open().await?;
+        let connection = self.general.open(&self.connect).await?;
         let mut code = ExitCode::SUCCESS;
         match &self.file {
             None => self.search(&connection, search.clone(), extensions, writer).await?,

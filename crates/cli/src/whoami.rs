@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         crate::block_on(async move {
-            let connection = self.connect.open().await?;
+            let connection = self.general.open(&self.connect).await?;
             let asked = self.general.on(Request::new(WhoAmI.request(), Actor::Service));
             let name = connection.extended::<WhoAmI>(asked).await?;
             let name = if name.is_empty() { "anonymous" } else { name.as_str() };

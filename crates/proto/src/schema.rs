@@ -220,7 +220,13 @@ impl Schema {
     /// `;binary` are not checked (RFC 4522).
     #[must_use]
     pub fn violations(&self, dn: &Dn, attributes: AttributesRef<'_>) -> Vec<Violation> {
-        validate::violations(self, dn, attributes)
+        validate::violations(self, dn, attributes.iter())
+    }
+
+    /// As [`violations`](Self::violations), of an entry whose attributes are in several lists.
+    #[must_use]
+    pub fn violations_in(&self, dn: &Dn, segments: &[AttributesRef<'_>]) -> Vec<Violation> {
+        validate::violations(self, dn, segments.iter().flat_map(|segment| segment.iter()))
     }
 
     /// The structural class of an entry with these classes: the lowest of the one chain, or `None` if there is no chain

@@ -14,6 +14,8 @@ use std::{
 pub(crate) struct Clock {
     micros: u64,
     count: u32,
+    /// The second last spelt, and how: a thousand stamps fall into each.
+    second: (u64, [u8; 14]),
 }
 
 /// The most CSNs in one microsecond: six hexadecimal digits.
@@ -39,11 +41,30 @@ impl Clock {
             (self.micros, self.count) = (self.micros + 1, 0);
         }
         let seconds = self.micros / 1_000_000;
-        let time = digits(seconds);
-        Stamp {
-            csn: format!("{time}.{:06}Z#{:06x}#000#000000", self.micros % 1_000_000, self.count),
-            time: format!("{time}Z"),
+        if self.second.0 != seconds || self.second.1 == [0; 14] {
+            let spelt = digits(seconds);
+            self.second = (seconds, spelt.as_bytes().first_chunk().copied().unwrap_or_default());
         }
+        let spelt = self.second.1.map(char::from);
+        let mut csn = String::with_capacity(40);
+        csn.extend(spelt);
+        csn.push('.');
+        push_digits(&mut csn, self.micros % 1_000_000, 10);
+        csn.push_str("Z#");
+        push_digits(&mut csn, u64::from(self.count), 16);
+        csn.push_str("#000#000000");
+        let mut time = String::with_capacity(15);
+        time.extend(spelt);
+        time.push('Z');
+        Stamp { csn, time }
+    }
+}
+
+/// Six digits to this base.
+fn push_digits(text: &mut String, number: u64, base: u64) {
+    for place in (0..6).rev() {
+        let digit = u32::try_from(number / base.pow(place) % base).unwrap_or_default();
+        text.push(char::from_digit(digit, 16).unwrap_or('0'));
     }
 }
 
@@ -91,10 +112,8 @@ fn parse(csn: &str) -> Option<Clock> {
     let (year, month, day) = (part(0..4)?, part(4..6)?, part(6..8)?);
     let (hour, minute, second) = (part(8..10)?, part(10..12)?, part(12..14)?);
     let seconds = ((days(year, month, day)? * 24 + hour) * 60 + minute) * 60 + second;
-    Some(Clock {
-        micros: seconds * 1_000_000 + fraction.parse::<u64>().ok()?,
-        count: u32::from_str_radix(count, 16).ok()?,
-    })
+    let micros = seconds * 1_000_000 + fraction.parse::<u64>().ok()?;
+    Some(Clock { micros, count: u32::from_str_radix(count, 16).ok()?, ..Clock::default() })
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar (years from March, so that leap days come last).

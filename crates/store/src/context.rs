@@ -141,7 +141,9 @@ impl Context {
 
     /// Whether values of this attribute are passwords, which live apart.
     pub(crate) fn is_password(&self, description: &str) -> bool {
-        self.passwords.contains(&base(description).to_ascii_lowercase())
+        // There are a handful of names.
+        let name = base(description);
+        self.passwords.iter().any(|password| password.eq_ignore_ascii_case(name))
     }
 
     /// The name the schema prefers for the type of an attribute.
@@ -199,5 +201,6 @@ impl Context {
 
 /// The type in an attribute description.
 pub(crate) fn base(description: &str) -> &str {
-    description.split(';').next().unwrap_or_default()
+    let end = description.bytes().position(|octet| octet == b';');
+    end.and_then(|end| description.get(..end)).unwrap_or(description)
 }

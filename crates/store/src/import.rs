@@ -1,8 +1,15 @@
 //! Loading LDIF in bulk: large commits, hashes and operational attributes kept as given.
 
 use std::{
+    collections::VecDeque,
     io::BufRead,
-    sync::mpsc::{Receiver, sync_channel},
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::AtomicBool,
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
+    thread,
 };
 
 use bytes::Bytes;
@@ -17,12 +24,12 @@ use flext_ldap_proto::{
 
 use crate::{
     Store,
-    context::Caller,
+    context::{Caller, Context},
     credentials,
     extended::check_password,
     tables::Failure,
-    write::{Write, WriteControls, WriteOp},
-    writer::Job,
+    write::{LastParent, Prepared, Write, WriteControls, WriteOp},
+    writer::{Job, Load, Loaded, Permit, Writer},
 };
 
 /// How LDIF is loaded.
@@ -36,7 +43,8 @@ pub struct ImportOptions {
     /// The line of the first record to load; records that start before it are passed over. An import that stopped
     /// says which line to go on from.
     pub start_line: u64,
-    /// Entries of one commit. 10,000.
+    /// Records after which a commit is asked for. 100,000. There are more commits where the keys of the entries take
+    /// much memory, where somebody else has something to write, and where records come slowly.
     pub commit_every: usize,
     /// What the LDIF may hold.
     pub read: ReadOptions,
@@ -48,7 +56,7 @@ impl Default for ImportOptions {
             hash_clear_passwords: false,
             continue_on_error: false,
             start_line: 0,
-            commit_every: 10_000,
+            commit_every: 100_000,
             read: ReadOptions::default(),
         }
     }
@@ -115,28 +123,54 @@ impl Store {
         options: &ImportOptions,
         progress: &mut dyn FnMut(u64),
     ) -> Result<ImportReport, ImportError> {
+        let (permit, permits) = sync_channel(BATCHES);
         Import {
-            store: self,
             options,
             reader: LdifReader::new(reader, options.read.clone()),
             report: ImportReport::default(),
             gathered: Batch::default(),
-            waiting: None,
+            uncommitted: 0,
+            writer: self.writer(),
+            stop: Arc::default(),
+            permit,
+            permits,
+            handed_over: 0,
+            waiting: VecDeque::new(),
         }
-        .run(progress)
+        .run(self, progress)
     }
 }
 
-/// Octets of one commit.
-const COMMIT_OCTETS: usize = 32 << 20;
+/// Records that are read before a worker gets them, and octets.
+const CHUNK: usize = 128;
+const CHUNK_OCTETS: usize = 1 << 20;
+
+/// Chunks for each worker that are read and not yet gathered.
+const CHUNKS: usize = 2;
+
+/// Records that are handed to the writer together, and octets.
+const BATCH: usize = 1_000;
+const BATCH_OCTETS: usize = 4 << 20;
+
+/// Batches that the writer has not begun with.
+const BATCHES: usize = 3;
+
+/// Threads that check records and make them ready, at the most. The writer is busy with what two bring.
+const WORKERS: usize = 3;
 
 /// Refusals that are remembered; further ones are counted only.
 const REFUSALS: usize = 100;
 
+/// Records as they were read, with the lines they start at.
+type Chunk = Vec<(u64, Result<Record, ImportFailure>)>;
+
+/// What they ask for, and how large that is.
+type Ready = Vec<(u64, Result<(Loaded, usize), ImportFailure>)>;
+
 /// Records to be applied together, with the lines they start at.
 #[derive(Default)]
 struct Batch {
-    writes: Vec<Write>,
+    writes: Vec<Loaded>,
     lines: Vec<u64>,
     octets: usize,
 }
@@ -144,30 +178,116 @@ struct Batch {
 /// A batch at the writer: its lines and where the answer comes.
 type Waiting = (Vec<u64>, Receiver<Result<Vec<Result<(), String>>, Error>>);
 
+/// One who reads, some who check and make ready, one who writes; records stay in their order throughout. Only as much
+/// is under way as the bounds above say.
 struct Import<'a, R> {
-    store: &'a Store,
     options: &'a ImportOptions,
     reader: LdifReader<R>,
     report: ImportReport,
-    /// The next batch is read while the one before it is written.
     gathered: Batch,
-    waiting: Option<Waiting>,
+    /// Records handed over since a commit was asked for.
+    uncommitted: usize,
+    writer: &'a Writer,
+    /// Whether a record was refused that ends the import.
+    stop: Arc<AtomicBool>,
+    permit: SyncSender<()>,
+    /// One for each batch that the writer has begun with.
+    permits: Receiver<()>,
+    handed_over: usize,
+    waiting: VecDeque<Waiting>,
+}
+
+/// A thread that makes records ready: the way to it and back.
+struct Worker {
+    chunks: SyncSender<Chunk>,
+    ready: Receiver<Ready>,
 }
 
 impl<R: BufRead> Import<'_, R> {
-    fn run(mut self, progress: &mut dyn FnMut(u64)) -> Result<ImportReport, ImportError> {
-        loop {
-            let write = match self.reader.next_record() {
-                Ok(None) => break,
-                Ok(Some(_)) if self.reader.line() < self.options.start_line => continue,
-                Ok(Some(record)) => self.write_of(record),
-                Err(error) => {
-                    let line = error.line;
-                    self.stop(line, ImportFailure::Ldif(error), progress)?;
-                    continue;
+    fn run(mut self, store: &Store, progress: &mut dyn FnMut(u64)) -> Result<ImportReport, ImportError> {
+        let options = self.options;
+        let number = thread::available_parallelism().map_or(1, NonZero::get).clamp(1, WORKERS);
+        thread::scope(|scope| {
+            let mut workers = Vec::with_capacity(number);
+            for _ in 0..number {
+                let (chunks, receiver) = sync_channel::<Chunk>(CHUNKS);
+                let (sender, ready) = sync_channel(CHUNKS);
+                let work = move || {
+                    for chunk in receiver {
+                        let mut preparing =
+                            Preparing { context: store.context(), options, last: LastParent::default() };
+                        if sender.send(preparing.all(chunk)).is_err() {
+                            break;
+                        }
+                    }
+                };
+                let started = thread::Builder::new().name("ldap-import".to_owned()).spawn_scoped(scope, work);
+                if let Err(cause) = started {
+                    let error = Error::new(ErrorKind::Overloaded, "a thread cannot be started");
+                    return Err(self.failed(options.start_line, error.with_source(cause)));
                 }
-            };
-            let line = self.reader.line();
+                workers.push(Worker { chunks, ready });
+            }
+            self.pass_through(&workers, progress)?;
+            self.hand_over(progress)?;
+            while !self.waiting.is_empty() {
+                self.settle(progress)?;
+            }
+            Ok(self.report)
+        })
+    }
+
+    /// Takes all records through the workers to the writer.
+    fn pass_through(&mut self, workers: &[Worker], progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
+        let mut coming = workers.iter().cycle();
+        let mut going = workers.iter().cycle();
+        let mut under_way = 0;
+        loop {
+            let chunk = self.read();
+            let ended = chunk.is_empty();
+            if let Some(worker) = coming.next().filter(|_| !ended) {
+                worker.chunks.send(chunk).map_err(|_| self.ended("a worker"))?;
+                under_way += 1;
+            }
+            // Each worker has room for so many chunks, and gets them in turn: nobody waits for anybody here but this
+            // thread for the oldest chunk.
+            while under_way > 0 && (ended || under_way >= workers.len() * CHUNKS) {
+                let Some(worker) = going.next() else { break };
+                let ready = worker.ready.recv().map_err(|_| self.ended("a worker"))?;
+                under_way -= 1;
+                self.gather(ready, progress)?;
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads some records; none at the end.
+    fn read(&mut self) -> Chunk {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut octets = 0;
+        while chunk.len() < CHUNK && octets < CHUNK_OCTETS {
+            match self.reader.next_record() {
+                Ok(None) => break,
+                Ok(Some(_)) if self.reader.line() < self.options.start_line => {}
+                Ok(Some(record)) => {
+                    octets += size_of_record(&record);
+                    chunk.push((self.reader.line(), Ok(record)));
+                }
+                Err(error) => {
+                    chunk.push((error.line, Err(ImportFailure::Ldif(error))));
+                    if !self.options.continue_on_error {
+                        break;
+                    }
+                }
+            }
+        }
+        chunk
+    }
+
+    fn gather(&mut self, ready: Ready, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
+        for (line, write) in ready {
             match write {
                 Ok((write, octets)) => {
                     self.gathered.writes.push(write);
@@ -176,14 +296,13 @@ impl<R: BufRead> Import<'_, R> {
                 }
                 Err(failure) => self.stop(line, failure, progress)?,
             }
-            let many = self.gathered.writes.len() >= self.options.commit_every.max(1);
-            if many || self.gathered.octets >= COMMIT_OCTETS {
+            let count = self.gathered.writes.len();
+            let commit = self.uncommitted + count >= self.options.commit_every.max(1);
+            if commit || count >= BATCH || self.gathered.octets >= BATCH_OCTETS {
                 self.hand_over(progress)?;
             }
         }
-        self.hand_over(progress)?;
-        self.settle(progress)?;
-        Ok(self.report)
+        Ok(())
     }
 
     /// A record that cannot be applied: passed over, or the end.
@@ -198,7 +317,9 @@ impl<R: BufRead> Import<'_, R> {
             return Ok(());
         }
         self.hand_over(progress)?;
-        self.settle(progress)?;
+        while !self.waiting.is_empty() {
+            self.settle(progress)?;
+        }
         Err(ImportError { line, applied: self.report.applied, reason })
     }
 
@@ -206,29 +327,63 @@ impl<R: BufRead> Import<'_, R> {
         self.report.refused += 1;
         if self.report.refusals.len() < REFUSALS {
             self.report.refusals.push((line, reason));
+            // The writer's come later than those that need no writer.
+            self.report.refusals.sort_by_key(|(line, _)| *line);
         }
     }
 
-    /// Gives what is gathered to the writer once it is done with what it had.
+    /// Gives what is gathered to the writer, once it has begun with what was given to it before.
     fn hand_over(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
-        self.settle(progress)?;
         let Batch { writes, lines, .. } = std::mem::take(&mut self.gathered);
         let Some(first) = lines.first().copied() else { return Ok(()) };
+        if self.handed_over < BATCHES {
+            self.handed_over += 1;
+        } else {
+            // Whoever ends without beginning gives the permit back too.
+            self.permits.recv().map_err(|_| self.ended("the writer"))?;
+        }
+        while let Some((_, answered)) = self.waiting.front() {
+            match answered.try_recv() {
+                Ok(results) => self.take_results(results, progress)?,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Err(self.ended("the writer")),
+            }
+        }
+        self.uncommitted += writes.len();
+        let commit = self.uncommitted >= self.options.commit_every.max(1);
+        if commit {
+            self.uncommitted = 0;
+        }
         let (answer, answered) = sync_channel(1);
-        let job = Job::Many { writes, go_on: self.options.continue_on_error, answer };
-        self.store.writer().send(job).map_err(|error| self.failed(first, error))?;
-        self.waiting = Some((lines, answered));
+        let load = Load {
+            go_on: self.options.continue_on_error,
+            stop: Arc::clone(&self.stop),
+            commit,
+            permit: Permit::new(self.permit.clone()),
+        };
+        let job = Job::Many { writes, load, answer };
+        self.writer.send(job).map_err(|error| self.failed(first, error))?;
+        self.waiting.push_back((lines, answered));
         Ok(())
     }
 
-    /// Waits for the writer.
+    /// Waits for the writer's next answer.
     fn settle(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
-        let Some((lines, answered)) = self.waiting.take() else { return Ok(()) };
+        let Some((_, answered)) = self.waiting.front() else { return Ok(()) };
+        match answered.recv() {
+            Ok(results) => self.take_results(results, progress),
+            Err(_) => Err(self.ended("the writer")),
+        }
+    }
+
+    /// What became of the batch that waits longest.
+    fn take_results(
+        &mut self,
+        results: Result<Vec<Result<(), String>>, Error>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), ImportError> {
+        let Some((lines, _)) = self.waiting.pop_front() else { return Ok(()) };
         let first = lines.first().copied().unwrap_or_default();
-        let results = answered.recv().unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Bug, "the writer thread ended without an answer")
-                .with_applied(Applied::Unknown))
-        });
         let results = results.map_err(|error| self.failed(first, error))?;
         for (line, result) in lines.into_iter().zip(results) {
             match result {
@@ -248,8 +403,45 @@ impl<R: BufRead> Import<'_, R> {
         ImportError { line, applied: self.report.applied, reason: ImportFailure::Storage(error) }
     }
 
+    /// A thread is gone, which it never is.
+    fn ended(&self, who: &str) -> ImportError {
+        let first = self.waiting.front().and_then(|(lines, _)| lines.first().copied());
+        let line =
+            first.or_else(|| self.gathered.lines.first().copied()).unwrap_or_else(|| self.reader.line());
+        let error = Error::new(ErrorKind::Bug, format!("{who} of the import ended without an answer"));
+        self.failed(line, error.with_applied(Applied::Unknown))
+    }
+}
+
+/// Octets of what a record holds, more or less.
+fn size_of_record(record: &Record) -> usize {
+    match record {
+        Record::Entry(entry) => entry.attributes().as_bytes().len(),
+        Record::Change(_, ChangeRecord::Add(add)) => add.attributes.as_ref().as_bytes().len(),
+        Record::Change(_, ChangeRecord::Modify(modify)) => {
+            modify.changes.iter().flat_map(|change| &change.values).map(Bytes::len).sum()
+        }
+        Record::Change(..) => 0,
+    }
+}
+
+/// What a record is made ready with.
+struct Preparing<'a> {
+    context: Arc<Context>,
+    options: &'a ImportOptions,
+    last: LastParent,
+}
+
+impl Preparing<'_> {
+    fn all(&mut self, chunk: Chunk) -> Ready {
+        let ready = |(line, record): (u64, Result<Record, _>)| {
+            (line, record.and_then(|record| self.write_of(record)))
+        };
+        chunk.into_iter().map(ready).collect()
+    }
+
     /// The write a record asks for, and how large it is.
-    fn write_of(&self, record: Record) -> Result<(Write, usize), ImportFailure> {
+    fn write_of(&mut self, record: Record) -> Result<(Loaded, usize), ImportFailure> {
         let refused = |failure: Failure| match failure {
             Failure::Refused(result) => {
                 ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic))
@@ -276,7 +468,7 @@ impl<R: BufRead> Import<'_, R> {
                 for change in &mut modify.changes {
                     octets += change.values.iter().map(Bytes::len).sum::<usize>();
                     let adds = matches!(change.kind, ChangeKind::Add | ChangeKind::Replace);
-                    if adds && self.store.context().is_password(change.attribute.as_str()) {
+                    if adds && self.context.is_password(change.attribute.as_str()) {
                         for value in &mut change.values {
                             *value = self.secret(&modify.dn, value)?.into();
                         }
@@ -290,12 +482,20 @@ impl<R: BufRead> Import<'_, R> {
         let mut controls = WriteControls::read(&controls, &known).map_err(refused)?;
         // Referral objects are loaded as the entries they are.
         controls.manage_dsa_it = true;
-        Ok((Write { op, caller: Caller::service(), controls, secrets, keep_operational: true }, octets))
+        let caller = Caller::service();
+        let write = Write { op, caller, controls, secrets, keep_operational: true };
+        let prepared = match &write.op {
+            WriteOp::Add(add) => {
+                Some(Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?)
+            }
+            _ => None,
+        };
+        Ok((Loaded { write, prepared }, octets))
     }
 
     /// Takes the passwords out of an entry.
     fn take_secrets(&self, add: &mut Add) -> Result<Vec<Vec<u8>>, ImportFailure> {
-        let context = &*self.store.context();
+        let context = &*self.context;
         let attributes = add.attributes.as_ref();
         if !attributes.iter().any(|attribute| context.is_password(attribute.description())) {
             return Ok(Vec::new());

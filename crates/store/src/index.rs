@@ -7,13 +7,16 @@
 //! snapshot; searches ask only what is ready there. What is wanted and not there is built by the writer between other
 //! work ([`build`]).
 
+mod batch;
 mod build;
 mod chunk;
 mod config;
 mod deferred;
 mod gram;
+mod grams;
 mod inspect;
 mod key;
+mod keys;
 mod lookup;
 mod pending;
 mod progress;
@@ -21,7 +24,10 @@ mod read;
 mod recent;
 mod standing;
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use flext_ldap_proto::{
     attribute::AttributesRef,
@@ -33,6 +39,7 @@ pub(crate) use self::{
     build::{Maintenance, clear, reconcile, settle_all, settle_needed},
     deferred::{Deferred, is_deferred},
     inspect::{describe, entries, split},
+    keys::{Keyed, Keys},
     lookup::{Answer, Asked, Part, Span, Told, Untold},
     pending::Pending,
     progress::Listener,
@@ -44,6 +51,7 @@ pub use self::{
     config::{IndexConfig, IndexKind, UnknownIndexKind},
     progress::{IndexProgress, IndexStage},
 };
+use crate::context::base;
 
 /// Counts up when the same value comes to be normalised to another key.
 const VERSION: u32 = 2;
@@ -72,7 +80,7 @@ struct Index {
     /// How values are normalised; none for presence.
     rule: Option<MatchingRule>,
     /// What its keys start with.
-    prefix: Box<[u8]>,
+    prefix: Arc<[u8]>,
     definition: Definition,
     /// Whether the directory itself asks it, so that nothing is answered before it is ready.
     is_needed: bool,
@@ -159,13 +167,25 @@ impl Indexes {
         Sha256::digest(format!("{VERSION} {types:?} {classes:?}")).to_vec()
     }
 
+    /// Adds the keys under which an entry with these attributes is found.
+    pub(crate) fn add_keys<'a>(
+        &self,
+        schema: &Schema,
+        segments: impl IntoIterator<Item = AttributesRef<'a>>,
+        keys: &mut Keys,
+    ) {
+        self.add_keys_of(schema, segments, &|_| true, keys);
+    }
+
     /// The keys under which an entry with these attributes is found.
     pub(crate) fn keys<'a>(
         &self,
         schema: &Schema,
         segments: impl IntoIterator<Item = AttributesRef<'a>>,
-    ) -> BTreeSet<Vec<u8>> {
-        self.keys_of(schema, segments, &|_| true)
+    ) -> Keys {
+        let mut keys = Keys::with_room();
+        self.add_keys(schema, segments, &mut keys);
+        keys
     }
 
     /// The keys under which an entry is to be found in the indexes that nothing is to be done about.
@@ -174,27 +194,27 @@ impl Indexes {
         schema: &Schema,
         standing: &Standing,
         segments: impl IntoIterator<Item = AttributesRef<'a>>,
-    ) -> BTreeSet<Vec<u8>> {
-        self.keys_of(schema, segments, &|prefix| !standing.is_under_way(prefix))
+    ) -> Keys {
+        let mut keys = Keys::default();
+        self.add_keys_of(schema, segments, &|prefix| !standing.is_under_way(prefix), &mut keys);
+        keys
     }
 
-    /// The keys of those indexes that `wanted` is true of, by what their keys start with.
-    fn keys_of<'a>(
+    /// Adds the keys of those indexes that `wanted` is true of, by what their keys start with.
+    fn add_keys_of<'a>(
         &self,
         schema: &Schema,
         segments: impl IntoIterator<Item = AttributesRef<'a>>,
         wanted: &dyn Fn(&[u8]) -> bool,
-    ) -> BTreeSet<Vec<u8>> {
-        let mut keys = BTreeSet::new();
+        keys: &mut Keys,
+    ) {
         for attribute in segments.into_iter().flat_map(AttributesRef::iter) {
-            let name = attribute.description().split(';').next().unwrap_or_default();
-            let Some(kind) = schema.attribute_type(name) else { continue };
+            let Some(kind) = schema.attribute_type(base(attribute.description())) else { continue };
             let Some(indexes) = self.types.get(&kind.oid) else { continue };
             for index in indexes.iter().filter(|index| wanted(&index.prefix)) {
-                index.add_keys(schema, attribute.values(), &mut keys);
+                index.add_keys(schema, attribute.values(), keys);
             }
         }
-        keys
     }
 
     fn all(&self) -> impl Iterator<Item = &Index> {
@@ -217,44 +237,57 @@ impl Index {
             hash.update(names);
         }
         let definition = *hash.finalize().first_chunk::<16>()?;
-        Some(Self { kind, rule, prefix: key::prefix(&attribute.oid, kind), definition, is_needed: false })
+        Some(Self {
+            kind,
+            rule,
+            prefix: key::prefix(&attribute.oid, kind).into(),
+            definition,
+            is_needed: false,
+        })
     }
 
-    fn add_keys<'a>(
-        &self,
-        schema: &Schema,
-        values: impl Iterator<Item = &'a [u8]>,
-        keys: &mut BTreeSet<Vec<u8>>,
-    ) {
+    fn add_keys<'a>(&self, schema: &Schema, values: impl Iterator<Item = &'a [u8]>, keys: &mut Keys) {
         let Some(rule) = self.rule else {
-            keys.insert(key::presence(&self.prefix));
-            return;
+            return keys.push_with(|key| key::put_presence(key, &self.prefix));
         };
-        let mut grams = BTreeSet::new();
-        for value in values {
-            // A value that does not fit its rule fulfils no assertion.
-            let Ok(normal) = schema.normalize_by(rule, value) else { continue };
-            match self.kind {
-                IndexKind::Presence => {}
-                IndexKind::Equality => keys.extend(self.equality(schema, &normal)),
-                IndexKind::Ordering => {
-                    keys.insert(key::ordering(&self.prefix, &normal));
+        // A value that does not fit its rule fulfils no assertion.
+        let normal = values.filter_map(|value| schema.normalize_by(rule, value).ok());
+        match self.kind {
+            IndexKind::Presence => {}
+            IndexKind::Equality => {
+                for normal in normal {
+                    let Some(value) = self.equal(schema, &normal) else { continue };
+                    keys.push_with(|key| key::put_equality(key, &self.prefix, value));
                 }
-                IndexKind::Substring => gram::of_value(&normal, &mut grams),
+            }
+            IndexKind::Ordering => {
+                for normal in normal {
+                    keys.push_with(|key| key::put_ordering(key, &self.prefix, &normal));
+                }
+            }
+            IndexKind::Substring => {
+                keys.push_grams(&self.prefix, |grams| {
+                    normal.for_each(|normal| gram::of_value(&normal, grams));
+                });
             }
         }
-        keys.extend(grams.into_iter().map(|gram| key::substring(&self.prefix, gram)));
     }
 
     /// The key of a normalised value; none for a class that every entry has.
     fn equality(&self, schema: &Schema, normal: &[u8]) -> Option<Vec<u8>> {
+        let value = self.equal(schema, normal)?;
+        Some(key::made(|key| key::put_equality(key, &self.prefix, value)))
+    }
+
+    /// What stands in the key for a normalised value.
+    fn equal<'v>(&self, schema: &'v Schema, normal: &'v [u8]) -> Option<&'v [u8]> {
         if *self.prefix != *OBJECT_CLASS {
-            return Some(key::equality(&self.prefix, normal));
+            return Some(normal);
         }
         // A class may be called otherwise by a schema to come.
         let class = std::str::from_utf8(normal).ok().and_then(|name| schema.object_class(name));
         let value = class.map_or(normal, |class| class.oid.as_bytes());
-        (value != b"2.5.6.0").then(|| key::equality(&self.prefix, value))
+        (value != b"2.5.6.0").then_some(value)
     }
 }
 

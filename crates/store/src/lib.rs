@@ -49,6 +49,7 @@ mod search;
 mod session;
 mod slow;
 mod special;
+mod staged;
 mod store;
 mod subschema;
 mod tables;

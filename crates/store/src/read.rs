@@ -90,8 +90,13 @@ impl<T: Rows> Tables<T> {
 
     /// Climbs from an entry to its suffix.
     pub(crate) fn named(&self, id: Id) -> Result<Named, Failure> {
+        if let Some(named) = self.staged.last_named(id) {
+            return Ok(named);
+        }
         let node = self.existing_node(id)?;
-        self.named_below(&node, &mut Climbed::new())
+        let named = self.named_below(&node, &mut Climbed::new())?;
+        self.staged.remember(id, &named);
+        Ok(named)
     }
 
     /// The name of an entry whose place is known, by the names of its ancestors, which are remembered.
@@ -127,6 +132,12 @@ impl<T: Rows> Tables<T> {
     /// components are the suffix's own.
     pub(crate) fn resolve(&self, key: &DnKey, levels: usize) -> Result<Resolved, Failure> {
         let rdns = key.rdns();
+        if let Some((own, above)) = rdns.split_first()
+            && let Some(parent) = self.staged.last_id(above)
+        {
+            let child = self.child(parent, std::slice::from_ref(own))?;
+            return Ok(child.map_or(Resolved::Missing(Some(parent)), Resolved::Found));
+        }
         let Some((below, suffix)) = rdns.split_at_checked(rdns.len().saturating_sub(levels)) else {
             return Ok(Resolved::Missing(None));
         };

@@ -6,13 +6,13 @@
 //! directly, and reading costs one comparison more than without this.
 
 use std::{
-    borrow::Borrow,
+    borrow::{Borrow, Cow},
     collections::{BTreeMap, btree_map},
     iter::Peekable,
     ops::{Bound, RangeBounds},
 };
 
-use redb::{AccessGuard, StorageError};
+use redb::{AccessGuard, CursorError, ReadableTable, StorageError};
 
 use crate::tables::Rows;
 
@@ -114,6 +114,77 @@ impl Table<redb::Table<'_, &'static [u8], &'static [u8]>> {
             (None, None) => drop(self.stored.remove(key)?),
         }
         Ok(())
+    }
+
+    /// As [`put`](Self::put), of a row that is not needed any more.
+    pub(crate) fn put_owned(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), StorageError> {
+        match &mut self.staged {
+            Some(staged) => {
+                staged.insert(key, value);
+                Ok(())
+            }
+            None => self.put(&key, value.as_deref()),
+        }
+    }
+
+    /// What was held back, in the order of its keys. Nothing is held back any more.
+    pub(crate) fn take_staged(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        self.staged.take().unwrap_or_default().into_iter().collect()
+    }
+
+    /// Stores rows that are in the order of their keys, each key once. `value` says what becomes of a row, given what
+    /// is stored under its key. Of new rows those that stand between two old ones go in together, which costs a
+    /// fraction of one after another.
+    pub(crate) fn put_in_order<R>(
+        &mut self,
+        mut rows: &[R],
+        key: impl Fn(&R) -> &[u8],
+        value: impl for<'r> Fn(&'r R, Option<&[u8]>) -> Option<Cow<'r, [u8]>>,
+    ) -> Result<(), CursorError> {
+        /// So few new rows are put in one after another.
+        const FEW: usize = 3;
+        let table = &mut self.stored;
+        while let Some((first, rest)) = rows.split_first() {
+            let next = table.range::<&[u8]>(key(first)..)?.next().transpose()?;
+            if let Some((found, stored)) = &next
+                && found.value() == key(first)
+            {
+                let new = value(first, Some(stored.value()));
+                drop(next);
+                match new {
+                    Some(new) => drop(table.insert(key(first), &*new)?),
+                    None => drop(table.remove(key(first))?),
+                }
+                rows = rest;
+                continue;
+            }
+            let bound = next.map(|(found, _)| found.value().to_vec());
+            let stands_here = |row: &&R| bound.as_deref().is_none_or(|bound| key(row) < bound);
+            let count = rows.iter().take_while(stands_here).count();
+            let Some((new, rest)) = rows.split_at_checked(count) else { break };
+            if count <= FEW {
+                for row in new {
+                    if let Some(value) = value(row, None) {
+                        table.insert(key(row), &*value)?;
+                    }
+                }
+            } else {
+                let mut cursor = table.lower_bound_mut(Bound::Included(key(first)))?;
+                for row in new {
+                    if let Some(value) = value(row, None) {
+                        cursor.insert_before(key(row), &*value)?;
+                    }
+                }
+                cursor.close()?;
+            }
+            rows = rest;
+        }
+        Ok(())
+    }
+
+    /// Deletes all rows before a key.
+    pub(crate) fn delete_before(&mut self, key: &[u8]) -> Result<(), StorageError> {
+        self.stored.retain_in::<&[u8], _>(..key, |_, _| false)
     }
 
     /// Holds back what is put from now on.

@@ -19,9 +19,9 @@ use std::sync::{
 
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{CursorError, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::{index::Standing, rows::Table};
+use crate::{index::Standing, rows::Table, staged::Staged};
 
 /// Rows of octets under keys of octets.
 pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -84,6 +84,8 @@ pub(crate) struct Tables<T> {
     /// Which indexes these tables have in full.
     pub(crate) standing: Arc<Standing>,
     pub(crate) counts: Arc<Counts>,
+    /// The load under way, in a write transaction.
+    pub(crate) staged: Staged,
 }
 
 /// The tables as of one commit. Shared by all readers until the next commit.
@@ -132,6 +134,7 @@ impl Snapshot {
             index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
             change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
+            staged: Staged::default(),
         })
     }
 }
@@ -149,13 +152,37 @@ impl<'t> Writable<'t> {
             index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
             change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
+            staged: Staged::default(),
         })
     }
 
     /// Writes or, without a value, deletes one row. Every change of storage passes here and is counted.
     pub(crate) fn put(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
-        let table = match name {
+        self.staged.count(key.len() + value.map_or(0, <[u8]>::len));
+        Ok(self.table(name).put(key, value)?)
+    }
+
+    /// As [`put`](Self::put), of a row that is not needed any more.
+    pub(crate) fn put_owned(
+        &mut self,
+        name: Name,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), Failure> {
+        self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
+        self.staged.count(key.len() + value.as_ref().map_or(0, Vec::len));
+        Ok(self.table(name).put_owned(key, value)?)
+    }
+
+    /// Deletes all rows before `key`; there are about `count`.
+    pub(crate) fn delete_before(&mut self, name: Name, key: &[u8], count: u64) -> Result<(), Failure> {
+        self.counts.rows_written.fetch_add(count, Ordering::Relaxed);
+        Ok(self.table(name).delete_before(key)?)
+    }
+
+    pub(crate) fn table(&mut self, name: Name) -> &mut Table<redb::Table<'t, &'static [u8], &'static [u8]>> {
+        match name {
             Name::Meta => &mut self.meta,
             Name::Node => &mut self.node,
             Name::Tree => &mut self.tree,
@@ -163,8 +190,7 @@ impl<'t> Writable<'t> {
             Name::Secret => &mut self.secret,
             Name::Index => &mut self.index,
             Name::Change => &mut self.change,
-        };
-        Ok(table.put(key, value)?)
+        }
     }
 
     /// Holds back what is put from now on, until [`keep`](Self::keep) or [`discard`](Self::discard).
@@ -186,7 +212,7 @@ impl<'t> Writable<'t> {
     }
 
     fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 7] {
-        let Self { meta, node, tree, entry, secret, index, change, standing: _, counts: _ } = self;
+        let Self { meta, node, tree, entry, secret, index, change, standing: _, counts: _, staged: _ } = self;
         [meta, node, tree, entry, secret, index, change]
     }
 }
@@ -223,6 +249,17 @@ impl From<redb::StorageError> for Failure {
 impl From<redb::Error> for Failure {
     fn from(error: redb::Error) -> Self {
         Self::Failed(storage_error(error))
+    }
+}
+
+impl From<CursorError> for Failure {
+    fn from(error: CursorError) -> Self {
+        match error {
+            CursorError::Storage(error) => error.into(),
+            error => Self::Failed(
+                Error::new(ErrorKind::Bug, "rows were not in the order of their keys").with_source(error),
+            ),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod account;
 pub(crate) mod add;
 mod delete;
 mod edit;
+mod new_entry;
 mod operation;
 mod permissive;
 mod relax;
@@ -14,7 +15,7 @@ mod rename;
 mod subschema;
 mod tree_delete;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use flext_ldap_directory::{Actor, AttributeRight, EntryRight, Outcome};
 use flext_ldap_proto::{
@@ -29,15 +30,19 @@ use flext_ldap_proto::{
 };
 use roaring::RoaringBitmap;
 
-pub(crate) use self::account::SignIn;
-pub(crate) use self::operation::Operation;
+use self::new_entry::NewEntry;
+pub(crate) use self::{
+    account::SignIn,
+    new_entry::{LastParent, Prepared},
+    operation::Operation,
+};
 use crate::{
     access::On,
     clock::Stamp,
     constraint::{member_of, reach::Reach, under},
     context::{Access, Caller, Context, base},
     credentials,
-    index::{Asked, Recent},
+    index::{Asked, Keyed, Keys, Recent},
     modify::Draft,
     project::{Projection, View, computed},
     read::{Climbed, Named, Resolved},
@@ -98,6 +103,8 @@ pub(crate) struct Work<'a> {
 pub(crate) struct Effect {
     rows: Vec<(Name, Vec<u8>, Option<Vec<u8>>)>,
     index: Vec<(Vec<u8>, Id, bool)>,
+    /// The keys a new entry is found under.
+    keys: Keys,
     change: ChangeRow,
     /// The name that leads elsewhere or nowhere from now on.
     pub(crate) departed: Option<Departed>,
@@ -148,11 +155,11 @@ struct Target {
 }
 
 impl Work<'_> {
-    /// Computes what a write does.
-    pub(crate) fn effect(&self, write: &Write) -> Result<Effect, Failure> {
+    /// Computes what a write does; `prepared` is what was made of an add on the way here.
+    pub(crate) fn effect(&self, write: &Write, prepared: Option<Prepared>) -> Result<Effect, Failure> {
         let access = self.context.access(&write.caller, self.tables)?;
         let effect = match &write.op {
-            WriteOp::Add(op) => self.add(op, write, &access),
+            WriteOp::Add(op) => self.add(op, write, prepared, &access),
             WriteOp::Modify(op) if Self::is_of_schema(self.context, op)? => {
                 self.modify_schema(op, write, &access)
             }
@@ -206,57 +213,15 @@ impl Work<'_> {
     /// Checks an entry as it would be. `secrets` count as values of `userPassword`; what a class asks for may be
     /// operational, as `ref` is.
     fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
-        self.check_operational(operational)?;
-        credentials::check_count(secrets.len())?;
-        let mut full = Attributes::builder();
-        for (name, values) in user.iter().chain(operational.iter()) {
-            full.push(name, values);
+        for (name, values) in operational.iter() {
+            check_operational(self.context, name, values.iter().map(|value| &**value))?;
         }
-        if !secrets.is_empty() {
-            full.push("userPassword", secrets);
-        }
-        let attributes = full.build();
-        let violations = self.context.schema.violations(dn, attributes.as_ref());
-        let Some(first) = violations.first() else { return Ok(()) };
-        let texts: Vec<String> = violations.iter().take(5).map(Violation::to_string).collect();
-        Err(Failure::refused(first.result_code(), texts.join("; ")))
+        let (user, operational) = (user.build(), operational.build());
+        check_segments(self.context, dn, &[user.as_ref(), operational.as_ref()], secrets)
     }
 
-    /// Operational attributes that were given: the classes say nothing of them.
-    fn check_operational(&self, draft: &Draft) -> Result<(), Failure> {
-        for (name, values) in draft.iter() {
-            let Some(kind) = self.context.schema.attribute_type(base(name)) else { continue };
-            if kind.single_value && values.len() > 1 {
-                return Err(Failure::refused(
-                    ResultCode::CONSTRAINT_VIOLATION,
-                    format!("attribute `{name}` takes one value only"),
-                ));
-            }
-            for value in values {
-                kind.syntax.check(value).map_err(|error| {
-                    Failure::refused(
-                        ResultCode::INVALID_ATTRIBUTE_SYNTAX,
-                        format!("attribute `{name}`: {error}"),
-                    )
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether these attributes may be part of a name. What the directory sets does not, and a password would be shown.
     fn can_name(&self, rdn: RdnRef<'_>) -> Result<(), Failure> {
-        for ava in rdn.avas() {
-            let name = ava.attribute_type();
-            let kind = self.context.schema.attribute_type(name);
-            if self.context.is_password(name) || kind.is_some_and(|kind| kind.is_operational()) {
-                return Err(Failure::refused(
-                    ResultCode::NAMING_VIOLATION,
-                    format!("attribute `{name}` cannot be part of a name"),
-                ));
-            }
-        }
-        Ok(())
+        can_name(self.context, rdn)
     }
 
     fn may_add(&self, on: &On<'_, '_>, attribute: &str) -> Result<(), Failure> {
@@ -283,14 +248,20 @@ impl Work<'_> {
     /// Rows for what becomes of an entry's own data.
     pub(crate) fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
         let keys = |stored: Option<&Stored>| {
-            stored.map_or_else(Default::default, |stored| {
-                self.context.indexes.keys(&self.context.schema, [stored.user(), stored.operational()])
+            stored.map_or_else(BTreeSet::new, |stored| {
+                let segments = [stored.user(), stored.operational()];
+                self.context.indexes.keys(&self.context.schema, segments).to_set()
             })
         };
         let (before, after) = (keys(old), keys(new));
         effect.index.extend(before.difference(&after).map(|key| (key.clone(), id, false)));
         let gained = after.into_iter().filter(|key| !before.contains(key));
         effect.index.extend(gained.map(|key| (key, id, true)));
+        self.entry_row(effect, id, new);
+    }
+
+    /// The row of an entry's own data.
+    fn entry_row(&self, effect: &mut Effect, id: Id, new: Option<&Stored>) {
         effect.rows.push((Name::Entry, id.to_be_bytes().to_vec(), new.map(Stored::encode)));
     }
 
@@ -372,6 +343,64 @@ impl Work<'_> {
     }
 }
 
+/// Checks an entry as it would be, its attributes in several lists.
+fn check_segments(
+    context: &Context,
+    dn: &Dn,
+    segments: &[AttributesRef<'_>],
+    secrets: &[Vec<u8>],
+) -> Result<(), Failure> {
+    credentials::check_count(secrets.len())?;
+    let violations = if secrets.is_empty() {
+        context.schema.violations_in(dn, segments)
+    } else {
+        let mut passwords = Attributes::builder();
+        passwords.push("userPassword", secrets);
+        let passwords = passwords.build();
+        let segments: Vec<_> = segments.iter().copied().chain([passwords.as_ref()]).collect();
+        context.schema.violations_in(dn, &segments)
+    };
+    let Some(first) = violations.first() else { return Ok(()) };
+    let texts: Vec<String> = violations.iter().take(5).map(Violation::to_string).collect();
+    Err(Failure::refused(first.result_code(), texts.join("; ")))
+}
+
+/// Checks an operational attribute that was given: the classes say nothing of them.
+fn check_operational<'v>(
+    context: &Context,
+    name: &str,
+    values: impl Iterator<Item = &'v [u8]>,
+) -> Result<(), Failure> {
+    let Some(kind) = context.schema.attribute_type(base(name)) else { return Ok(()) };
+    for (number, value) in values.enumerate() {
+        if kind.single_value && number > 0 {
+            return Err(Failure::refused(
+                ResultCode::CONSTRAINT_VIOLATION,
+                format!("attribute `{name}` takes one value only"),
+            ));
+        }
+        kind.syntax.check(value).map_err(|error| {
+            Failure::refused(ResultCode::INVALID_ATTRIBUTE_SYNTAX, format!("attribute `{name}`: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether these attributes may be part of a name. What the directory sets does not, and a password would be shown.
+fn can_name(context: &Context, rdn: RdnRef<'_>) -> Result<(), Failure> {
+    for ava in rdn.avas() {
+        let name = ava.attribute_type();
+        let kind = context.schema.attribute_type(name);
+        if context.is_password(name) || kind.is_some_and(|kind| kind.is_operational()) {
+            return Err(Failure::refused(
+                ResultCode::NAMING_VIOLATION,
+                format!("attribute `{name}` cannot be part of a name"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a filter is true of an entry, as far as the one who asks may look.
 pub(crate) fn holds(context: &Context, filter: &Filter, access: &Access<'_>, view: &View) -> Truth {
     let dn: Dn = view.named.dn.parse().unwrap_or_else(|_| Dn::root());
@@ -417,6 +446,7 @@ impl Effect {
         Self {
             rows: Vec::new(),
             index: Vec::new(),
+            keys: Keys::default(),
             change: ChangeRow {
                 kind,
                 id,
@@ -436,25 +466,29 @@ impl Effect {
     fn apply(
         &mut self,
         tables: &mut Writable<'_>,
-        index: &mut dyn FnMut(Vec<u8>, Id, bool),
+        index: &mut dyn FnMut(Keyed<'_>, Id, bool),
         sequence: u64,
         stamp: &Stamp,
         actor: &Actor,
     ) -> Result<(), Failure> {
         for (key, id, present) in std::mem::take(&mut self.index) {
-            index(key, id, present);
+            index(Keyed::One(&key), id, present);
         }
-        for (name, key, value) in &self.rows {
-            tables.put(*name, key, value.as_deref())?;
+        for keyed in self.keys.iter() {
+            index(keyed, self.change.id, true);
+        }
+        for (name, key, value) in std::mem::take(&mut self.rows) {
+            tables.put_owned(name, key, value)?;
         }
         let row = self.change.encode(stamp, actor);
-        tables.put(Name::Change, &sequence.to_be_bytes(), Some(&row))
+        tables.put_owned(Name::Change, sequence.to_be_bytes().to_vec(), Some(row))
     }
 }
 
 impl ChangeRow {
     fn encode(&self, stamp: &Stamp, actor: &Actor) -> Vec<u8> {
-        let mut row = vec![self.kind as u8];
+        let mut row = Vec::with_capacity(192);
+        row.push(self.kind as u8);
         put_octets(&mut row, stamp.csn.as_bytes());
         row.extend_from_slice(&self.id.to_be_bytes());
         put_octets(&mut row, &self.uuid);

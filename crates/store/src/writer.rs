@@ -1,5 +1,7 @@
 //! The one thread that writes. It takes all that waits, applies each operation in turn, commits once, then answers.
 
+mod group;
+
 use std::{
     error::Error as _,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,6 +19,8 @@ use flext_ldap_proto::result::ResultCode;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
 use tokio::sync::{oneshot, watch};
 
+use self::group::Doing;
+pub(crate) use self::group::{Load, Loaded, Permit};
 use crate::{
     backend::{Overlay, Shared, Steady},
     clock::Clock,
@@ -28,9 +32,6 @@ use crate::{
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
     write::{Operation, Write},
 };
-
-/// Operations of one commit, at the most.
-const GROUP: usize = 512;
 
 /// Rows of `change` that are kept; older ones are deleted as new ones come.
 const CHANGES_KEPT: u64 = 1_000_000;
@@ -45,10 +46,10 @@ pub(crate) enum Job {
         deadline: Deadline,
         answer: oneshot::Sender<Result<Outcome, Error>>,
     },
-    /// Many at once, from an import.
+    /// Some of many, from an import.
     Many {
-        writes: Vec<Write>,
-        go_on: bool,
+        writes: Vec<Loaded>,
+        load: Load,
         answer: SyncSender<Result<Vec<Result<(), String>>, Error>>,
     },
     /// Storage is to be looked at: a read failed.
@@ -245,7 +246,7 @@ impl Writer {
 }
 
 /// An answer that is held until its operation is on disk.
-enum Held {
+pub(crate) enum Held {
     One(oneshot::Sender<Result<Outcome, Error>>, Result<Outcome, Failure>),
     Many(SyncSender<Result<Vec<Result<(), String>>, Error>>, Vec<Result<(), String>>),
 }
@@ -266,13 +267,7 @@ impl Engine {
             };
             match first {
                 Ok(first) => {
-                    let mut jobs = vec![first];
-                    while jobs.len() < GROUP
-                        && let Ok(job) = receiver.try_recv()
-                    {
-                        jobs.push(job);
-                    }
-                    self.group(jobs);
+                    self.group(first, receiver);
                     if self.has_slice(true) {
                         self.do_slice();
                     }
@@ -296,8 +291,8 @@ impl Engine {
         }
     }
 
-    /// Does all of `jobs` in one commit.
-    fn group(&mut self, jobs: Vec<Job>) {
+    /// Does a job and what waits behind it in one commit.
+    fn group(&mut self, first: Job, receiver: &Receiver<Job>) {
         if self.broken.as_ref().is_some_and(|broken| broken.again <= Instant::now()) {
             self.go_on();
         }
@@ -307,39 +302,35 @@ impl Engine {
             self.broken = Some(Broken::new(damage, Cause::Final));
         }
         if let Some(broken) = &self.broken {
-            for job in jobs {
-                job.fail(&|| Error::new(ErrorKind::Storage, broken.reason.clone()));
-            }
+            first.fail(&|| Error::new(ErrorKind::Storage, broken.reason.clone()));
             return;
         }
-        let mut held = Vec::with_capacity(jobs.len());
-        let mut waiting = jobs.into_iter();
+        let mut held = Vec::new();
         let mut state = self.state.clone();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(&mut waiting, &mut held, &mut state)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(first, receiver, &mut held, &mut state)));
         match outcome {
             Ok(Ok(())) => {
                 self.state = state;
                 held.into_iter().for_each(Held::answer);
             }
-            Ok(Err((error, applied))) => self.stop(&error, applied, held, waiting),
+            Ok(Err((error, applied))) => self.stop(&error, applied, held),
             Err(panic) => {
                 let error = damaged("a write", &*panic);
                 self.published.damaged(&error);
                 self.broken = Some(Broken::new(&error, Cause::Final));
                 let told = || Error::new(ErrorKind::Storage, error.to_string());
                 held.into_iter().for_each(|one| one.fail(&|| told().with_applied(Applied::Unknown)));
-                waiting.for_each(|job| job.fail(&told));
             }
         }
     }
 
     /// Writes nothing for the time being, after work that nobody waits for.
     pub(crate) fn stop_idle(&mut self, error: &Error) {
-        self.stop(error, Applied::No, Vec::new(), Vec::new().into_iter());
+        self.stop(error, Applied::No, Vec::new());
     }
 
     /// Writes nothing for the time being, and tells those who wait.
-    fn stop(&mut self, error: &Error, applied: Applied, held: Vec<Held>, waiting: std::vec::IntoIter<Job>) {
+    fn stop(&mut self, error: &Error, applied: Applied, held: Vec<Held>) {
         let cause = match self.storage.failure() {
             Some(_) if self.storage.is_lost() => Cause::Final,
             Some(_) => Cause::Held,
@@ -353,9 +344,6 @@ impl Engine {
         let broken = Broken::new(error, cause);
         for one in held {
             one.fail(&|| Error::new(ErrorKind::Storage, error.to_string()).with_applied(applied));
-        }
-        for job in waiting {
-            job.fail(&|| Error::new(ErrorKind::Storage, broken.reason.clone()));
         }
         self.broken = Some(broken);
     }
@@ -421,92 +409,52 @@ impl Engine {
 
     fn commit(
         &mut self,
-        jobs: &mut std::vec::IntoIter<Job>,
+        first: Job,
+        receiver: &Receiver<Job>,
         held: &mut Vec<Held>,
         state: &mut State,
     ) -> Result<(), (Error, Applied)> {
         let before = |failure: Failure| (failure.into_error(), Applied::No);
-        let database = self.database.as_ref().ok_or_else(|| (closed(), Applied::No))?;
-        let mut transaction = database.begin_write().map_err(|error| (storage_error(error), Applied::No))?;
-        transaction
-            .set_durability(Durability::Immediate)
-            .map_err(|error| (storage_error(error), Applied::No))?;
-        let first = state.next_change;
-        let changed;
-        {
-            let mut tables = Writable::open(&transaction, Arc::clone(&self.counts)).map_err(before)?;
-            let mut operation = Operation::new(self.context.get(), &mut tables, state);
-            for job in jobs.by_ref() {
-                match job {
-                    Job::One { write, deadline, answer } => {
-                        let done = if deadline.has_passed() {
-                            Err(Failure::Failed(Error::new(
-                                ErrorKind::Timeout,
-                                "the deadline passed before the write was begun",
-                            )))
-                        } else {
-                            operation.write(&write)
-                        };
-                        if let Some(error) = self.storage.failure() {
-                            held.push(Held::One(answer, Ok(Outcome::success())));
-                            return Err((write_error(error), Applied::No));
-                        }
-                        match done {
-                            // Storage that failed under one operation has failed for all of the commit.
-                            Err(Failure::Failed(error)) if error.kind() == ErrorKind::Storage => {
-                                held.push(Held::One(answer, Ok(Outcome::success())));
-                                return Err((error, Applied::No));
-                            }
-                            done => held.push(Held::One(answer, done)),
-                        }
-                    }
-                    Job::Many { writes, go_on, answer } => {
-                        let mut results = Vec::with_capacity(writes.len());
-                        for write in writes {
-                            if let Some(error) = self.storage.failure() {
-                                held.push(Held::Many(answer, results));
-                                return Err((write_error(error), Applied::No));
-                            }
-                            match operation.write(&write) {
-                                Ok(_) => results.push(Ok(())),
-                                Err(Failure::Refused(result)) => {
-                                    let code = result.code;
-                                    let text = if result.diagnostic.is_empty() {
-                                        code.to_string()
-                                    } else {
-                                        format!("{code}: {}", result.diagnostic)
-                                    };
-                                    results.push(Err(text));
-                                    if !go_on {
-                                        break;
-                                    }
-                                }
-                                Err(Failure::Failed(error)) => {
-                                    held.push(Held::Many(answer, results));
-                                    return Err((error, Applied::No));
-                                }
-                            }
-                        }
-                        held.push(Held::Many(answer, results));
-                    }
-                    // The transaction that was begun has told that storage can be used.
-                    Job::Look => {}
+        let begun = self.database.as_ref().ok_or_else(closed).and_then(|database| {
+            let mut transaction = database.begin_write().map_err(storage_error)?;
+            transaction.set_durability(Durability::Immediate).map_err(storage_error)?;
+            Ok((database, transaction))
+        });
+        let (database, transaction) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                held.extend(first.hold());
+                return Err((error, Applied::No));
+            }
+        };
+        let first_change = state.next_change;
+        let changed = {
+            let mut tables = match Writable::open(&transaction, Arc::clone(&self.counts)) {
+                Ok(tables) => tables,
+                Err(error) => {
+                    held.extend(first.hold());
+                    return Err(before(error));
                 }
+            };
+            let mut doing = Doing {
+                storage: &self.storage,
+                operation: Operation::new(self.context.get(), &mut tables, &mut *state),
+            };
+            doing.all(first, receiver, held).map_err(before)?;
+            let Operation { pending, context, schema_changed, .. } = doing.operation;
+            let changed = state.next_change != first_change;
+            if changed {
+                tables.settle_load().map_err(before)?;
+                pending.flush(&mut tables).map_err(before)?;
+                forget_changes(&mut tables, state).map_err(before)?;
+                state.write(&mut tables).map_err(before)?;
             }
-            let Operation { pending, context, schema_changed, .. } = operation;
-            changed = schema_changed.then_some(context);
-            if state.next_change == first {
-                // Nothing but refusals: nothing to commit.
-                drop(tables);
-                return transaction.abort().map_err(|error| (storage_error(error), Applied::No));
-            }
-            pending.flush(&mut tables).map_err(before)?;
-            while state.next_change - state.first_change > CHANGES_KEPT {
-                tables.put(Name::Change, &state.first_change.to_be_bytes(), None).map_err(before)?;
-                state.first_change += 1;
-            }
-            state.write(&mut tables).map_err(before)?;
-        }
+            changed.then(|| schema_changed.then_some(context))
+        };
+        let Some(settled) = changed else {
+            // Nothing but refusals: nothing to commit.
+            return transaction.abort().map_err(|error| (storage_error(error), Applied::No));
+        };
         if let Some(error) = self.storage.failure() {
             return Err((write_error(error), Applied::No));
         }
@@ -516,9 +464,9 @@ impl Engine {
         }
         self.unsettled = true;
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
-        self.counts.writes.fetch_add(state.next_change - first, Ordering::Relaxed);
+        self.counts.writes.fetch_add(state.next_change - first_change, Ordering::Relaxed);
         let snapshot = snapshot(database, &self.counts).map_err(|error| (error, Applied::Yes))?;
-        if let Some(context) = changed {
+        if let Some(context) = settled {
             self.context.set_schema(&context);
         }
         self.published.set(Some(snapshot));
@@ -581,7 +529,27 @@ pub(crate) fn snapshot(database: &Database, counts: &Arc<Counts>) -> Result<Snap
     Snapshot::open(&transaction, Arc::clone(counts)).map_err(Failure::into_error)
 }
 
+/// Deletes the oldest rows of `change` beyond those that are kept.
+fn forget_changes(tables: &mut Writable<'_>, state: &mut State) -> Result<(), Failure> {
+    let first = state.next_change.saturating_sub(CHANGES_KEPT);
+    if first <= state.first_change {
+        return Ok(());
+    }
+    tables.delete_before(Name::Change, &first.to_be_bytes(), first - state.first_change)?;
+    state.first_change = first;
+    Ok(())
+}
+
 impl Job {
+    /// The answer to a job that was not begun, if it has one.
+    fn hold(self) -> Option<Held> {
+        match self {
+            Self::One { answer, .. } => Some(Held::One(answer, Ok(Outcome::success()))),
+            Self::Many { answer, .. } => Some(Held::Many(answer, Vec::new())),
+            Self::Look => None,
+        }
+    }
+
     fn fail(self, error: &dyn Fn() -> Error) {
         match self {
             Self::One { answer, .. } => drop(answer.send(Err(error()))),

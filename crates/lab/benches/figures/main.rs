@@ -213,6 +213,14 @@ impl Bench {
         slapd.stop()?;
         let (configuration, data) = (slapd.folder().join("slapd.conf"), slapd.folder().join("db"));
         let ours = self.folder.path().join("imported");
+        let load = |indexes: &[&str]| {
+            if ours.exists() {
+                std::fs::remove_dir_all(&ours)?;
+            }
+            let mut command = role("import")?;
+            command.arg(&ours).arg(&self.ldif).args(indexes);
+            Ok(command)
+        };
         let contenders = vec![
             Contender::new("slapadd -q, whole process", self.entries, || {
                 std::fs::remove_dir_all(&data)?;
@@ -222,14 +230,8 @@ impl Bench {
                 command.arg("-l").arg(&self.ldif);
                 Ok(command)
             }),
-            Contender::new("`Store::import`", self.entries, || {
-                if ours.exists() {
-                    std::fs::remove_dir_all(&ours)?;
-                }
-                let mut command = role("import")?;
-                command.arg(&ours).arg(&self.ldif);
-                Ok(command)
-            }),
+            Contender::new("`Store::import`, the same indexes", self.entries, || load(&["slapd"])),
+            Contender::new("`Store::import`, default indexes", self.entries, || load(&[])),
         ];
         contest("Import", "entries", contenders, self.rounds)
     }

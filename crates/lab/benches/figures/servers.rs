@@ -14,7 +14,7 @@ use flext_ldap_directory::proto::{
     message::{Envelope, Limits},
 };
 use flext_ldap_server::Server;
-use flext_ldap_store::{ImportOptions, Store, StoreOptions};
+use flext_ldap_store::{ImportOptions, IndexConfig, IndexKind, Store, StoreOptions};
 use flext_ldap_testkit::company::SUFFIX;
 
 use crate::usage::Watch;
@@ -59,16 +59,28 @@ fn options(folder: &str) -> Result<StoreOptions> {
     Ok(StoreOptions::folder(folder).suffix(SUFFIX.parse()?))
 }
 
-/// `import FOLDER LDIF`: loads a store.
+/// `import FOLDER LDIF [slapd]`: loads a store; with `slapd` one that has the indexes of slapd's database.
 pub(crate) fn import(arguments: &[String]) -> Result<()> {
-    let [folder, ldif] = arguments else { bail!("wrong arguments") };
+    let (folder, ldif, options) = match arguments {
+        [folder, ldif] => (folder, ldif, options(folder)?),
+        [folder, ldif, slapd] if slapd == "slapd" => {
+            (folder, ldif, options(folder)?.indexes(slapd_indexes()))
+        }
+        _ => bail!("wrong arguments"),
+    };
     let watch = Watch::start()?;
-    let store = Store::open(options(folder)?)?;
+    let store = Store::open(options)?;
     let mut settings = ImportOptions::default();
     settings.hash_clear_passwords = true;
     store.import(BufReader::new(File::open(ldif)?), &settings, &mut |_| ())?;
     store.close();
     watch.report(&mut [])
+}
+
+/// Those of `slapd.conf` in [`flext_ldap_lab::slapd`].
+fn slapd_indexes() -> IndexConfig {
+    let names = ["objectClass", "uid", "cn", "sn", "mail", "member", "entryUUID", "entryCSN"];
+    names.iter().fold(IndexConfig::none(), |config, name| config.index(name, [IndexKind::Equality]))
 }
 
 /// `serve FOLDER DN PASSWORD`: our listener over a store.

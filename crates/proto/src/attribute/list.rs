@@ -265,6 +265,11 @@ impl Attributes {
         AttributesBuilder::default()
     }
 
+    /// As [`builder`](Self::builder), with room for so many octets.
+    pub fn builder_with_room(octets: usize) -> AttributesBuilder {
+        AttributesBuilder { writer: Writer::with_room(octets) }
+    }
+
     /// Checks octets, as [`AttributesRef::check`], and keeps them.
     ///
     /// # Errors
@@ -334,6 +339,11 @@ impl AttributesBuilder {
                 }
             });
         });
+    }
+
+    /// Adds all attributes of another list, as they are.
+    pub fn extend(&mut self, list: AttributesRef<'_>) {
+        self.writer.raw(list.as_bytes());
     }
 
     /// The list.

@@ -18,6 +18,12 @@ impl Writer {
         Self::default()
     }
 
+    /// An empty writer with room for so many octets.
+    #[must_use]
+    pub fn with_room(octets: usize) -> Self {
+        Self { buffer: BytesMut::with_capacity(octets) }
+    }
+
     /// Octets written since the last [`take`](Self::take).
     #[must_use]
     pub fn len(&self) -> usize {

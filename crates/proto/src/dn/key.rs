@@ -2,9 +2,12 @@
 //!
 //! A schema makes keys ([`Schema::dn_key`](crate::schema::Schema::dn_key)); this module only holds and compares them.
 
-/// One component, normalised by a schema: types by OID, values by their equality rules, multi-valued ones sorted.
+use std::sync::Arc;
+
+/// One component, normalised by a schema: types by OID, values by their equality rules, multi-valued ones sorted. Cheap
+/// to copy.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct RdnKey(Box<[u8]>);
+pub struct RdnKey(Arc<[u8]>);
 
 /// A name normalised by a schema: the only form that is looked up or compared. Leaf first.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -13,7 +16,7 @@ pub struct DnKey(Vec<RdnKey>);
 impl RdnKey {
     /// A key of octets that a schema made.
     #[must_use]
-    pub fn from_normalized(octets: impl Into<Box<[u8]>>) -> Self {
+    pub fn from_normalized(octets: impl Into<Arc<[u8]>>) -> Self {
         Self(octets.into())
     }
 

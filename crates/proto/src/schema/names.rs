@@ -56,7 +56,7 @@ fn ava_key(schema: &Schema, ava: Ava<'_>, unknown: Unknown) -> Result<Vec<u8>, N
             let normal = fits.and_then(|()| schema.normalize(attribute, &value));
             let refused =
                 |error: SyntaxError| NameError { attribute: name.to_owned(), reason: error.to_string() };
-            (attribute.oid.to_ascii_lowercase(), normal.map_err(refused)?)
+            (Cow::Borrowed(&*attribute.oid), normal.map_err(refused)?)
         }
         None if unknown == Unknown::Refused => {
             return Err(NameError {
@@ -64,10 +64,11 @@ fn ava_key(schema: &Schema, ava: Ava<'_>, unknown: Unknown) -> Result<Vec<u8>, N
                 reason: "the attribute type is not defined".to_owned(),
             });
         }
-        None => (name.to_ascii_lowercase(), without_case(&value)),
+        None => (Cow::Owned(name.to_ascii_lowercase()), without_case(&value)),
     };
     let mut key = Vec::with_capacity(oid.len() + 1 + normal.len());
-    key.extend_from_slice(oid.as_bytes());
+    // An OID may be a word in a schema that others wrote.
+    key.extend(oid.bytes().map(|octet| octet.to_ascii_lowercase()));
     key.push(b'=');
     for &octet in &*normal {
         if matches!(octet, b'\\' | b'+' | b',' | b'=') {

@@ -3,11 +3,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use super::{AttributeType, ClassKind, Schema, names};
-use crate::{
-    attribute::{AttributeRef, AttributesRef},
-    dn::Dn,
-    result::ResultCode,
-};
+use crate::{attribute::AttributeRef, dn::Dn, result::ResultCode};
 
 /// One thing that is wrong with an entry.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -85,7 +81,11 @@ impl Violation {
 }
 
 /// See [`Schema::violations`].
-pub(super) fn violations(schema: &Schema, dn: &Dn, attributes: AttributesRef<'_>) -> Vec<Violation> {
+pub(super) fn violations<'a>(
+    schema: &Schema,
+    dn: &Dn,
+    attributes: impl Iterator<Item = AttributeRef<'a>>,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     let known = known_attributes(schema, attributes, &mut violations);
     check_classes(schema, &known, &mut violations);
@@ -106,11 +106,11 @@ struct Known<'a, 's> {
 /// The attributes that are known, ordered by type and options.
 fn known_attributes<'a, 's>(
     schema: &'s Schema,
-    attributes: AttributesRef<'a>,
+    attributes: impl Iterator<Item = AttributeRef<'a>>,
     violations: &mut Vec<Violation>,
 ) -> Vec<Known<'a, 's>> {
-    let mut known = Vec::new();
-    for attribute in attributes.iter() {
+    let mut known = Vec::with_capacity(32);
+    for attribute in attributes {
         let description = attribute.description();
         let (name, options) = description.split_once(';').unwrap_or((description, ""));
         let number = schema.attribute_index.find(name);
@@ -224,7 +224,7 @@ fn check_values(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<V
         if attribute_type.single_value && total > 1 {
             violations.push(Violation::TooManyValues(first.description().to_owned()));
         }
-        let mut seen: HashSet<Cow<'_, [u8]>> = HashSet::new();
+        let mut seen = Seen::default();
         for attribute in group.iter().map(|known| known.attribute) {
             for (index, value) in (1..).zip(attribute.values()) {
                 let name = || attribute.description().to_owned();
@@ -244,6 +244,28 @@ fn check_values(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<V
                 }
             }
         }
+    }
+}
+
+/// Values that were seen: a list while there are few.
+#[derive(Default)]
+struct Seen<'a> {
+    few: Vec<Cow<'a, [u8]>>,
+    many: HashSet<Cow<'a, [u8]>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Whether it is seen for the first time.
+    fn insert(&mut self, value: Cow<'a, [u8]>) -> bool {
+        const FEW: usize = 16;
+        if self.few.len() < FEW {
+            let is_new = !self.few.contains(&value);
+            if is_new {
+                self.few.push(value);
+            }
+            return is_new;
+        }
+        !self.few.contains(&value) && self.many.insert(value)
     }
 }
 

@@ -185,5 +185,5 @@ impl<T: Rows> Check<'_, T> {
 /// The keys an entry is to be found under.
 fn keys<T: Rows>(context: &Context, tables: &Tables<T>, stored: &Stored) -> BTreeSet<Vec<u8>> {
     let segments = [stored.user(), stored.operational()];
-    context.indexes.settled_keys(&context.schema, &tables.standing, segments)
+    context.indexes.settled_keys(&context.schema, &tables.standing, segments).to_set()
 }

@@ -14,7 +14,7 @@ use std::{
 use redb::Durability;
 
 use super::{
-    Indexes, Pending, Standing,
+    Indexes, Keys, Pending, Standing,
     deferred::{BUSY, IDLE, MOVED},
     key, progress,
     standing::{One, Stage},
@@ -293,9 +293,9 @@ fn build(
         for id in ids {
             let Some(stored) = tables.stored(id)? else { continue };
             let segments = [stored.user(), stored.operational()];
-            for key in context.indexes.keys_of(&context.schema, segments, &as_far) {
-                pending.set(key, id, true);
-            }
+            let mut keys = Keys::default();
+            context.indexes.add_keys_of(&context.schema, segments, &as_far, &mut keys);
+            keys.iter().for_each(|keyed| pending.gain(keyed, id));
         }
     }
     pending.flush(tables)?;

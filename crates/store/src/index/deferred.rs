@@ -44,13 +44,23 @@ impl Deferring {
         self.0.entry(id).or_default().insert(key, present);
     }
 
-    /// Lets the changes wait, or makes those of many entries, with what waits for them, at once by `apply`.
+    /// Has an entry come under a key, as the first change of it.
+    pub(super) fn gain(&mut self, key: Vec<u8>, id: Id) {
+        self.0.entry(id).or_default().entry(key).or_insert(true);
+    }
+
+    /// Whether nothing waits, with so many `more` entries.
+    pub(super) fn is_at_once(&self, more: usize) -> bool {
+        self.0.len().saturating_add(more) >= MANY
+    }
+
+    /// Lets the changes wait, or makes them `at_once`, with what waits for these entries, by `apply`.
     pub(super) fn flush(
         self,
         tables: &mut Writable<'_>,
+        at_once: bool,
         apply: &mut dyn FnMut(Vec<u8>, Id, bool),
     ) -> Result<(), Failure> {
-        let at_once = self.0.len() >= MANY;
         let waits = tables.counts.deferred.load(Ordering::Relaxed) > 0;
         let mut entries: Vec<_> = self.0.into_iter().collect();
         entries.sort_unstable_by_key(|(id, _)| *id);

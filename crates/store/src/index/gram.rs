@@ -7,8 +7,6 @@
 //! Matching ([`MatchingRule::has_substrings`](flext_ldap_proto::schema::MatchingRule::has_substrings)) lets the ends of a
 //! value stand for a space, so spaces at the ends of a part are not looked for.
 
-use std::collections::BTreeSet;
-
 use flext_ldap_proto::filter::Substrings;
 
 /// Values of more octets are not taken apart; they stand under one key that is added to every answer.
@@ -34,18 +32,17 @@ pub(super) enum Grams {
 }
 
 /// The keys of a normalised value.
-pub(super) fn of_value(value: &[u8], grams: &mut BTreeSet<[u8; 3]>) {
+pub(super) fn of_value(value: &[u8], grams: &mut impl Extend<[u8; 3]>) {
     if value.len() > LONGEST {
-        grams.insert(LONG);
-        return;
+        return grams.extend([LONG]);
     }
     grams.extend(value.array_windows::<3>().copied());
     if let [first, rest @ ..] = value {
-        grams.insert([START, *first, rest.first().copied().unwrap_or_default()]);
+        grams.extend([[START, *first, rest.first().copied().unwrap_or_default()]]);
     }
     if let [rest @ .., last] = value {
         // The last octet first, so that one octet at the end is a range.
-        grams.insert([END, *last, rest.last().copied().unwrap_or_default()]);
+        grams.extend([[END, *last, rest.last().copied().unwrap_or_default()]]);
     }
 }
 
@@ -112,6 +109,8 @@ impl Grams {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use bytes::Bytes;
     use flext_ldap_proto::schema::MatchingRule;
     use proptest::prelude::*;

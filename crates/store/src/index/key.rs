@@ -64,12 +64,19 @@ pub(super) fn is_substring(key: &[u8]) -> bool {
     prefix_of(key).ends_with(b"\0~")
 }
 
-pub(super) fn presence(prefix: &[u8]) -> Vec<u8> {
-    [prefix, b"\0"].concat()
+/// The key that `put` appends.
+pub(super) fn made(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    put(&mut key);
+    key
 }
 
-pub(super) fn equality(prefix: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(prefix.len() + 1 + value.len().min(LONGEST) + CHUNK);
+pub(super) fn put_presence(key: &mut Vec<u8>, prefix: &[u8]) {
+    key.extend_from_slice(prefix);
+    key.push(0);
+}
+
+pub(super) fn put_equality(key: &mut Vec<u8>, prefix: &[u8], value: &[u8]) {
     key.extend_from_slice(prefix);
     match u8::try_from(value.len()) {
         Ok(length) if value.len() <= LONGEST => {
@@ -81,13 +88,11 @@ pub(super) fn equality(prefix: &[u8], value: &[u8]) -> Vec<u8> {
             key.extend_from_slice(&Sha256::digest(value));
         }
     }
-    key
 }
 
 /// Zeros are written as `00 ff` and the end as `00 01`, so that what is shorter comes first.
-pub(super) fn ordering(prefix: &[u8], value: &[u8]) -> Vec<u8> {
+pub(super) fn put_ordering(key: &mut Vec<u8>, prefix: &[u8], value: &[u8]) {
     let value = value.get(..ORDERED).unwrap_or(value);
-    let mut key = Vec::with_capacity(prefix.len() + value.len() + 4 + CHUNK);
     key.extend_from_slice(prefix);
     for &octet in value {
         key.push(octet);
@@ -96,7 +101,6 @@ pub(super) fn ordering(prefix: &[u8], value: &[u8]) -> Vec<u8> {
         }
     }
     key.extend_from_slice(&[0, 1]);
-    key
 }
 
 /// Whether an ordering key does not tell this value from all others.
@@ -130,6 +134,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn equality(prefix: &[u8], value: &[u8]) -> Vec<u8> {
+        made(|key| put_equality(key, prefix, value))
+    }
+
+    fn ordering(prefix: &[u8], value: &[u8]) -> Vec<u8> {
+        made(|key| put_ordering(key, prefix, value))
+    }
 
     #[test]
     fn keys_do_not_run_into_each_other() {

@@ -217,7 +217,10 @@ impl Wanted {
         match self {
             Self::Presence => {
                 let index = ready(IndexKind::Presence, None)?;
-                Ok((IndexKind::Presence, vec![vec![Span::Key(key::presence(&index.prefix))]]))
+                Ok((
+                    IndexKind::Presence,
+                    vec![vec![Span::Key(key::made(|key| key::put_presence(key, &index.prefix)))]],
+                ))
             }
             Self::Equality(rule, value) => match ready(IndexKind::Equality, Some(*rule)) {
                 Ok(index) => {
@@ -228,18 +231,18 @@ impl Wanted {
                     let ordering = same_form(*rule).ok_or(untold)?;
                     let index = ready(IndexKind::Ordering, Some(ordering))
                         .map_err(|other| if untold == Untold::NotIndexed { other } else { untold })?;
-                    Ok((IndexKind::Ordering, vec![vec![Span::Key(key::ordering(&index.prefix, value))]]))
+                    Ok((IndexKind::Ordering, vec![vec![Span::Key(ordered(index, value))]]))
                 }
             },
             Self::AtOrAfter(rule, value) => {
                 let index = ready(IndexKind::Ordering, Some(*rule))?;
                 let last = key::after(&index.prefix);
-                Ok((IndexKind::Ordering, vec![vec![Span::Range(key::ordering(&index.prefix, value), last)]]))
+                Ok((IndexKind::Ordering, vec![vec![Span::Range(ordered(index, value), last)]]))
             }
             Self::AtOrBefore(rule, value) => {
                 let index = ready(IndexKind::Ordering, Some(*rule))?;
                 let first = index.prefix.to_vec();
-                Ok((IndexKind::Ordering, vec![vec![Span::Range(first, key::ordering(&index.prefix, value))]]))
+                Ok((IndexKind::Ordering, vec![vec![Span::Range(first, ordered(index, value))]]))
             }
             Self::Parts(rule, grams) => {
                 let index = ready(IndexKind::Substring, Some(*rule))?;
@@ -263,6 +266,10 @@ impl Wanted {
 fn same_form(equality: MatchingRule) -> Option<MatchingRule> {
     let name = equality.name().strip_suffix("Match")?;
     MatchingRule::find(&format!("{name}OrderingMatch"))
+}
+
+fn ordered(index: &Index, value: &[u8]) -> Vec<u8> {
+    key::made(|key| key::put_ordering(key, &index.prefix, value))
 }
 
 #[cfg(test)]

@@ -1,32 +1,78 @@
 //! Changes of index rows, gathered until the commit.
+//!
+//! They are kept as octets one after another, by attribute and kind, and sorted once: each row is then read and
+//! written once, in the order of the keys, and runs of new rows that stand between two old ones go in together.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    chunk::{CHUNK_BITS, Chunk},
+    batch::Batch,
+    chunk::CHUNK_BITS,
     deferred::Deferring,
+    grams::{Gained, GramsOf},
     key,
+    keys::Keyed,
 };
 use crate::{
     row::Id,
-    tables::{Failure, Name, Writable},
+    tables::{Failure, Writable},
 };
 
-/// Changes of index rows in the open transaction. Each row is read and written once, at the end and in the order of the
-/// keys: the pages of one are then at hand for the next.
+/// Changes of index rows in the open transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    rows: HashMap<Vec<u8>, Vec<(u16, bool)>>,
+    rows: Rows,
+    /// Keys of substring indexes that entries come under, before what is deferred.
+    gained: Gained,
     deferring: Deferring,
+}
+
+/// Changes that become rows of the index.
+#[derive(Debug, Default)]
+struct Rows {
+    /// By what keys begin with: the attribute and the kind. None is the beginning of another, so this order and that
+    /// within each make up the order of the keys.
+    buckets: BTreeMap<Box<[u8]>, Bucket>,
+    grams: GramsOf,
+    octets: usize,
+}
+
+/// The changes under keys that begin alike.
+#[derive(Debug, Default)]
+struct Bucket {
+    /// For each change whether the entry is to be there, and the rest of the key.
+    octets: Vec<u8>,
+    changes: Vec<Change>,
+}
+
+/// Puts an entry under a key, or takes it away.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    /// The first octets of the rest of the key after what all in the bucket have in common, which most often decide
+    /// the order. Filled in before sorting.
+    first: u64,
+    /// Where the change stands in the octets. Later changes stand further on.
+    start: usize,
+    /// Octets of the rest of the key.
+    len: u32,
+    id: Id,
 }
 
 impl Pending {
     /// Puts an entry under `key`, or takes it away.
-    pub(crate) fn set(&mut self, key: Vec<u8>, id: Id, present: bool) {
-        if key::is_substring(&key) {
-            self.deferring.set(key, id, present);
+    pub(crate) fn set(&mut self, key: &[u8], id: Id, present: bool) {
+        if key::is_substring(key) {
+            self.deferring.set(key.to_vec(), id, present);
         } else {
-            set(&mut self.rows, key, id, present);
+            self.rows.set(key, id, present);
+        }
+    }
+
+    /// Puts an entry under keys. Whatever else is done to the entry comes later, or does not contradict.
+    pub(crate) fn gain(&mut self, keys: Keyed<'_>, id: Id) {
+        match keys {
+            Keyed::One(key) => self.rows.set(key, id, true),
+            Keyed::Grams(prefix, grams) => self.gained.put(prefix, grams, id),
         }
     }
 
@@ -36,31 +82,110 @@ impl Pending {
         tables: &mut Writable<'_>,
         limit: usize,
     ) -> Result<usize, Failure> {
-        tables.move_deferred(limit, &mut |key, id, present| set(&mut self.rows, key, id, present))
+        tables.move_deferred(limit, &mut |key, id, present| self.rows.set(&key, id, present))
     }
 
-    pub(crate) fn flush(mut self, tables: &mut Writable<'_>) -> Result<(), Failure> {
-        let rows = &mut self.rows;
-        self.deferring.flush(tables, &mut |key, id, present| set(rows, key, id, present))?;
-        let standing = std::sync::Arc::clone(&tables.standing);
-        let mut rows: Vec<_> = self.rows.into_iter().filter(|(key, _)| standing.keeps(key)).collect();
-        rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        for (key, changes) in rows {
-            let stored = tables.index.get(key.as_slice())?;
-            let mut chunk =
-                stored.as_ref().map_or_else(|| Chunk::Sparse(Vec::new()), |row| Chunk::decode(row.value()));
-            drop(stored);
-            for (id, present) in changes {
-                chunk.set(id, present);
-            }
-            tables.put(Name::Index, &key, chunk.encode().as_deref())?;
+    /// Octets of memory that are used.
+    pub(crate) fn octets(&self) -> usize {
+        self.rows.octets.saturating_add(self.gained.octets())
+    }
+
+    /// Writes all rows.
+    pub(crate) fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        let Self { mut rows, gained, mut deferring } = self;
+        let at_once = deferring.is_at_once(gained.entries);
+        if at_once {
+            rows.grams = gained.grams;
+        } else {
+            gained.each(|key, id| deferring.gain(key, id));
+        }
+        deferring.flush(tables, at_once, &mut |key, id, present| rows.set(&key, id, present))?;
+        rows.flush(tables)
+    }
+}
+
+impl Rows {
+    fn set(&mut self, key: &[u8], id: Id, present: bool) {
+        let prefix = key::prefix_of(key);
+        let rest = key.get(prefix.len()..).unwrap_or_default();
+        if key::is_substring(key)
+            && let Ok(gram) = rest.try_into()
+        {
+            self.grams.set(prefix, gram, id, present);
+            self.octets = self.octets.saturating_add(size_of::<u64>());
+            return;
+        }
+        let bucket = match self.buckets.get_mut(prefix) {
+            Some(bucket) => bucket,
+            None => self.buckets.entry(prefix.into()).or_default(),
+        };
+        // Keys are of bounded length: long values are hashed.
+        let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let change = Change { first: 0, start: bucket.octets.len(), len, id };
+        bucket.octets.push(u8::from(present));
+        bucket.octets.extend_from_slice(rest);
+        bucket.changes.push(change);
+        self.octets = self.octets.saturating_add(size_of::<Change>() + 1 + rest.len());
+    }
+
+    fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        let standing = Arc::clone(&tables.standing);
+        for (prefix, bucket) in self.buckets.into_iter().filter(|(prefix, _)| standing.keeps(prefix)) {
+            bucket.flush(&prefix, tables)?;
+        }
+        for (prefix, grams) in self.grams.0.into_iter().filter(|(prefix, _)| standing.keeps(prefix)) {
+            grams.flush(&prefix, tables)?;
         }
         Ok(())
     }
 }
 
-fn set(rows: &mut HashMap<Vec<u8>, Vec<(u16, bool)>>, mut key: Vec<u8>, id: Id, present: bool) {
-    key.extend_from_slice(&(id >> CHUNK_BITS).to_be_bytes());
-    let low = u16::try_from(id & ((1 << CHUNK_BITS) - 1)).unwrap_or_default();
-    rows.entry(key).or_default().push((low, present));
+impl Bucket {
+    fn flush(mut self, prefix: &[u8], tables: &mut Writable<'_>) -> Result<(), Failure> {
+        let Self { octets, changes } = &mut self;
+        let common = common(octets, changes);
+        for change in changes.iter_mut() {
+            let mut first = [0; 8];
+            let rest = change.rest(octets).get(common..).unwrap_or_default();
+            first.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            change.first = u64::from_be_bytes(first);
+        }
+        changes.sort_unstable_by(|one, other| {
+            one.first
+                .cmp(&other.first)
+                .then_with(|| one.rest(octets).cmp(other.rest(octets)))
+                .then_with(|| one.id.cmp(&other.id))
+                .then_with(|| one.start.cmp(&other.start))
+        });
+        let same = |one: &Change, other: &Change| {
+            one.first == other.first
+                && one.id >> CHUNK_BITS == other.id >> CHUNK_BITS
+                && one.rest(octets) == other.rest(octets)
+        };
+        let mut rows = Batch::default();
+        for group in changes.chunk_by(same) {
+            let Some(change) = group.first() else { continue };
+            let is_there = |change: &Change| octets.get(change.start) == Some(&1);
+            let ids = group.iter().map(|change| (change.id, is_there(change)));
+            rows.add(&[prefix, change.rest(octets)], change.id, ids, tables)?;
+        }
+        rows.put(tables)
+    }
+}
+
+impl Change {
+    fn rest<'o>(&self, octets: &'o [u8]) -> &'o [u8] {
+        let start = self.start.saturating_add(1);
+        octets.get(start..start.saturating_add(self.len as usize)).unwrap_or_default()
+    }
+}
+
+/// How many octets all rests of keys have in common at their beginning.
+fn common(octets: &[u8], changes: &[Change]) -> usize {
+    let Some((first, others)) = changes.split_first() else { return 0 };
+    let first = first.rest(octets);
+    others.iter().fold(first.len(), |common, change| {
+        let same = |(one, other): &(&u8, &u8)| one == other;
+        first.iter().take(common).zip(change.rest(octets)).take_while(same).count()
+    })
 }

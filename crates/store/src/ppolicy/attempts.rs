@@ -189,7 +189,7 @@ mod tests {
         let attempts = Attempts::default();
         let seen = |unrecorded: &[Micros]| Ok(Room::For(1, unrecorded.to_vec()));
         let (attempt, before) = attempts.enter(7, seen).await.unwrap().unwrap();
-        assert_eq!(before, []);
+        assert_eq!(before, [0_i64; 0]);
         attempt.unrecorded(5);
         drop(attempt);
         let (attempt, before) = attempts.enter(7, seen).await.unwrap().unwrap();

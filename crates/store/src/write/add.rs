@@ -1,6 +1,5 @@
 //! Add (RFC 4511 §4.7).
 
-use bytes::Bytes;
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{
     attribute::{Attributes, AttributesRef},
@@ -9,11 +8,10 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, actor_name, no_user_modification, own_key, relax, too_long};
+use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, own_key, too_long};
 use crate::{
-    access::On,
     constraint,
-    context::{Access, Context, base},
+    context::{Access, Context},
     modify::Draft,
     ppolicy::history,
     project::{View, computed},
@@ -24,9 +22,18 @@ use crate::{
 };
 
 impl Work<'_> {
-    pub(super) fn add(&self, op: &Add, write: &Write, access: &Access<'_>) -> Result<Effect, Failure> {
+    pub(super) fn add(
+        &self,
+        op: &Add,
+        write: &Write,
+        prepared: Option<Prepared>,
+        access: &Access<'_>,
+    ) -> Result<Effect, Failure> {
         let context = self.context;
-        let key = context.key(&op.dn)?;
+        let (key, entry) = match prepared.and_then(|prepared| prepared.take(context)) {
+            Some((key, entry)) => (key, Some(entry)),
+            None => (context.key(&op.dn)?, None),
+        };
         let Some(levels) = context.suffix_levels(&key) else {
             return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "no naming context holds this name"));
         };
@@ -48,39 +55,51 @@ impl Work<'_> {
                 "no right to add this entry",
             ));
         }
-        let (mut user, mut operational) = self.split(op, write, &on)?;
-        for rdn in op.dn.rdns().take(1) {
-            self.can_name(rdn)?;
-            for ava in rdn.avas() {
-                user.ensure(context, ava.attribute_type(), &ava.value());
+        let relaxed = self.relaxed(write, &on)?;
+        if !access.all {
+            let given = op.attributes.as_ref();
+            for attribute in given.iter().filter(|one| !context.constraints.computes(one.description())) {
+                self.may_add(&on, attribute.description())?;
             }
         }
         if !Size::of(&named.dn).fits() {
             return Err(too_long());
         }
-        user.complete_classes(context);
-        self.check(&op.dn, &user, &operational, &write.secrets)?;
-        let former = history::take(context, &mut operational);
-        if !write.secrets.is_empty() && !write.keep_operational {
-            self.account_added(&mut operational)?;
+        let entry = match entry {
+            Some(entry) => entry?,
+            None => NewEntry::new(context, op, write, relaxed)?,
+        };
+        let (user, mut operational, mut keys) = entry.finish(context, self.stamp);
+        let mut former = Vec::new();
+        let account = !write.secrets.is_empty() && !write.keep_operational;
+        if account || operational.as_ref().get(history::ATTRIBUTE).is_some() {
+            let mut draft = Draft::new(context, operational.as_ref());
+            former = history::take(context, &mut draft);
+            if account {
+                self.account_added(&mut draft)?;
+            }
+            operational = draft.build();
+            keys = context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]);
         }
-        self.complete(&user, &mut operational, write);
 
-        let stored = Stored::new(user.build(), operational.build());
+        let stored = Stored::new(user, operational);
         let id = self.next_id;
         constraint::check(self, access, id, None, (&stored, &named))?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
-        self.entry_rows(&mut effect, id, None, Some(&stored));
+        effect.keys = keys;
+        self.entry_row(&mut effect, id, Some(&stored));
         if let Some(row) = history::encode(&write.secrets, &former) {
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(row)));
         }
         effect.rows.push((Name::Node, id.to_be_bytes().to_vec(), Some(node.encode())));
         effect.rows.push((Name::Tree, tree_key(parent, &node.key), Some(id.to_be_bytes().to_vec())));
         self.count_child(&mut effect, parent, true)?;
-        let view = View { computed: computed(&node, &named, ""), named, stored };
-        self.assert(write, access, &view)?;
-        self.post_read(&mut effect, write, access, &view)?;
+        if write.controls.assertion.is_some() || write.controls.post_read.is_some() {
+            let view = View { computed: computed(&node, &named, ""), named, stored };
+            self.assert(write, access, &view)?;
+            self.post_read(&mut effect, write, access, &view)?;
+        }
         Ok(effect)
     }
 
@@ -117,7 +136,7 @@ impl Work<'_> {
         special::refer(self.context, self.tables, last, &op.dn, write.controls.manage_dsa_it)?;
         if let Some(id) = last {
             let above = self.tables.named(id)?;
-            if Some(&above.key) == key.parent().as_ref() {
+            if key.is_child_of(&above.key) {
                 if !access.entry(&above, EntryRight::Disclose) {
                     return Err(special::missing(self.context, self.tables, access, last)?);
                 }
@@ -125,78 +144,6 @@ impl Work<'_> {
             }
         }
         Err(special::missing(self.context, self.tables, access, last)?)
-    }
-
-    /// User attributes and operational ones, each allowed to be given.
-    fn split(&self, op: &Add, write: &Write, on: &On<'_, '_>) -> Result<(Draft, Draft), Failure> {
-        let context = self.context;
-        let (mut user, mut operational) = (Draft::default(), Draft::default());
-        let relaxed = self.relaxed(write, on)?;
-        for attribute in op.attributes.as_ref().iter() {
-            let name = attribute.description();
-            let values: Vec<Bytes> = attribute.values().map(Bytes::copy_from_slice).collect();
-            if values.is_empty() {
-                return Err(Failure::refused(
-                    ResultCode::PROTOCOL_ERROR,
-                    format!("attribute `{name}` has no values"),
-                ));
-            }
-            let kind = context.schema.attribute_type(base(name));
-            let computes = context.constraints.computes(name);
-            let settable =
-                write.keep_operational || (relaxed && !computes && kind.is_some_and(relax::may_be_set));
-            if (computes || kind.is_some_and(|kind| kind.no_user_modification)) && !settable {
-                return Err(no_user_modification(name));
-            }
-            if computes {
-                // Another directory's export has it as that directory computed it.
-                continue;
-            }
-            self.may_add(on, name)?;
-            let draft =
-                if kind.is_some_and(|kind| kind.is_operational()) { &mut operational } else { &mut user };
-            if !draft.values(context, name).is_empty() {
-                return Err(Failure::refused(
-                    ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
-                    format!("attribute `{name}` is given twice"),
-                ));
-            }
-            draft.set(context, name, values);
-        }
-        if write.keep_operational {
-            // What is computed is not stored, even if another directory's export has it.
-            for name in ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN", "numSubordinates"] {
-                operational.set(context, name, Vec::new());
-            }
-        }
-        Ok((user, operational))
-    }
-
-    /// The operational attributes of a new entry; an import's own are kept.
-    fn complete(&self, user: &Draft, operational: &mut Draft, write: &Write) {
-        let context = self.context;
-        let class = context
-            .schema
-            .structural_class(user.values(context, "objectClass").iter().map(|value| &**value))
-            .map(|class| class.name().to_owned())
-            .unwrap_or_default();
-        let actor = actor_name(&write.caller.actor);
-        let uuid = uuid::Uuid::new_v4().to_string();
-        let Self { stamp, .. } = self;
-        let defaults = [
-            ("entryUUID", uuid.as_str()),
-            ("entryCSN", &stamp.csn),
-            ("createTimestamp", &stamp.time),
-            ("creatorsName", &actor),
-            ("modifyTimestamp", &stamp.time),
-            ("modifiersName", &actor),
-        ];
-        for (name, value) in defaults {
-            if operational.values(context, name).is_empty() {
-                operational.set(context, name, vec![Bytes::copy_from_slice(value.as_bytes())]);
-            }
-        }
-        operational.set(context, "structuralObjectClass", vec![Bytes::from(class)]);
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use flext_ldap_directory::{Actor, Outcome};
 use flext_ldap_proto::result::ResultCode;
 
-use super::{Departed, Effect, Work, Write, WriteOp};
+use super::{Departed, Effect, Prepared, Work, Write, WriteOp};
 use crate::{
     clock::Stamp,
     constraint::refint,
     context::Context,
-    index::{Pending, Recent},
+    index::{Keyed, Pending, Recent},
     row::Id,
     tables::{Failure, Writable},
     writer::State,
@@ -53,8 +53,8 @@ impl<'a, 't> Operation<'a, 't> {
         }
     }
 
-    /// Does one write, or nothing.
-    pub(crate) fn write(&mut self, write: &Write) -> Result<Outcome, Failure> {
+    /// Does one write, or nothing; `prepared` is what was made of an add on the way here.
+    pub(crate) fn write(&mut self, write: &Write, prepared: Option<Prepared>) -> Result<Outcome, Failure> {
         if let WriteOp::Delete(op) = &write.op
             && write.controls.tree_delete
         {
@@ -74,18 +74,24 @@ impl<'a, 't> Operation<'a, 't> {
             stamp: &stamp,
             next_id: state.next_id,
         };
-        let mut effect = work.effect(write)?;
+        let mut effect = work.effect(write, prepared)?;
         if let Some(departed) = &effect.departed
             && !refint::edits(&work, std::slice::from_ref(departed))?.is_empty()
         {
-            return self.together(&write.caller.actor, |parts| parts.part(|work| work.effect(write)));
+            return self.together(&write.caller.actor, |parts| parts.part(|work| work.effect(write, None)));
         }
         let Self { context, tables, pending, recent, .. } = self;
-        let mut index = |key: Vec<u8>, id, present| {
-            if context.constraints.look_up(&key) {
-                recent.set(&key, id, present);
+        let mut index = |keyed: Keyed<'_>, id, present| {
+            // Nobody looks up parts of values while writing.
+            if let Keyed::One(key) = keyed
+                && context.constraints.look_up(key)
+            {
+                recent.set(key, id, present);
             }
-            pending.set(key, id, present);
+            match keyed {
+                Keyed::One(key) => pending.set(key, id, present),
+                Keyed::Grams(..) => pending.gain(keyed, id),
+            }
         };
         effect.apply(tables, &mut index, state.next_change, &stamp, &write.caller.actor)?;
         pass(&mut state, stamp, &effect);
@@ -114,7 +120,7 @@ impl<'a, 't> Operation<'a, 't> {
                 self.tables.keep()?;
                 self.recent.keep();
                 for (key, id, present) in index {
-                    self.pending.set(key, id, present);
+                    self.pending.set(&key, id, present);
                 }
                 *self.state = state;
                 Ok(done)
@@ -182,11 +188,13 @@ impl Parts<'_, '_, '_> {
                 "the schema cannot be changed together with entries",
             ));
         }
-        let mut index = |key: Vec<u8>, id, present| {
-            if context.constraints.look_up(&key) {
-                recent.set(&key, id, present);
+        let mut index = |keyed: Keyed<'_>, id, present| {
+            if let Keyed::One(key) = keyed
+                && context.constraints.look_up(key)
+            {
+                recent.set(key, id, present);
             }
-            self.index.push((key, id, present));
+            keyed.each(|key| self.index.push((key, id, present)));
         };
         effect.apply(tables, &mut index, state.next_change, &stamp, self.actor)?;
         pass(&mut state, stamp, &effect);

@@ -80,7 +80,7 @@ impl Disk {
         self.0.lock().unwrap().seen.clone()
     }
 
-    fn fail_after(&self, operations: u32) {
+    pub(crate) fn fail_after(&self, operations: u32) {
         self.0.lock().unwrap().operations_left = Some(operations);
     }
 
@@ -181,7 +181,7 @@ impl StorageBackend for Disk {
 }
 
 /// Numbers that look random and are the same in every run.
-fn numbers(seed: u64) -> impl FnMut() -> u64 {
+pub(crate) fn numbers(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move || {
         state ^= state << 13;

@@ -11,6 +11,7 @@ mod durability;
 mod explaining;
 mod failing;
 mod indexes;
+mod loading;
 mod membership;
 mod model;
 mod operations;

@@ -331,7 +331,7 @@ fn the_standard_schema_comes_back_from_its_subschema_entry() {
     assert!(schema.object_classes().eq(standard.object_classes()));
     let subschema = standard.to_subschema();
     let count = |name: &str| subschema.as_ref().get(name).unwrap().values().count();
-    assert_eq!((count("attributeTypes"), count("objectClasses")), (170, 59));
+    assert_eq!((count("attributeTypes"), count("objectClasses")), (201, 60));
     assert_eq!(count("matchingRules"), super::super::MatchingRule::all().count());
     assert_eq!(count("ldapSyntaxes"), Syntax::all().count());
 }

@@ -1,0 +1,85 @@
+//! A load in the open transaction: rows of new entries on their way to their tables.
+//!
+//! Entries that are added in great number give rows that a tree would rather have in the order of their keys and many at
+//! once. So while adding goes on, rows are held back, where reading sees them, and are stored together. Whatever is not
+//! an add wants them stored first: operations of several parts hold rows back too.
+
+use std::{
+    borrow::Cow,
+    sync::{Mutex, PoisonError},
+};
+
+use flext_ldap_proto::dn::RdnKey;
+
+use crate::{
+    read::Named,
+    row::Id,
+    tables::{Failure, Name, Writable},
+};
+
+/// What is known of a load: nothing unless one was [begun](Writable::begin_load).
+#[derive(Debug, Default)]
+pub(crate) struct Staged(Option<Box<Loading>>);
+
+#[derive(Debug, Default)]
+struct Loading {
+    /// Octets of the rows that are held back.
+    octets: usize,
+    /// The entry that was climbed to last: most often the parent of what is added next. Adding renames nothing.
+    last: Mutex<Option<(Id, Named)>>,
+}
+
+impl Staged {
+    /// Counts the octets of a row that is held back.
+    pub(crate) fn count(&mut self, octets: usize) {
+        if let Some(loading) = &mut self.0 {
+            loading.octets = loading.octets.saturating_add(octets);
+        }
+    }
+
+    /// Octets of the rows.
+    pub(crate) fn octets(&self) -> usize {
+        self.0.as_ref().map_or(0, |loading| loading.octets)
+    }
+
+    /// The name of the entry that was climbed to last, if it is this one.
+    pub(crate) fn last_named(&self, id: Id) -> Option<Named> {
+        let last = self.0.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(last, _)| *last == id).map(|(_, named)| named.clone())
+    }
+
+    /// The entry that was climbed to last, if it has this name.
+    pub(crate) fn last_id(&self, name: &[RdnKey]) -> Option<Id> {
+        let last = self.0.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(_, named)| named.key.rdns() == name).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn remember(&self, id: Id, named: &Named) {
+        if let Some(loading) = &self.0 {
+            *loading.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((id, named.clone()));
+        }
+    }
+}
+
+impl Writable<'_> {
+    /// Holds rows back from now on, until the load is [settled](Self::settle_load).
+    pub(crate) fn begin_load(&mut self) {
+        if self.staged.0.is_none() {
+            self.stage();
+            self.staged.0 = Some(Box::default());
+        }
+    }
+
+    /// Stores what a load has held back, and holds nothing back any more.
+    pub(crate) fn settle_load(&mut self) -> Result<(), Failure> {
+        if self.staged.0.take().is_none() {
+            return Ok(());
+        }
+        for name in Name::ALL {
+            let rows = self.table(name).take_staged();
+            let table = self.table(name);
+            table.put_in_order(&rows, |(key, _)| key, |(_, value), _| value.as_deref().map(Cow::Borrowed))?;
+        }
+        Ok(())
+    }
+}

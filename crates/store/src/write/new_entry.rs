@@ -1,0 +1,346 @@
+//! What an add makes of its request alone: the attributes as they are stored, that they are right, and the keys they are
+//! found under.
+//!
+//! Nothing here looks at what is stored, so it is done on whatever thread has time: an import does it beside the
+//! writer. Where the entry is to stand, who may put it there, and when it came are for [`Work::add`](super::Work).
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use flext_ldap_proto::{
+    attribute::{AttributeRef, Attributes},
+    dn::{Dn, DnKey, RdnKey},
+    message::Add,
+    result::ResultCode,
+    schema::{AttributeType, ObjectClass},
+};
+
+use super::{Write, actor_name, can_name, check_segments, no_user_modification, relax};
+use crate::{
+    clock::Stamp,
+    context::{Context, base},
+    index::Keys,
+    tables::Failure,
+};
+
+/// An add that was made ready beside the writer.
+pub(crate) struct Prepared {
+    /// What it was made ready by. Where another one is in force by now, it is done again.
+    context: Arc<Context>,
+    key: DnKey,
+    entry: Result<NewEntry, Failure>,
+}
+
+/// The name that was made ready last, without its first component: most often the next one stands in the same place.
+/// Of one context only.
+#[derive(Debug, Default)]
+pub(crate) struct LastParent {
+    /// As spelt, with the separator before it.
+    spelt: String,
+    rdns: Vec<RdnKey>,
+}
+
+impl LastParent {
+    fn key(&mut self, context: &Context, dn: &Dn) -> Result<DnKey, Failure> {
+        let Some((own, rest)) = dn.rdns().next().and_then(|own| {
+            let rest = dn.as_str().strip_prefix(own.as_str())?;
+            Some((own, rest)).filter(|_| !rest.is_empty())
+        }) else {
+            return context.key(dn);
+        };
+        if rest != self.spelt {
+            let key = context.key(dn)?;
+            self.rdns = key.rdns().get(1..).unwrap_or_default().to_vec();
+            rest.clone_into(&mut self.spelt);
+            return Ok(key);
+        }
+        let own = context
+            .schema
+            .rdn_key(own)
+            .map_err(|error| Failure::refused(ResultCode::INVALID_DN_SYNTAX, error.to_string()))?;
+        let mut rdns = Vec::with_capacity(1 + self.rdns.len());
+        rdns.push(own);
+        rdns.extend_from_slice(&self.rdns);
+        Ok(DnKey::from_rdns(rdns))
+    }
+}
+
+/// A new entry.
+#[derive(Debug)]
+pub(super) struct NewEntry {
+    pub(super) user: Attributes,
+    /// What was given of operational attributes and what does not depend on when the entry is added.
+    operational: Attributes,
+    keys: Keys,
+    /// Attributes that say when, in the order of [`Stamp`]: those that were not given.
+    stamped: Vec<(&'static str, When)>,
+}
+
+/// What a stamp says.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Csn,
+    Time,
+}
+
+/// What is computed and not stored, even if another directory's export has it.
+const NOT_STORED: [&str; 5] =
+    ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN", "numSubordinates"];
+
+const STAMPED: [(&str, When); 3] =
+    [("entryCSN", When::Csn), ("createTimestamp", When::Time), ("modifyTimestamp", When::Time)];
+
+impl Prepared {
+    /// Makes an add ready.
+    ///
+    /// # Errors
+    ///
+    /// When its name is none that an entry can have. What else is wrong is said when the add is done, for where the
+    /// entry is to stand is looked at first.
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        op: &Add,
+        write: &Write,
+        last: &mut LastParent,
+    ) -> Result<Self, Failure> {
+        let key = last.key(context, &op.dn)?;
+        Ok(Self { entry: NewEntry::new(context, op, write, false), key, context: Arc::clone(context) })
+    }
+
+    /// The name and the entry, if they are what `context` would make of them.
+    pub(super) fn take(self, context: &Context) -> Option<(DnKey, Result<NewEntry, Failure>)> {
+        std::ptr::eq(&raw const *self.context, context).then_some((self.key, self.entry))
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("entry", &self.entry).finish_non_exhaustive()
+    }
+}
+
+impl NewEntry {
+    /// `relaxed` tells that what the directory sets may be set.
+    pub(super) fn new(context: &Context, op: &Add, write: &Write, relaxed: bool) -> Result<Self, Failure> {
+        let mut draft = Draft::of_request(context, op, write, relaxed)?;
+        for rdn in op.dn.rdns().take(1) {
+            can_name(context, rdn)?;
+            for ava in rdn.avas() {
+                draft.ensure(context, ava.attribute_type(), ava.value());
+            }
+        }
+        let class = draft.complete_classes(context);
+        let room = op.attributes.as_ref().as_bytes().len();
+        let user = draft.build(room + 128, |part| !part.is_operational());
+        draft.check_operational(context)?;
+        let given = draft.build(0, Part::is_operational);
+        check_segments(context, &op.dn, &[user.as_ref(), given.as_ref()], &write.secrets)?;
+
+        let actor = actor_name(&write.caller.actor);
+        let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+        let uuid = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut uuid);
+        for (name, value) in [("entryUUID", &*uuid), ("creatorsName", &actor), ("modifiersName", &actor)] {
+            draft.default(context, name, value);
+        }
+        draft.replace(context, "structuralObjectClass", class.map(ObjectClass::name).unwrap_or_default());
+        let room = given.as_ref().as_bytes().len();
+        let operational = draft.build(room + 256, Part::is_operational);
+        let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
+        let keys = context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]);
+        Ok(Self { user, operational, keys, stamped })
+    }
+
+    /// The operational attributes of an entry that is added now, and all keys.
+    pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Attributes, Attributes, Keys) {
+        let Self { user, operational, mut keys, stamped } = self;
+        if stamped.is_empty() {
+            return (user, operational, keys);
+        }
+        let mut late = Attributes::builder_with_room(160);
+        for (name, when) in stamped {
+            late.push(
+                name,
+                [match when {
+                    When::Csn => &stamp.csn,
+                    When::Time => &stamp.time,
+                }],
+            );
+        }
+        let late = late.build();
+        context.indexes.add_keys(&context.schema, [late.as_ref()], &mut keys);
+        let late_octets = late.as_ref().as_bytes();
+        let mut all =
+            Attributes::builder_with_room(operational.as_ref().as_bytes().len() + late_octets.len());
+        all.extend(operational.as_ref());
+        all.extend(late.as_ref());
+        (user, all.build(), keys)
+    }
+}
+
+/// The attributes of a new entry: those of the request where they stand, and what is added to them.
+struct Draft<'a>(Vec<Part<'a>>);
+
+struct Part<'a> {
+    /// As it was given.
+    description: &'a str,
+    kind: Option<&'a AttributeType>,
+    given: Option<AttributeRef<'a>>,
+    more: Vec<Cow<'a, [u8]>>,
+}
+
+impl<'a> Draft<'a> {
+    fn of_request(context: &'a Context, op: &'a Add, write: &Write, relaxed: bool) -> Result<Self, Failure> {
+        let attributes = op.attributes.as_ref();
+        let mut draft = Self(Vec::with_capacity(32));
+        for attribute in attributes.iter() {
+            let name = attribute.description();
+            if attribute.values().next().is_none() {
+                return Err(Failure::refused(
+                    ResultCode::PROTOCOL_ERROR,
+                    format!("attribute `{name}` has no values"),
+                ));
+            }
+            let kind = context.schema.attribute_type(base(name));
+            let computes = context.constraints.computes(name);
+            let settable =
+                write.keep_operational || (relaxed && !computes && kind.is_some_and(relax::may_be_set));
+            if (computes || kind.is_some_and(|kind| kind.no_user_modification)) && !settable {
+                return Err(no_user_modification(name));
+            }
+            if computes {
+                // Another directory's export has it as that directory computed it.
+                continue;
+            }
+            if draft.find(context, name, kind).is_some() {
+                return Err(Failure::refused(
+                    ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+                    format!("attribute `{name}` is given twice"),
+                ));
+            }
+            draft.0.push(Part { description: name, kind, given: Some(attribute), more: Vec::new() });
+        }
+        if write.keep_operational {
+            draft.0.retain(|part| {
+                let is_computed = |name: &&str| {
+                    !part.description.contains(';') && part.kind.is_some_and(|kind| kind.name() == *name)
+                };
+                !(part.is_operational() && NOT_STORED.iter().any(is_computed))
+            });
+        }
+        Ok(draft)
+    }
+
+    /// Where an attribute is, whatever spelling it has.
+    fn find(&self, context: &Context, description: &str, kind: Option<&AttributeType>) -> Option<usize> {
+        self.0.iter().position(|part| match (part.kind, kind) {
+            (Some(one), Some(other)) if !std::ptr::eq(one, other) => false,
+            (Some(_), Some(_)) if !part.description.contains(';') && !description.contains(';') => true,
+            (None, Some(_)) | (Some(_), None) => false,
+            _ => context.canonical(part.description) == context.canonical(description),
+        })
+    }
+
+    fn part(&mut self, context: &Context, description: &str) -> Option<&mut Part<'a>> {
+        let kind = context.schema.attribute_type(base(description));
+        let place = self.find(context, description, kind)?;
+        self.0.get_mut(place)
+    }
+
+    fn push(&mut self, context: &'a Context, description: &'a str, value: Cow<'a, [u8]>) {
+        let kind = context.schema.attribute_type(base(description));
+        self.0.push(Part { description, kind, given: None, more: vec![value] });
+    }
+
+    fn has(&mut self, context: &Context, description: &str) -> bool {
+        self.part(context, description).is_some()
+    }
+
+    /// Adds a value, unless there is an equal one.
+    fn ensure(&mut self, context: &'a Context, description: &'a str, value: Cow<'a, [u8]>) {
+        let Some(part) = self.part(context, description) else {
+            return self.push(context, description, value);
+        };
+        let normal = |value: &[u8]| match part.kind {
+            Some(kind) => {
+                context.schema.normalize(kind, value).map_or_else(|_| value.to_vec(), Cow::into_owned)
+            }
+            None => value.to_vec(),
+        };
+        if part.values().any(|one| *one == *value) {
+            return;
+        }
+        let wanted = normal(&value);
+        if !part.values().any(|one| normal(one) == wanted) {
+            part.more.push(value);
+        }
+    }
+
+    /// Gives an attribute that is not there this value.
+    fn default(&mut self, context: &'a Context, description: &'a str, value: &str) {
+        if !self.has(context, description) {
+            self.push(context, description, Cow::Owned(value.as_bytes().to_vec()));
+        }
+    }
+
+    /// Gives an attribute this value and no other.
+    fn replace(&mut self, context: &'a Context, description: &'a str, value: &'a str) {
+        let value = Cow::Borrowed(value.as_bytes());
+        match self.part(context, description) {
+            Some(part) => (part.given, part.more) = (None, vec![value]),
+            None => self.push(context, description, value),
+        }
+    }
+
+    /// Adds the classes that the entry's classes inherit from, so that a filter finds it by each. The structural class,
+    /// if there is one and only one.
+    fn complete_classes(&mut self, context: &'a Context) -> Option<&'a ObjectClass> {
+        let schema = &*context.schema;
+        let kind = schema.attribute_type("objectClass");
+        let part = self.find(context, "objectClass", kind).and_then(|place| self.0.get_mut(place))?;
+        let class = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|name| schema.object_class(name));
+        let mut classes: Vec<&ObjectClass> = part.values().filter_map(class).collect();
+        let mut seen: Vec<&ObjectClass> = classes.clone();
+        while let Some(class) = classes.pop() {
+            for superior in &class.superiors {
+                let Some(superior) = schema.object_class(superior) else { continue };
+                if !seen.iter().any(|class| std::ptr::eq(*class, superior)) {
+                    seen.push(superior);
+                    part.more.push(Cow::Borrowed(superior.name().as_bytes()));
+                    classes.push(superior);
+                }
+            }
+        }
+        schema.structural_class(part.values())
+    }
+
+    /// Operational attributes that were given: the classes say nothing of them.
+    fn check_operational(&self, context: &Context) -> Result<(), Failure> {
+        for part in self.0.iter().filter(|part| part.is_operational()) {
+            super::check_operational(context, part.description, part.values())?;
+        }
+        Ok(())
+    }
+
+    fn build(&self, room: usize, wanted: impl Fn(&Part<'a>) -> bool) -> Attributes {
+        let mut attributes = Attributes::builder_with_room(room);
+        for part in self.0.iter().filter(|part| wanted(part)) {
+            match (part.kind, part.description.split_once(';')) {
+                (Some(kind), None) => attributes.push(kind.name(), part.values()),
+                (Some(kind), Some((_, options))) => {
+                    attributes.push(&format!("{};{options}", kind.name()), part.values());
+                }
+                (None, _) => attributes.push(part.description, part.values()),
+            }
+        }
+        attributes.build()
+    }
+}
+
+impl Part<'_> {
+    fn is_operational(&self) -> bool {
+        self.kind.is_some_and(AttributeType::is_operational)
+    }
+
+    fn values(&self) -> impl Iterator<Item = &[u8]> {
+        self.given.iter().flat_map(|given| given.values()).chain(self.more.iter().map(|value| &**value))
+    }
+}

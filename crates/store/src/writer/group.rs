@@ -1,0 +1,190 @@
+//! What is done in one commit: single writes that wait, or much of an import.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender},
+    },
+    time::Duration,
+};
+
+use flext_ldap_directory::{Error, ErrorKind, Outcome};
+
+use super::{Held, Job, write_error};
+use crate::{
+    backend::Steady,
+    tables::Failure,
+    write::{Operation, Prepared, Write, WriteOp},
+};
+
+/// Jobs of one commit, at the most, where there are single writes among them.
+const GROUP: usize = 512;
+
+/// Octets of index keys that one commit gathers before it writes them. Larger commits write each page of the index less
+/// often.
+const PENDING: usize = 64 << 20;
+
+/// Octets of rows of new entries that are gathered before they go to their tables.
+const STAGED: usize = 4 << 20;
+
+/// How long an import's commit waits for more of it.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// How an import wants some of its writes done.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// Whether what comes after a refusal is done.
+    pub(crate) go_on: bool,
+    /// Set at a refusal after which nothing is done; nothing of the import is done once it is set.
+    pub(crate) stop: Arc<AtomicBool>,
+    /// Whether to commit after this.
+    pub(crate) commit: bool,
+    pub(crate) permit: Permit,
+}
+
+/// Says, when it is dropped, that there is room for another batch.
+#[derive(Debug)]
+pub(crate) struct Permit(SyncSender<()>);
+
+impl Permit {
+    pub(crate) fn new(room: SyncSender<()>) -> Self {
+        Self(room)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // There is room for as many as there are batches; an import that is gone needs none.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// A write of an import, and what was made of it beside the writer.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) write: Write,
+    pub(crate) prepared: Option<Prepared>,
+}
+
+/// An open transaction and what is done in it.
+pub(super) struct Doing<'d, 'a, 't> {
+    pub(super) storage: &'d Steady,
+    pub(super) operation: Operation<'a, 't>,
+}
+
+impl Doing<'_, '_, '_> {
+    /// Does `first` and what waits behind it. Fails where storage does: then all of it has failed.
+    pub(super) fn all(
+        &mut self,
+        first: Job,
+        receiver: &Receiver<Job>,
+        held: &mut Vec<Held>,
+    ) -> Result<(), Failure> {
+        let (mut singles, mut loads) = (0_usize, 0_usize);
+        let mut next = Some(first);
+        while let Some(job) = next {
+            let mut commit = false;
+            match job {
+                Job::One { write, deadline, answer } => {
+                    singles += 1;
+                    let done = if deadline.has_passed() {
+                        Err(Failure::Failed(Error::new(
+                            ErrorKind::Timeout,
+                            "the deadline passed before the write was begun",
+                        )))
+                    } else {
+                        self.ready_for_single(loads > 0).and_then(|()| self.operation.write(&write, None))
+                    };
+                    if let Some(error) = self.storage.failure() {
+                        held.push(Held::One(answer, Ok(Outcome::success())));
+                        return Err(write_error(error).into());
+                    }
+                    match done {
+                        // Storage that failed under one operation has failed for all of the commit.
+                        Err(Failure::Failed(error)) if error.kind() == ErrorKind::Storage => {
+                            held.push(Held::One(answer, Ok(Outcome::success())));
+                            return Err(error.into());
+                        }
+                        done => held.push(Held::One(answer, done)),
+                    }
+                }
+                Job::Many { writes, load, answer } => {
+                    loads += 1;
+                    commit = load.commit;
+                    let mut results = Vec::with_capacity(writes.len());
+                    let done = self.many(writes, load, &mut results);
+                    held.push(Held::Many(answer, results));
+                    done?;
+                }
+                // The transaction that was begun has told that storage can be used.
+                Job::Look => {}
+            }
+            let full =
+                self.operation.pending.octets() >= PENDING || singles >= GROUP || held.len() >= 2 * GROUP;
+            next = if commit || full || (singles > 0 && loads > 1) {
+                None
+            } else if loads > 0 && singles == 0 {
+                receiver.recv_timeout(LINGER).ok()
+            } else {
+                receiver.try_recv().ok()
+            };
+        }
+        Ok(())
+    }
+
+    /// Single writes look at indexes and ranges of tables.
+    fn ready_for_single(&mut self, loaded: bool) -> Result<(), Failure> {
+        if loaded {
+            let Operation { tables, pending, .. } = &mut self.operation;
+            tables.settle_load()?;
+            std::mem::take(pending).flush(tables)?;
+        }
+        Ok(())
+    }
+
+    /// Does some writes of an import: `results` has one for each that was begun with.
+    fn many(
+        &mut self,
+        writes: Vec<Loaded>,
+        load: Load,
+        results: &mut Vec<Result<(), String>>,
+    ) -> Result<(), Failure> {
+        let Load { go_on, stop, permit, .. } = load;
+        drop(permit);
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        for Loaded { write, prepared } in writes {
+            if let Some(error) = self.storage.failure() {
+                return Err(write_error(error).into());
+            }
+            let tables = &mut *self.operation.tables;
+            let adds = matches!(write.op, WriteOp::Add(_));
+            if !adds || tables.staged.octets() >= STAGED {
+                tables.settle_load()?;
+            }
+            if adds {
+                tables.begin_load();
+            }
+            match self.operation.write(&write, prepared) {
+                Ok(_) => results.push(Ok(())),
+                Err(Failure::Refused(result)) => {
+                    let code = result.code;
+                    let text = if result.diagnostic.is_empty() {
+                        code.to_string()
+                    } else {
+                        format!("{code}: {}", result.diagnostic)
+                    };
+                    results.push(Err(text));
+                    if !go_on {
+                        stop.store(true, Ordering::Relaxed);
+                        break;
+                    }
+                }
+                Err(failure @ Failure::Failed(_)) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+}
