@@ -251,16 +251,16 @@ fn differs_by_space(case: &str) -> bool {
 
 /// An answer without white space at the ends of values.
 fn trimmed(answer: &str) -> Vec<String> {
-    let white = |pair: &&str| ["09", "0a", "0d", "20"].contains(pair);
+    let white = |pair: &&[u8]| [b"09", b"0a", b"0d", b"20"].iter().any(|one| *pair == one.as_slice());
     let ava = |ava: &str| {
         let (attribute, value) = ava.split_once(':').unwrap_or((ava, ""));
-        let mut pairs: Vec<&str> = (0..value.len() / 2).map(|at| &value[at * 2..at * 2 + 2]).collect();
+        let mut pairs: Vec<&[u8]> = value.as_bytes().chunks(2).collect();
         let leading = pairs.iter().take_while(|pair| white(pair)).count();
         pairs.drain(..leading);
         while pairs.last().is_some_and(white) {
             pairs.pop();
         }
-        format!("{attribute}:{}", pairs.concat())
+        format!("{attribute}:{}", String::from_utf8(pairs.concat()).unwrap())
     };
     answer.split(['+', ',']).map(ava).collect()
 }
