@@ -324,6 +324,13 @@ impl BatchWriter {
         });
     }
 
+    /// Takes back the item that was added last: one that could not be written as a whole.
+    pub fn take_back(&mut self) {
+        if let Some(Place { op: (start, _), .. }) = self.items.pop() {
+            self.writer.truncate(start);
+        }
+    }
+
     /// Takes what was written as a batch, leaving the writer empty.
     #[must_use]
     pub fn take(&mut self) -> Batch {

@@ -5,6 +5,7 @@
 //! | places | every entry stands below one that is there, under the normal form of its name, and no circle |
 //! | tree | every row leads to the entry of that name, every entry has its row, and children are counted right |
 //! | entries | every row can be read and is what the schema allows, the values of its name among its attributes |
+//! | values | every value of a large attribute has its row and its key, the entry counts them right, none is a stray |
 //! | constraints | no two entries share a unique value; references lead somewhere, where they must |
 //! | secrets | every row can be read and belongs to an entry |
 //! | index | every entry is under exactly its keys |
@@ -22,6 +23,7 @@ mod index;
 mod log;
 mod places;
 mod rebuild;
+mod values;
 
 use std::{collections::HashMap, fmt};
 
@@ -41,7 +43,8 @@ use crate::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// The table it is in: `meta`, `node`, `tree`, `entry`, `secret`, `index`, `change`.
+    /// The table it is in: `meta`, `node`, `tree`, `entry`, `value`, `secret`, `index`,
+    /// `change`.
     pub table: &'static str,
     /// The id of the entry, if it is about one.
     pub id: Option<u32>,
@@ -143,6 +146,7 @@ fn check<T: Rows>(
     let state = check.state()?;
     check.report.csn = state.csn.clone();
     check.windows(&state)?;
+    check.strays()?;
     check.tree()?;
     check.changes(&state)?;
     Ok(check.report)

@@ -20,6 +20,7 @@ use crate::{
     index::{Indexes, Listener},
     options::{Limits, SchemaHandle},
     ppolicy::{Micros, Settings},
+    project::Marks,
     read::Resolved,
     subschema::Subschema,
     tables::{Failure, Rows, Tables},
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) slow: Option<Duration>,
     /// What page cookies are sealed with.
     pub(crate) page_key: Vec<u8>,
+    /// Where parts of large attributes ended.
+    pub(crate) marks: Arc<Marks>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
     pub(crate) passwords: HashSet<String>,
     pub(crate) ppolicy: Settings,

@@ -4,14 +4,14 @@ use std::io::{self, Write};
 
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::{
-    attribute::Attributes, dn::Dn, entry::EntryRef, ldif::LdifWriter, result::ResultCode,
+    attribute::Attributes, ber::Writer, dn::Dn, entry::EntryRef, ldif::LdifWriter, result::ResultCode,
 };
 
 use crate::{
     Store,
     ppolicy::history,
     read::{Climbed, Resolved},
-    row::{Id, ROOT},
+    row::{Id, ROOT, STORED},
     tables::{Failure, Snapshot},
 };
 
@@ -34,7 +34,8 @@ pub struct ExportOptions {
 }
 
 impl Store {
-    /// Writes entries as LDIF, parents before children, and returns how many. Memory does not grow with their number.
+    /// Writes entries as LDIF, parents before children, and returns how many. Memory does not grow with their number; the
+    /// largest entry is held as a whole.
     ///
     /// Blocks the thread. Each batch is a view of its own: entries that change meanwhile are written as they were or as
     /// they are.
@@ -102,26 +103,32 @@ impl Store {
 /// What is exported of an entry.
 fn attributes(tables: &Snapshot, id: Id, options: &ExportOptions) -> Result<Option<Attributes>, Failure> {
     let Some(stored) = tables.stored(id)? else { return Ok(None) };
-    let mut attributes = Attributes::builder();
-    for attribute in stored.user().iter() {
-        attributes.push(attribute.description(), attribute.values());
-    }
+    let mut writer = Writer::new();
+    let large = |operational: bool, writer: &mut Writer| {
+        let mut large = stored.large().iter().filter(|one| one.operational == operational);
+        large.try_for_each(|one| one.write(tables, writer))
+    };
+    writer.raw(stored.user().as_bytes());
+    large(false, &mut writer)?;
     if options.password_hashes {
         let secrets = tables.secrets(id)?;
         if !secrets.is_empty() {
-            attributes.push("userPassword", secrets);
+            let mut passwords = Attributes::builder();
+            passwords.push("userPassword", secrets);
+            writer.raw(passwords.build().as_ref().as_bytes());
         }
         let history = if options.operational { tables.history(id)? } else { Vec::new() };
         if !history.is_empty() {
-            attributes.push(history::ATTRIBUTE, history);
+            let mut former = Attributes::builder();
+            former.push(history::ATTRIBUTE, history);
+            writer.raw(former.build().as_ref().as_bytes());
         }
     }
     if options.operational {
-        for attribute in stored.operational().iter() {
-            attributes.push(attribute.description(), attribute.values());
-        }
+        writer.raw(stored.operational().as_bytes());
+        large(true, &mut writer)?;
     }
-    Ok(Some(attributes.build()))
+    Attributes::check(writer.take(), &STORED).map(Some).map_err(|_| Failure::damaged("an entry"))
 }
 
 fn unwritable(error: io::Error) -> Error {

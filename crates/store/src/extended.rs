@@ -66,6 +66,7 @@ impl Store {
             ));
         }
         let key = context.key(&op.dn)?;
+        let tables = self.snapshot()?;
         let (view, open) = if key.is_root() {
             (special::root_dse(context, &caller.peer), true)
         } else if special::is_subschema(context, &key) {
@@ -96,7 +97,7 @@ impl Store {
         }
         let everything = access.unrestricted();
         if let Some(assertion) = &controls.assertion
-            && holds(context, assertion, &access, &view) != Truth::True
+            && holds(context, &*tables, assertion, &access, &view)? != Truth::True
         {
             access.settled()?;
             return Err(Failure::refused(
@@ -120,14 +121,14 @@ impl Store {
             }
         }
         let present = Filter::present(op.attribute.clone());
-        if holds(context, &present, &everything, &view) != Truth::True {
+        if holds(context, &*tables, &present, &everything, &view)? != Truth::True {
             return Err(Failure::refused(
                 ResultCode::NO_SUCH_ATTRIBUTE,
                 format!("there is no `{attribute}`"),
             ));
         }
         let equal = Filter::equality(op.attribute.clone(), op.value.to_vec());
-        let code = match holds(context, &equal, &everything, &view) {
+        let code = match holds(context, &*tables, &equal, &everything, &view)? {
             Truth::True => ResultCode::COMPARE_TRUE,
             Truth::False => ResultCode::COMPARE_FALSE,
             Truth::Undefined => {

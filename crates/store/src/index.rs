@@ -23,6 +23,7 @@ mod progress;
 mod read;
 mod recent;
 mod standing;
+mod value;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -175,29 +176,6 @@ impl Indexes {
         keys: &mut Keys,
     ) {
         self.add_keys_of(schema, segments, &|_| true, keys);
-    }
-
-    /// The keys under which an entry with these attributes is found.
-    pub(crate) fn keys<'a>(
-        &self,
-        schema: &Schema,
-        segments: impl IntoIterator<Item = AttributesRef<'a>>,
-    ) -> Keys {
-        let mut keys = Keys::with_room();
-        self.add_keys(schema, segments, &mut keys);
-        keys
-    }
-
-    /// The keys under which an entry is to be found in the indexes that nothing is to be done about.
-    pub(crate) fn settled_keys<'a>(
-        &self,
-        schema: &Schema,
-        standing: &Standing,
-        segments: impl IntoIterator<Item = AttributesRef<'a>>,
-    ) -> Keys {
-        let mut keys = Keys::default();
-        self.add_keys_of(schema, segments, &|prefix| !standing.is_under_way(prefix), &mut keys);
-        keys
     }
 
     /// Adds the keys of those indexes that `wanted` is true of, by what their keys start with.

@@ -54,6 +54,7 @@ mod store;
 mod subschema;
 mod tables;
 mod unindexed;
+mod values;
 mod write;
 mod writer;
 

@@ -12,7 +12,7 @@ use crate::tables::{Failure, Name, Writable};
 use flext_ldap_directory::{Error, ErrorKind};
 
 /// What the tables look like today.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// The row of `meta` that says it.
 pub(crate) const FORMAT_ROW: &[u8] = b"format";
@@ -26,7 +26,14 @@ struct Step {
 }
 
 /// In the order of formats, without a gap. Tables are made by being opened.
-const STEPS: &[Step] = &[];
+const STEPS: &[Step] = &[
+    // Entries of format 1 mean the same in 2: what is large of one gets its rows when the entry is next written.
+    Step {
+        from: 1,
+        what: "attributes with many values get rows of their own as they are changed",
+        run: |_| Ok(()),
+    },
+];
 
 /// Brings a store to today's format, or refuses it.
 pub(crate) fn migrate(tables: &mut Writable<'_>) -> Result<(), Failure> {

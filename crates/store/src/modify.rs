@@ -1,6 +1,7 @@
-//! Changing a list of attributes: the four kinds of change (RFC 4511 §4.6, RFC 4525), all or none.
+//! Changing a list of attributes: the four kinds of change (RFC 4511 §4.6, RFC 4525), all or none. What becomes of the
+//! rows of large attributes is worked out here and made elsewhere.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::ControlFlow};
 
 use bytes::Bytes;
 use flext_ldap_proto::{
@@ -11,137 +12,321 @@ use flext_ldap_proto::{
 
 use crate::{
     context::{Context, base},
+    row::{Id, Stored},
     tables::Failure,
+    values::{
+        Large, ValueRows,
+        changes::{Beneath, Changes},
+        normal_key, stays_inline, value_key,
+    },
 };
 
 /// Attributes that are being changed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Draft(Vec<Attribute>);
+///
+/// Values of a large attribute are neither read nor kept here, only what changes of them.
+#[derive(Clone, Default)]
+pub(crate) struct Draft<'t> {
+    attributes: Vec<Attribute>,
+    /// Where large attributes are looked up; nowhere for an entry that is not stored yet.
+    rows: Option<&'t dyn ValueRows>,
+    /// Large attributes that went: one that comes back takes the place of its rows.
+    gone: Vec<(String, Large)>,
+}
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Attribute {
     /// As the schema spells it, with the options as they were spelt first.
     description: String,
     /// One text for all spellings.
     canonical: String,
-    values: Vec<Bytes>,
+    values: Values,
+    /// What is large of it in the stored entry.
+    stored: Option<Large>,
 }
 
-impl Draft {
+#[derive(Clone)]
+enum Values {
+    /// All of them.
+    Inline(Vec<Bytes>),
+    /// What changes of many.
+    Many(Changes),
+}
+
+impl<'t> Draft<'t> {
+    /// The attributes of an entry that is not stored.
     pub(crate) fn new(context: &Context, attributes: AttributesRef<'_>) -> Self {
-        Self(
-            attributes
-                .iter()
-                .map(|attribute| Attribute {
-                    description: attribute.description().to_owned(),
-                    canonical: context.canonical(attribute.description()),
-                    values: attribute.values().map(Bytes::copy_from_slice).collect(),
-                })
-                .collect(),
+        Self::over(context, None, attributes, std::iter::empty())
+    }
+
+    /// The user attributes of a stored entry.
+    pub(crate) fn user(context: &Context, rows: &'t dyn ValueRows, stored: &Stored) -> Self {
+        Self::over(context, Some(rows), stored.user(), stored.large().iter().filter(|one| !one.operational))
+    }
+
+    /// The operational attributes of a stored entry.
+    pub(crate) fn operational(context: &Context, rows: &'t dyn ValueRows, stored: &Stored) -> Self {
+        Self::over(
+            context,
+            Some(rows),
+            stored.operational(),
+            stored.large().iter().filter(|one| one.operational),
         )
     }
 
-    /// The attributes, as the schema spells them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[Bytes])> {
-        self.0.iter().map(|one| (one.description.as_str(), one.values.as_slice()))
+    fn over<'l>(
+        context: &Context,
+        rows: Option<&'t dyn ValueRows>,
+        attributes: AttributesRef<'_>,
+        large: impl Iterator<Item = &'l Large>,
+    ) -> Self {
+        let inline = attributes.iter().map(|attribute| Attribute {
+            description: attribute.description().to_owned(),
+            canonical: context.canonical(attribute.description()),
+            values: Values::Inline(attribute.values().map(Bytes::copy_from_slice).collect()),
+            stored: None,
+        });
+        let large = large.map(|large| Attribute {
+            description: large.description.clone(),
+            canonical: context.canonical(&large.description),
+            values: Values::Many(Changes::of(large)),
+            stored: Some(large.clone()),
+        });
+        Self { attributes: inline.chain(large).collect(), rows, gone: Vec::new() }
     }
 
-    pub(crate) fn build(&self) -> Attributes {
+    /// The attributes as the schema spells them, each with how many values it has and those of them that have to be
+    /// looked at: all, or of a large attribute those that are new.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64, Box<dyn Iterator<Item = &Bytes> + '_>)> {
+        self.attributes.iter().map(|one| {
+            let values: Box<dyn Iterator<Item = &Bytes> + '_> = match &one.values {
+                Values::Inline(values) => Box::new(values.iter()),
+                Values::Many(changes) => Box::new(changes.put()),
+            };
+            (one.description.as_str(), one.count(), values)
+        })
+    }
+
+    /// The entry's part as it is to be stored: what stays in its row, and what is large.
+    pub(crate) fn build(
+        mut self,
+        context: &Context,
+        id: Id,
+        operational: bool,
+    ) -> Result<(Attributes, Vec<Large>), Failure> {
+        let rows = self.rows;
+        let (mut attributes, mut large) = (Attributes::builder(), Vec::new());
+        for mut attribute in std::mem::take(&mut self.attributes) {
+            attribute.part(context, rows)?;
+            attribute.rejoin(context, rows)?;
+            match attribute.values {
+                Values::Inline(values) => attributes.push(&attribute.description, &values),
+                // Nothing of it changes.
+                Values::Many(changes) if changes.over && changes.rows.is_empty() => {
+                    large.extend(attribute.stored);
+                }
+                Values::Many(changes) => {
+                    let stored = attribute
+                        .stored
+                        .unwrap_or_else(|| Large::new(context, id, &attribute.description, operational));
+                    large.push(stored.with(changes));
+                }
+            }
+        }
+        Ok((attributes.build(), large))
+    }
+
+    /// All of a new entry's part, whatever is large of it. Of what is large in a stored entry, only values that are new.
+    pub(crate) fn whole(&self) -> Attributes {
         let mut attributes = Attributes::builder();
-        for attribute in &self.0 {
-            attributes.push(&attribute.description, &attribute.values);
+        for (description, _, values) in self.iter() {
+            attributes.push(description, values);
         }
         attributes.build()
     }
 
-    /// The values of an attribute, whatever spelling it has; none if it is not there.
+    fn find(&self, canonical: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|one| one.canonical == canonical)
+    }
+
+    /// The values of an attribute, whatever spelling it has; none if it is not there, and none of one that is
+    /// [many](Self::is_present).
     pub(crate) fn values(&self, context: &Context, description: &str) -> &[Bytes] {
-        let canonical = context.canonical(description);
-        self.0.iter().find(|one| one.canonical == canonical).map_or(&[], |one| &one.values)
+        match self.find(&context.canonical(description)).map(|one| &one.values) {
+            Some(Values::Inline(values)) => values,
+            _ => &[],
+        }
+    }
+
+    /// Whether the attribute is there, large or not.
+    pub(crate) fn is_present(&self, context: &Context, description: &str) -> bool {
+        self.find(&context.canonical(description)).is_some()
     }
 
     /// Makes these the values, whatever was there.
     pub(crate) fn set(&mut self, context: &Context, description: &str, values: Vec<Bytes>) {
-        if values.is_empty() && self.0.is_empty() {
+        if values.is_empty() && self.attributes.is_empty() {
             return;
         }
         let canonical = context.canonical(description);
         if values.is_empty() {
-            self.0.retain(|one| one.canonical != canonical);
-        } else if let Some(one) = self.0.iter_mut().find(|one| one.canonical == canonical) {
-            one.values = values;
+            self.drop_attribute(&canonical);
         } else {
-            self.0.push(Attribute { description: context.spelt(description), canonical, values });
+            self.with(context, description, canonical, |one| one.values = Values::Inline(values));
+        }
+    }
+
+    /// Does something to the attribute, which is made if it is not there: without values, so it must get some.
+    fn with<R>(
+        &mut self,
+        context: &Context,
+        description: &str,
+        canonical: String,
+        work: impl FnOnce(&mut Attribute) -> R,
+    ) -> R {
+        if let Some(one) = self.attributes.iter_mut().find(|one| one.canonical == canonical) {
+            return work(one);
+        }
+        let back = self.gone.iter().position(|(gone, _)| *gone == canonical);
+        let stored = back.map(|place| self.gone.swap_remove(place).1);
+        let values = Values::Inline(Vec::new());
+        let mut made = Attribute { description: context.spelt(description), canonical, values, stored };
+        let done = work(&mut made);
+        self.attributes.push(made);
+        done
+    }
+
+    fn drop_attribute(&mut self, canonical: &str) {
+        let Some(place) = self.attributes.iter().position(|one| one.canonical == canonical) else { return };
+        let attribute = self.attributes.remove(place);
+        if let Some(stored) = attribute.stored {
+            self.gone.push((attribute.canonical, stored));
         }
     }
 
     /// Adds a value that may be there already. Says whether it was not.
-    pub(crate) fn ensure(&mut self, context: &Context, description: &str, value: &[u8]) -> bool {
-        let normal = normalize(context, description, value);
-        let values = self.values(context, description);
-        if values.iter().any(|one| normalize(context, description, one) == normal) {
-            return false;
-        }
-        let mut values = values.to_vec();
-        values.push(Bytes::copy_from_slice(value));
-        self.set(context, description, values);
-        true
+    pub(crate) fn ensure(
+        &mut self,
+        context: &Context,
+        description: &str,
+        value: &[u8],
+    ) -> Result<bool, Failure> {
+        let rows = self.rows;
+        let canonical = context.canonical(description);
+        let value = Bytes::copy_from_slice(value);
+        self.with(context, description, canonical, |one| one.insert(context, rows, std::iter::once(&value)))
     }
 
     /// Whether there is a value equal to this one.
-    pub(crate) fn has(&self, context: &Context, description: &str, value: &[u8]) -> bool {
-        let normal = normalize(context, description, value);
-        self.values(context, description).iter().any(|one| normalize(context, description, one) == normal)
+    pub(crate) fn has(&self, context: &Context, description: &str, value: &[u8]) -> Result<bool, Failure> {
+        let Some(one) = self.find(&context.canonical(description)) else { return Ok(false) };
+        match &one.values {
+            Values::Inline(values) => {
+                let normal = normalize(context, description, value);
+                Ok(values.iter().any(|one| normalize(context, description, one) == normal))
+            }
+            Values::Many(changes) => {
+                let key = value_key(context, description, value);
+                Ok(changes.get(&one.beneath(self.rows), &key)?.is_some())
+            }
+        }
     }
 
-    /// Removes a value that may not be there.
-    pub(crate) fn remove(&mut self, context: &Context, description: &str, value: &[u8]) {
-        let normal = normalize(context, description, value);
-        let mut values = self.values(context, description).to_vec();
-        values.retain(|one| normalize(context, description, one) != normal);
-        self.set(context, description, values);
+    /// Whether the attribute is large and has this value, and not only since now.
+    pub(crate) fn is_known(
+        &self,
+        context: &Context,
+        description: &str,
+        value: &[u8],
+    ) -> Result<bool, Failure> {
+        let Some(one) = self.find(&context.canonical(description)) else { return Ok(false) };
+        let Values::Many(changes) = &one.values else { return Ok(false) };
+        let key = value_key(context, description, value);
+        Ok(!changes.rows.contains_key(&key) && changes.get(&one.beneath(self.rows), &key)?.is_some())
+    }
+
+    /// Removes a value that may not be there. Says whether it was.
+    pub(crate) fn remove(
+        &mut self,
+        context: &Context,
+        description: &str,
+        value: &[u8],
+    ) -> Result<bool, Failure> {
+        let rows = self.rows;
+        let canonical = context.canonical(description);
+        let Some(one) = self.attributes.iter_mut().find(|one| one.canonical == canonical) else {
+            return Ok(false);
+        };
+        let removed = one.remove(context, rows, std::iter::once(&Bytes::copy_from_slice(value)))?;
+        if one.count() == 0 {
+            self.drop_attribute(&canonical);
+        }
+        Ok(removed)
+    }
+
+    /// Removes the value with this normal form from a large attribute. Says whether it was there.
+    pub(crate) fn remove_normal(
+        &mut self,
+        context: &Context,
+        description: &str,
+        normal: &[u8],
+    ) -> Result<bool, Failure> {
+        let rows = self.rows;
+        let canonical = context.canonical(description);
+        let Some(one) = self.attributes.iter_mut().find(|one| one.canonical == canonical) else {
+            return Ok(false);
+        };
+        let Values::Many(changes) = &mut one.values else { return Ok(false) };
+        let removed = changes.remove(&Beneath { large: one.stored.as_ref(), rows }, &normal_key(normal))?;
+        if changes.count == 0 {
+            self.drop_attribute(&canonical);
+        }
+        Ok(removed)
     }
 
     /// Makes one change.
     pub(crate) fn apply(&mut self, context: &Context, change: &Change) -> Result<(), Failure> {
         let description = change.attribute.as_str();
-        let normal = |value: &Bytes| normalize(context, description, value);
-        let mut values = self.values(context, description).to_vec();
+        let canonical = context.canonical(description);
+        let rows = self.rows;
         match change.kind {
             ChangeKind::Add | ChangeKind::Replace => {
-                if change.kind == ChangeKind::Replace {
-                    values.clear();
-                } else if change.values.is_empty() {
+                let replaces = change.kind == ChangeKind::Replace;
+                if replaces && change.values.is_empty() {
+                    self.drop_attribute(&canonical);
+                    return Ok(());
+                }
+                if change.values.is_empty() {
                     return Err(Failure::refused(
                         ResultCode::PROTOCOL_ERROR,
                         format!("`{description}` is to be added without a value"),
                     ));
                 }
-                let mut known: HashSet<Vec<u8>> = values.iter().map(normal).collect();
-                for value in &change.values {
-                    if !known.insert(normal(value)) {
-                        return Err(Failure::refused(
-                            ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
-                            format!("`{description}` has a value that is to be added, or gets it twice"),
-                        ));
+                let added = self.with(context, description, canonical, |one| {
+                    if replaces {
+                        one.values = Values::Inline(Vec::new());
                     }
-                    values.push(value.clone());
+                    one.insert(context, rows, change.values.iter())
+                })?;
+                if !added {
+                    return Err(Failure::refused(
+                        ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+                        format!("`{description}` has a value that is to be added, or gets it twice"),
+                    ));
                 }
             }
             ChangeKind::Delete => {
-                if values.is_empty() {
+                let Some(attribute) = self.attributes.iter_mut().find(|one| one.canonical == canonical)
+                else {
                     return Err(no_such(description));
-                }
-                if change.values.is_empty() {
-                    values.clear();
-                }
-                let mut gone: HashSet<Vec<u8>> = change.values.iter().map(normal).collect();
-                values.retain(|value| !gone.remove(&normal(value)));
-                if !gone.is_empty() {
+                };
+                if !change.values.is_empty() && !attribute.remove(context, rows, change.values.iter())? {
                     return Err(Failure::refused(
                         ResultCode::NO_SUCH_ATTRIBUTE,
                         format!("`{description}` does not have a value that is to be deleted"),
                     ));
+                }
+                if change.values.is_empty() || attribute.count() == 0 {
+                    self.drop_attribute(&canonical);
                 }
             }
             ChangeKind::Increment => {
@@ -151,10 +336,12 @@ impl Draft {
                         format!("`{description}` is to be incremented by other than one value"),
                     ));
                 };
-                if values.is_empty() {
+                let Some(attribute) = self.attributes.iter_mut().find(|one| one.canonical == canonical)
+                else {
                     return Err(no_such(description));
-                }
-                values = values
+                };
+                let values = attribute
+                    .all(rows)?
                     .iter()
                     .map(|value| Some(Bytes::from(integer(value)?.checked_add(integer(by)?)?.to_string())))
                     .collect::<Option<_>>()
@@ -164,12 +351,12 @@ impl Draft {
                             format!("`{description}` is not a number that can be incremented so"),
                         )
                     })?;
+                attribute.values = Values::Inline(values);
             }
             _ => {
                 return Err(Failure::refused(ResultCode::PROTOCOL_ERROR, "unknown kind of change"));
             }
         }
-        self.set(context, description, values);
         Ok(())
     }
 
@@ -198,6 +385,135 @@ impl Draft {
                 }
             }
         }
+    }
+}
+
+impl Attribute {
+    fn count(&self) -> u64 {
+        match &self.values {
+            Values::Inline(values) => values.len() as u64,
+            Values::Many(changes) => changes.count,
+        }
+    }
+
+    fn beneath<'a>(&'a self, rows: Option<&'a dyn ValueRows>) -> Beneath<'a> {
+        Beneath { large: self.stored.as_ref(), rows }
+    }
+
+    /// Adds values. Says whether none of them was there; some may have been added where one was.
+    fn insert<'v>(
+        &mut self,
+        context: &Context,
+        rows: Option<&dyn ValueRows>,
+        values: impl ExactSizeIterator<Item = &'v Bytes>,
+    ) -> Result<bool, Failure> {
+        let beneath = Beneath { large: self.stored.as_ref(), rows };
+        match &mut self.values {
+            Values::Inline(held) => {
+                let normal = |value: &Bytes| normalize(context, &self.description, value);
+                let mut known: HashSet<Vec<u8>> = held.iter().map(normal).collect();
+                held.reserve(values.len());
+                for value in values {
+                    if !known.insert(normal(value)) {
+                        return Ok(false);
+                    }
+                    held.push(value.clone());
+                }
+                self.part(context, rows)?;
+            }
+            Values::Many(changes) => {
+                for value in values {
+                    let key = value_key(context, &self.description, value);
+                    if !changes.insert(&beneath, key, value.clone())? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes values, each named once or more often. Says whether all of them were there.
+    fn remove<'v>(
+        &mut self,
+        context: &Context,
+        rows: Option<&dyn ValueRows>,
+        values: impl Iterator<Item = &'v Bytes>,
+    ) -> Result<bool, Failure> {
+        let beneath = Beneath { large: self.stored.as_ref(), rows };
+        match &mut self.values {
+            Values::Inline(held) => {
+                let normal = |value: &Bytes| normalize(context, &self.description, value);
+                let mut gone: HashSet<Vec<u8>> = values.map(normal).collect();
+                held.retain(|value| !gone.remove(&normal(value)));
+                Ok(gone.is_empty())
+            }
+            Values::Many(changes) => {
+                let keys: HashSet<_> =
+                    values.map(|value| value_key(context, &self.description, value)).collect();
+                for key in keys {
+                    if !changes.remove(&beneath, &key)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Gives values rows of their own, if they are many.
+    fn part(&mut self, context: &Context, rows: Option<&dyn ValueRows>) -> Result<(), Failure> {
+        let Values::Inline(values) = &self.values else { return Ok(()) };
+        let limits = &context.limits;
+        let octets: usize = values.iter().map(Bytes::len).sum();
+        if (values.len() <= limits.inline_values && octets <= limits.inline_octets)
+            || stays_inline(context, &self.description)
+        {
+            return Ok(());
+        }
+        let mut changes = Changes::anew();
+        let beneath = Beneath { large: self.stored.as_ref(), rows };
+        for value in values {
+            let key = value_key(context, &self.description, value);
+            if !changes.insert(&beneath, key, value.clone())? {
+                return Err(Failure::refused(
+                    ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+                    format!("`{}` would have a value twice", self.description),
+                ));
+            }
+        }
+        self.values = Values::Many(changes);
+        Ok(())
+    }
+
+    /// Takes values back into the entry's row, if they are few: not at once below the bound, so that a value that comes
+    /// and goes does not move all of them each time.
+    fn rejoin(&mut self, context: &Context, rows: Option<&dyn ValueRows>) -> Result<(), Failure> {
+        let Values::Many(changes) = &self.values else { return Ok(()) };
+        let limits = &context.limits;
+        let few = changes.count <= limits.inline_values as u64 / 2
+            && changes.octets <= limits.inline_octets as u64 / 2;
+        if few || stays_inline(context, &self.description) {
+            self.values = Values::Inline(self.all(rows)?);
+        }
+        Ok(())
+    }
+
+    /// All values.
+    fn all(&self, rows: Option<&dyn ValueRows>) -> Result<Vec<Bytes>, Failure> {
+        let changes = match &self.values {
+            Values::Inline(values) => return Ok(values.clone()),
+            Values::Many(changes) => changes,
+        };
+        let (Some(stored), Some(rows)) = (&self.stored, rows) else {
+            return Ok(changes.put().cloned().collect());
+        };
+        let mut values = Vec::new();
+        stored.clone().with(changes.clone()).visit(rows, None, &mut |_, value| {
+            values.push(Bytes::copy_from_slice(value));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(values)
     }
 }
 

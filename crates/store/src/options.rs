@@ -72,6 +72,14 @@ pub struct Limits {
     pub lookthrough: u64,
     /// Parts of one filter: assertions and what joins them. 10,000.
     pub filter: usize,
+    /// Octets of the attributes of one entry in an answer, when some of them are large; a search that comes to one that
+    /// would be larger ends with `adminLimitExceeded`, and administrators' do too. 64 KiB less than the 20 MiB that
+    /// clients of this project take in one message.
+    pub entry: usize,
+    /// Values an attribute may have in the row of its entry; with more, each has a row of its own. 64.
+    pub inline_values: usize,
+    /// Octets that the values of an attribute may have in the row of its entry. 16 KiB.
+    pub inline_octets: usize,
     /// Octets that sorted searches may take together, the lists kept for their next pages included. 64 MiB, of which one
     /// search may take a quarter: some 150,000 entries. Administrators are bound by it too.
     pub sort_memory: usize,
@@ -100,6 +108,9 @@ impl Default for Limits {
             time: Duration::from_secs(60),
             lookthrough: 5_000_000,
             filter: 10_000,
+            entry: (20 << 20) - (64 << 10),
+            inline_values: 64,
+            inline_octets: 16 << 10,
             sort_memory: 64 << 20,
             tree_delete: 5_000,
             persistent_searches: 1_000,

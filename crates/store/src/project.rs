@@ -1,5 +1,8 @@
 //! Which attributes of an entry are returned (RFC 4511 §4.5.1.8, RFC 3673, RFC 4529), and what the directory computes.
 
+mod marks;
+mod range;
+
 use std::collections::{HashMap, HashSet};
 
 use flext_ldap_directory::AttributeRight;
@@ -7,14 +10,22 @@ use flext_ldap_proto::{
     attribute::{AttributeDescription, AttributeRef, Attributes, AttributesRef, Selection, Selector},
     ber::{Tag, Writer},
     control::MatchedValues,
-    filter::{Filter, Node as FilterNode},
+    dn::Dn,
+    filter::{Filter, Matcher, Node as FilterNode, Truth},
+    result::ResultCode,
 };
+use tokio::time::Instant;
+
+pub(crate) use self::marks::Marks;
+use self::range::Range;
 
 use crate::{
     context::{Access, Context, SUBSCHEMA, base},
     matched_values::ValueFilter,
     read::Named,
     row::{Node, ROOT, Stored},
+    tables::Failure,
+    values::{Large, ValueRows, evaluate},
 };
 
 /// What is computed when it is asked for.
@@ -29,6 +40,41 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// What a filter says of the entry. Its large attributes are looked at in `rows`: by one look-up each for equality
+    /// and presence, value by value for anything else, until `until` if that is given.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails, or `timeLimitExceeded`.
+    pub(crate) fn truth(
+        &self,
+        context: &Context,
+        rows: &dyn ValueRows,
+        matcher: &Matcher<'_>,
+        dn: &Dn,
+        until: Option<Instant>,
+        readable: &dyn Fn(&str) -> bool,
+    ) -> Result<Truth, Failure> {
+        self.truth_knowing(context, rows, matcher, dn, until, readable, &|_| None)
+    }
+
+    /// The same, where the outcome of some assertions is known otherwise.
+    #[expect(clippy::too_many_arguments, reason = "an entry in all its parts, and who looks at it")]
+    pub(crate) fn truth_knowing(
+        &self,
+        context: &Context,
+        rows: &dyn ValueRows,
+        matcher: &Matcher<'_>,
+        dn: &Dn,
+        until: Option<Instant>,
+        readable: &dyn Fn(&str) -> bool,
+        known: &dyn Fn(usize) -> Option<Truth>,
+    ) -> Result<Truth, Failure> {
+        let (segments, large) = (self.segments(), self.stored.large());
+        evaluate(context, rows, matcher, dn, &segments, large, until, readable, known)
+    }
+
+    /// The attributes that are in wire form. Those that are large are not among them.
     pub(crate) fn segments(&self) -> [AttributesRef<'_>; 3] {
         [self.stored.user(), self.stored.operational(), self.computed.as_ref()]
     }
@@ -79,6 +125,8 @@ pub(crate) struct Projection {
     all_user: bool,
     all_operational: bool,
     wanted: Vec<AttributeDescription>,
+    /// What is asked for in parts.
+    ranges: Vec<Range>,
     types_only: bool,
     /// What a value must match to be returned (RFC 3876).
     values: Option<Filter>,
@@ -94,6 +142,7 @@ impl Projection {
             all_user: selection.selectors().is_empty(),
             all_operational: false,
             wanted: Vec::new(),
+            ranges: Vec::new(),
             types_only,
             values: None,
             selected: HashMap::new(),
@@ -102,7 +151,10 @@ impl Projection {
             match selector {
                 Selector::AllUser => projection.all_user = true,
                 Selector::AllOperational => projection.all_operational = true,
-                Selector::Attribute(attribute) => projection.wanted.push(attribute.clone()),
+                Selector::Attribute(attribute) => match Range::of(attribute) {
+                    Some(range) => projection.ranges.push(range),
+                    None => projection.wanted.push(attribute.clone()),
+                },
                 Selector::ObjectClass(class) => projection.add_class(context, class),
                 _ => {}
             }
@@ -141,20 +193,110 @@ impl Projection {
             && (self.all_operational || self.selects(context, "memberOf"))
     }
 
-    /// Writes what is selected of an entry and may be read.
-    pub(crate) fn write(&mut self, context: &Context, access: &Access<'_>, view: &View, writer: &mut Writer) {
+    /// Refuses an entry whose large attributes make it longer than an answer may be. To be asked before
+    /// [`write`](Self::write) begins.
+    pub(crate) fn check_size(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        view: &View,
+    ) -> Result<(), Failure> {
+        let large = view.stored.large();
+        // Of what is matched first it is found out as it is written.
+        if large.is_empty() || self.types_only || self.values.is_some() {
+            return Ok(());
+        }
+        let on = access.on(&view.named, &view.stored);
+        let limit = context.limits.entry as u64;
+        let mut octets: u64 = view.segments().iter().map(|segment| segment.as_bytes().len() as u64).sum();
+        octets = octets.saturating_add(view.named.dn.len() as u64);
+        for one in large {
+            let name = &one.description;
+            let all = if one.operational { self.all_operational } else { self.all_user };
+            if self.range(context, name).is_some()
+                || !(all || self.selects(context, name))
+                || !on.attribute(name, AttributeRight::Read)
+            {
+                continue;
+            }
+            octets = octets.saturating_add(one.encoded_length());
+            if octets > limit {
+                return Err(too_many(one));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is selected of an entry and may be read. Values of large attributes are matched, where that is asked
+    /// for, until `until`.
+    ///
+    /// # Errors
+    ///
+    /// When the rows of large attributes cannot be read, when those of them that match take too long to find or are
+    /// too many for one message; part of the entry is written then.
+    pub(crate) fn write(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        rows: &dyn ValueRows,
+        view: &View,
+        until: Option<Instant>,
+        writer: &mut Writer,
+    ) -> Result<(), Failure> {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
         let searched = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let wanted = self.values.take();
         let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, &searched));
         let values = values.as_ref();
+        let (user, operational) = (self.all_user, self.all_operational);
         let unrestricted = access.all && values.is_none();
-        self.segment(context, view.stored.user(), self.all_user, unrestricted, &readable, values, writer);
-        let all = self.all_operational;
-        self.segment(context, view.stored.operational(), all, unrestricted, &readable, values, writer);
-        self.segment(context, view.computed.as_ref(), all, unrestricted, &readable, values, writer);
+        self.segment(context, view.stored.user(), user, unrestricted, &readable, values, writer);
+        self.segment(
+            context,
+            view.stored.operational(),
+            operational,
+            unrestricted,
+            &readable,
+            values,
+            writer,
+        );
+        self.segment(context, view.computed.as_ref(), operational, unrestricted, &readable, values, writer);
+        let mut written = Ok(());
+        for one in view.stored.large() {
+            let all = if one.operational { operational } else { user };
+            let range = self.range(context, &one.description);
+            if (range.is_some() || all || self.selects(context, &one.description))
+                && readable(&one.description)
+            {
+                let part = Part { rows, stored: &view.stored, range, values, until };
+                written = written.and_then(|()| self.large(context, one, &part, writer));
+            }
+        }
         self.values = wanted;
+        written
+    }
+
+    fn large(
+        &self,
+        context: &Context,
+        large: &Large,
+        part: &Part<'_>,
+        writer: &mut Writer,
+    ) -> Result<(), Failure> {
+        let Part { rows, stored, range, values, until } = part;
+        match (range, values) {
+            _ if self.types_only => {
+                writer.sequence(|writer| {
+                    writer.octets(large.description.as_bytes());
+                    writer.constructed(Tag::SET, |_| {});
+                });
+                Ok(())
+            }
+            (Some(range), values) => range.write_large(context, *rows, stored, large, *values, writer),
+            (None, Some(values)) => values.write_large(context, *rows, large, *until, writer),
+            (None, None) => large.write(*rows, writer),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of it is settled once for an entry")]
@@ -168,19 +310,29 @@ impl Projection {
         values: Option<&ValueFilter<'_>>,
         writer: &mut Writer,
     ) {
-        if all && unrestricted && !self.types_only {
+        if all && unrestricted && !self.types_only && self.ranges.is_empty() {
             writer.raw(segment.as_bytes());
             return;
         }
-        if !all && self.wanted.is_empty() {
+        if !all && self.wanted.is_empty() && self.ranges.is_empty() {
             return;
         }
         for attribute in segment.iter() {
             let name = attribute.description();
-            if (all || self.selects(context, name)) && readable(name) {
-                write_attribute(attribute, self.types_only, values, writer);
+            let range = self.range(context, name);
+            if (range.is_some() || all || self.selects(context, name)) && readable(name) {
+                match range {
+                    Some(range) if !self.types_only => range.write(attribute, values, writer),
+                    _ => write_attribute(attribute, self.types_only, values, writer),
+                }
             }
         }
+    }
+
+    /// The part of an attribute that is asked for, where it is asked for in parts.
+    fn range(&self, context: &Context, description: &str) -> Option<Range> {
+        let asked = |range: &&Range| context.schema.is_within(description, &range.attribute);
+        self.ranges.iter().find(asked).cloned()
     }
 
     fn selects(&mut self, context: &Context, description: &str) -> bool {
@@ -197,6 +349,27 @@ impl Projection {
         self.selected.insert(description.into(), selected);
         selected
     }
+}
+
+/// What is to be written of one large attribute.
+struct Part<'p> {
+    rows: &'p dyn ValueRows,
+    stored: &'p Stored,
+    range: Option<Range>,
+    values: Option<&'p ValueFilter<'p>>,
+    until: Option<Instant>,
+}
+
+/// The refusal of an entry that would not fit in a message.
+pub(crate) fn too_many(large: &Large) -> Failure {
+    let (name, count) = (&large.description, large.count);
+    Failure::refused(
+        ResultCode::ADMIN_LIMIT_EXCEEDED,
+        format!(
+            "`{name}` of an entry has {count} values, too many for one message; ask for `{name};range=0-*` and what \
+             follows"
+        ),
+    )
 }
 
 fn same_but_binary(context: &Context, description: &str, wanted: &AttributeDescription) -> bool {

@@ -80,7 +80,7 @@ impl<T: Rows> Tables<T> {
     pub(crate) fn stored(&self, id: Id) -> Result<Option<Stored>, Failure> {
         let row = self.entry.get(id.to_be_bytes().as_slice())?;
         self.counts.entries_read.fetch_add(1, Ordering::Relaxed);
-        row.map(|row| Stored::decode(row.value())).transpose()
+        row.map(|row| Stored::decode(id, row.value())).transpose()
     }
 
     pub(crate) fn secrets(&self, id: Id) -> Result<Vec<Vec<u8>>, Failure> {

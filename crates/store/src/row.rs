@@ -7,7 +7,7 @@ use flext_ldap_proto::{
     message::Limits,
 };
 
-use crate::tables::Failure;
+use crate::{tables::Failure, values::Large};
 
 /// Names an entry. 0 is the root, which is no entry.
 pub(crate) type Id = u32;
@@ -80,35 +80,61 @@ fn encode_key(key: &[RdnKey]) -> Vec<u8> {
     out
 }
 
-/// A row of `entry`: the attributes in wire form, in one buffer.
+/// Set in the first number of a row of `entry` that has large attributes. Rows of format 1 have none, and no list of
+/// attributes is as long as this number.
+const HAS_LARGE: u32 = 1 << 31;
+
+/// A row of `entry`: the attributes in wire form, in one buffer, and what stands there for those that are
+/// [large](crate::values).
+///
+/// A row starts with the length of the user attributes, then come these, then the operational ones. Where there are
+/// large ones, all that has before it the length of what they keep here, with its first bit set, and that.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
     user: Attributes,
     operational: Attributes,
+    large: Vec<Large>,
 }
 
 impl Stored {
     pub(crate) fn new(user: Attributes, operational: Attributes) -> Self {
-        Self { user, operational }
+        Self { user, operational, large: Vec::new() }
+    }
+
+    /// With these attributes besides.
+    pub(crate) fn with_large(self, large: Vec<Large>) -> Self {
+        Self { large, ..self }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (user, operational) = (self.user.as_ref().as_bytes(), self.operational.as_ref().as_bytes());
         let mut row = Vec::with_capacity(4 + user.len() + operational.len());
+        if !self.large.is_empty() {
+            let mut large = Vec::new();
+            for one in &self.large {
+                one.encode(&mut large);
+            }
+            put_octets(&mut row, &large);
+            if let Some(first) = row.first_mut() {
+                *first |= 0x80;
+            }
+        }
         put_octets(&mut row, user);
         row.extend_from_slice(operational);
         row
     }
 
-    pub(crate) fn decode(row: &[u8]) -> Result<Self, Failure> {
-        let bytes = Bytes::copy_from_slice(row);
-        let mut rest = row;
-        let split = take_octets(&mut rest).map(|user| 4 + user.len());
-        let parts = split.and_then(|split| {
+    /// Reads the row of the entry `id`.
+    pub(crate) fn decode(id: Id, row: &[u8]) -> Result<Self, Failure> {
+        let parts = (|| {
+            let (large, row) = take_large(id, row)?;
+            let bytes = Bytes::copy_from_slice(row);
+            let mut rest = row;
+            let split = take_octets(&mut rest).map(|user| 4 + user.len())?;
             let user = Attributes::check(bytes.slice(4..split), &STORED).ok()?;
             let operational = Attributes::check(bytes.slice(split..), &STORED).ok()?;
-            Some(Self { user, operational })
-        });
+            Some(Self { user, operational, large })
+        })();
         parts.ok_or_else(|| Failure::damaged("an entry"))
     }
 
@@ -121,6 +147,26 @@ impl Stored {
     pub(crate) fn operational(&self) -> AttributesRef<'_> {
         self.operational.as_ref()
     }
+
+    /// The attributes whose values are rows of their own, of both kinds.
+    pub(crate) fn large(&self) -> &[Large] {
+        &self.large
+    }
+}
+
+/// Splits what stands for large attributes off a row, if there is any.
+fn take_large(id: Id, row: &[u8]) -> Option<(Vec<Large>, &[u8])> {
+    let mut rest = row;
+    let length = take_u32(&mut rest)?;
+    if length & HAS_LARGE == 0 {
+        return Some((Vec::new(), row));
+    }
+    let (mut stubs, rest) = rest.split_at_checked(usize::try_from(length & !HAS_LARGE).ok()?)?;
+    let mut large = Vec::with_capacity(1);
+    while !stubs.is_empty() {
+        large.push(Large::decode(id, &mut stubs)?);
+    }
+    Some((large, rest))
 }
 
 /// The password hashes in a row of `secret`, without what `ppolicy::history` keeps behind them.

@@ -306,13 +306,13 @@ impl Searching {
         if self.search.base.is_root() && self.search.scope == Scope::Base {
             self.refuse_to_follow("what is asked for is not stored")?;
             let view = special::root_dse(context, &self.caller.peer);
-            return self.only(context, access, &view);
+            return self.only(context, access, tables, &view);
         }
         let key = context.key(&self.search.base)?;
         if special::is_subschema(context, &key) {
             self.refuse_to_follow("what is asked for is not stored")?;
             if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
-                return self.only(context, access, &special::subschema(context));
+                return self.only(context, access, tables, &special::subschema(context));
             }
             self.finish(LdapResult::success());
             return Ok(());
@@ -478,7 +478,7 @@ impl Searching {
             if Reach::asks_member_of(context, filter) {
                 member_of::complete(context, tables, None, access, &mut Climbed::new(), &mut view)?;
             }
-            if crate::write::holds(context, filter, access, &view) != Truth::True {
+            if crate::write::holds(context, tables, filter, access, &view)? != Truth::True {
                 return Err(Failure::refused(
                     ResultCode::ASSERTION_FAILED,
                     "the assertion is not true of the base",
@@ -504,7 +504,13 @@ impl Searching {
     }
 
     /// Answers with an entry that is not stored, if the filter wants it.
-    fn only(&mut self, context: &Context, access: &Access<'_>, view: &View) -> Result<(), Failure> {
+    fn only(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        view: &View,
+    ) -> Result<(), Failure> {
         // Everybody may read what a directory says of itself; anything secret is not in there.
         let truth = Matcher::new(&self.search.filter, &context.schema).evaluate(
             &Dn::root(),
@@ -513,18 +519,34 @@ impl Searching {
         );
         if truth == Truth::True {
             let open = access.unrestricted();
-            self.write(context, &open, view);
+            self.write(context, &open, tables, view, &Controls::none())?;
         }
         self.finish(LdapResult::success());
         Ok(())
     }
 
-    fn write(&mut self, context: &Context, access: &Access<'_>, view: &View) {
+    fn write(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        view: &View,
+        controls: &Controls,
+    ) -> Result<(), Failure> {
+        let until = self.until();
         let projection = &mut self.projection;
-        self.writer.entry(&view.named.dn, &Controls::none(), |writer| {
-            projection.write(context, access, view, writer);
+        projection.check_size(context, access, view)?;
+        let mut written = Ok(());
+        self.writer.entry(&view.named.dn, controls, |writer| {
+            written = projection.write(context, access, tables, view, until, writer);
         });
-        self.items += 1;
+        // An entry that could not be written as a whole is in the way of all: the search fails.
+        if written.is_err() {
+            self.writer.take_back();
+        } else {
+            self.items += 1;
+        }
+        written
     }
 
     /// Walks a subtree for its ids, a slice at a time.
@@ -675,17 +697,18 @@ impl Searching {
         }
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
         let dn = dn.unwrap_or_else(Dn::root);
+        let until = self.until();
         let truth = if self.reach.is_empty() {
             let on = access.on(&view.named, &view.stored);
-            matcher
-                .evaluate(&dn, &view.segments(), &|attribute| on.attribute(attribute, AttributeRight::Search))
+            let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
+            view.truth(context, tables, matcher, &dn, until, &readable)?
         } else {
-            self.reach.evaluate(context, access, tables, matcher, id, &dn, &view)?
+            self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, until)?
         };
         if truth != Truth::True || !self.sees(id) {
             return Ok(true);
         }
-        match self.gather_found(context, access, &view, id)? {
+        match self.gather_found(context, access, tables, &view, id)? {
             Gathered::No => {}
             Gathered::Yes => return Ok(true),
             Gathered::StartAgain => return Ok(false),
@@ -705,10 +728,18 @@ impl Searching {
         if self.member_of && !self.reach.shows {
             member_of::complete(context, tables, None, access, climbed, &mut view)?;
         }
-        self.write(context, access, &view);
+        self.write(context, access, tables, &view, &Controls::none())?;
         self.sent += 1;
         self.last = Some(token.clone());
         Ok(true)
+    }
+
+    /// When time is up, counting from now on without a pause. Following changes has no end.
+    fn until(&self) -> Option<Instant> {
+        if matches!(self.stage, Stage::Follow) {
+            return None;
+        }
+        self.since?.checked_add(self.time_limit.saturating_sub(self.worked))
     }
 
     /// RFC 3672 §3: by default a search of more than one entry sees no subentries; with the control it sees them and

@@ -41,6 +41,7 @@ use crate::{
     session::StoreSession,
     subschema::Subschema,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
+    values::rekey,
     writer::{self, Engine, Published, State, Writer},
 };
 
@@ -81,6 +82,8 @@ struct Inner {
 pub struct Counters {
     /// Entries read from storage.
     pub entries_read: u64,
+    /// Values of large attributes read from storage, looked up or passed.
+    pub values_read: u64,
     /// Rows written or deleted.
     pub rows_written: u64,
     /// Commits.
@@ -168,10 +171,18 @@ impl Store {
     /// What the store has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let Counts { entries_read, rows_written, commits, writes, passwords_verified, deferred: _ } =
-            &*self.0.counts;
+        let Counts {
+            entries_read,
+            values_read,
+            rows_written,
+            commits,
+            writes,
+            passwords_verified,
+            deferred: _,
+        } = &*self.0.counts;
         Counters {
             entries_read: entries_read.load(Ordering::Relaxed),
+            values_read: values_read.load(Ordering::Relaxed),
             rows_written: rows_written.load(Ordering::Relaxed),
             commits: commits.load(Ordering::Relaxed),
             writes: writes.load(Ordering::Relaxed),
@@ -386,6 +397,7 @@ fn prepare(
             ppolicy: options.ppolicy,
             time: options.time,
             page_key: page_key(&mut tables)?,
+            marks: Arc::default(),
             passwords,
             subschema,
             constraints,
@@ -468,7 +480,7 @@ fn page_key(tables: &mut Writable<'_>) -> Result<Vec<u8>, Failure> {
     Ok(key)
 }
 
-/// Makes the keys of names anew where they were made by other rules than today's.
+/// Makes the keys of names, and of the values of large attributes, anew where they were made by other rules than today's.
 fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Failure> {
     const AT_ONCE: usize = 1_000;
     let wanted = Indexes::names_definition(&context.schema);
@@ -482,6 +494,10 @@ fn rebuild_keys(context: &Context, tables: &mut Writable<'_>) -> Result<(), Fail
         from = last.saturating_add(1);
         for id in ids {
             rename_key(context, tables, id)?;
+            let Some(stored) = tables.stored(id)? else { continue };
+            for large in stored.large() {
+                rekey(context, tables, large)?;
+            }
         }
     }
     tables.put(Name::Meta, NAMES_ROW, Some(&wanted))

@@ -5,7 +5,8 @@
 //! | meta | name | format, index definition, counters, contextCSN, definitions added to the schema |
 //! | node | id | parent, number of children, normalised RDN, RDN as written |
 //! | tree | parent, normalised RDN | id |
-//! | entry | id | user attributes, operational attributes, both in wire form |
+//! | entry | id | what is large of it, user attributes, operational attributes, these in wire form |
+//! | value | id, attribute, normalised value or its hash | the value as given, of attributes with many |
 //! | secret | id | password hashes |
 //! | index | attribute, kind, normalised value, id >> 12 | which of 4,096 ids: a sorted list or a bitmap |
 //! | change | sequence number | what was changed, by whom |
@@ -30,6 +31,7 @@ const META: Definition = TableDefinition::new("meta");
 const NODE: Definition = TableDefinition::new("node");
 const TREE: Definition = TableDefinition::new("tree");
 const ENTRY: Definition = TableDefinition::new("entry");
+const VALUE: Definition = TableDefinition::new("value");
 const SECRET: Definition = TableDefinition::new("secret");
 const INDEX: Definition = TableDefinition::new("index");
 const CHANGE: Definition = TableDefinition::new("change");
@@ -41,6 +43,7 @@ pub(crate) enum Name {
     Node,
     Tree,
     Entry,
+    Value,
     Secret,
     Index,
     Change,
@@ -48,8 +51,16 @@ pub(crate) enum Name {
 
 impl Name {
     /// All tables, in the order backups have them.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Meta, Self::Node, Self::Tree, Self::Entry, Self::Secret, Self::Index, Self::Change];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::Node,
+        Self::Tree,
+        Self::Entry,
+        Self::Value,
+        Self::Secret,
+        Self::Index,
+        Self::Change,
+    ];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -57,6 +68,7 @@ impl Name {
             Self::Node => "node",
             Self::Tree => "tree",
             Self::Entry => "entry",
+            Self::Value => "value",
             Self::Secret => "secret",
             Self::Index => "index",
             Self::Change => "change",
@@ -78,6 +90,7 @@ pub(crate) struct Tables<T> {
     pub(crate) node: Table<T>,
     pub(crate) tree: Table<T>,
     pub(crate) entry: Table<T>,
+    pub(crate) value: Table<T>,
     pub(crate) secret: Table<T>,
     pub(crate) index: Table<T>,
     pub(crate) change: Table<T>,
@@ -98,6 +111,7 @@ pub(crate) type Writable<'t> = Tables<redb::Table<'t, &'static [u8], &'static [u
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) entries_read: AtomicU64,
+    pub(crate) values_read: AtomicU64,
     pub(crate) rows_written: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
@@ -114,6 +128,7 @@ impl<T> Tables<T> {
             Name::Node => &self.node,
             Name::Tree => &self.tree,
             Name::Entry => &self.entry,
+            Name::Value => &self.value,
             Name::Secret => &self.secret,
             Name::Index => &self.index,
             Name::Change => &self.change,
@@ -130,6 +145,7 @@ impl Snapshot {
             node: transaction.open_table(NODE).map_err(storage_error)?.into(),
             tree: transaction.open_table(TREE).map_err(storage_error)?.into(),
             entry: transaction.open_table(ENTRY).map_err(storage_error)?.into(),
+            value: transaction.open_table(VALUE).map_err(storage_error)?.into(),
             secret: transaction.open_table(SECRET).map_err(storage_error)?.into(),
             index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
             change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
@@ -148,6 +164,7 @@ impl<'t> Writable<'t> {
             node: transaction.open_table(NODE).map_err(storage_error)?.into(),
             tree: transaction.open_table(TREE).map_err(storage_error)?.into(),
             entry: transaction.open_table(ENTRY).map_err(storage_error)?.into(),
+            value: transaction.open_table(VALUE).map_err(storage_error)?.into(),
             secret: transaction.open_table(SECRET).map_err(storage_error)?.into(),
             index: transaction.open_table(INDEX).map_err(storage_error)?.into(),
             change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
@@ -187,6 +204,7 @@ impl<'t> Writable<'t> {
             Name::Node => &mut self.node,
             Name::Tree => &mut self.tree,
             Name::Entry => &mut self.entry,
+            Name::Value => &mut self.value,
             Name::Secret => &mut self.secret,
             Name::Index => &mut self.index,
             Name::Change => &mut self.change,
@@ -211,9 +229,10 @@ impl<'t> Writable<'t> {
         self.all().into_iter().for_each(Table::discard);
     }
 
-    fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 7] {
-        let Self { meta, node, tree, entry, secret, index, change, standing: _, counts: _, staged: _ } = self;
-        [meta, node, tree, entry, secret, index, change]
+    fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 8] {
+        let Self { meta, node, tree, entry, value, secret, index, change, standing: _, counts: _, staged: _ } =
+            self;
+        [meta, node, tree, entry, value, secret, index, change]
     }
 }
 

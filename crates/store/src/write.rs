@@ -14,6 +14,7 @@ mod relax;
 mod rename;
 mod subschema;
 mod tree_delete;
+mod values;
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
@@ -49,6 +50,8 @@ use crate::{
     row::{Id, Node, Stored, put_octets},
     special,
     tables::{Failure, Name, Writable},
+    values::ValueRows,
+    write::values::{IndexSink, ValueRowsEffect},
 };
 
 /// A write, on behalf of somebody.
@@ -105,6 +108,7 @@ pub(crate) struct Effect {
     index: Vec<(Vec<u8>, Id, bool)>,
     /// The keys a new entry is found under.
     keys: Keys,
+    values: Vec<ValueRowsEffect>,
     change: ChangeRow,
     /// The name that leads elsewhere or nowhere from now on.
     pub(crate) departed: Option<Departed>,
@@ -202,7 +206,7 @@ impl Work<'_> {
         if Reach::asks_member_of(self.context, filter) {
             self.member_of(access, view.to_mut())?;
         }
-        match holds(self.context, filter, access, &view) {
+        match holds(self.context, self.tables, filter, access, &view)? {
             Truth::True => Ok(()),
             Truth::False | Truth::Undefined => {
                 Err(Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the entry"))
@@ -212,12 +216,32 @@ impl Work<'_> {
 
     /// Checks an entry as it would be. `secrets` count as values of `userPassword`; what a class asks for may be
     /// operational, as `ref` is.
-    fn check(&self, dn: &Dn, user: &Draft, operational: &Draft, secrets: &[Vec<u8>]) -> Result<(), Failure> {
-        for (name, values) in operational.iter() {
-            check_operational(self.context, name, values.iter().map(|value| &**value))?;
+    fn check(
+        &self,
+        dn: &Dn,
+        user: &Draft<'_>,
+        operational: &Draft<'_>,
+        secrets: &[Vec<u8>],
+    ) -> Result<(), Failure> {
+        let mut full = Attributes::builder();
+        for (name, _, values) in operational.iter() {
+            check_operational(self.context, name, values.map(|value| &**value))?;
         }
-        let (user, operational) = (user.build(), operational.build());
-        check_segments(self.context, dn, &[user.as_ref(), operational.as_ref()], secrets)
+        for (name, count, values) in user.iter().chain(operational.iter()) {
+            let kind = self.context.schema.attribute_type(base(name));
+            if count > 1 && kind.is_some_and(|kind| kind.single_value) {
+                return Err(one_value_only(name));
+            }
+            full.push(name, values);
+        }
+        // Of what is large only new values are among these. What names the entry may be one that is not.
+        for ava in dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
+            let (name, value) = (ava.attribute_type(), ava.value());
+            if user.is_known(self.context, name, &value)? {
+                full.push(name, [&value]);
+            }
+        }
+        check_segments(self.context, dn, &[full.build().as_ref()], secrets)
     }
 
     fn can_name(&self, rdn: RdnRef<'_>) -> Result<(), Failure> {
@@ -245,19 +269,35 @@ impl Work<'_> {
         ))
     }
 
-    /// Rows for what becomes of an entry's own data.
-    pub(crate) fn entry_rows(&self, effect: &mut Effect, id: Id, old: Option<&Stored>, new: Option<&Stored>) {
+    /// An entry as it is to be stored, from its user and operational attributes.
+    pub(crate) fn settled(&self, id: Id, user: Draft<'_>, operational: Draft<'_>) -> Result<Stored, Failure> {
+        let (user, mut large) = user.build(self.context, id, false)?;
+        let (operational, more) = operational.build(self.context, id, true)?;
+        large.extend(more);
+        Ok(Stored::new(user, operational).with_large(large))
+    }
+
+    /// Rows for what becomes of an entry's own data. Of large attributes only what changes is looked at.
+    pub(crate) fn entry_rows(
+        &self,
+        effect: &mut Effect,
+        id: Id,
+        old: Option<&Stored>,
+        new: Option<&Stored>,
+    ) -> Result<(), Failure> {
+        let Context { schema, indexes, .. } = self.context;
         let keys = |stored: Option<&Stored>| {
-            stored.map_or_else(BTreeSet::new, |stored| {
-                let segments = [stored.user(), stored.operational()];
-                self.context.indexes.keys(&self.context.schema, segments).to_set()
-            })
+            stored.map_or_else(BTreeSet::new, |stored| indexes.row_keys(schema, stored, &|_| true).to_set())
         };
         let (before, after) = (keys(old), keys(new));
-        effect.index.extend(before.difference(&after).map(|key| (key.clone(), id, false)));
-        let gained = after.into_iter().filter(|key| !before.contains(key));
-        effect.index.extend(gained.map(|key| (key, id, true)));
+        let mut lost = before.difference(&after).cloned().collect();
+        self.keep_those_of_large(old, new, &mut lost)?;
+        effect.index.extend(lost.into_iter().map(|key| (key, id, false)));
+        let gained = after.iter().filter(|key| !before.contains(*key));
+        effect.index.extend(gained.map(|key| (key.clone(), id, true)));
+        effect.values.extend(self.value_rows(id, old, new, &after));
         self.entry_row(effect, id, new);
+        Ok(())
     }
 
     /// The row of an entry's own data.
@@ -297,7 +337,8 @@ impl Work<'_> {
         if projection.wants_member_of(self.context) {
             self.member_of(access, view.to_mut())?;
         }
-        projection.write(self.context, access, &view, &mut writer);
+        projection.check_size(self.context, access, &view)?;
+        projection.write(self.context, access, self.tables, &view, None, &mut writer)?;
         let attributes = Attributes::check(writer.take(), &crate::row::STORED)
             .map_err(|_| Failure::damaged("an entry"))?;
         let dn: Dn = view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
@@ -335,7 +376,7 @@ impl Work<'_> {
     }
 
     /// The operational attributes after a change.
-    pub(crate) fn stamped(&self, draft: &mut Draft, actor: &Actor) {
+    pub(crate) fn stamped(&self, draft: &mut Draft<'_>, actor: &Actor) {
         let text = |text: &str| vec![bytes::Bytes::copy_from_slice(text.as_bytes())];
         draft.set(self.context, "entryCSN", text(&self.stamp.csn));
         draft.set(self.context, "modifyTimestamp", text(&self.stamp.time));
@@ -374,10 +415,7 @@ fn check_operational<'v>(
     let Some(kind) = context.schema.attribute_type(base(name)) else { return Ok(()) };
     for (number, value) in values.enumerate() {
         if kind.single_value && number > 0 {
-            return Err(Failure::refused(
-                ResultCode::CONSTRAINT_VIOLATION,
-                format!("attribute `{name}` takes one value only"),
-            ));
+            return Err(one_value_only(name));
         }
         kind.syntax.check(value).map_err(|error| {
             Failure::refused(ResultCode::INVALID_ATTRIBUTE_SYNTAX, format!("attribute `{name}`: {error}"))
@@ -402,11 +440,19 @@ fn can_name(context: &Context, rdn: RdnRef<'_>) -> Result<(), Failure> {
 }
 
 /// Whether a filter is true of an entry, as far as the one who asks may look.
-pub(crate) fn holds(context: &Context, filter: &Filter, access: &Access<'_>, view: &View) -> Truth {
+pub(crate) fn holds(
+    context: &Context,
+    rows: &dyn ValueRows,
+    filter: &Filter,
+    access: &Access<'_>,
+    view: &View,
+) -> Result<Truth, Failure> {
     let dn: Dn = view.named.dn.parse().unwrap_or_else(|_| Dn::root());
+    let matcher = Matcher::new(filter, &context.schema);
     let on = access.on(&view.named, &view.stored);
-    Matcher::new(filter, &context.schema)
-        .evaluate(&dn, &view.segments(), &|attribute| on.attribute(attribute, AttributeRight::Search))
+    view.truth(context, rows, &matcher, &dn, None, &|attribute| {
+        on.attribute(attribute, AttributeRight::Search)
+    })
 }
 
 /// What `creatorsName` and `modifiersName` say: a name, as their syntax wants.
@@ -447,6 +493,7 @@ impl Effect {
             rows: Vec::new(),
             index: Vec::new(),
             keys: Keys::default(),
+            values: Vec::new(),
             change: ChangeRow {
                 kind,
                 id,
@@ -465,20 +512,24 @@ impl Effect {
     /// Puts it all; changes of indexes go to `index`.
     fn apply(
         &mut self,
+        context: &Context,
         tables: &mut Writable<'_>,
-        index: &mut dyn FnMut(Keyed<'_>, Id, bool),
+        index: IndexSink<'_>,
         sequence: u64,
         stamp: &Stamp,
         actor: &Actor,
     ) -> Result<(), Failure> {
         for (key, id, present) in std::mem::take(&mut self.index) {
-            index(Keyed::One(&key), id, present);
+            index(tables, Keyed::One(&key), id, present)?;
         }
         for keyed in self.keys.iter() {
-            index(keyed, self.change.id, true);
+            index(tables, keyed, self.change.id, true)?;
         }
         for (name, key, value) in std::mem::take(&mut self.rows) {
             tables.put_owned(name, key, value)?;
+        }
+        for values in std::mem::take(&mut self.values) {
+            values.apply(context, tables, index)?;
         }
         let row = self.change.encode(stamp, actor);
         tables.put_owned(Name::Change, sequence.to_be_bytes().to_vec(), Some(row))
@@ -507,6 +558,13 @@ fn too_long() -> Failure {
     Failure::refused(
         ResultCode::NAMING_VIOLATION,
         "a name would be longer than names can be: 65,536 octets in 1,000 components",
+    )
+}
+
+fn one_value_only(attribute: &str) -> Failure {
+    Failure::refused(
+        ResultCode::CONSTRAINT_VIOLATION,
+        format!("attribute `{attribute}` takes one value only"),
     )
 }
 

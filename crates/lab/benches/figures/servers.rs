@@ -61,11 +61,9 @@ fn options(folder: &str) -> Result<StoreOptions> {
 
 /// `import FOLDER LDIF [slapd]`: loads a store; with `slapd` one that has the indexes of slapd's database.
 pub(crate) fn import(arguments: &[String]) -> Result<()> {
-    let (folder, ldif, options) = match arguments {
-        [folder, ldif] => (folder, ldif, options(folder)?),
-        [folder, ldif, slapd] if slapd == "slapd" => {
-            (folder, ldif, options(folder)?.indexes(slapd_indexes()))
-        }
+    let (ldif, options) = match arguments {
+        [folder, ldif] => (ldif, options(folder)?),
+        [folder, ldif, slapd] if slapd == "slapd" => (ldif, options(folder)?.indexes(slapd_indexes())),
         _ => bail!("wrong arguments"),
     };
     let watch = Watch::start()?;

@@ -111,6 +111,11 @@ impl Writer {
         self.buffer.extend_from_slice(encoded);
     }
 
+    /// Forgets what was written after the first `length` octets.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.buffer.truncate(length);
+    }
+
     /// Forgets what has been written and keeps the memory. After a password, [`wipe`](Self::wipe) instead.
     pub fn clear(&mut self) {
         self.buffer.clear();
@@ -132,8 +137,9 @@ impl Writer {
         self.buffer.reserve(octets);
     }
 
-    /// Writes identifier and length octets of a value whose contents, `length` octets, are written next.
-    pub(crate) fn header(&mut self, tag: Tag, length: usize) {
+    /// Writes identifier and length octets of a value whose contents, `length` octets, are to be written next: for a
+    /// value too large to be moved once its length is known.
+    pub fn header(&mut self, tag: Tag, length: usize) {
         match u8::try_from(length) {
             Ok(short) if short < 0x80 => self.buffer.put_slice(&[tag.0, short]),
             _ => {

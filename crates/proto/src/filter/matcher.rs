@@ -14,7 +14,11 @@ use std::fmt;
 
 use self::leaf::Leaf;
 use super::{Filter, Node};
-use crate::{attribute::AttributesRef, dn::Dn, schema::Schema};
+use crate::{
+    attribute::AttributesRef,
+    dn::Dn,
+    schema::{MatchingRule, Schema},
+};
 
 /// What a filter says of an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,10 +56,26 @@ enum ListKind {
     Not,
 }
 
+/// An attribute of an entry that has at least one value and whose values are kept elsewhere, because they are many.
+///
+/// Nothing here can fail, since evaluation cannot: who implements it over storage keeps the failure, answers with
+/// whatever it likes, and looks for it once the filter is evaluated.
+pub trait LargeAttribute {
+    /// The attribute description, as the entry spells it.
+    fn description(&self) -> &str;
+
+    /// Whether one of the values has this normal form by this rule; `None` where only a look at each of them tells.
+    fn contains(&self, rule: MatchingRule, normal: &[u8]) -> Option<bool>;
+
+    /// Whether one of the values passes the test. Values need not be shown to it once one has passed.
+    fn any(&self, test: &mut dyn FnMut(&[u8]) -> bool) -> bool;
+}
+
 /// What an entry is to a filter.
 struct Candidate<'e> {
     dn: &'e Dn,
     segments: &'e [AttributesRef<'e>],
+    large: &'e [&'e dyn LargeAttribute],
     readable: &'e dyn Fn(&str) -> bool,
 }
 
@@ -102,21 +122,25 @@ impl<'s> Matcher<'s> {
         segments: &[AttributesRef<'_>],
         readable: &dyn Fn(&str) -> bool,
     ) -> Truth {
-        self.evaluate_knowing(dn, segments, readable, &|_| None)
+        self.evaluate_with(dn, segments, &[], readable, &|_| None)
     }
 
-    /// As [`evaluate`](Self::evaluate), where the outcome of some assertions is known otherwise: `known` is asked first,
-    /// with the place of the assertion among [`Filter::nodes`]. For what depends on other entries: membership, chains of
-    /// references.
+    /// As [`evaluate`](Self::evaluate), on an entry that also has `large` attributes, and where the outcome of some
+    /// assertions is known otherwise.
+    ///
+    /// Of large attributes, presence is answered without a look at their values and equality by asking for the one;
+    /// anything else is asked of each value. `known` is asked first, with the place of the assertion among
+    /// [`Filter::nodes`], for what depends on other entries: membership, chains of references.
     #[must_use]
-    pub fn evaluate_knowing(
+    pub fn evaluate_with(
         &self,
         dn: &Dn,
         segments: &[AttributesRef<'_>],
+        large: &[&dyn LargeAttribute],
         readable: &dyn Fn(&str) -> bool,
         known: &dyn Fn(usize) -> Option<Truth>,
     ) -> Truth {
-        let entry = Candidate { dn, segments, readable };
+        let entry = Candidate { dn, segments, large, readable };
         // The lists that were entered, with what is known of them.
         let mut open: Vec<(ListKind, usize, Truth)> = Vec::new();
         let mut next = 0;

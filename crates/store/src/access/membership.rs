@@ -4,7 +4,7 @@
 //! same time however large a group is. Names are compared as the schema says and in no other way, so a group is its
 //! entry, not its `cn`.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::ControlFlow};
 
 use flext_ldap_directory::Group;
 use flext_ldap_proto::{
@@ -130,23 +130,39 @@ fn climb<T: Rows>(
         let mut below = Vec::new();
         for id in level {
             let Some(stored) = tables.stored(id)? else { continue };
-            for attribute in stored.user().iter() {
-                let kind = context.preferred(base(attribute.description()));
-                if !MEMBERS.iter().any(|one| one.eq_ignore_ascii_case(kind)) {
-                    continue;
+            let is_member = |description: &str| {
+                let kind = context.preferred(base(description));
+                MEMBERS.iter().any(|one| one.eq_ignore_ascii_case(kind))
+            };
+            let mut look = |value: &[u8]| -> Result<bool, Failure> {
+                let Some(key) = key_of(&context.schema, value) else { return Ok(false) };
+                if key == *member {
+                    return Ok(true);
                 }
+                if group.nested
+                    && (seen.len() as u64) < GROUPS
+                    && let Resolved::Found(id) = context.resolve(tables, &key)?
+                    && seen.insert(id)
+                {
+                    below.push(id);
+                }
+                Ok(false)
+            };
+            for attribute in stored.user().iter().filter(|one| is_member(one.description())) {
                 for value in attribute.values() {
-                    let Some(key) = key_of(&context.schema, value) else { continue };
-                    if key == *member {
+                    if look(value)? {
                         return Ok(true);
                     }
-                    if group.nested
-                        && (seen.len() as u64) < GROUPS
-                        && let Resolved::Found(id) = context.resolve(tables, &key)?
-                        && seen.insert(id)
-                    {
-                        below.push(id);
-                    }
+                }
+            }
+            for large in stored.large().iter().filter(|one| is_member(&one.description)) {
+                let mut found = false;
+                large.visit(tables, None, &mut |_, value| {
+                    found = look(value)?;
+                    Ok(if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                })?;
+                if found {
+                    return Ok(true);
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -21,10 +22,11 @@ use flext_ldap_proto::{
 
 use super::membership;
 use crate::{
-    context::{Caller, Context},
+    context::{Caller, Context, base},
     read::{Named, Resolved},
     row::Stored,
     tables::{Failure, Rows, Tables},
+    values::{self, Large, ValueRows},
 };
 
 /// What is settled of a caller for the whole of an operation, however many commits it sees.
@@ -54,6 +56,8 @@ pub(crate) struct Access<'a> {
 /// Where entries and groups are looked up.
 pub(crate) trait Entries {
     fn find(&self, context: &Context, key: &DnKey) -> Result<Option<Stored>, Failure>;
+    /// Where values of large attributes are.
+    fn rows(&self) -> &dyn ValueRows;
     fn memberships(
         &self,
         context: &Context,
@@ -67,6 +71,10 @@ impl<T: Rows> Entries for Tables<T> {
     fn find(&self, context: &Context, key: &DnKey) -> Result<Option<Stored>, Failure> {
         let Resolved::Found(id) = context.resolve(self, key)? else { return Ok(None) };
         self.stored(id)
+    }
+
+    fn rows(&self) -> &dyn ValueRows {
+        self
     }
 
     fn memberships(
@@ -289,8 +297,51 @@ impl On<'_, '_> {
         let (Some(filter), Some(stored)) = (policy.filters().get(filter), self.seen()) else { return false };
         let matcher = matcher.get_or_init(|| Matcher::new(filter, &self.access.context.schema));
         let dn = if matcher.looks_at_name() { self.named.dn.parse().ok() } else { None };
-        matcher.evaluate(&dn.unwrap_or_else(Dn::root), &[stored.user(), stored.operational()], &|_| true)
-            == Truth::True
+        let Access { context, entries, .. } = self.access;
+        let segments = [stored.user(), stored.operational()];
+        let (dn, rows) = (dn.unwrap_or_else(Dn::root), entries.rows());
+        let truth = values::evaluate(
+            context,
+            rows,
+            matcher,
+            &dn,
+            &segments,
+            stored.large(),
+            None,
+            &|_| true,
+            &|_| None,
+        );
+        match truth {
+            Ok(truth) => truth == Truth::True,
+            Err(failure) => {
+                self.access.fail(failure);
+                false
+            }
+        }
+    }
+
+    /// Whether a large attribute has the name as a value. That of the one who asks is looked up; any other one is
+    /// looked for.
+    fn names_among(&self, large: &Large, dn: &DnKey) -> Result<bool, Failure> {
+        let Access { context, entries, caller, key, .. } = self.access;
+        let rows = entries.rows();
+        let kind = context.schema.attribute_type(base(&large.description));
+        let is_name =
+            kind.and_then(|kind| kind.equality).is_some_and(|rule| rule.name() == "distinguishedNameMatch");
+        if is_name
+            && key.as_ref() == Some(dn)
+            && let Actor::User(identity) = &caller.actor
+            && let Some(name) = identity.dn()
+        {
+            let key = values::value_key(context, &large.description, name.as_str().as_bytes());
+            return Ok(large.get(rows, &key)?.is_some());
+        }
+        let mut found = false;
+        large.visit(rows, None, &mut |_, value| {
+            found = membership::key_of(&context.schema, value).as_ref() == Some(dn);
+            Ok(if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(found)
     }
 }
 
@@ -311,9 +362,17 @@ impl Entry for On<'_, '_> {
             return false;
         };
         let schema = &self.access.context.schema;
-        stored.user().iter().chain(stored.operational().iter()).any(|one| {
+        let named = stored.user().iter().chain(stored.operational().iter()).any(|one| {
             schema.is_within(one.description(), &wanted)
                 && one.values().any(|value| membership::key_of(schema, value).as_ref() == Some(dn))
-        })
+        });
+        let mut large = stored.large().iter().filter(|one| schema.is_within(&one.description, &wanted));
+        named
+            || large.any(|one| {
+                self.names_among(one, dn).unwrap_or_else(|failure| {
+                    self.access.fail(failure);
+                    false
+                })
+            })
     }
 }

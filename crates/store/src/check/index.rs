@@ -9,6 +9,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     hash::{BuildHasher, RandomState},
+    ops::ControlFlow,
 };
 
 use roaring::RoaringBitmap;
@@ -53,14 +54,14 @@ impl<T: Rows> Check<'_, T> {
                 continue;
             }
             let mut sums = Sums { hasher: RandomState::new(), first, sums: vec![0; size] };
-            let (context, tables) = (self.context, self.tables);
+            let context = self.context;
+            let tables = self.tables;
             self.places(first..=last, state.next_id, &mut |id, stored| {
                 let hasher = sums.hasher.clone();
-                if let Some(sum) = sums.at(id) {
-                    for key in keys(context, tables, stored) {
-                        *sum = sum.wrapping_add(hasher.hash_one(key.as_slice()));
-                    }
-                }
+                let Some(sum) = sums.at(id) else { return Ok(()) };
+                each_key(context, tables, stored, &mut |key| {
+                    *sum = sum.wrapping_add(hasher.hash_one(key));
+                })
             })?;
             self.index(&mut sums, (number == 0).then_some(&mut indexed))?;
             self.suspects(&sums)?;
@@ -140,9 +141,14 @@ impl<T: Rows> Check<'_, T> {
             if row.is_some() && self.readable_node(id)?.is_none() {
                 continue;
             }
-            let stored = row.and_then(|row| Stored::decode(row.value()).ok());
-            let wanted = stored.map(|stored| keys(self.context, self.tables, &stored));
-            suspects.insert(id, wanted.unwrap_or_default());
+            let stored = row.and_then(|row| Stored::decode(id, row.value()).ok());
+            let mut wanted = BTreeSet::new();
+            if let Some(stored) = stored {
+                each_key(self.context, self.tables, &stored, &mut |key| {
+                    wanted.insert(key.to_vec());
+                })?;
+            }
+            suspects.insert(id, wanted);
         }
         if suspects.is_empty() {
             return Ok(());
@@ -182,8 +188,29 @@ impl<T: Rows> Check<'_, T> {
     }
 }
 
-/// The keys an entry is to be found under.
-fn keys<T: Rows>(context: &Context, tables: &Tables<T>, stored: &Stored) -> BTreeSet<Vec<u8>> {
-    let segments = [stored.user(), stored.operational()];
-    context.indexes.settled_keys(&context.schema, &tables.standing, segments).to_set()
+/// Names each key an entry is to be found under, once: but for what several large attributes of one type have in common,
+/// which is named for each of them, so that the entry is looked at key by key.
+fn each_key<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+    stored: &Stored,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<(), Failure> {
+    let Context { indexes, schema, .. } = context;
+    let is_settled = |prefix: &[u8]| !tables.standing.is_under_way(prefix);
+    let keys = indexes.row_keys(schema, stored, &is_settled).to_set();
+    for key in &keys {
+        each(key);
+    }
+    for large in stored.large().iter().filter(|one| indexes.looks_at_values(schema, &one.description)) {
+        large.visit(tables, None, &mut |_, value| {
+            for key in indexes.value_keys_of(schema, &large.description, value, &is_settled) {
+                if !keys.contains(&key) {
+                    each(&key);
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(())
 }

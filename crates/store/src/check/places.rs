@@ -14,6 +14,7 @@ use crate::{
     row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
     rows::Table,
     tables::{Failure, Rows},
+    values::value_key,
 };
 
 /// Entries between two reports of progress.
@@ -36,7 +37,7 @@ impl<T: Rows> Check<'_, T> {
         &mut self,
         ids: RangeInclusive<Id>,
         next_id: Id,
-        each: &mut dyn FnMut(Id, &Stored),
+        each: &mut dyn FnMut(Id, &Stored) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut from = *ids.start();
         loop {
@@ -92,7 +93,12 @@ impl<T: Rows> Check<'_, T> {
             .collect()
     }
 
-    fn rowset(&mut self, row: Rowset, next_id: Id, each: &mut dyn FnMut(Id, &Stored)) -> Result<(), Failure> {
+    fn rowset(
+        &mut self,
+        row: Rowset,
+        next_id: Id,
+        each: &mut dyn FnMut(Id, &Stored) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let Rowset { id, node, entry, secret } = row;
         self.report.entries += u64::from(entry.is_some());
         if self.report.entries.is_multiple_of(PROGRESS) {
@@ -144,14 +150,17 @@ impl<T: Rows> Check<'_, T> {
             }
             return Ok(());
         };
-        match Stored::decode(&entry) {
+        match Stored::decode(id, &entry) {
             Ok(stored) => {
-                each(id, &stored);
+                each(id, &stored)?;
                 if let Some(named) = &named {
-                    self.entry(id, named, &stored, secrets.as_deref().unwrap_or_default());
+                    self.entry(id, named, &stored, secrets.as_deref().unwrap_or_default())?;
                     for what in constraint::inspect(self.context, self.tables, id, named, &stored)? {
                         self.of_entry("entry", id, dn.as_deref(), what, Remedy::Modify);
                     }
+                }
+                for large in stored.large() {
+                    self.large(id, dn.as_deref().unwrap_or_default(), large)?;
                 }
             }
             Err(_) => self.of_entry("entry", id, dn.as_deref(), "the row cannot be read", Remedy::Restore),
@@ -228,7 +237,7 @@ impl<T: Rows> Check<'_, T> {
     }
 
     /// Looks at what an entry says.
-    fn entry(&mut self, id: Id, named: &Named, stored: &Stored, secrets: &[Vec<u8>]) {
+    fn entry(&mut self, id: Id, named: &Named, stored: &Stored, secrets: &[Vec<u8>]) -> Result<(), Failure> {
         let context = self.context;
         let mut faults = Vec::new();
         let mut seen = HashSet::new();
@@ -243,6 +252,23 @@ impl<T: Rows> Check<'_, T> {
                 faults.push(format!("`{description}` stands among what everybody may read"));
             }
             full.push(description, attribute.values());
+        }
+        for large in stored.large() {
+            let description = &large.description;
+            if !seen.insert(context.canonical(description)) {
+                faults.push(format!("attribute `{description}` is there twice"));
+            }
+            if context.is_password(description) {
+                faults.push(format!("`{description}` stands among what everybody may read"));
+            }
+            let kind = context.schema.attribute_type(base(description));
+            if large.count == 0 {
+                faults.push(format!("attribute `{description}` has no values"));
+            } else if large.count > 1 && kind.is_some_and(|kind| kind.single_value) {
+                faults.push(format!("attribute `{description}` takes one value only"));
+            }
+            // Values are looked at where they are; the classes ask only whether there are any.
+            full.push(description, [""; 0]);
         }
         for attribute in stored.operational().iter() {
             let Some(kind) = context.schema.attribute_type(base(attribute.description())) else { continue };
@@ -261,6 +287,15 @@ impl<T: Rows> Check<'_, T> {
         }
         match named.dn.parse::<Dn>() {
             Ok(dn) => {
+                for ava in dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
+                    let (name, value) = (context.canonical(ava.attribute_type()), ava.value());
+                    let large = stored.large().iter().find(|one| context.canonical(&one.description) == name);
+                    if let Some(large) = large
+                        && large.get(self.tables, &value_key(context, &name, &value))?.is_some()
+                    {
+                        full.push(&large.description, [&value]);
+                    }
+                }
                 let attributes = full.build();
                 let violations = context.schema.violations(&dn, attributes.as_ref());
                 faults.extend(violations.iter().map(ToString::to_string));
@@ -270,6 +305,7 @@ impl<T: Rows> Check<'_, T> {
         for what in faults {
             self.of_entry("entry", id, Some(&named.dn), what, Remedy::Modify);
         }
+        Ok(())
     }
 
     /// Looks at every row of `tree`, and counts children.

@@ -20,7 +20,11 @@ use crate::{
     row::Id,
     search::SLICE,
     tables::{Failure, Snapshot},
+    values::Large,
 };
+
+/// Members of a large attribute that are read at once.
+const AT_ONCE: usize = 256;
 
 /// A walk under way.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ enum Way {
         groups: Option<RoaringBitmap>,
         /// Members whose entries were not looked up yet.
         names: Vec<Vec<u8>>,
+        /// Large attributes whose members were not all read yet, each with the key of the last that was.
+        rest: Vec<(Large, Option<Vec<u8>>)>,
     },
     /// From each of these to the groups that have it as a member, until one is the group asked for.
     Among {
@@ -83,7 +89,7 @@ impl Walk {
                 _ => None,
             };
         }
-        let way = Way::Members { nested, groups, names: Vec::new() };
+        let way = Way::Members { nested, groups, names: Vec::new(), rest: Vec::new() };
         Ok(Self { way, open: vec![group], found: RoaringBitmap::new() })
     }
 
@@ -138,7 +144,7 @@ impl Walk {
     }
 
     fn member(&mut self, context: &Context, access: &Access<'_>, tables: &Snapshot) -> Result<bool, Failure> {
-        let Way::Members { nested, groups, names } = &mut self.way else { return Ok(false) };
+        let Way::Members { nested, groups, names, rest } = &mut self.way else { return Ok(false) };
         if let Some(name) = names.pop() {
             let name = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
             let Some(key) = name.and_then(|name| context.schema.dn_key(&name).ok()) else { return Ok(true) };
@@ -147,6 +153,13 @@ impl Walk {
             if self.found.insert(id) && *nested && is_group {
                 self.open.push(id);
             }
+            return Ok(true);
+        }
+        if let Some((large, after)) = rest.pop() {
+            let page = large.page(tables, after.as_deref(), AT_ONCE)?;
+            let last = page.last().map(|(key, _)| key.clone());
+            names.extend(page.into_iter().map(|(_, value)| value.to_vec()));
+            rest.extend(last.map(|last| (large, Some(last))));
             return Ok(true);
         }
         let Some(id) = self.open.pop() else { return Ok(false) };
@@ -159,6 +172,11 @@ impl Walk {
             for own in stored.user().iter().chain(stored.operational().iter()) {
                 if context.schema.is_within(own.description(), attribute) {
                     names.extend(own.values().map(<[u8]>::to_vec));
+                }
+            }
+            for large in stored.large() {
+                if context.schema.is_within(&large.description, attribute) {
+                    rest.push((large.clone(), None));
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! What `check` says of entries that break a constraint: values that were there before it was configured, or that got past
 //! it because an index was damaged.
 
+use std::ops::ControlFlow;
+
 use super::{refint, under};
 use crate::{
     context::Context,
@@ -23,11 +25,10 @@ pub(crate) fn inspect<T: Rows>(
 ) -> Result<Vec<String>, Failure> {
     let mut faults = Vec::new();
     for unique in &context.constraints.unique {
-        let values = unique.values(context, stored);
-        if values.is_empty() || !unique.is_about(context, tables, id, named, stored)? {
+        if !unique.has_values(context, stored) || !unique.is_about(context, tables, id, named, stored)? {
             continue;
         }
-        for (description, value, _) in values {
+        unique.visit(context, tables, stored, &mut |description, value| {
             for attribute in &unique.attributes {
                 for other in under(context, tables, None, attribute.as_str(), Asked::Equality(value))? {
                     // Told once for two entries.
@@ -42,10 +43,18 @@ pub(crate) fn inspect<T: Rows>(
                     }
                 }
             }
-        }
+            Ok(if faults.len() < TOLD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
     }
     let Some(references) = context.constraints.references.as_ref().filter(|one| one.must_exist) else {
         return Ok(faults);
+    };
+    let mut look = |description: &str, value: &[u8]| -> Result<ControlFlow<()>, Failure> {
+        if refint::dangles(context, tables, references, value, named)? {
+            let value = String::from_utf8_lossy(value);
+            faults.push(format!("its `{description}` names `{value}`, which is not there"));
+        }
+        Ok(if faults.len() < TOLD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     };
     for attribute in stored.user().iter().chain(stored.operational().iter()) {
         let description = attribute.description();
@@ -53,11 +62,13 @@ pub(crate) fn inspect<T: Rows>(
             continue;
         }
         for value in attribute.values() {
-            if faults.len() < TOLD && refint::dangles(context, tables, references, value, named)? {
-                let value = String::from_utf8_lossy(value);
-                faults.push(format!("its `{description}` names `{value}`, which is not there"));
+            if look(description, value)?.is_break() {
+                return Ok(faults);
             }
         }
+    }
+    for large in stored.large().iter().filter(|one| refint::is_reference(context, &one.description)) {
+        large.visit(tables, None, &mut |_, value| look(&large.description, value))?;
     }
     Ok(faults)
 }

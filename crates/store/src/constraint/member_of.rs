@@ -132,10 +132,13 @@ pub(crate) fn complete<T: Rows>(
     let Some(membership) = &context.constraints.membership else { return Ok(()) };
     let is_stored =
         |segment: AttributesRef<'_>| segment.iter().any(|one| membership.is_it(one.description()));
-    if is_stored(view.stored.user()) || is_stored(view.stored.operational()) {
+    let is_large = view.stored.large().iter().any(|one| membership.is_it(&one.description));
+    if is_large || is_stored(view.stored.user()) || is_stored(view.stored.operational()) {
         let (user, operational) = (view.stored.user(), view.stored.operational());
         let without = |segment| but(segment, |one| membership.is_it(one));
-        view.stored = Stored::new(without(user).build(), without(operational).build());
+        let large = view.stored.large().iter().filter(|one| !membership.is_it(&one.description)).cloned();
+        view.stored =
+            Stored::new(without(user).build(), without(operational).build()).with_large(large.collect());
     }
     let names = groups(context, tables, recent, access, &view.named, climbed)?;
     if !names.is_empty() {

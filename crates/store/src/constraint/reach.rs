@@ -234,6 +234,7 @@ impl Reach {
         id: Id,
         dn: &Dn,
         view: &View,
+        until: Option<Instant>,
     ) -> Result<Truth, Failure> {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
@@ -260,7 +261,7 @@ impl Reach {
                 }
             }
         };
-        let truth = matcher.evaluate_knowing(dn, &view.segments(), &readable, &known);
+        let truth = view.truth_knowing(context, tables, matcher, dn, until, &readable, &known)?;
         failed.into_inner().map_or(Ok(truth), Err)
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     read::{Named, Resolved},
     row::{Id, Stored},
     tables::{Failure, Rows, Tables},
+    values::{Large, normal_key},
     write::{Departed, Effect, Work},
 };
 
@@ -213,26 +214,22 @@ pub(crate) fn edit(work: &Work<'_>, id: Id, names: &Names, actor: &Actor) -> Res
     let context = work.context;
     let node = work.tables.existing_node(id)?;
     let stored = work.tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-    let mut user = Draft::new(context, stored.user());
-    let mut operational = Draft::new(context, stored.operational());
+    let mut user = Draft::user(context, work.tables, &stored);
+    let mut operational = Draft::operational(context, work.tables, &stored);
     let mut effect = Effect::modify(id, &node, stored.operational());
     let placeholder = context.constraints.references.as_ref().map(|references| &references.placeholder);
     for draft in [&mut user, &mut operational] {
-        let given: Vec<String> = draft.iter().map(|(description, _)| description.to_owned()).collect();
+        let given: Vec<String> = draft.iter().map(|(description, ..)| description.to_owned()).collect();
         for description in given.iter().filter(|one| is_reference(context, one)) {
-            let Some(values) =
-                replaced(&context.schema, draft.values(context, description), description, names)
-            else {
-                continue;
-            };
-            effect.changes(context, description);
-            draft.set(context, description, values);
+            if replace(context, draft, description, names)? {
+                effect.changes(context, description);
+            }
         }
     }
     let dn: Dn = work.tables.named(id)?.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
     let missing: Vec<String> = context
         .schema
-        .violations(&dn, user.build().as_ref())
+        .violations(&dn, user.whole().as_ref())
         .into_iter()
         .filter_map(|violation| match violation {
             Violation::MissingAttribute { attribute, .. } => Some(attribute),
@@ -244,9 +241,37 @@ pub(crate) fn edit(work: &Work<'_>, id: Id, names: &Names, actor: &Actor) -> Res
         user.set(context, attribute, value.into_iter().collect());
     }
     work.stamped(&mut operational, actor);
-    let new = Stored::new(user.build(), operational.build());
-    work.entry_rows(&mut effect, id, Some(&stored), Some(&new));
+    let new = work.settled(id, user, operational)?;
+    work.entry_rows(&mut effect, id, Some(&stored), Some(&new))?;
     Ok(effect)
+}
+
+/// Puts other names in the places of those that are values of an attribute. Says whether that changes anything.
+fn replace(
+    context: &Context,
+    draft: &mut Draft<'_>,
+    description: &str,
+    names: &Names,
+) -> Result<bool, Failure> {
+    let inline = draft.values(context, description);
+    if !inline.is_empty() {
+        let Some(values) = replaced(&context.schema, inline, description, names) else { return Ok(false) };
+        draft.set(context, description, values);
+        return Ok(true);
+    }
+    // Of a large attribute no other value is read.
+    let mut new = Vec::new();
+    let mut changed = false;
+    for (old, name) in names {
+        if draft.remove_normal(context, description, old)? {
+            changed = true;
+            new.extend(name.as_deref());
+        }
+    }
+    for name in new {
+        draft.ensure(context, description, name.as_bytes())?;
+    }
+    Ok(changed)
 }
 
 pub(super) fn is_reference(context: &Context, description: &str) -> bool {
@@ -303,29 +328,64 @@ pub(crate) fn check(work: &Work<'_>, old: Option<&Stored>, new: &Stored, own: &N
         return Ok(());
     };
     let schema = &context.schema;
+    let look = |before: &Values<'_>, description: &str, value: &[u8]| -> Result<(), Failure> {
+        if before.has(work, &normal(schema, description, value))?
+            || !dangles(context, work.tables, references, value, own)?
+        {
+            return Ok(());
+        }
+        Err(Failure::refused(
+            ResultCode::CONSTRAINT_VIOLATION,
+            format!("a value of `{description}` names no entry; add the entry first"),
+        ))
+    };
     for attribute in new.user().iter().chain(new.operational().iter()) {
         let description = attribute.description();
         if !is_reference(context, description) {
             continue;
         }
-        let before: HashSet<Vec<u8>> = old
-            .into_iter()
-            .flat_map(|old| old.user().iter().chain(old.operational().iter()))
-            .filter(|one| context.canonical(one.description()) == context.canonical(description))
-            .flat_map(|one| one.values())
-            .map(|value| normal(schema, description, value))
-            .collect();
+        let before = Values::of(context, old, description);
         for value in attribute.values() {
-            if before.contains(&normal(schema, description, value)) {
-                continue;
-            }
-            if dangles(context, work.tables, references, value, own)? {
-                return Err(Failure::refused(
-                    ResultCode::CONSTRAINT_VIOLATION,
-                    format!("a value of `{description}` names no entry; add the entry first"),
-                ));
-            }
+            look(&before, description, value)?;
+        }
+    }
+    for large in new.large() {
+        let description = &large.description;
+        // Without changes, nothing is new.
+        let Some(changes) = large.changes().filter(|_| is_reference(context, description)) else { continue };
+        let before = Values::of(context, old, description);
+        for value in changes.put() {
+            look(&before, description, value)?;
         }
     }
     Ok(())
+}
+
+/// What an entry had of one attribute.
+struct Values<'e> {
+    inline: HashSet<Vec<u8>>,
+    large: Option<&'e Large>,
+}
+
+impl<'e> Values<'e> {
+    fn of(context: &Context, old: Option<&'e Stored>, description: &str) -> Self {
+        let canonical = context.canonical(description);
+        let inline = old
+            .into_iter()
+            .flat_map(|old| old.user().iter().chain(old.operational().iter()))
+            .filter(|one| context.canonical(one.description()) == canonical)
+            .flat_map(|one| one.values())
+            .map(|value| normal(&context.schema, description, value))
+            .collect();
+        let mut large = old.into_iter().flat_map(Stored::large);
+        Self { inline, large: large.find(|one| context.canonical(&one.description) == canonical) }
+    }
+
+    fn has(&self, work: &Work<'_>, normal: &[u8]) -> Result<bool, Failure> {
+        if self.inline.contains(normal) {
+            return Ok(true);
+        }
+        let Some(large) = self.large else { return Ok(false) };
+        Ok(large.get(work.tables, &normal_key(normal))?.is_some())
+    }
 }

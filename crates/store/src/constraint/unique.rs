@@ -4,7 +4,7 @@
 //! looked at when it gets a value, when it comes into the part of the tree that a constraint is about, and when it comes to
 //! match its filter. Values that are there twice when a constraint is configured stay; nobody gets them a third time.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::ControlFlow};
 
 use flext_ldap_directory::{AttributeRight, EntryRight};
 use flext_ldap_proto::{
@@ -23,6 +23,7 @@ use crate::{
     read::Named,
     row::{Id, Stored},
     tables::{Failure, Rows, Tables},
+    values::{Large, evaluate, normal_key},
     write::Work,
 };
 
@@ -77,6 +78,9 @@ pub(crate) struct Unique {
     filter: Option<Filter>,
 }
 
+/// What looks at an attribute and a value, and says whether to go on.
+type VisitNamed<'v> = &'v mut dyn FnMut(&str, &[u8]) -> Result<ControlFlow<()>, Failure>;
+
 /// A subtree on its way: names below `old` are looked at as if they were below `new`.
 #[derive(Clone, Copy)]
 pub(crate) struct Moved<'a> {
@@ -119,34 +123,65 @@ impl Unique {
             None => Default::default(),
         };
         let segments: [AttributesRef<'_>; 3] = [stored.user(), stored.operational(), computed.as_ref()];
-        let truth = Matcher::new(filter, &context.schema)
-            .evaluate(&dn, &segments, &|attribute| !context.is_password(attribute));
+        let matcher = Matcher::new(filter, &context.schema);
+        let readable = |attribute: &str| !context.is_password(attribute);
+        let large = stored.large();
+        let truth = evaluate(context, tables, &matcher, &dn, &segments, large, None, &readable, &|_| None)?;
         Ok(truth == Truth::True)
     }
 
-    /// The values an entry has of the attributes: attribute, value as written, value as compared.
-    pub(super) fn values<'e>(
-        &self,
-        context: &Context,
-        stored: &'e Stored,
-    ) -> Vec<(&'e str, &'e [u8], Vec<u8>)> {
+    /// The values an entry has of the attributes in its row: attribute, value as written, value as compared.
+    fn values<'e>(&self, context: &Context, stored: &'e Stored) -> Vec<(&'e str, &'e [u8], Vec<u8>)> {
         let mut values = Vec::new();
         for attribute in stored.user().iter().chain(stored.operational().iter()) {
             let description = attribute.description();
             if !self.attributes.iter().any(|one| context.schema.is_within(description, one)) {
                 continue;
             }
-            let Some(kind) = context.schema.attribute_type(base(description)) else { continue };
             for value in attribute.values() {
-                let normal = context.schema.normalize(kind, value);
-                values.push((
-                    description,
-                    value,
-                    normal.map_or_else(|_| value.to_vec(), |one| one.into_owned()),
-                ));
+                values.push((description, value, normal(context, description, value)));
             }
         }
         values
+    }
+
+    /// The large attributes whose values count.
+    fn large<'e>(&self, context: &Context, stored: &'e Stored) -> impl Iterator<Item = &'e Large> {
+        let is_meant = |one: &&Large| {
+            self.attributes.iter().any(|attribute| context.schema.is_within(&one.description, attribute))
+        };
+        stored.large().iter().filter(is_meant)
+    }
+
+    /// Whether an entry has any value that counts.
+    pub(super) fn has_values(&self, context: &Context, stored: &Stored) -> bool {
+        !self.values(context, stored).is_empty() || self.large(context, stored).next().is_some()
+    }
+
+    /// Shows each value of an entry that counts, with the attribute it is in.
+    pub(super) fn visit<T: Rows>(
+        &self,
+        context: &Context,
+        tables: &Tables<T>,
+        stored: &Stored,
+        visit: VisitNamed<'_>,
+    ) -> Result<(), Failure> {
+        for (description, value, _) in self.values(context, stored) {
+            if visit(description, value)?.is_break() {
+                return Ok(());
+            }
+        }
+        for large in self.large(context, stored) {
+            let mut flow = ControlFlow::Continue(());
+            large.visit(tables, None, &mut |_, value| {
+                flow = visit(&large.description, value)?;
+                Ok(flow)
+            })?;
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     fn check(
@@ -158,19 +193,27 @@ impl Unique {
         new: (&Stored, &Named),
         moved: Option<Moved<'_>>,
     ) -> Result<(), Failure> {
-        let values = self.values(work.context, new.0);
-        if values.is_empty() || !self.is_about(work.context, work.tables, id, new.1, new.0)? {
+        let Work { context, tables, .. } = work;
+        if !self.has_values(context, new.0) || !self.is_about(context, tables, id, new.1, new.0)? {
             return Ok(());
         }
-        let mut before = HashSet::new();
-        if let Some((stored, named)) = old
-            && self.is_about(work.context, work.tables, id, named, stored)?
-        {
-            before.extend(self.values(work.context, stored).into_iter().map(|(.., normal)| normal));
-        }
-        for (description, value, normal) in values {
-            if before.contains(&normal) {
-                continue;
+        let before = match old {
+            Some((stored, named)) if self.is_about(context, tables, id, named, stored)? => Some(stored),
+            _ => None,
+        };
+        let had: HashSet<Vec<u8>> = before
+            .into_iter()
+            .flat_map(|stored| self.values(context, stored))
+            .map(|(.., normal)| normal)
+            .collect();
+        let new_value = |description: &str, value: &[u8], normal: &[u8]| {
+            if had.contains(normal) {
+                return Ok(());
+            }
+            for large in before.into_iter().flat_map(|stored| self.large(context, stored)) {
+                if large.get(*tables, &normal_key(normal))?.is_some() {
+                    return Ok(());
+                }
             }
             for attribute in &self.attributes {
                 for other in work.under(attribute.as_str(), Asked::Equality(value))? {
@@ -184,6 +227,29 @@ impl Unique {
                     }
                 }
             }
+            Ok(())
+        };
+        for (description, value, normal) in self.values(context, new.0) {
+            new_value(description, value, &normal)?;
+        }
+        for large in self.large(context, new.0) {
+            let name = &large.description;
+            let stays = before.is_some_and(|stored| {
+                self.large(context, stored).any(|other| other.prefix() == large.prefix())
+            });
+            match large.changes() {
+                // All others were there before.
+                Some(changes) if stays || !changes.over => {
+                    for value in changes.put() {
+                        new_value(name, value, &normal(context, name, value))?;
+                    }
+                }
+                None if stays => {}
+                _ => large.visit(*tables, None, &mut |_, value| {
+                    new_value(name, value, &normal(context, name, value))?;
+                    Ok(ControlFlow::Continue(()))
+                })?,
+            }
         }
         Ok(())
     }
@@ -196,6 +262,12 @@ impl Unique {
         };
         self.bases.iter().any(reaches)
     }
+}
+
+fn normal(context: &Context, description: &str, value: &[u8]) -> Vec<u8> {
+    let kind = context.schema.attribute_type(base(description));
+    let normal = kind.and_then(|kind| context.schema.normalize(kind, value).ok());
+    normal.map_or_else(|| value.to_vec(), |one| one.into_owned())
 }
 
 /// The name of an entry, after the move if there is one.

@@ -14,7 +14,7 @@ use std::{
 use redb::Durability;
 
 use super::{
-    Indexes, Keys, Pending, Standing,
+    Indexes, Pending, Standing,
     deferred::{BUSY, IDLE, MOVED},
     key, progress,
     standing::{One, Stage},
@@ -31,6 +31,10 @@ use crate::{
 const SLICE: Duration = Duration::from_millis(20);
 /// Entries of one slice. Few keys are common to fewer.
 const ENTRIES: usize = 4_096;
+/// Values of a large attribute that are read at once. All of them are of the slice that its entry is of.
+const VALUES: usize = 4_096;
+/// Octets of changes that are held before they are written: of large attributes there can be more.
+const GATHERED: usize = 64 << 20;
 /// Rows deleted in one slice.
 const ROWS: usize = 4_096;
 
@@ -292,10 +296,26 @@ fn build(
         from = ids.last().and_then(|last| last.checked_add(1));
         for id in ids {
             let Some(stored) = tables.stored(id)? else { continue };
-            let segments = [stored.user(), stored.operational()];
-            let mut keys = Keys::default();
-            context.indexes.add_keys_of(&context.schema, segments, &as_far, &mut keys);
+            let Context { schema, indexes, .. } = context;
+            let keys = indexes.row_keys(schema, &stored, &as_far);
             keys.iter().for_each(|keyed| pending.gain(keyed, id));
+            for large in stored.large().iter().filter(|one| indexes.looks_at_values(schema, &one.description))
+            {
+                let mut after: Option<Vec<u8>> = None;
+                loop {
+                    let page = large.page(tables, after.as_deref(), VALUES)?;
+                    let Some((last, _)) = page.last() else { break };
+                    after = Some(last.clone());
+                    for (_, value) in &page {
+                        for key in indexes.value_keys_of(schema, &large.description, value, &as_far) {
+                            pending.set(&key, id, true);
+                        }
+                    }
+                    if pending.octets() >= GATHERED {
+                        std::mem::take(&mut pending).flush(tables)?;
+                    }
+                }
+            }
         }
     }
     pending.flush(tables)?;

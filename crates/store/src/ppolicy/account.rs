@@ -65,7 +65,7 @@ impl Account {
     }
 
     /// Writes what differs from `before`.
-    pub(crate) fn write(&self, before: &Self, context: &Context, operational: &mut Draft) {
+    pub(crate) fn write(&self, before: &Self, context: &Context, operational: &mut Draft<'_>) {
         let mut set = |name: &str, before: &[Micros], after: &[Micros], exact: bool| {
             if before != after {
                 let values = after.iter().map(|time| text(*time, exact)).collect();

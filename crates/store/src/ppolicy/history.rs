@@ -94,7 +94,7 @@ pub(crate) fn appended(
 }
 
 /// Takes the history out of the attributes of an entry that is imported.
-pub(crate) fn take(context: &Context, operational: &mut Draft) -> Vec<Vec<u8>> {
+pub(crate) fn take(context: &Context, operational: &mut Draft<'_>) -> Vec<Vec<u8>> {
     let values = operational.values(context, ATTRIBUTE);
     let mut history: Vec<Vec<u8>> =
         values.iter().filter(|value| !value.is_empty()).map(|value| value.to_vec()).collect();

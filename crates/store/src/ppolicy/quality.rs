@@ -10,7 +10,7 @@ pub struct Candidate<'a> {
     pub password: &'a str,
     /// The name of the entry.
     pub dn: &'a Dn,
-    /// Its user attributes.
+    /// Its user attributes, without those that have so many values that they are kept apart.
     pub attributes: AttributesRef<'a>,
 }
 

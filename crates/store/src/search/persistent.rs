@@ -267,12 +267,7 @@ impl Searching {
             let previous = previous.filter(|named| pass.access.entry(named, EntryRight::Disclose));
             controls = controls.optional(&notification(kind, previous.map(|named| named.dn)));
         }
-        let projection = &mut self.projection;
-        self.writer.entry(&view.named.dn, &controls, |writer| {
-            projection.write(pass.context, pass.access, &view, writer);
-        });
-        self.items += 1;
-        Ok(())
+        self.write(pass.context, pass.access, pass.tables, &view, &controls)
     }
 
     /// Delivers the name of an entry that was deleted, if it was among those found. Nothing else is left of it.
@@ -304,7 +299,7 @@ impl Searching {
 
     /// The entry, if it is there, in scope, seen, and matches.
     fn matching(&self, pass: &Pass<'_>, id: Id) -> Result<Option<View>, Failure> {
-        let Pass { access, tables, matcher, scope, csn, .. } = pass;
+        let Pass { context, access, tables, matcher, scope, csn, .. } = pass;
         let Some(scope) = scope else { return Ok(None) };
         let Some(node) = scope.admits(tables, id, &mut HashMap::new())? else { return Ok(None) };
         if self.search.scope == Scope::Base && pass.base != id {
@@ -320,9 +315,9 @@ impl Searching {
         let view = View { named, stored, computed };
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
         let on = access.on(&view.named, &view.stored);
-        let truth = matcher.evaluate(&dn.unwrap_or_else(Dn::root), &view.segments(), &|attribute| {
-            on.attribute(attribute, AttributeRight::Search)
-        });
+        let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
+        let dn = dn.unwrap_or_else(Dn::root);
+        let truth = view.truth(context, *tables, matcher, &dn, None, &readable)?;
         drop(on);
         Ok((truth == Truth::True).then_some(view))
     }

@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -23,6 +24,7 @@ use flext_ldap_proto::{
     schema::{MatchingRule, RuleKind},
 };
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::{Searching, Source, Stage, Within, view::Window};
 use crate::{
@@ -34,6 +36,7 @@ use crate::{
     project::{View, is_computed},
     row::{Id, ROOT},
     tables::{Failure, Snapshot},
+    values::{Clock, ValueRows},
 };
 
 /// Keys of one order.
@@ -138,13 +141,20 @@ impl Sorting {
     }
 
     /// The key of an entry: what it is compared by, octet by octet.
-    pub(super) fn key(&mut self, context: &Context, access: &Access<'_>, view: &View) -> Box<[u8]> {
+    pub(super) fn key(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        rows: &dyn ValueRows,
+        view: &View,
+        until: Option<Instant>,
+    ) -> Result<Box<[u8]>, Failure> {
         let mut out = Vec::new();
         for key in &mut self.keys {
-            let least = key.least(context, access, view);
+            let least = key.least(context, access, rows, view, until)?;
             put_part(&mut out, least.as_deref(), key.reverse);
         }
-        out.into()
+        Ok(out.into())
     }
 
     /// What the keys of entries start with, or come after, whose most important value is not before this one.
@@ -225,8 +235,23 @@ impl Key {
     }
 
     /// The least of the values that whoever asks may search by (RFC 2891 §2.2).
-    fn least(&mut self, context: &Context, access: &Access<'_>, view: &View) -> Option<Vec<u8>> {
+    fn least(
+        &mut self,
+        context: &Context,
+        access: &Access<'_>,
+        rows: &dyn ValueRows,
+        view: &View,
+        until: Option<Instant>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
         let mut least: Option<Vec<u8>> = None;
+        let rule = self.rule;
+        let mut consider = |value: &[u8]| {
+            let Ok(normal) = context.schema.normalize_by(rule, value) else { return };
+            let normal = normal.get(..COMPARED).unwrap_or(&normal);
+            if least.as_deref().is_none_or(|least| normal < least) {
+                least = Some(normal.to_vec());
+            }
+        };
         let on = access.on(&view.named, &view.stored);
         for segment in view.segments() {
             for attribute in segment.iter() {
@@ -234,16 +259,22 @@ impl Key {
                 if !self.is_meant(context, name) || !on.attribute(name, AttributeRight::Search) {
                     continue;
                 }
-                for value in attribute.values() {
-                    let Ok(normal) = context.schema.normalize_by(self.rule, value) else { continue };
-                    let normal = normal.get(..COMPARED).unwrap_or(&normal);
-                    if least.as_deref().is_none_or(|least| normal < least) {
-                        least = Some(normal.to_vec());
-                    }
-                }
+                attribute.values().for_each(&mut consider);
             }
         }
-        least
+        let mut clock = Clock::new(until);
+        for large in view.stored.large() {
+            let name = &large.description;
+            if self.is_meant(context, name) && on.attribute(name, AttributeRight::Search) {
+                // The rows are in the order of another rule.
+                large.visit(rows, None, &mut |_, value| {
+                    clock.look()?;
+                    consider(value);
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            }
+        }
+        Ok(least)
     }
 
     fn is_meant(&mut self, context: &Context, description: &str) -> bool {
@@ -339,14 +370,16 @@ impl Searching {
         &mut self,
         context: &Context,
         access: &Access<'_>,
+        tables: &Snapshot,
         view: &View,
         id: Id,
     ) -> Result<Gathered, Failure> {
+        let until = self.until();
         let Some(sorting) = &mut self.sorting else { return Ok(Gathered::No) };
         if !matches!(sorting.phase, Phase::Gather { .. }) {
             return Ok(Gathered::No);
         }
-        let key = sorting.key(context, access, view);
+        let key = sorting.key(context, access, tables, view, until)?;
         let Phase::Gather { found, held } = &mut sorting.phase else { return Ok(Gathered::No) };
         let code = match held.take(key.len().saturating_add(OVERHEAD)) {
             Ok(()) => {

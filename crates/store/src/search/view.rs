@@ -155,7 +155,7 @@ impl Sorting {
         let computed =
             if self.needs_computed(context) { computed(&node, &named, "") } else { Default::default() };
         let view = View { named, stored, computed };
-        Ok(Some(self.key(context, access, &view)))
+        self.key(context, access, tables, &view, None).map(Some)
     }
 }
 

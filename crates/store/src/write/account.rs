@@ -8,7 +8,7 @@ use crate::{
     context::{Access, base},
     modify::Draft,
     ppolicy::{self, Account, PasswordPolicy, history},
-    row::{Id, Stored},
+    row::Id,
     tables::Failure,
 };
 
@@ -48,10 +48,10 @@ impl Work<'_> {
             before.failed(&policy, now)
         };
         effect.change.attributes = after.changes(&before);
-        let mut operational = Draft::new(context, stored.operational());
+        let mut operational = Draft::operational(context, self.tables, &stored);
         after.write(&before, context, &mut operational);
-        let new = stored.with_operational(operational.build());
-        self.entry_rows(&mut effect, op.id, Some(&stored), Some(&new));
+        let new = self.settled(op.id, Draft::user(context, self.tables, &stored), operational)?;
+        self.entry_rows(&mut effect, op.id, Some(&stored), Some(&new))?;
         Ok(effect)
     }
 
@@ -63,7 +63,7 @@ impl Work<'_> {
         access: &Access<'_>,
         target: &Target,
         secrets: &Secrets<'_>,
-        operational: &mut Draft,
+        operational: &mut Draft<'_>,
     ) -> Result<Option<Option<Vec<u8>>>, Failure> {
         let (context, stored) = (self.context, &target.view.stored);
         let was_locked = stored.operational().get("pwdAccountLockedTime").is_some();
@@ -89,7 +89,7 @@ impl Work<'_> {
             }
         }
         // As it is with what else this modify does.
-        let current = Account::read(operational.build().as_ref());
+        let current = Account::read(operational.whole().as_ref());
         let mut after = current.changed(policy.as_ref(), own, now);
         if op
             .changes
@@ -110,8 +110,8 @@ impl Work<'_> {
     }
 
     /// The account of an entry that is added with a password.
-    pub(super) fn account_added(&self, operational: &mut Draft) -> Result<(), Failure> {
-        let given = operational.build();
+    pub(super) fn account_added(&self, operational: &mut Draft<'_>) -> Result<(), Failure> {
+        let given = operational.whole();
         let policy = PasswordPolicy::of_account(self.context, self.tables, given.as_ref())?;
         let before = Account::read(given.as_ref());
         let mut after = before.changed(policy.as_ref(), false, self.context.now());
@@ -121,16 +121,5 @@ impl Work<'_> {
         }
         after.write(&before, self.context, operational);
         Ok(())
-    }
-}
-
-impl Stored {
-    /// The same with other operational attributes.
-    fn with_operational(&self, operational: flext_ldap_proto::attribute::Attributes) -> Self {
-        let mut user = flext_ldap_proto::attribute::Attributes::builder();
-        for attribute in self.user().iter() {
-            user.push(attribute.description(), attribute.values());
-        }
-        Self::new(user.build(), operational)
     }
 }

@@ -1,5 +1,7 @@
 //! Add (RFC 4511 §4.7).
 
+use std::collections::BTreeSet;
+
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{
     attribute::{Attributes, AttributesRef},
@@ -8,7 +10,7 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, own_key, too_long};
+use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, new_entry::row_keys, own_key, too_long};
 use crate::{
     constraint,
     context::{Access, Context},
@@ -78,16 +80,18 @@ impl Work<'_> {
             if account {
                 self.account_added(&mut draft)?;
             }
-            operational = draft.build();
-            keys = context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]);
+            operational = draft.whole();
+            keys = row_keys(context, &user, &operational)?;
         }
 
-        let stored = Stored::new(user, operational);
+        let whole = Stored::new(user, operational);
         let id = self.next_id;
-        constraint::check(self, access, id, None, (&stored, &named))?;
+        constraint::check(self, access, id, None, (&whole, &named))?;
+        let stored = whole.clone().split(context, id)?;
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         effect.keys = keys;
+        effect.values = self.value_rows(id, None, Some(&stored), &BTreeSet::new());
         self.entry_row(&mut effect, id, Some(&stored));
         if let Some(row) = history::encode(&write.secrets, &former) {
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(row)));
@@ -151,10 +155,11 @@ impl Work<'_> {
 pub(crate) fn would_be(context: &Context, dn: &Dn, attributes: AttributesRef<'_>) -> Stored {
     let mut user = Draft::new(context, attributes);
     for ava in dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
-        user.ensure(context, ava.attribute_type(), &ava.value());
+        // Nothing is looked up that could fail.
+        let _ = user.ensure(context, ava.attribute_type(), &ava.value());
     }
     user.complete_classes(context);
-    Stored::new(user.build(), Attributes::default())
+    Stored::new(user.whole(), Attributes::default())
 }
 
 /// A name as written: its first component, or all of it for a suffix.

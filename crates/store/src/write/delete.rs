@@ -34,7 +34,7 @@ impl Work<'_> {
     pub(super) fn removal(&self, target: &Target) -> Result<Effect, Failure> {
         let (id, node, stored) = (target.id, &target.node, &target.view.stored);
         let mut effect = Effect::new(ChangeRowKind::Delete, id, node, stored.operational());
-        self.entry_rows(&mut effect, id, Some(stored), None);
+        self.entry_rows(&mut effect, id, Some(stored), None)?;
         if self.tables.has_secrets(id)? {
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), None));
         }

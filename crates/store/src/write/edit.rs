@@ -21,8 +21,8 @@ impl Work<'_> {
         let context = self.context;
         let target = self.target(&op.dn, write, access)?;
         let stored = &target.view.stored;
-        let mut user = Draft::new(context, stored.user());
-        let mut operational = Draft::new(context, stored.operational());
+        let mut user = Draft::user(context, self.tables, stored);
+        let mut operational = Draft::operational(context, self.tables, stored);
         let before = self.tables.secrets(target.id)?;
         let mut secrets = before.clone();
         let mut effect = Effect::new(ChangeRowKind::Modify, target.id, &target.node, stored.operational());
@@ -35,7 +35,7 @@ impl Work<'_> {
             self.may_write(&on, change)?;
             effect.change.attributes.push(context.canonical(name));
             if context.is_password(name) {
-                if let Some(change) = permissive::secrets(write, change, &secrets) {
+                if let Some(change) = permissive::secrets(write, change, &secrets)? {
                     change_secrets(&mut secrets, &change)?;
                 }
                 continue;
@@ -51,7 +51,7 @@ impl Work<'_> {
                 return Err(no_user_modification(name));
             }
             let draft = if kind.is_operational() { &mut operational } else { &mut user };
-            if let Some(change) = permissive::values(context, write, change, draft) {
+            if let Some(change) = permissive::values(context, write, change, draft)? {
                 draft.apply(context, &change)?;
             }
         }
@@ -68,10 +68,10 @@ impl Work<'_> {
             operational.set(context, name, values);
         }
 
-        let new = Stored::new(user.build(), operational.build());
+        let new = self.settled(target.id, user, operational)?;
         let named = &target.view.named;
         constraint::check(self, access, target.id, Some((stored, named)), (&new, named))?;
-        self.entry_rows(&mut effect, target.id, Some(stored), Some(&new));
+        self.entry_rows(&mut effect, target.id, Some(stored), Some(&new))?;
         if let Some(row) = secret {
             effect.rows.push((Name::Secret, target.id.to_be_bytes().to_vec(), row));
         }
@@ -82,7 +82,7 @@ impl Work<'_> {
     }
 
     /// The structural class of an entry stays what it was (RFC 4512 §2.4.2).
-    fn keeps_class(&self, old: &Stored, user: &mut Draft) -> Result<(), Failure> {
+    fn keeps_class(&self, old: &Stored, user: &mut Draft<'_>) -> Result<(), Failure> {
         let context = self.context;
         let classes = user.values(context, "objectClass").to_vec();
         let old: Vec<&[u8]> =
@@ -106,10 +106,10 @@ impl Work<'_> {
 }
 
 /// The values of an entry's name stay among its attributes (RFC 4511 §4.6).
-fn keeps_name(context: &Context, dn: &Dn, user: &Draft) -> Result<(), Failure> {
+fn keeps_name(context: &Context, dn: &Dn, user: &Draft<'_>) -> Result<(), Failure> {
     for ava in dn.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
         let name = ava.attribute_type();
-        if !context.is_password(name) && !user.has(context, name, &ava.value()) {
+        if !context.is_password(name) && !user.has(context, name, &ava.value())? {
             return Err(Failure::refused(
                 ResultCode::NOT_ALLOWED_ON_RDN,
                 format!("`{name}` names the entry; rename it instead"),

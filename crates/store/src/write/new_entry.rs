@@ -19,6 +19,7 @@ use crate::{
     clock::Stamp,
     context::{Context, base},
     index::Keys,
+    row::{ROOT, Stored},
     tables::Failure,
 };
 
@@ -145,7 +146,7 @@ impl NewEntry {
         let room = given.as_ref().as_bytes().len();
         let operational = draft.build(room + 256, Part::is_operational);
         let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
-        let keys = context.indexes.keys(&context.schema, [user.as_ref(), operational.as_ref()]);
+        let keys = row_keys(context, &user, &operational)?;
         Ok(Self { user, operational, keys, stamped })
     }
 
@@ -174,6 +175,17 @@ impl NewEntry {
         all.extend(late.as_ref());
         (user, all.build(), keys)
     }
+}
+
+/// The keys a new entry is under, but those of single values of what will be large of it.
+pub(super) fn row_keys(
+    context: &Context,
+    user: &Attributes,
+    operational: &Attributes,
+) -> Result<Keys, Failure> {
+    // The id makes no difference to what is large.
+    let stored = Stored::new(user.clone(), operational.clone()).split(context, ROOT)?;
+    Ok(context.indexes.row_keys(&context.schema, &stored, &|_| true))
 }
 
 /// The attributes of a new entry: those of the request where they stand, and what is added to them.

@@ -20,6 +20,10 @@ use crate::{
     writer::State,
 };
 
+/// Octets of changes of index rows that are gathered before they are written, at the most: commits end before, but what
+/// one operation brings can be more than is to be held.
+const GATHERED: usize = 80 << 20;
+
 /// The open transaction, and what its commit carries on.
 pub(crate) struct Operation<'a, 't> {
     pub(crate) context: Arc<Context>,
@@ -81,7 +85,7 @@ impl<'a, 't> Operation<'a, 't> {
             return self.together(&write.caller.actor, |parts| parts.part(|work| work.effect(write, None)));
         }
         let Self { context, tables, pending, recent, .. } = self;
-        let mut index = |keyed: Keyed<'_>, id, present| {
+        let mut index = |tables: &mut Writable<'_>, keyed: Keyed<'_>, id, present| {
             // Nobody looks up parts of values while writing.
             if let Keyed::One(key) = keyed
                 && context.constraints.look_up(key)
@@ -92,8 +96,15 @@ impl<'a, 't> Operation<'a, 't> {
                 Keyed::One(key) => pending.set(key, id, present),
                 Keyed::Grams(..) => pending.gain(keyed, id),
             }
+            if pending.octets() < GATHERED {
+                return Ok(());
+            }
+            // What is written need not be known besides.
+            *recent = Recent::default();
+            tables.settle_load()?;
+            std::mem::take(pending).flush(tables)
         };
-        effect.apply(tables, &mut index, state.next_change, &stamp, &write.caller.actor)?;
+        effect.apply(context, tables, &mut index, state.next_change, &stamp, &write.caller.actor)?;
         pass(&mut state, stamp, &effect);
         *self.state = state;
         if let Some(context) = effect.context {
@@ -188,15 +199,16 @@ impl Parts<'_, '_, '_> {
                 "the schema cannot be changed together with entries",
             ));
         }
-        let mut index = |keyed: Keyed<'_>, id, present| {
+        let mut index = |_: &mut Writable<'_>, keyed: Keyed<'_>, id, present| {
             if let Keyed::One(key) = keyed
                 && context.constraints.look_up(key)
             {
                 recent.set(key, id, present);
             }
             keyed.each(|key| self.index.push((key, id, present)));
+            Ok(())
         };
-        effect.apply(tables, &mut index, state.next_change, &stamp, self.actor)?;
+        effect.apply(context, tables, &mut index, state.next_change, &stamp, self.actor)?;
         pass(&mut state, stamp, &effect);
         self.state = state;
         Ok(effect)

@@ -6,40 +6,48 @@ use std::{borrow::Cow, collections::HashSet};
 use flext_ldap_proto::message::{Change, ChangeKind};
 
 use super::Write;
-use crate::{context::Context, modify::Draft};
+use crate::{context::Context, modify::Draft, tables::Failure};
 
 /// What is left of a change of attributes, if anything: all of it where the write is not permissive.
 pub(super) fn values<'c>(
     context: &Context,
     write: &Write,
     change: &'c Change,
-    draft: &Draft,
-) -> Option<Cow<'c, Change>> {
+    draft: &Draft<'_>,
+) -> Result<Option<Cow<'c, Change>>, Failure> {
     let name = change.attribute.as_str();
-    left(write, change, |value| draft.has(context, name, value), || draft.values(context, name).is_empty())
+    left(write, change, |value| draft.has(context, name, value), || !draft.is_present(context, name))
 }
 
 /// The same for passwords, which are hashed before they come here.
-pub(super) fn secrets<'c>(write: &Write, change: &'c Change, secrets: &[Vec<u8>]) -> Option<Cow<'c, Change>> {
-    left(write, change, |value| secrets.iter().any(|secret| secret == value), || secrets.is_empty())
+pub(super) fn secrets<'c>(
+    write: &Write,
+    change: &'c Change,
+    secrets: &[Vec<u8>],
+) -> Result<Option<Cow<'c, Change>>, Failure> {
+    left(write, change, |value| Ok(secrets.iter().any(|secret| secret == value)), || secrets.is_empty())
 }
 
 fn left<'c>(
     write: &Write,
     change: &'c Change,
-    has: impl Fn(&[u8]) -> bool,
+    has: impl Fn(&[u8]) -> Result<bool, Failure>,
     is_empty: impl Fn() -> bool,
-) -> Option<Cow<'c, Change>> {
+) -> Result<Option<Cow<'c, Change>>, Failure> {
     let wanted = match change.kind {
-        _ if !write.controls.permissive => return Some(Cow::Borrowed(change)),
-        ChangeKind::Delete if is_empty() => return None,
+        _ if !write.controls.permissive => return Ok(Some(Cow::Borrowed(change))),
+        ChangeKind::Delete if is_empty() => return Ok(None),
         ChangeKind::Add | ChangeKind::Delete if !change.values.is_empty() => {
             change.kind == ChangeKind::Delete
         }
-        _ => return Some(Cow::Borrowed(change)),
+        _ => return Ok(Some(Cow::Borrowed(change))),
     };
-    let mut left = change.clone();
+    let mut left = Change { values: Vec::new(), ..change.clone() };
     let mut given = HashSet::new();
-    left.values.retain(|value| has(value) == wanted && given.insert(value.clone()));
-    (!left.values.is_empty()).then_some(Cow::Owned(left))
+    for value in &change.values {
+        if has(value)? == wanted && given.insert(value.clone()) {
+            left.values.push(value.clone());
+        }
+    }
+    Ok((!left.values.is_empty()).then_some(Cow::Owned(left)))
 }

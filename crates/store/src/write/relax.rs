@@ -26,7 +26,11 @@ pub(super) fn may_be_set(kind: &AttributeType) -> bool {
 }
 
 /// Who changed an entry last and when, where the change itself says so.
-pub(super) fn stamps(context: &Context, op: &Modify, operational: &Draft) -> Vec<(&'static str, Vec<Bytes>)> {
+pub(super) fn stamps(
+    context: &Context,
+    op: &Modify,
+    operational: &Draft<'_>,
+) -> Vec<(&'static str, Vec<Bytes>)> {
     ["modifyTimestamp", "modifiersName"]
         .into_iter()
         .filter(|name| {

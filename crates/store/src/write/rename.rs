@@ -72,7 +72,7 @@ impl Work<'_> {
         constraint::check(self, access, id, Some(before), (&stored, &named))?;
         let mut effect =
             Effect::new(ChangeRowKind::Rename, id, &target.node, target.view.stored.operational());
-        self.entry_rows(&mut effect, id, Some(&target.view.stored), Some(&stored));
+        self.entry_rows(&mut effect, id, Some(&target.view.stored), Some(&stored))?;
         let (old_key, new_key) =
             (tree_key(target.node.parent, &target.node.key), tree_key(parent, &node.key));
         if old_key != new_key {
@@ -134,22 +134,22 @@ impl Work<'_> {
     fn renamed(&self, op: &Rename, target: &Target, write: &Write, named: &Named) -> Result<Stored, Failure> {
         let context = self.context;
         let damaged = || Failure::damaged("the name of an entry");
-        let mut user = Draft::new(context, target.view.stored.user());
-        let mut operational = Draft::new(context, target.view.stored.operational());
+        let mut user = Draft::user(context, self.tables, &target.view.stored);
+        let mut operational = Draft::operational(context, self.tables, &target.view.stored);
         if op.delete_old_rdn {
             let old: Dn = target.view.named.dn.parse().map_err(|_| damaged())?;
             for ava in old.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()) {
-                user.remove(context, ava.attribute_type(), &ava.value());
+                user.remove(context, ava.attribute_type(), &ava.value())?;
             }
         }
         self.can_name(op.new_rdn.as_ref())?;
         for ava in op.new_rdn.as_ref().avas() {
-            user.ensure(context, ava.attribute_type(), &ava.value());
+            user.ensure(context, ava.attribute_type(), &ava.value())?;
         }
         let dn: Dn = named.dn.parse().map_err(|_| too_long())?;
         // What stands below keeps its attributes, so only this entry is checked.
         self.check(&dn, &user, &operational, &self.tables.secrets(target.id)?)?;
         self.stamped(&mut operational, &write.caller.actor);
-        Ok(Stored::new(user.build(), operational.build()))
+        self.settled(target.id, user, operational)
     }
 }

@@ -178,9 +178,12 @@ impl Work<'_> {
 
     fn has(&self, id: Id, kind: &AttributeType) -> Result<bool, Failure> {
         let Some(stored) = self.tables.stored(id)? else { return Ok(false) };
-        let mut attributes = stored.user().iter().chain(stored.operational().iter());
-        Ok(attributes.any(|attribute| {
-            let own = self.context.schema.attribute_type(base(attribute.description()));
+        let inline = stored.user().iter().chain(stored.operational().iter());
+        let mut names = inline
+            .map(|attribute| attribute.description())
+            .chain(stored.large().iter().map(|large| large.description.as_str()));
+        Ok(names.any(|name| {
+            let own = self.context.schema.attribute_type(base(name));
             own.is_some_and(|own| own.oid == kind.oid)
         }))
     }

@@ -127,7 +127,7 @@ async fn what_is_no_whole_backup_is_refused_and_leaves_nothing() {
         changed[at..at + from.len()].copy_from_slice(to.as_bytes());
         changed
     };
-    refused(&replaced("format 1", "format 9"), "it has format 9");
+    refused(&replaced("format 2", "format 9"), "it has format 9");
     refused(&replaced("rows meta", "rows mela"), "`mela`");
     refused(&replaced("csn 2", "csn 3"), "its checksum is wrong");
     // A row that changes its length, its order, or a value.

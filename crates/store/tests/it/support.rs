@@ -11,7 +11,7 @@ use flext_ldap_proto::{
     message::{Add, Scope, Search},
     result::ResultCode,
 };
-use flext_ldap_store::{Store, StoreOptions};
+use flext_ldap_store::{IndexConfig, Store, StoreOptions};
 use std::time::Duration;
 
 pub(crate) const SUFFIX: &str = "dc=harbourlane,dc=example";
@@ -80,6 +80,18 @@ pub(crate) async fn ok(store: &dyn Directory, op: impl Into<Op>) {
 /// An open store with the suffix, two units and some people.
 pub(crate) async fn small() -> Store {
     let store = Store::open(options()).unwrap();
+    fill(&store).await;
+    store
+}
+
+/// Indexes whose rows do not depend on when something is changed.
+pub(crate) fn timeless() -> IndexConfig {
+    IndexConfig::default().index("entryCSN", []).index("modifyTimestamp", [])
+}
+
+/// As [`small`], where the same change writes as many rows whenever it is made.
+pub(crate) async fn small_and_timeless() -> Store {
+    let store = Store::open(options().indexes(timeless())).unwrap();
     fill(&store).await;
     store
 }

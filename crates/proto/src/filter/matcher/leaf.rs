@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Candidate, Truth,
+    Candidate, LargeAttribute, Truth,
     subject::{Resolver, Subject},
 };
 use crate::{
@@ -102,12 +102,18 @@ impl<'s> Leaf<'s> {
                 .filter(|attribute| values.include(schema, entry, attribute.description()))
                 .any(|attribute| test.is_fulfilled_by_any(schema, attribute.values()))
         };
+        let in_large = || {
+            let mut large = entry.large.iter();
+            large.any(|one| {
+                values.include(schema, entry, one.description()) && test.is_fulfilled_in(schema, *one)
+            })
+        };
         let in_dn = || {
             let avas = entry.dn.rdns().flat_map(|rdn| rdn.avas());
             avas.filter(|ava| values.include(schema, entry, ava.attribute_type()))
                 .any(|ava| test.is_fulfilled_by(schema, &ava.value()))
         };
-        if in_attributes() || (*in_name && in_dn()) { Truth::True } else { Truth::False }
+        if in_attributes() || in_large() || (*in_name && in_dn()) { Truth::True } else { Truth::False }
     }
 }
 
@@ -248,6 +254,15 @@ impl Test {
             _ => false,
         };
         is_spelt || values.into_iter().any(|value| self.is_fulfilled_by(schema, value))
+    }
+
+    fn is_fulfilled_in(&self, schema: &Schema, large: &dyn LargeAttribute) -> bool {
+        let known = match self {
+            Self::Present => Some(true),
+            Self::Equality { rule, normal, .. } => large.contains(*rule, normal),
+            _ => None,
+        };
+        known.unwrap_or_else(|| large.any(&mut |value| self.is_fulfilled_by(schema, value)))
     }
 
     fn is_fulfilled_by(&self, schema: &Schema, value: &[u8]) -> bool {

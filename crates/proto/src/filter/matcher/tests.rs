@@ -323,6 +323,74 @@ fn many_leaves_are_made_ready_at_linear_cost() {
     assert_eq!(matcher.evaluate(&Dn::root(), &[], &|_| true), False);
 }
 
+/// Many values of one attribute, and how often each was asked for.
+struct Many {
+    description: &'static str,
+    values: Vec<&'static str>,
+    asked: std::cell::Cell<(u32, u32)>,
+}
+
+impl LargeAttribute for Many {
+    fn description(&self) -> &str {
+        self.description
+    }
+
+    fn contains(&self, rule: MatchingRule, normal: &[u8]) -> Option<bool> {
+        let (contains, any) = self.asked.get();
+        self.asked.set((contains + 1, any));
+        (rule.name() == "caseIgnoreMatch")
+            .then(|| self.values.iter().any(|value| *rule.normalize(value.as_bytes()).unwrap() == *normal))
+    }
+
+    fn any(&self, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let (contains, any) = self.asked.get();
+        self.asked.set((contains, any + 1));
+        self.values.iter().any(|value| test(value.as_bytes()))
+    }
+}
+
+#[test]
+fn large_attributes_are_asked_and_not_walked_where_that_tells() {
+    let person = Person::new();
+    let many = |description| Many {
+        description,
+        values: vec!["Pilot", "Harbour  Master"],
+        asked: std::cell::Cell::default(),
+    };
+    // What is said; how often one value was asked for, and how often all were gone through.
+    let table: &[(&str, &str, Truth, (u32, u32))] = &[
+        ("(title=*)", "title", True, (0, 0)),
+        ("(title=PILOT)", "title", True, (1, 0)),
+        ("(title= harbour master)", "title", True, (1, 0)),
+        ("(title=cook)", "title", False, (1, 0)),
+        ("(!(title=cook))", "title", True, (1, 0)),
+        ("(title=har*)", "title", True, (0, 1)),
+        ("(title=*cook)", "title", False, (0, 1)),
+        ("(title:caseExactMatch:=Pilot)", "title", True, (0, 1)),
+        ("(title:caseExactMatch:=pilot)", "title", False, (0, 1)),
+        // Subtypes and options, and attributes that are not asked about.
+        ("(name=pilot)", "title;lang-en", True, (1, 0)),
+        ("(title;lang-de=pilot)", "title;lang-en", False, (0, 0)),
+        ("(cn=pilot)", "title", False, (0, 0)),
+        ("(cn=ana brandt)", "title", True, (0, 0)),
+        // In the entry's own list and among many.
+        ("(|(uid=ana.brandt)(title=pilot))", "title", True, (0, 0)),
+        ("(unheard=pilot)", "title", Undefined, (0, 0)),
+        ("(userPassword=pilot)", "title", False, (0, 0)),
+    ];
+    for (text, description, want, asked) in table {
+        let many = many(description);
+        let matcher = Matcher::new(&text.parse().unwrap(), Schema::standard());
+        let got = matcher.evaluate_with(&person.dn, &[person.user.as_ref()], &[&many], &|_| true, &|_| None);
+        assert_eq!((got, many.asked.get()), (*want, *asked), "{text}");
+    }
+    // What may not be looked at is not asked about either.
+    let many = many("title");
+    let matcher = Matcher::new(&"(title=pilot)".parse().unwrap(), Schema::standard());
+    let got = matcher.evaluate_with(&person.dn, &[], &[&many], &|name| name != "title", &|_| None);
+    assert_eq!((got, many.asked.get()), (Undefined, (0, 0)));
+}
+
 #[test]
 fn matchers_go_where_searches_go() {
     fn shared<T: Send + Sync>(_: &T) {}
@@ -366,7 +434,7 @@ fn what_is_known_otherwise_counts() {
     let asked = std::cell::RefCell::new(Vec::new());
     let attributes = Attributes::builder().build();
     let evaluate = |known: &dyn Fn(usize) -> Option<Truth>| {
-        matcher.evaluate_knowing(&Dn::root(), &[attributes.as_ref()], &|_| true, known)
+        matcher.evaluate_with(&Dn::root(), &[attributes.as_ref()], &[], &|_| true, known)
     };
     let truth = evaluate(&|place| {
         asked.borrow_mut().push(place);

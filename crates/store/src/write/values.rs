@@ -1,0 +1,252 @@
+//! What becomes of the rows of large attributes, and of their index rows.
+//!
+//! Work and memory grow with what changes. Where all values go, their rows are read and deleted a page at a time, so
+//! removing a million values takes time but no memory to speak of; it is one transaction, and other writes wait for it.
+
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
+
+use super::Work;
+use crate::{
+    context::{Context, base},
+    index::{Indexes, Keyed, attribute_of},
+    row::{Id, Stored},
+    tables::{Failure, Name, Writable},
+    values::{
+        Large, ValueRows,
+        changes::{Changed, Changes},
+    },
+};
+
+/// Rows that are held at a time where all of an attribute goes.
+const AT_ONCE: usize = 10_000;
+
+/// Where changes of index rows go: keys, an entry, and whether it comes under them or goes. It may write what has
+/// gathered.
+pub(super) type IndexSink<'s> =
+    &'s mut dyn FnMut(&mut Writable<'_>, Keyed<'_>, Id, bool) -> Result<(), Failure>;
+
+/// What becomes of one large attribute.
+#[derive(Debug)]
+pub(super) struct ValueRowsEffect {
+    id: Id,
+    description: String,
+    /// The rows that are there now; all of them go, save those in `changes`, if there is one.
+    cleared: Option<Large>,
+    /// As it will be. Absent where nothing of it will be large.
+    new: Option<(Large, Arc<Changes>)>,
+    /// Index keys that the entry keeps whatever goes here.
+    kept: BTreeSet<Vec<u8>>,
+    /// Large attributes of the same type with other options: a value that goes here may stay there.
+    others: Vec<Large>,
+    /// Index keys of values that went, which values that stay may have too.
+    shared: BTreeSet<Vec<u8>>,
+}
+
+impl Work<'_> {
+    /// What becomes of the large attributes of an entry. `inline` are the index keys that what stays in its row gives.
+    pub(super) fn value_rows(
+        &self,
+        id: Id,
+        old: Option<&Stored>,
+        new: Option<&Stored>,
+        inline: &BTreeSet<Vec<u8>>,
+    ) -> Vec<ValueRowsEffect> {
+        let (old, new) = (old.map_or(&[][..], Stored::large), new.map_or(&[][..], Stored::large));
+        let mut effects = Vec::new();
+        let mut add =
+            |description: &str, cleared: Option<&Large>, changed: Option<(&Large, &Arc<Changes>)>| {
+                let prefix = changed.map(|(large, _)| large).or(cleared).map(Large::prefix);
+                let others = new.iter().filter(|one| {
+                    Some(one.prefix()) != prefix && self.same_type(&one.description, description)
+                });
+                effects.push(ValueRowsEffect {
+                    id,
+                    description: description.to_owned(),
+                    cleared: cleared.cloned(),
+                    new: changed.map(|(large, changes)| (large.clone(), Arc::clone(changes))),
+                    kept: inline.clone(),
+                    others: others.cloned().collect(),
+                    shared: BTreeSet::new(),
+                });
+            };
+        for one in old {
+            if !new.iter().any(|other| other.prefix() == one.prefix()) {
+                add(&one.description, Some(one), None);
+            }
+        }
+        for one in new {
+            let Some(changes) = one.changes() else { continue };
+            let before = old.iter().find(|other| other.prefix() == one.prefix());
+            add(&one.description, before.filter(|_| !changes.over), Some((one, changes)));
+        }
+        effects
+    }
+
+    /// Leaves those index keys out of `lost` that values have which are not in the entry's row any more and are in a large
+    /// attribute of the same type.
+    pub(super) fn keep_those_of_large(
+        &self,
+        old: Option<&Stored>,
+        new: Option<&Stored>,
+        lost: &mut BTreeSet<Vec<u8>>,
+    ) -> Result<(), Failure> {
+        let (Some(old), Some(new)) = (old, new) else { return Ok(()) };
+        if new.large().is_empty() || lost.is_empty() {
+            return Ok(());
+        }
+        for large in new.large() {
+            for attribute in old.user().iter().chain(old.operational().iter()) {
+                if !self.same_type(attribute.description(), &large.description) {
+                    continue;
+                }
+                for value in attribute.values() {
+                    let key = crate::values::value_key(self.context, &large.description, value);
+                    if large.get(self.tables, &key)?.is_some() {
+                        let indexes = &self.context.indexes;
+                        for key in indexes.value_keys(&self.context.schema, &large.description, value) {
+                            lost.remove(&key);
+                        }
+                    }
+                }
+            }
+        }
+        let mut shared = lost.iter().filter(|key| Indexes::is_shared(key)).cloned().collect();
+        leave_held(self.context, self.tables, new.large(), &mut shared)?;
+        lost.retain(|key| !Indexes::is_shared(key) || shared.contains(key));
+        Ok(())
+    }
+
+    fn same_type(&self, one: &str, other: &str) -> bool {
+        self.context.preferred(one).eq_ignore_ascii_case(self.context.preferred(other))
+    }
+}
+
+impl ValueRowsEffect {
+    /// Writes it all.
+    pub(super) fn apply(
+        mut self,
+        context: &Context,
+        tables: &mut Writable<'_>,
+        index: IndexSink<'_>,
+    ) -> Result<(), Failure> {
+        let new = self.new.take();
+        let cleared = self.cleared.take();
+        if let Some(cleared) = &cleared {
+            self.clear(context, tables, index, cleared, new.as_ref().map(|(_, changes)| &**changes))?;
+        }
+        if let Some((large, changes)) = new {
+            self.change(context, tables, index, &large, &changes, cleared.is_some())?;
+            self.others.push(large);
+        }
+        leave_held(context, tables, &self.others, &mut self.shared)?;
+        for key in self.shared {
+            index(tables, Keyed::One(&key), self.id, false)?;
+        }
+        Ok(())
+    }
+
+    /// Puts and removes the rows that are named.
+    fn change(
+        &mut self,
+        context: &Context,
+        tables: &mut Writable<'_>,
+        index: IndexSink<'_>,
+        large: &Large,
+        changes: &Changes,
+        is_there: bool,
+    ) -> Result<(), Failure> {
+        for (key, change) in &changes.rows {
+            let row = [large.prefix(), key].concat();
+            match change {
+                // What is there already need not be written.
+                Changed::Put(value) if is_there && tables.value(&row)?.as_ref() == Some(value) => {}
+                Changed::Put(value) => {
+                    tables.put(Name::Value, &row, Some(value))?;
+                    for key in context.indexes.value_keys(&context.schema, &self.description, value) {
+                        index(tables, Keyed::One(&key), self.id, true)?;
+                    }
+                }
+                Changed::Removed(value) => {
+                    tables.put(Name::Value, &row, None)?;
+                    self.lose(context, tables, index, key, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of all values that are not to be put.
+    fn clear(
+        &mut self,
+        context: &Context,
+        tables: &mut Writable<'_>,
+        index: IndexSink<'_>,
+        cleared: &Large,
+        changes: Option<&Changes>,
+    ) -> Result<(), Failure> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = cleared.page(tables, after.as_deref(), AT_ONCE)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (key, value) in &page {
+                if changes.is_some_and(|changes| matches!(changes.rows.get(key), Some(Changed::Put(_)))) {
+                    continue;
+                }
+                tables.put(Name::Value, &[cleared.prefix(), key].concat(), None)?;
+                self.lose(context, tables, index, key, value)?;
+            }
+        }
+    }
+
+    /// The entry is not found by a value any more, unless it has it elsewhere.
+    fn lose(
+        &mut self,
+        context: &Context,
+        tables: &mut Writable<'_>,
+        index: IndexSink<'_>,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Failure> {
+        for other in &self.others {
+            if other.get(tables, key)?.is_some() {
+                return Ok(());
+            }
+        }
+        for key in context.indexes.value_keys(&context.schema, &self.description, value) {
+            if self.kept.contains(&key) {
+                continue;
+            }
+            if Indexes::is_shared(&key) {
+                self.shared.insert(key);
+            } else {
+                index(tables, Keyed::One(&key), self.id, false)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes those index keys out of `keys` that a value of these attributes has. Each value is looked at: hardly an attribute
+/// with many values is indexed so that values share keys.
+fn leave_held(
+    context: &Context,
+    rows: &dyn ValueRows,
+    large: &[Large],
+    keys: &mut BTreeSet<Vec<u8>>,
+) -> Result<(), Failure> {
+    let Context { schema, indexes, .. } = context;
+    for large in large {
+        let Some(kind) = schema.attribute_type(base(&large.description)) else { continue };
+        if !keys.iter().any(|key| attribute_of(key) == kind.oid.as_bytes()) {
+            continue;
+        }
+        large.visit(rows, None, &mut |_, value| {
+            for key in indexes.value_keys(schema, &large.description, value) {
+                keys.remove(&key);
+            }
+            Ok(if keys.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+    }
+    Ok(())
+}
