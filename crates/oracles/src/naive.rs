@@ -161,11 +161,8 @@ impl Kind {
             Self::Text => Some(squeezed(&value.to_lowercase().replace('ß', "ss"))),
             Self::Ia5 => value.is_ascii().then(|| squeezed(&value.to_ascii_lowercase())),
             Self::ExactIa5 => value.is_ascii().then(|| squeezed(value)),
-            Self::Telephone => {
-                // A PrintableString (RFC 4517 §3.3.31).
-                let may = |octet: u8| octet.is_ascii_alphanumeric() || b"'()+,-./:?= ".contains(&octet);
-                (!value.is_empty() && value.bytes().all(may)).then(|| dialled(value))
-            }
+            // FIXME: likewise what is no PrintableString (RFC 4517 §3.3.31).
+            Self::Telephone => Some(dialled(value)),
             Self::Integer => {
                 let digits = value.strip_prefix('-').unwrap_or(value);
                 let fits = !digits.is_empty()
