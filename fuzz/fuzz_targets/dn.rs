@@ -2,13 +2,9 @@
 
 #![no_main]
 
-use flext_ldap_proto::dn::Dn;
+use flext_ldap_oracles::decoder;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
-    let Ok(name) = text.parse::<Dn>() else { return };
-    assert_eq!(name.to_string().parse(), Ok(name.clone()));
-    if let (Some(parent), Some(rdn)) = (name.parent(), name.rdn()) {
-        assert_eq!(parent.child(&rdn).depth(), name.depth());
-    }
+fuzz_target!(|data: &[u8]| {
+    decoder::dn(data);
 });

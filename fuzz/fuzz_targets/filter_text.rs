@@ -2,10 +2,9 @@
 
 #![no_main]
 
-use flext_ldap_proto::filter::Filter;
+use flext_ldap_oracles::decoder;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
-    let Ok(filter) = text.parse::<Filter>() else { return };
-    assert_eq!(filter.to_string().parse(), Ok(filter));
+fuzz_target!(|data: &[u8]| {
+    decoder::filter_text(data);
 });

@@ -2,10 +2,9 @@
 
 #![no_main]
 
-use flext_ldap_proto::url::LdapUrl;
+use flext_ldap_oracles::decoder;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
-    let Ok(url) = text.parse::<LdapUrl>() else { return };
-    assert_eq!(url.to_string().parse(), Ok(url));
+fuzz_target!(|data: &[u8]| {
+    decoder::url(data);
 });

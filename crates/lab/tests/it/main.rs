@@ -11,4 +11,6 @@ mod harness;
 #[cfg(test)]
 mod judges;
 #[cfg(test)]
+mod libldap;
+#[cfg(test)]
 mod tap;

@@ -7,5 +7,4 @@ mod corpus;
 mod hostile;
 mod protos;
 mod round_trip;
-mod seeds;
 mod wire;

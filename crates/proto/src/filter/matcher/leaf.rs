@@ -140,6 +140,12 @@ impl<'s> Assertion<'s> {
             Some(name) => Some(MatchingRule::find(name)?),
             None => None,
         };
+        if let (Some(rule), Some(subject)) = (rule, &subject)
+            && !applies(rule, subject.attribute)
+        {
+            // RFC 4511 §4.5.1.7: a rule that is not valid for the attribute type.
+            return None;
+        }
         let test = match (rule, &subject) {
             (Some(rule), _) => Test::by_rule(schema, rule, value)?,
             (None, Some(subject)) => Test::equality(schema, subject.attribute, value)?,
@@ -176,6 +182,36 @@ impl ValuesOf<'_> {
 fn applies(rule: MatchingRule, attribute: &AttributeType) -> bool {
     [attribute.equality, attribute.ordering, attribute.substrings].contains(&Some(rule))
         || attribute.syntax == rule.syntax()
+        || value_syntaxes(rule).contains(&attribute.syntax.oid())
+}
+
+/// Syntaxes of values that a rule compares besides that of its assertions (RFC 4517 §4.2): Directory String's rules are for
+/// all that is one of its choices in ASN.1 (Country String, Printable String, Telephone Number), Octet String's for JPEG
+/// too, and the assertions of substring rules have a syntax of their own.
+fn value_syntaxes(rule: MatchingRule) -> &'static [&'static str] {
+    const DIRECTORY_STRING: &[&str] = &[
+        "1.3.6.1.4.1.1466.115.121.1.15",
+        "1.3.6.1.4.1.1466.115.121.1.11",
+        "1.3.6.1.4.1.1466.115.121.1.44",
+        "1.3.6.1.4.1.1466.115.121.1.50",
+    ];
+    match rule.name() {
+        "caseIgnoreMatch"
+        | "caseIgnoreOrderingMatch"
+        | "caseIgnoreSubstringsMatch"
+        | "caseExactMatch"
+        | "caseExactOrderingMatch"
+        | "caseExactSubstringsMatch"
+        | "keywordMatch"
+        | "wordMatch" => DIRECTORY_STRING,
+        "caseIgnoreIA5SubstringsMatch" | "caseExactIA5SubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.26"],
+        "numericStringSubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.36"],
+        "telephoneNumberSubstringsMatch" => &["1.3.6.1.4.1.1466.115.121.1.50"],
+        "octetStringMatch" | "octetStringOrderingMatch" | "octetStringSubstringsMatch" => {
+            &["1.3.6.1.4.1.1466.115.121.1.40", "1.3.6.1.4.1.1466.115.121.1.28"]
+        }
+        _ => &[],
+    }
 }
 
 impl Test {

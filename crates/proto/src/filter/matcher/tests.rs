@@ -157,6 +157,13 @@ fn extensible_matches() {
         ("(nosuch:caseExactMatch:=x)", Undefined),
         ("(jpegPhoto:=x)", Undefined),
         ("(jpegPhoto:octetStringMatch:=x)", False),
+        // Rules that are not valid for the attribute type (RFC 4511 §4.5.1.7), and one that is though the attribute's own
+        // is another (RFC 4517 §4.2.11).
+        ("(uidNumber:caseIgnoreMatch:=1000)", Undefined),
+        ("(mail:caseIgnoreMatch:=x)", Undefined),
+        ("(cn:integerMatch:=5)", Undefined),
+        ("(cn:telephoneNumberMatch:=5)", Undefined),
+        ("(telephoneNumber:caseIgnoreMatch:=5)", False),
         // Values of the name.
         ("(ou:=people)", False),
         ("(ou:dn:=people)", True),

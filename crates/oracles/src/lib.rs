@@ -1,0 +1,30 @@
+//! What must hold of any input: one function for each fuzz target. Never published.
+//!
+//! A fuzz target hands its octets to one of these functions, and the tests of this crate hand it the seeds under
+//! `fuzz/seeds` and octets from a random generator: what fuzzing has found is tried again by every `cargo test`. A
+//! function panics where the property does not hold, and returns whether the input was one that is accepted.
+//!
+//! - [`decoder`]: what a decoder accepts is the same after it is written and read again.
+//! - [`control`]: the same of the values of controls and extended operations.
+//! - [`search`]: the store finds what a plain list and a [`naive`] evaluator find.
+//! - [`session`]: a listener over the store answers as a plain map does.
+//!
+//! The last two read the octets as choices ([`Draw`]), so that any octets are a case and a similar input is a similar
+//! case.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "an oracle says that something does not hold by panicking"
+)]
+
+pub mod control;
+pub mod decoder;
+mod draw;
+pub mod naive;
+pub mod search;
+pub mod session;
+
+pub use self::draw::Draw;
