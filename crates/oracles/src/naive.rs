@@ -156,13 +156,10 @@ impl Kind {
     /// The form in which equal values are the same; `None` for what does not fit the syntax.
     fn form(self, value: &str) -> Option<String> {
         match self {
-            // FIXME: an empty value is no Directory String (RFC 4517 §3.3.6), so an assertion of it is undefined; the
-            // store takes it for false. Make this `None` when it does not.
-            Self::Text => Some(squeezed(&value.to_lowercase().replace('ß', "ss"))),
+            Self::Text => (!value.is_empty()).then(|| squeezed(&value.to_lowercase().replace('ß', "ss"))),
             Self::Ia5 => value.is_ascii().then(|| squeezed(&value.to_ascii_lowercase())),
             Self::ExactIa5 => value.is_ascii().then(|| squeezed(value)),
-            // FIXME: likewise what is no PrintableString (RFC 4517 §3.3.31).
-            Self::Telephone => Some(dialled(value)),
+            Self::Telephone => is_printable(value).then(|| dialled(value)),
             Self::Integer => {
                 let digits = value.strip_prefix('-').unwrap_or(value);
                 let fits = !digits.is_empty()
@@ -181,9 +178,15 @@ impl Kind {
     }
 }
 
+/// A Printable String (RFC 4517 §3.3.29).
+fn is_printable(text: &str) -> bool {
+    let printable = |octet: u8| octet.is_ascii_alphanumeric() || b"'()+,-./:? =".contains(&octet);
+    !text.is_empty() && text.bytes().all(printable)
+}
+
 /// Without spaces and hyphens (RFC 4518 §2.6.3).
 fn dialled(text: &str) -> String {
-    text.to_lowercase().replace('ß', "ss").chars().filter(|one| !matches!(one, ' ' | '-')).collect()
+    text.to_ascii_lowercase().chars().filter(|one| !matches!(one, ' ' | '-')).collect()
 }
 
 /// Without spaces at the ends, and one between words.

@@ -6,7 +6,11 @@ use std::{borrow::Cow, collections::HashSet};
 use flext_ldap_proto::message::{Change, ChangeKind};
 
 use super::Write;
-use crate::{context::Context, modify::Draft, tables::Failure};
+use crate::{
+    context::{Context, base},
+    modify::Draft,
+    tables::Failure,
+};
 
 /// What is left of a change of attributes, if anything: all of it where the write is not permissive.
 pub(super) fn values<'c>(
@@ -16,7 +20,13 @@ pub(super) fn values<'c>(
     draft: &Draft<'_>,
 ) -> Result<Option<Cow<'c, Change>>, Failure> {
     let name = change.attribute.as_str();
-    left(write, change, |value| draft.has(context, name, value), || !draft.is_present(context, name))
+    let kind = context.schema.attribute_type(base(name));
+    let form = |value: &[u8]| {
+        // A value that fits no form is refused later, for itself.
+        let normal = kind.and_then(|kind| context.schema.normalize(kind, value).ok());
+        normal.map_or_else(|| value.to_vec(), Cow::into_owned)
+    };
+    left(write, change, form, |value| draft.has(context, name, value), || !draft.is_present(context, name))
 }
 
 /// The same for passwords, which are hashed before they come here.
@@ -25,12 +35,19 @@ pub(super) fn secrets<'c>(
     change: &'c Change,
     secrets: &[Vec<u8>],
 ) -> Result<Option<Cow<'c, Change>>, Failure> {
-    left(write, change, |value| Ok(secrets.iter().any(|secret| secret == value)), || secrets.is_empty())
+    left(
+        write,
+        change,
+        <[u8]>::to_vec,
+        |value| Ok(secrets.iter().any(|secret| secret == value)),
+        || secrets.is_empty(),
+    )
 }
 
 fn left<'c>(
     write: &Write,
     change: &'c Change,
+    form: impl Fn(&[u8]) -> Vec<u8>,
     has: impl Fn(&[u8]) -> Result<bool, Failure>,
     is_empty: impl Fn() -> bool,
 ) -> Result<Option<Cow<'c, Change>>, Failure> {
@@ -45,7 +62,7 @@ fn left<'c>(
     let mut left = Change { values: Vec::new(), ..change.clone() };
     let mut given = HashSet::new();
     for value in &change.values {
-        if has(value)? == wanted && given.insert(value.clone()) {
+        if has(value)? == wanted && given.insert(form(value)) {
             left.values.push(value.clone());
         }
     }

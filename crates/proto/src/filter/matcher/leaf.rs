@@ -217,12 +217,12 @@ fn value_syntaxes(rule: MatchingRule) -> &'static [&'static str] {
 impl Test {
     fn equality(schema: &Schema, attribute: &AttributeType, value: &Bytes) -> Option<Self> {
         let rule = attribute.equality?;
-        let normal = schema.normalize_by(rule, value).ok()?.into();
+        let normal = asserted(schema, rule, value)?;
         Some(Self::Equality { rule, given: value.clone(), normal })
     }
 
     fn ordering(schema: &Schema, rule: MatchingRule, value: &[u8], order: Order) -> Option<Self> {
-        let normal = schema.normalize_by(rule, value).ok()?.into();
+        let normal = asserted(schema, rule, value)?;
         Some(Self::Ordering { rule, normal, order })
     }
 
@@ -237,7 +237,7 @@ impl Test {
             RuleKind::Ordering => Self::ordering(schema, rule, value, Order::Before),
             RuleKind::Substrings => Self::substrings(rule, &substring_assertion(value)?),
             RuleKind::Equality => {
-                schema.normalize_by(rule, value).ok()?;
+                asserted(schema, rule, value)?;
                 Some(Self::Rule { rule, given: value.clone() })
             }
         }
@@ -285,6 +285,13 @@ impl Test {
             Self::Rule { rule, given } => schema.matches(*rule, value, given).unwrap_or(false),
         }
     }
+}
+
+/// An asserted value, normalised; `None` if it does not fit the rule's syntax, as nothing fits a Directory String that is
+/// empty: such an assertion is undefined (RFC 4511 §4.5.1.7).
+fn asserted(schema: &Schema, rule: MatchingRule, value: &[u8]) -> Option<Box<[u8]>> {
+    rule.syntax().check(value).ok()?;
+    Some(schema.normalize_by(rule, value).ok()?.into())
 }
 
 /// `SubstringAssertion` (RFC 4517 §3.3.30): parts between `*`, in which `\2A` and `\5C` stand for `*` and `\`.

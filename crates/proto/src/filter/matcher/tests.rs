@@ -54,6 +54,11 @@ impl Person {
 fn assertions() {
     let person = Person::new();
     let table: &[(&str, Truth)] = &[
+        // What does not fit the rule's syntax is undefined, and so is its opposite.
+        ("(cn=)", Undefined),
+        ("(!(cn=))", Undefined),
+        ("(telephoneNumber=_)", Undefined),
+        ("(cn:caseExactMatch:=)", Undefined),
         // Names, subtypes, options.
         ("(cn=ana brandt)", True),
         ("(CN=  ANA   Brandt )", True),

@@ -16,9 +16,9 @@ async fn permissive_modify() {
     let (there, missing) = (ResultCode::ATTRIBUTE_OR_VALUE_EXISTS, ResultCode::NO_SUCH_ATTRIBUTE);
     let table: &[(_, &str, &[&str], ResultCode, &[&str])] = &[
         (Add, "description", &["ONE"], there, &["one", "two"]),
-        (Add, "description", &["two", "three"], there, &["one", "three", "two"]),
+        (Add, "description", &["two", "three", "THREE"], there, &["one", "three", "two"]),
         (Delete, "description", &["four"], missing, &["one", "three", "two"]),
-        (Delete, "description", &["four", "Three"], missing, &["one", "two"]),
+        (Delete, "description", &["four", "Three", "three"], missing, &["one", "two"]),
         (Delete, "title", &[], missing, &["one", "two"]),
         (Delete, "title", &["x"], missing, &["one", "two"]),
         (Replace, "description", &["five"], ResultCode::SUCCESS, &["five"]),
