@@ -5,7 +5,8 @@
 //! something. Each commit wakes whoever waits.
 //!
 //! What is kept of a search is which entries it has found, one bit each: that is how a deletion is known to be of an
-//! entry that matched; what came and went before the reader looked is not told. Rights, filter and scope are looked at when a change is delivered, on the entry as it is then.
+//! entry that matched; what came and went before the reader looked is not told. Rights, filter and scope are looked at
+//! when a change is delivered, on the entry as it is then.
 //! The limits of a search bound its first part; following takes as long as the client wants.
 
 use std::{

@@ -1,7 +1,8 @@
 //! What becomes of the rows of large attributes, and of their index rows.
 //!
 //! Work and memory grow with what changes. Where all values go, their rows are read and deleted a page at a time, so
-//! removing a million values takes time but no memory to speak of; it is one transaction, and other writes wait for it.
+//! removing a million values takes time but no memory to speak of, unless the entry is one that others refer to: what an
+//! operation of several parts deletes is held until all of them are right. It is one transaction, and other writes wait.
 
 use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
