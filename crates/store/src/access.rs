@@ -16,10 +16,13 @@ mod rules;
 mod standing;
 mod subject;
 
-pub(crate) use self::standing::{Access, On, Standing};
 pub use self::{
     config::{AllowConfig, RuleConfig, TargetConfig, Words},
     explain::{Explanation, LineExplanation, Reading, RuleExplanation, Verdict},
     parse::Problem,
     rules::AccessRules,
+};
+pub(crate) use self::{
+    parse::unknown_attribute,
+    standing::{Access, On, Standing},
 };

@@ -87,6 +87,37 @@ impl Constraints {
         Ok(Self { options, references, unique, membership, looked_up })
     }
 
+    /// All of `options` that the schema and the indexes do not allow, with the keys that docs/server.md calls them by.
+    pub(crate) fn problems(
+        options: &ConstraintOptions,
+        schema: &Schema,
+        indexes: &Indexes,
+    ) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        let mut of = |key: String, found: Option<Failure>| {
+            problems.extend(found.map(|failure| (key, failure.into_error().to_string())));
+        };
+        let numbered = |key: &str, index: usize| format!("{key}.attributes[{}]", index + 1);
+        for (index, unique) in options.unique.iter().enumerate() {
+            let key = format!("unique[{}]", index + 1);
+            for (index, one) in unique.each().into_iter().enumerate() {
+                of(numbered(&key, index), Unique::new(&one, schema, indexes).err());
+            }
+        }
+        if let Some(references) = &options.references {
+            let key = "referential_integrity";
+            for (index, one) in references.each().into_iter().enumerate() {
+                of(numbered(key, index), References::new(&one, schema, indexes).err());
+            }
+            let rest = references.without_attributes();
+            of(format!("{key}.placeholder"), References::new(&rest, schema, indexes).err());
+        }
+        for (index, one) in options.member_of.iter().flat_map(MemberOf::each).enumerate() {
+            of(numbered("member_of", index), Membership::new(&one, schema, indexes).err());
+        }
+        problems
+    }
+
     /// Has the indexes ready that are looked up.
     pub(crate) fn need(&self, schema: &Schema, indexes: &mut Indexes) {
         for oid in self.looked_up.iter().filter_map(|oid| std::str::from_utf8(oid).ok()) {
@@ -170,7 +201,7 @@ fn indexed(
         Err(_) => return wrong("is not the name of one"),
     };
     if attribute.options().next().is_some() || schema.attribute_type(name).is_none() {
-        return wrong("is not defined");
+        return wrong("is not defined by the schema");
     }
     if indexes.lookup(schema, name, Asked::Equality(b"cn=x")).is_none() {
         return wrong("has no index for equality; add one");

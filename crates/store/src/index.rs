@@ -52,7 +52,7 @@ pub use self::{
     config::{IndexConfig, IndexKind, UnknownIndexKind},
     progress::{IndexProgress, IndexStage},
 };
-use crate::context::base;
+use crate::{access::unknown_attribute, context::base};
 
 /// Counts up when the same value comes to be normalised to another key.
 const VERSION: u32 = 2;
@@ -101,30 +101,10 @@ impl Indexes {
         let names = Self::names_definition(schema);
         let mut types: HashMap<Box<str>, Vec<Index>> = HashMap::new();
         for (name, kinds, explicit) in config.iter() {
-            let Some(attribute) = schema.attribute_type(name) else {
-                if explicit && !kinds.is_empty() {
-                    return Err(format!("the index of `{name}`: the schema does not define the attribute"));
-                }
-                continue;
-            };
-            if is_apart(attribute.name()) && !kinds.is_empty() {
-                return Err(format!("the index of `{name}`: the attribute is not stored with its entry"));
-            }
-            let indexes = types.entry(attribute.oid.clone()).or_default();
+            let wrong = |reason| format!("the index of `{name}`: {reason}");
+            let of = Self::of(schema, name, kinds, explicit, is_apart, &names).map_err(wrong)?;
             // Under another of its names it may have been configured before; the last one counts.
-            indexes.clear();
-            for &kind in kinds {
-                match Index::new(attribute, kind, &names) {
-                    Some(index) => indexes.push(index),
-                    None if explicit => {
-                        return Err(format!(
-                            "the index of `{name}`: the attribute has no rule for `{}`",
-                            kind.word()
-                        ));
-                    }
-                    None => {}
-                }
-            }
+            types.extend(of.map(|(attribute, indexes)| (attribute.oid.clone(), indexes)));
         }
         if let Some(class) = schema.attribute_type("objectClass") {
             types.insert(
@@ -136,6 +116,56 @@ impl Indexes {
         let mut indexes = Self { config: config.clone(), types, families: families(schema) };
         indexes.need(schema, "objectClass");
         Ok(indexes)
+    }
+
+    /// What is asked for of one attribute; nothing where the schema does not know it and nobody asked.
+    fn of<'s>(
+        schema: &'s Schema,
+        name: &str,
+        kinds: &BTreeSet<IndexKind>,
+        explicit: bool,
+        is_apart: &dyn Fn(&str) -> bool,
+        names: &[u8],
+    ) -> Result<Option<(&'s AttributeType, Vec<Index>)>, String> {
+        let Some(attribute) = schema.attribute_type(name) else {
+            return if explicit && !kinds.is_empty() {
+                Err(unknown_attribute(schema, name))
+            } else {
+                Ok(None)
+            };
+        };
+        if is_apart(attribute.name()) && !kinds.is_empty() {
+            return Err("the attribute is not stored with its entry, so it cannot have one".to_owned());
+        }
+        let mut indexes = Vec::new();
+        for &kind in kinds {
+            match Index::new(attribute, kind, names) {
+                Some(index) => indexes.push(index),
+                None if explicit => {
+                    let possible = IndexKind::ALL
+                        .into_iter()
+                        .filter(|kind| Index::new(attribute, *kind, names).is_some());
+                    let possible: Vec<_> = possible.map(|kind| format!("`{}`", kind.word())).collect();
+                    let (kind, possible) = (kind.word(), possible.join(", "));
+                    return Err(format!("the attribute has no rule for `{kind}`; it can have {possible}"));
+                }
+                None => {}
+            }
+        }
+        Ok(Some((attribute, indexes)))
+    }
+
+    /// All of `config` that the schema does not allow: the attribute as it was named, and why.
+    pub(crate) fn problems(
+        schema: &Schema,
+        config: &IndexConfig,
+        is_apart: &dyn Fn(&str) -> bool,
+    ) -> Vec<(String, String)> {
+        let problem = |(name, kinds, explicit): (&str, &BTreeSet<IndexKind>, bool)| {
+            let reason = Self::of(schema, name, kinds, explicit, is_apart, &[]).err()?;
+            Some((name.to_owned(), reason))
+        };
+        config.iter().filter_map(problem).collect()
     }
 
     /// The same by another schema.

@@ -73,6 +73,7 @@ pub use self::{
     ppolicy::{
         Candidate, DefaultPasswordPolicy, PasswordPolicy, PasswordQuality, QualityCheck, StandardQuality,
     },
+    settings::OptionProblem,
     store::{Counters, Store},
     unindexed::{Unindexed, UnindexedPolicy},
 };

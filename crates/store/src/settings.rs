@@ -1,10 +1,47 @@
-//! What can be settled anew while a store is open, besides its access policy and its schema.
+//! What can be settled anew while a store is open, besides its access policy and its schema; and what of the settings a
+//! schema does not allow.
 
 use std::time::Duration;
 
 use flext_ldap_proto::schema::Schema;
 
-use crate::{Limits, Store, Unindexed};
+use crate::{
+    Limits, Store, StoreOptions, Unindexed,
+    constraint::Constraints,
+    context::Context,
+    index::{IndexConfig, Indexes},
+    project::is_computed_name,
+};
+
+/// Something that a schema does not allow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct OptionProblem {
+    /// Which setting, by the keys of a configuration file: `indexes.mail`, `unique[1].attributes[2]`.
+    pub key: String,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+}
+
+impl StoreOptions {
+    /// All that keeps a store from being opened with these options where `schema` is its schema: indexes, unique values,
+    /// references and membership.
+    #[must_use]
+    pub fn problems(&self, schema: &Schema) -> Vec<OptionProblem> {
+        let passwords = Context::password_types(schema);
+        let is_apart = |name: &str| is_computed_name(name) || passwords.contains(&name.to_ascii_lowercase());
+        let mut config = self.indexes.clone().unwrap_or_else(IndexConfig::default);
+        let mut problems = Vec::new();
+        for (name, message) in Indexes::problems(schema, &config, &is_apart) {
+            config = config.index(&name, []);
+            problems.push((format!("indexes.{name}"), message));
+        }
+        if let Ok(indexes) = Indexes::new(schema, &config, &is_apart) {
+            problems.extend(Constraints::problems(&self.constraints, schema, &indexes));
+        }
+        problems.into_iter().map(|(key, message)| OptionProblem { key, message }).collect()
+    }
+}
 
 impl Store {
     /// Holds searches and changes that begin from now on to these limits. Those on memory, threads and queues

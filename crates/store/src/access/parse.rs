@@ -274,7 +274,7 @@ impl<'s> Parser<'s> {
             };
             let name = attribute.attribute_type();
             let Some(kind) = self.schema.attribute_type(name) else {
-                let message = self.unknown_attribute(name);
+                let message = unknown_attribute(self.schema, name);
                 self.problem(message);
                 continue;
             };
@@ -289,11 +289,6 @@ impl<'s> Parser<'s> {
                 Some(self.filters.len() - 1)
             }
         }
-    }
-
-    fn unknown_attribute(&self, name: &str) -> String {
-        let known = self.schema.attribute_types().flat_map(|kind| kind.names.iter().map(|name| &**name));
-        unknown("attribute", name, known)
     }
 
     fn attribute_word(&mut self, word: &str) -> Option<Word> {
@@ -320,7 +315,7 @@ impl<'s> Parser<'s> {
                 Some(kind) => Some(Word::Type(kind.oid.to_string())),
                 None if self.lenient => Some(Word::Unknown(word.to_ascii_lowercase())),
                 None => {
-                    let message = self.unknown_attribute(word);
+                    let message = unknown_attribute(self.schema, word);
                     self.problem(message);
                     None
                 }
@@ -331,7 +326,7 @@ impl<'s> Parser<'s> {
     /// An attribute whose values are names.
     fn naming_attribute(&mut self, name: &str) -> Option<String> {
         let Some(kind) = self.schema.attribute_type(name) else {
-            let message = self.unknown_attribute(name);
+            let message = unknown_attribute(self.schema, name);
             self.problem(message);
             return None;
         };
@@ -403,6 +398,12 @@ fn origin(word: &str) -> Result<Origin, String> {
         }
         None => Err(format!("`{word}` is not a network")),
     }
+}
+
+/// Says that the schema does not define an attribute, and which one may be meant.
+pub(crate) fn unknown_attribute(schema: &Schema, name: &str) -> String {
+    let known = schema.attribute_types().flat_map(|kind| kind.names.iter().map(|name| &**name));
+    unknown("attribute", name, known)
 }
 
 /// Says that a word is not known, and which one may be meant.

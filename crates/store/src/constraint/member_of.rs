@@ -35,6 +35,11 @@ impl MemberOf {
     pub fn of<S: Into<String>>(attributes: impl IntoIterator<Item = S>) -> Self {
         Self { attributes: Some(attributes.into_iter().map(Into::into).collect()) }
     }
+
+    /// One for each attribute that was asked for, to be looked at on its own.
+    pub(super) fn each(&self) -> Vec<Self> {
+        self.attributes.iter().flatten().map(|attribute| Self::of([attribute])).collect()
+    }
 }
 
 /// What membership is read from, resolved.

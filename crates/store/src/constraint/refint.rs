@@ -66,6 +66,16 @@ impl ReferentialIntegrity {
         self.placeholder = name;
         self
     }
+
+    /// One for each attribute that was asked for, to be looked at on its own.
+    pub(super) fn each(&self) -> Vec<Self> {
+        self.attributes.iter().flatten().map(|attribute| Self::of([attribute])).collect()
+    }
+
+    /// What is left of it.
+    pub(super) fn without_attributes(&self) -> Self {
+        Self { attributes: None, ..self.clone() }
+    }
 }
 
 /// The attributes whose values are names that ought to lead somewhere.

@@ -68,6 +68,12 @@ impl UniqueValues {
         self.filter = Some(filter);
         self
     }
+
+    /// One for each attribute, to be looked at on its own.
+    pub(super) fn each(&self) -> Vec<Self> {
+        let one = |attribute: &String| Self { attributes: vec![attribute.clone()], ..self.clone() };
+        self.attributes.iter().map(one).collect()
+    }
 }
 
 /// A constraint, resolved.
