@@ -31,7 +31,7 @@ Examples:
     --listen ldap://127.0.0.1:3389 --anonymous-read
   flext-ldap directory serve --data /var/lib/flext-ldap --suffix dc=example,dc=com \\
     --admin-dn cn=admin,dc=example,dc=com --admin-password-file /etc/flext-ldap/admin.secret \\
-    --listen ldap://[::]:389 --listen ldaps://[::]:636 --listen ldapi:///run/flext-ldap.sock \\
+    --listen ldap://[::]:389 --listen ldaps://[::]:636 --listen ldapi://%2Frun%2Fflext-ldap.sock \\
     --tls-cert chain.pem --tls-key key.pem
   flext-ldap directory backup --data /var/lib/flext-ldap --to /backup/monday
   flext-ldap directory restore --data /var/lib/flext-ldap --from /backup/monday --replace
@@ -69,16 +69,10 @@ enum Command {
 }
 
 /// Which directory.
-#[derive(Debug, clap::Args)]
+#[derive(Debug)]
 struct Data {
-    /// Folder the directory lives in, made if it is not there, or `:memory:`
-    #[arg(long, value_name = "DIR|:memory:")]
     data: PathBuf,
-    /// Name of its top entry, repeat for more; a folder that has been used knows its own
-    #[arg(long, value_name = "DN")]
     suffix: Vec<Dn>,
-    /// More schema: an OpenLDAP `.schema` file, or LDIF with subschema attributes
-    #[arg(long, value_name = "FILE")]
     schema: Vec<PathBuf>,
 }
 

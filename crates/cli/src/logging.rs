@@ -25,7 +25,12 @@ pub(crate) fn start() {
 
 /// Whether this is a level, or levels by target, as `RUST_LOG` has them.
 pub(crate) fn is_level(text: &str) -> bool {
-    !text.is_empty() && EnvFilter::try_new(text).is_ok()
+    // A word alone is the name of a target to `EnvFilter`, with all it has to say: a slip would silence all others.
+    let is_word = |part: &str| {
+        ["off", "error", "warn", "info", "debug", "trace"].contains(&part.to_ascii_lowercase().as_str())
+    };
+    let parts = text.split(',').map(str::trim);
+    EnvFilter::try_new(text).is_ok() && parts.into_iter().all(|part| part.contains('=') || is_word(part))
 }
 
 /// Logs from now on as `level` says, warnings if there is none. What `RUST_LOG` says goes before both.

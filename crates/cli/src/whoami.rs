@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   flext-ldap whoami -H ldap://localhost
   flext-ldap whoami -D cn=admin,dc=example,dc=com -W -e authzid=u:ada
-  flext-ldap whoami -H ldapi:///run/slapd/ldapi -Y EXTERNAL";
+  flext-ldap whoami -H ldapi://%2Frun%2Fslapd%2Fldapi -Y EXTERNAL";
 
 /// Arguments of `whoami`.
 #[derive(Debug, clap::Args)]

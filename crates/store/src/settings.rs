@@ -1,9 +1,10 @@
 //! What can be settled anew while a store is open, besides its access policy and its schema; and what of the settings a
 //! schema does not allow.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use flext_ldap_proto::schema::Schema;
+use flext_ldap_directory::Error;
+use flext_ldap_proto::{dn::Dn, schema::Schema};
 
 use crate::{
     Limits, Store, StoreOptions, Unindexed,
@@ -11,6 +12,9 @@ use crate::{
     context::Context,
     index::{IndexConfig, Indexes},
     project::is_computed_name,
+    read::Resolved,
+    store::DATA_FILE,
+    tables::Failure,
 };
 
 /// Something that a schema does not allow.
@@ -78,6 +82,26 @@ impl Store {
     /// Leaves a warning from now on for searches that work longer than this; with `None`, for none.
     pub fn set_slow(&self, slow: Option<Duration>) {
         self.change_context(|context| context.slow = slow);
+    }
+
+    /// Whether there is an entry of this name.
+    ///
+    /// # Errors
+    ///
+    /// A name that the schema cannot compare, or when the store is closed or storage fails.
+    pub fn has_entry(&self, dn: &Dn) -> Result<bool, Error> {
+        let look = || {
+            let context = self.context();
+            let found = context.resolve(&*self.snapshot()?, &context.key(dn)?)?;
+            Ok(matches!(found, Resolved::Found(_)))
+        };
+        look().map_err(Failure::into_error)
+    }
+
+    /// Whether this folder holds a store.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(DATA_FILE).symlink_metadata().is_ok_and(|data| data.len() > 0)
     }
 
     /// Gives `look` the schema in force: that of the options with what was changed since.

@@ -19,7 +19,10 @@ use flext_ldap_store::{
     access::{AccessRules, RuleConfig},
 };
 
-use super::{config::Configured, open};
+use super::{
+    config::{Configured, Purpose},
+    open,
+};
 use crate::exit::Usage;
 
 const EXAMPLES: &str = "\
@@ -53,7 +56,7 @@ pub(super) struct Access {
     /// Access rules (YAML: a list); those of --config, or those a directory has without any, if this is left out
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    /// One of the rules' administrators, repeat for more
+    /// An administrator besides that of --config, repeat for more
     #[arg(long, value_name = "DN")]
     admin_dn: Vec<Dn>,
     /// As `directory serve --anonymous-read`
@@ -89,7 +92,7 @@ fn origin(text: &str) -> Result<Origin, String> {
 
 impl Access {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.configured.read()?;
+        let config = self.configured.read()?.settle(Purpose::Place)?.for_looking();
         let data = config.place()?;
         let folder = &data.data;
         if folder.to_str() != Some(":memory:") && !folder.is_dir() {
@@ -102,12 +105,17 @@ impl Access {
             None if self.anonymous_read => Some(rules(None, true, &data.load_schema()?)?),
             None => None,
         };
-        let store = open(config.store(data.options()?), &data)?;
+        let mut options = config.store(data.options()?);
+        let configured = config.administrator.iter().map(|administrator| &administrator.dn);
+        let administrators: Vec<&Dn> = configured.chain(&self.admin_dn).collect();
+        if let Some(own) = administrators.iter().find(|dn| Some(**dn) == self.requester.as_ref()) {
+            // Nobody signs in to this store, so any password is as good.
+            options = options.administrator((*own).clone(), "unused".into());
+        }
+        let store = open(options, &data)?;
         let rules = store.with_schema(|schema| {
             let rules = given.map_or_else(|| config.rules(schema), Ok)?;
-            let configured = config.administrator.iter().map(|administrator| &administrator.dn);
-            let administrators = configured.chain(&self.admin_dn);
-            anyhow::Ok(administrators.fold(rules, |rules, dn| rules.administrator(dn, schema)))
+            anyhow::Ok(administrators.into_iter().fold(rules, |rules, dn| rules.administrator(dn, schema)))
         })?;
         let explanation = store
             .explain_access(

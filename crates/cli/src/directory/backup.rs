@@ -10,7 +10,11 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_store::save;
 use serde_json::{Value, json};
 
-use super::{Data, control, open};
+use super::{
+    Data,
+    config::{Configured, Purpose},
+    control, open,
+};
 
 const NOTE: &str = "\
 A directory that is served is backed up by the process that serves it, as of one commit, while it goes on; its file grows
@@ -21,7 +25,7 @@ meanwhile by what is written to it. The backup has its name when all of it is sa
 #[command(after_help = NOTE)]
 pub(super) struct Backup {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
     /// File to write, which must not be there; `-` is standard output
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
@@ -29,11 +33,12 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        self.data.must_exist()?;
+        let data = self.configured.read()?.settle(Purpose::Place)?.place()?;
+        data.must_exist()?;
         let report = if self.to.as_os_str() == "-" {
-            self.write(&mut io::stdout().lock())
+            write(&data, &mut io::stdout().lock())
         } else {
-            save(&self.to, |output| self.write(output))
+            save(&self.to, |output| write(&data, output))
         }?;
         let text = |name: &str| match report.get(name) {
             Some(Value::String(text)) => text.clone(),
@@ -48,26 +53,27 @@ impl Backup {
         ));
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    fn write(&self, output: &mut dyn Write) -> Result<Value, Error> {
-        let failed = |error: anyhow::Error| Error::new(ErrorKind::Storage, format!("{error:#}"));
-        let served = control::ask(&self.data.data, control::Ask::Backup, &mut |kind, octets| {
-            if kind == control::Kind::Data {
-                output.write_all(octets)?;
-            }
-            Ok(())
-        });
-        if let Some(report) = served.map_err(failed)? {
-            return Ok(report);
+/// Writes it, by whoever has the directory.
+fn write(data: &Data, output: &mut dyn Write) -> Result<Value, Error> {
+    let failed = |error: anyhow::Error| Error::new(ErrorKind::Storage, format!("{error:#}"));
+    let served = control::ask(&data.data, control::Ask::Backup, &mut |kind, octets| {
+        if kind == control::Kind::Data {
+            output.write_all(octets)?;
         }
-        let store = open(self.data.options().map_err(failed)?, &self.data).map_err(failed)?;
-        let report = store.backup(output)?;
-        store.close();
-        Ok(json!({
-            "entries": report.manifest.entries(),
-            "octets": report.octets,
-            "csn": report.manifest.csn,
-            "sha256": report.sha256,
-        }))
+        Ok(())
+    });
+    if let Some(report) = served.map_err(failed)? {
+        return Ok(report);
     }
+    let store = open(data.options().map_err(failed)?, data).map_err(failed)?;
+    let report = store.backup(output)?;
+    store.close();
+    Ok(json!({
+        "entries": report.manifest.entries(),
+        "octets": report.octets,
+        "csn": report.manifest.csn,
+        "sha256": report.sha256,
+    }))
 }

@@ -8,7 +8,10 @@ use std::{
 use flext_ldap_store::{CheckEvent, CheckReport, Fault, Remedy, Store};
 use serde_json::{Value, json};
 
-use super::{Data, control, open};
+use super::{
+    config::{Config, Configured, Purpose},
+    control, open,
+};
 use crate::{
     exit::{FAULTS, Usage},
     progress::Progress,
@@ -25,7 +28,7 @@ Exit code: 0 if there is no fault, 209 if there is one (also if --mend mended al
 #[command(after_help = NOTE)]
 pub(super) struct Check {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
     /// Derive anew what can be derived: tree, counts of children, indexes, state; nobody may serve the directory
     #[arg(long)]
     mend: bool,
@@ -36,11 +39,13 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        self.data.must_exist()?;
+        let config = self.configured.read()?.settle(Purpose::Place)?;
+        let data = config.place()?;
+        data.must_exist()?;
         let progress = Progress::new("entries");
         let mut last = 0;
         let mut told = Told { json: self.json, written: Ok(()) };
-        if let Some(report) = control::ask(&self.data.data, control::Ask::Check, &mut |kind, payload| {
+        if let Some(report) = control::ask(&data.data, control::Ask::Check, &mut |kind, payload| {
             match kind {
                 control::Kind::Fault => told.fault(&serde_json::from_slice(payload)?),
                 control::Kind::Progress => {
@@ -60,12 +65,12 @@ impl Check {
             return told.end(&report);
         }
         drop(progress);
-        let store = match open(self.data.options()?.verify_pages(), &self.data) {
+        let store = match open(config.store(data.options()?).verify_pages(), &data) {
             Ok(store) => store,
             // What cannot be opened may be such as can be derived.
             Err(error) if self.mend => {
                 crate::say(format_args!("{error:#}"));
-                return self.mend(told);
+                return self.mend(&config, told);
             }
             Err(error) => return Err(error),
         };
@@ -73,13 +78,14 @@ impl Check {
         store.close();
         drop(store);
         if self.mend && report.rebuildable > 0 {
-            return self.mend(told);
+            return self.mend(&config, told);
         }
         told.end(&report_json(&report))
     }
 
-    fn mend(&self, mut told: Told) -> anyhow::Result<ExitCode> {
-        let store = open(self.data.options()?.rebuild(), &self.data)?;
+    fn mend(&self, config: &Config, mut told: Told) -> anyhow::Result<ExitCode> {
+        let data = config.place()?;
+        let store = open(config.store(data.options()?).rebuild(), &data)?;
         crate::say(format_args!("what can be derived was derived anew; what is left:"));
         let report = look(&store, &mut told)?;
         store.close();

@@ -4,19 +4,20 @@ use std::process::ExitCode;
 
 use flext_ldap_store::compact;
 
-use super::Data;
+use super::config::{Configured, Purpose};
 
 /// Arguments of `directory compact`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Compact {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
 }
 
 impl Compact {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        self.data.must_exist()?;
-        let report = compact(&self.data.data)?;
+        let data = self.configured.read()?.settle(Purpose::Place)?.place()?;
+        data.must_exist()?;
+        let report = compact(&data.data)?;
         crate::say(format_args!("{} octets before, {} after", report.before, report.after));
         Ok(ExitCode::SUCCESS)
     }

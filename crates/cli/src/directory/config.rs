@@ -6,6 +6,7 @@
 
 mod node;
 mod section;
+mod sound;
 #[cfg(test)]
 mod tests;
 
@@ -22,13 +23,16 @@ use flext_ldap_server::{Rate, RateLimits, ServerLimits};
 use flext_ldap_store::{
     IndexConfig, IndexKind, Limits, MemberOf, ReferentialIntegrity, StandardPolicy, StoreOptions, Unindexed,
     UnindexedPolicy, UniqueValues,
-    access::{AccessRules, RuleConfig},
+    access::{AccessRules, AllowConfig, RuleConfig, TargetConfig},
 };
 
-pub(super) use self::section::time as parse_time;
 use self::{
     node::{Node, Place, Value},
-    section::{Problems, Section},
+    section::{Problems, Section, is_unlimited},
+};
+pub(super) use self::{
+    section::time as parse_time,
+    sound::{Draft, Purpose, known},
 };
 use crate::{connect::password_file, exit::Usage};
 
@@ -193,30 +197,29 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// All that is wrong with it, with places.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    /// It cannot be read, or is no YAML. Whatever else is wrong is in the draft.
+    fn read(path: &Path) -> anyhow::Result<Draft> {
         let mut text = String::new();
         let file = fs::File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
         // One octet more than there may be, so that too much is noticed and no more is read.
         file.take(node::LARGEST as u64 + 1)
             .read_to_string(&mut text)
             .with_context(|| format!("failed to read {}", path.display()))?;
-        let problems = match node::parse(&text) {
+        match node::parse(&text) {
             Ok(node) => {
                 let problems = Problems::default();
                 let mut config = Self::from_node(&node, &problems);
-                let problems = problems.into_sorted();
-                if problems.is_empty() {
-                    config.file = Some(Source { path: path.to_owned(), node });
-                    return Ok(config);
+                for key in node.repeated() {
+                    problems.add(key.place, &key.name, "is there twice");
                 }
-                problems.iter().map(ToString::to_string).collect()
+                config.file = Some(Source { path: path.to_owned(), node });
+                Ok(Draft { config, problems: problems.into_sorted(), overridden: Vec::new() })
             }
             Err((place, message)) => {
-                vec![section::Problem { place, path: String::new(), message }.to_string()]
+                let problem = section::Problem { place, path: String::new(), message };
+                Err(Usage(format!("{} cannot be used:\n  {problem}", path.display())).into())
             }
-        };
-        Err(unusable(path, &problems))
+        }
     }
 
     fn from_node(node: &Node, problems: &Problems) -> Self {
@@ -274,24 +277,27 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// What is wrong with them, with places.
+    /// What is wrong with them. One that passed [`Draft::settle`] has nothing wrong.
     pub(super) fn rules(&self, schema: &Schema) -> anyhow::Result<AccessRules> {
+        self.parsed_rules(schema).map_err(|found| {
+            let problems: Vec<_> = found.iter().map(|(key, message)| format!("`{key}`: {message}")).collect();
+            Usage(format!("the access rules cannot be used:\n  {}", problems.join("\n  "))).into()
+        })
+    }
+
+    /// The same, with each thing that is wrong by its key.
+    fn parsed_rules(&self, schema: &Schema) -> Result<AccessRules, Vec<(String, String)>> {
         let standard = StandardPolicy::default();
-        let (Some(rules), Some(Source { path, node })) = (&self.access, &self.file) else {
+        let Some(rules) = &self.access else {
             let policy = if self.anonymous_read { standard.anonymous_read() } else { standard };
             return Ok(policy.rules().clone());
         };
         AccessRules::from_config(rules, schema).map_err(|found| {
-            let problems = Problems::default();
-            for problem in found {
-                let path = match problem.rule {
-                    0 => "access".to_owned(),
-                    rule => format!("access[{rule}].{}", problem.key),
-                };
-                problems.add(node.at(&path).place, path, problem.message);
-            }
-            let problems: Vec<_> = problems.into_sorted().iter().map(ToString::to_string).collect();
-            unusable(path, &problems)
+            let keyed = |problem: flext_ldap_store::access::Problem| match problem.rule {
+                0 => ("access".to_owned(), problem.message),
+                rule => (format!("access[{rule}].{}", problem.key), problem.message),
+            };
+            found.into_iter().map(keyed).collect()
         })
     }
 
@@ -325,6 +331,14 @@ impl Config {
         options
     }
 
+    /// The same for who looks at a directory and leaves it as it is: its indexes are not changed, and nothing is held to
+    /// what needs others.
+    pub(super) fn for_looking(mut self) -> Self {
+        (self.indexes, self.references) = (None, Setting::Off);
+        self.unique.clear();
+        self
+    }
+
     /// Keys whose values differ from those of `earlier` and are not looked at while a directory is open.
     pub(super) fn needing_restart(&self, earlier: &Self) -> Vec<&'static str> {
         let value = |config: &Self, key: &str| -> Option<Value> {
@@ -336,10 +350,6 @@ impl Config {
         };
         FIXED.into_iter().filter(|key| value(self, key) != value(earlier, key)).collect()
     }
-}
-
-fn unusable(path: &Path, problems: &[String]) -> anyhow::Error {
-    Usage(format!("{} cannot be used:\n  {}", path.display(), problems.join("\n  "))).into()
 }
 
 fn administrator(section: Section<'_>) -> Option<Administrator> {
@@ -409,7 +419,7 @@ fn unindexed(section: Section<'_>, unindexed: &mut Unindexed) {
     if let Some(policy) = section.word("policy", &words) {
         unindexed.policy = policy;
     }
-    section.number("threshold", &mut unindexed.threshold);
+    section.number_or_none("threshold", &mut unindexed.threshold);
     section.finish();
 }
 
@@ -490,10 +500,48 @@ fn access(root: &Section<'_>) -> Option<Vec<RuleConfig>> {
             Err(error) => {
                 let path = format!("access[{}]", index + 1);
                 root.problems.add(place_of(item, &error.to_string()), path, error.to_string());
+                // It keeps its number, so that those after it are told by theirs; what else is wrong with it is told.
+                rules.push(shape(item));
             }
         }
     }
     Some(rules)
+}
+
+/// What can be read of a rule that cannot be read whole: key by key, and line by line.
+fn shape(item: &Node) -> RuleConfig {
+    let part = |node: Option<&Node>| node.map(Node::to_json).unwrap_or_default();
+    let mut to = serde_json::Map::new();
+    if let Some(Value::Map(entries)) = item.get("to").map(|node| &node.value) {
+        for (key, node) in entries {
+            let one = serde_json::Map::from_iter([(key.name.clone(), node.to_json())]);
+            if serde_json::from_value::<TargetConfig>(one.clone().into()).is_ok() {
+                to.extend(one);
+            }
+        }
+    }
+    let lines: &[Node] = match item.get("allow").map(|node| &node.value) {
+        Some(Value::List(lines)) => lines,
+        _ => &[],
+    };
+    RuleConfig {
+        name: None,
+        to: serde_json::from_value(to.into()).ok(),
+        allow: lines
+            .iter()
+            .map(|line| {
+                // A line that cannot be read says nothing that could be wrong.
+                let empty = || AllowConfig {
+                    who: "anyone".to_owned(),
+                    rights: "none".into(),
+                    ..AllowConfig::default()
+                };
+                serde_json::from_value(line.to_json()).unwrap_or_else(|_| empty())
+            })
+            .collect(),
+        over: serde_json::from_value(part(item.get("over"))).unwrap_or_default(),
+        from: serde_json::from_value(part(item.get("from"))).unwrap_or_default(),
+    }
 }
 
 /// Where in a rule an error is: at the key it names between backticks, if that is there.
@@ -516,16 +564,16 @@ fn place_of(rule: &Node, error: &str) -> Place {
 }
 
 fn limits(section: Section<'_>, limits: &mut Limits) {
-    section.number("size", &mut limits.size);
-    section.duration("time", &mut limits.time);
-    section.number("lookthrough", &mut limits.lookthrough);
+    section.limit("size", &mut limits.size, u32::MAX);
+    section.time_limit("time", &mut limits.time);
+    section.limit("lookthrough", &mut limits.lookthrough, u64::MAX);
     section.number("filter", &mut limits.filter);
-    section.number("sort_memory", &mut limits.sort_memory);
+    section.octets("sort_memory", &mut limits.sort_memory, 1 << 20);
     section.number("tree_delete", &mut limits.tree_delete);
-    section.number("persistent_searches", &mut limits.persistent_searches);
+    section.number_or_none("persistent_searches", &mut limits.persistent_searches);
     section.number("references", &mut limits.references);
     section.number("renamed", &mut limits.renamed);
-    section.number("cache", &mut limits.cache);
+    section.octets("cache", &mut limits.cache, 1 << 20);
     section.number("write_queue", &mut limits.write_queue);
     section.number("hashing_threads", &mut limits.hashing_threads);
     section.number("hashing_queue", &mut limits.hashing_queue);
@@ -533,24 +581,24 @@ fn limits(section: Section<'_>, limits: &mut Limits) {
 }
 
 fn server_limits(section: Section<'_>, limits: &mut ServerLimits) {
-    section.number("connections", &mut limits.connections);
+    section.limit("connections", &mut limits.connections, usize::MAX);
     if section.get("connections_per_address").is_some() {
-        let mut most = 0;
-        section.number("connections_per_address", &mut most);
-        limits.connections_per_address = Some(most);
+        let mut most = usize::MAX;
+        section.limit("connections_per_address", &mut most, usize::MAX);
+        limits.connections_per_address = (most < usize::MAX).then_some(most);
     }
-    section.number("message", &mut limits.message.message);
-    section.number("anonymous_message", &mut limits.anonymous_message);
+    section.octets("message", &mut limits.message.message, 4 << 10);
+    section.octets("anonymous_message", &mut limits.anonymous_message, 4 << 10);
     section.number("operations", &mut limits.operations);
-    section.number("persistent_searches", &mut limits.persistent_searches);
-    section.number("unread", &mut limits.unread);
-    section.duration("idle", &mut limits.idle);
-    section.duration("receive", &mut limits.receive);
-    section.duration("stall", &mut limits.stall);
-    section.duration("handshake", &mut limits.handshake);
-    section.duration("bind", &mut limits.bind);
-    section.duration("search", &mut limits.search);
-    section.duration("operation", &mut limits.operation);
+    section.number_or_none("persistent_searches", &mut limits.persistent_searches);
+    section.octets("unread", &mut limits.unread, 4 << 10);
+    section.time_limit("idle", &mut limits.idle);
+    section.time_limit("receive", &mut limits.receive);
+    section.time_limit("stall", &mut limits.stall);
+    section.time_limit("handshake", &mut limits.handshake);
+    section.time_limit("bind", &mut limits.bind);
+    section.time_limit("search", &mut limits.search);
+    section.time_limit("operation", &mut limits.operation);
     section.finish();
 }
 
@@ -565,7 +613,7 @@ fn rate_limits(section: Section<'_>, rates: &mut RateLimits) {
 fn rate(section: &Section<'_>, key: &'static str, rate: &mut Option<Rate>) {
     match section.get(key).map(|node| &node.value) {
         None => {}
-        Some(Value::Flag(false)) => *rate = None,
+        Some(_) if section.get(key).is_some_and(is_unlimited) => *rate = None,
         Some(Value::Map(_)) => {
             let Some(inner) = section.section(key) else { return };
             let mut per_second = rate.map_or(0, |rate| rate.per_second);
@@ -599,6 +647,7 @@ fn log(section: Section<'_>, log: &mut Log) {
     }
     match section.get("slow_search").map(|node| &node.value) {
         Some(Value::Flag(false)) => log.slow = None,
+        Some(Value::Text(text)) if text == "off" => log.slow = None,
         Some(_) => {
             let mut slow = Duration::ZERO;
             section.duration("slow_search", &mut slow);
@@ -617,7 +666,7 @@ pub(super) struct Configured {
     #[arg(long, value_name = "FILE", env = "FLEXT_LDAP_CONFIG")]
     config: Option<PathBuf>,
     /// Folder the directory lives in, made if it is not there, or `:memory:`
-    #[arg(long, value_name = "DIR|:memory:", required_unless_present = "config")]
+    #[arg(long, value_name = "DIR|:memory:")]
     data: Option<PathBuf>,
     /// Name of its top entry, repeat for more; a folder that has been used knows its own
     #[arg(long, value_name = "DN")]
@@ -629,21 +678,21 @@ pub(super) struct Configured {
 
 impl Configured {
     /// Reads the file, if there is one, and puts what was said here in its place.
-    pub(super) fn read(&self) -> anyhow::Result<Config> {
-        let mut config = match &self.config {
+    pub(super) fn read(&self) -> anyhow::Result<Draft> {
+        let mut draft = match &self.config {
             Some(path) => Config::read(path)?,
-            None => Config::default(),
+            None => Draft { config: Config::default(), problems: Vec::new(), overridden: Vec::new() },
         };
         if let Some(data) = &self.data {
-            config.data = Some(data.clone());
+            draft.say("data", |config| config.data = Some(data.clone()));
         }
         if !self.suffix.is_empty() {
-            config.suffixes.clone_from(&self.suffix);
+            draft.say("suffixes", |config| config.suffixes.clone_from(&self.suffix));
         }
         if !self.schema.is_empty() {
-            config.schema.clone_from(&self.schema);
+            draft.say("schema", |config| config.schema.clone_from(&self.schema));
         }
-        Ok(config)
+        Ok(draft)
     }
 }
 

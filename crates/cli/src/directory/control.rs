@@ -26,7 +26,10 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::check::{fault_json, report_json};
+use super::{
+    check::{fault_json, report_json},
+    config::known,
+};
 
 /// The name of the socket.
 const SOCKET: &str = "control";
@@ -38,19 +41,25 @@ const STALL: Duration = Duration::from_secs(60);
 const FRAME: usize = 256 << 10;
 
 /// What can be asked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Ask {
     /// The octets of a backup, then its report.
     Backup,
     /// Faults and progress, then the report.
     Check,
+    /// The schema, the suffixes, and which of these names no entry has.
+    Known(Vec<String>),
 }
 
+/// Octets of a line that asks.
+const LINE: u64 = 16 << 20;
+
 impl Ask {
-    const fn line(self) -> &'static str {
+    fn line(&self) -> String {
         match self {
-            Self::Backup => "backup\n",
-            Self::Check => "check\n",
+            Self::Backup => "backup\n".to_owned(),
+            Self::Check => "check\n".to_owned(),
+            Self::Known(names) => format!("known {}\n", json!(names)),
         }
     }
 }
@@ -150,9 +159,12 @@ fn prepare(stream: &UnixStream) -> io::Result<()> {
 fn answer(stream: &UnixStream, store: &Store) -> io::Result<()> {
     prepare(stream)?;
     let mut line = Vec::new();
-    let mut input = BufReader::new(stream).take(64);
+    let mut input = BufReader::new(stream).take(LINE);
     io::BufRead::read_until(&mut input, b'\n', &mut line)?;
-    let report = if line == Ask::Backup.line().as_bytes() {
+    let report = if let Some(names) = line.strip_prefix(b"known ") {
+        let names: Vec<String> = serde_json::from_slice(names).unwrap_or_default();
+        return report_of(stream, known(store, &names).to_string().as_bytes());
+    } else if line == Ask::Backup.line().as_bytes() {
         let mut output = io::BufWriter::with_capacity(FRAME, Frames(stream));
         store.backup(&mut output).and_then(|report| {
             output.flush().map_err(|error| {
@@ -192,6 +204,12 @@ fn answer(stream: &UnixStream, store: &Store) -> io::Result<()> {
         Ok(report) => frame(stream, Kind::Report, report.to_string().as_bytes()),
         Err(error) => frame(stream, Kind::Error, error.to_string().as_bytes()),
     }
+}
+
+/// A report of any length: octets of data, and then where it ends.
+fn report_of(stream: &UnixStream, report: &[u8]) -> io::Result<()> {
+    report.chunks(FRAME).try_for_each(|some| frame(stream, Kind::Data, some))?;
+    frame(stream, Kind::Report, b"null")
 }
 
 /// Octets as frames of data.

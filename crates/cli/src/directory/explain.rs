@@ -11,7 +11,10 @@ use flext_ldap_directory::{
 };
 use flext_ldap_store::IndexStage;
 
-use super::{config::Configured, open};
+use super::{
+    config::{Configured, Purpose},
+    open,
+};
 use crate::{exit::Usage, search::ScopeName};
 
 const EXAMPLES: &str = "\
@@ -41,7 +44,7 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.configured.read()?;
+        let config = self.configured.read()?.settle(Purpose::Place)?.for_looking();
         let data = config.place()?;
         if !data.data.is_dir() {
             let data = data.data.display();

@@ -5,14 +5,17 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 use flext_ldap_directory::proto::dn::Dn;
 use flext_ldap_store::ExportOptions;
 
-use super::{Data, open};
+use super::{
+    config::{Configured, Purpose},
+    open,
+};
 use crate::{exit::Usage, output};
 
 /// Arguments of `directory export`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
     /// Write to this file instead of standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -23,11 +26,12 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        if !self.data.data.is_dir() {
-            let data = self.data.data.display();
+        let data = self.configured.read()?.settle(Purpose::Place)?.place()?;
+        if !data.data.is_dir() {
+            let data = data.data.display();
             return Err(Usage(format!("there is no directory in `{data}`: nothing was exported")).into());
         }
-        let store = open(self.data.options()?, &self.data)?;
+        let store = open(data.options()?, &data)?;
         let mut output = output::create(self.output.as_deref())?;
         let mut options = ExportOptions::default();
         options.base = self.base;

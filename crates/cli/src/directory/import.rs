@@ -9,14 +9,17 @@ use anyhow::Context as _;
 use flext_ldap_directory::proto::ldif::ReadOptions;
 use flext_ldap_store::{ImportOptions, ImportReport, Store};
 
-use super::{Data, open};
+use super::{
+    config::{Configured, Purpose},
+    open,
+};
 use crate::{input, progress::Progress};
 
 /// Arguments of `directory import`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
     /// Read LDIF from this file instead of standard input
     #[arg(short = 'f', long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -36,7 +39,9 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let store = open(self.data.options()?, &self.data)?;
+        let config = self.configured.read()?.settle(Purpose::Store)?;
+        let data = config.place()?;
+        let store = open(config.store(data.options()?), &data)?;
         let mut options = ImportOptions::default();
         options.hash_clear_passwords = self.hash_passwords;
         options.continue_on_error = self.go_on;

@@ -4,14 +4,14 @@ use std::{path::PathBuf, process::ExitCode};
 
 use flext_ldap_store::{RestoreOptions, restore};
 
-use super::Data;
+use super::config::{Configured, Purpose};
 use crate::input;
 
 /// Arguments of `directory restore`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Restore {
     #[command(flatten)]
-    data: Data,
+    configured: Configured,
     /// Backup to read; `-` is standard input
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
@@ -25,12 +25,14 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.configured.read()?.settle(Purpose::Place)?;
+        let data = config.place()?;
         let from = (self.from.as_os_str() != "-").then_some(self.from.as_path());
         let mut input = input::open(from)?;
         let mut options = RestoreOptions::default();
         options.replace = self.replace;
         options.accept_faults = self.accept_faults;
-        let report = restore(&mut input, self.data.options()?, &options)?;
+        let report = restore(&mut input, config.store(data.options()?), &options)?;
         crate::say(format_args!(
             "restored {} entries as of {}, SHA-256 {}, {} faults",
             report.manifest.entries(),

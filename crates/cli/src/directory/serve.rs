@@ -9,18 +9,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap_directory::proto::{
-    dn::Dn,
-    schema::Schema,
-    url::{LdapUrl, Scheme},
-};
+use flext_ldap_directory::proto::{dn::Dn, schema::Schema, url::LdapUrl};
 use flext_ldap_server::{LineLog, Server, ServerTls, StartError};
 use flext_ldap_store::{ImportOptions, Store, access::AccessRules};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Data, access,
-    config::{Administrator, Config, Configured, TlsFiles, parse_time},
+    config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, parse_time},
     control::Control,
     import::load,
     log_file::{self, Reopen},
@@ -28,7 +24,6 @@ use super::{
     open,
     systemd::{self, Passed, State, notify},
 };
-use crate::exit::Usage;
 
 /// How long operations under way have to end once the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -48,7 +43,7 @@ pub(super) struct Serve {
     /// Only read the configuration, and all it names, and say what is wrong with it
     #[arg(long)]
     check: bool,
-    /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi:///PATH; port 0 takes a free one
+    /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi://PATH with `/` as `%2F`; port 0 takes a free one
     #[arg(long, value_name = "URL")]
     listen: Vec<LdapUrl>,
     /// Name of the administrator, who may do everything and need not be an entry; over ldapi root and the user who
@@ -120,34 +115,38 @@ impl Serve {
     }
 
     /// The configuration as it is with what was said on the command line.
-    fn config(&self) -> anyhow::Result<Config> {
-        let mut config = self.configured.read()?;
+    fn config(&self) -> anyhow::Result<Draft> {
+        let mut draft = self.configured.read()?;
         if !self.listen.is_empty() {
-            config.listen.clone_from(&self.listen);
+            draft.say("listen", |config| config.listen.clone_from(&self.listen));
         }
         if let (Some(dn), Some(path)) = (&self.admin_dn, &self.admin_password_file) {
-            config.administrator = Some(Administrator::with_file(dn.clone(), path.clone()));
+            let administrator = Administrator::with_file(dn.clone(), path.clone());
+            draft.say("administrator", |config| config.administrator = Some(administrator));
         }
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            config.tls = Some(TlsFiles { certificate: certificate.clone(), key: key.clone() });
+            let files = TlsFiles { certificate: certificate.clone(), key: key.clone() };
+            draft.say("tls", |config| config.tls = Some(files));
         }
         if self.anonymous_read {
-            (config.anonymous_read, config.access) = (true, None);
+            draft.say("access", |config| (config.anonymous_read, config.access) = (true, None));
         }
         if let Some(policy) = &self.password_policy {
-            config.password_policy = Some(policy.clone());
+            draft.say("password_policy", |config| config.password_policy = Some(policy.clone()));
         }
-        config.tell_lockout |= self.tell_lockout;
+        if self.tell_lockout {
+            draft.say("password_policy", |config| config.tell_lockout = true);
+        }
         if let Some(slow) = self.slow_search {
-            config.log.slow = Some(slow);
+            draft.say("log", |config| config.log.slow = Some(slow));
         }
         if let Some(most) = self.connections_per_address {
-            config.server.connections_per_address = Some(most);
+            draft.say("server", |config| config.server.connections_per_address = (most > 0).then_some(most));
         }
         if let Some(path) = &self.access_log {
-            config.log.access = Some(path.clone());
+            draft.say("log", |config| config.log.access = Some(path.clone()));
         }
-        Ok(config)
+        Ok(draft)
     }
 
     /// The access rules in force with this configuration.
@@ -160,16 +159,11 @@ impl Serve {
         Ok(Arc::new(administrator.fold(rules, |rules, admin| rules.administrator(&admin.dn, schema))))
     }
 
-    /// Everything but opening the directory and listening.
+    /// Everything but listening.
     fn check(self) -> anyhow::Result<ExitCode> {
-        let config = self.config()?;
-        let data = config.place()?;
-        let schema = data.load_schema()?;
-        self.rules(&config, &schema)?;
-        config.tls.as_ref().map(server_tls).transpose()?;
-        config.administrator.as_ref().map(Administrator::password).transpose()?;
-        if config.listen.iter().any(|url| url.scheme == Scheme::Ldaps) && config.tls.is_none() {
-            return Err(Usage("`ldaps` needs `tls.certificate` and `tls.key`".to_owned()).into());
+        let config = self.config()?.settle(Purpose::Serve)?;
+        if self.rules.is_some() {
+            self.rules(&config, &config.place()?.load_schema()?)?;
         }
         crate::say(format_args!("the configuration can be used"));
         Ok(ExitCode::SUCCESS)
@@ -179,7 +173,7 @@ impl Serve {
         // Heard from the first moment, so that a signal during a long import ends it too, and a reload does not end it.
         let mut stop = Stop::new()?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let config = self.config()?;
+        let config = tokio::task::block_in_place(|| self.config()?.settle(Purpose::Serve))?;
         crate::logging::set_level(config.log.level.as_deref());
         let data = config.place()?;
         let mut options = config.store(data.options()?);
@@ -291,7 +285,7 @@ impl Served {
     /// Puts in force what can change. Returns what needs a restart.
     fn settle(&self) -> anyhow::Result<Vec<&'static str>> {
         let Self { arguments, config: started, store, server, .. } = self;
-        let mut config = arguments.config()?;
+        let mut config = arguments.config()?.settle(Purpose::Reload(store, started))?;
         let mut restart = config.needing_restart(started);
         if config.tls.is_none() && started.tls.is_some() {
             restart.push("tls");
@@ -329,7 +323,7 @@ fn time(text: &str) -> Result<Duration, String> {
     parse_time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
 }
 
-fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {
+pub(super) fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {
     let TlsFiles { certificate: chain, key } = files;
     let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
     ServerTls::from_pem(&read(chain)?, &read(key)?)

@@ -8,6 +8,7 @@ mod arguments;
 mod care;
 #[cfg(test)]
 mod changes;
+mod config;
 #[cfg(test)]
 mod controls;
 mod demo;

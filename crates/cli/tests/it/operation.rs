@@ -1,7 +1,7 @@
 //! A served directory in operation: its configuration file, reload, a service manager, `cn=Monitor`, slow searches.
 
 use std::{
-    os::unix::net::UnixDatagram,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -24,6 +24,7 @@ impl Folder {
     fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         folder.write("secret", "open water\n");
+        std::fs::set_permissions(folder.path("secret"), std::fs::Permissions::from_mode(0o600)).unwrap();
         folder.write("people.ldif", PEOPLE);
         folder
     }
@@ -142,8 +143,13 @@ fn a_file_is_checked_without_serving() {
     std::fs::remove_file(folder.path("secret")).unwrap();
     folder.configure("");
     let output = run(flext_ldap(&check));
-    assert_eq!(output.code, 208, "{output:?}");
-    assert!(output.err.contains("failed to read the password from"), "{output:?}");
+    assert_eq!(output.code, 201, "{output:?}");
+    assert!(
+        output
+            .err
+            .contains("line 5, column 18: `administrator.password_file`: failed to read the password from"),
+        "{output:?}"
+    );
     let output = run(flext_ldap(&["directory", "serve", "--data", ":memory:", "--suffix", BASE]));
     assert_eq!(output.code, 201, "{output:?}");
     assert!(output.err.contains("nothing to listen on"), "{output:?}");

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     context::{Caller, base},
-    read::Named,
+    read::{Named, Resolved},
     store::Store,
     tables::Failure,
 };
@@ -98,8 +98,19 @@ impl Store {
                 .push("there is no such entry; it matches no filter and names nobody".to_owned());
         }
         access.settled()?;
-        let unrestricted = context.is_unrestricted(&caller).1;
-        if unrestricted {
+        if let Some(who) = who
+            && !context.is_unrestricted(&caller).1
+            && matches!(context.resolve(&*tables, &context.key(who)?)?, Resolved::Missing(_))
+        {
+            explanation.notes.push(format!("there is no entry `{who}`: nobody can sign in by this name"));
+        }
+        if context.is_unrestricted(&caller).1 {
+            let hidden = attribute.is_some_and(|name| context.is_password(name));
+            for verdict in &mut explanation.rights {
+                let seen = ["compare", "search", "read"].contains(&verdict.right.as_str());
+                verdict.allowed = !(hidden && seen);
+                verdict.rule = verdict.rule.filter(|_| verdict.allowed);
+            }
             explanation
                 .notes
                 .push("the store's administrator may do everything, whatever the rules say".to_owned());

@@ -69,6 +69,12 @@ impl UniqueValues {
         self
     }
 
+    /// Where values are told apart; everywhere if there is none.
+    #[must_use]
+    pub fn bases(&self) -> &[Dn] {
+        &self.bases
+    }
+
     /// One for each attribute, to be looked at on its own.
     pub(super) fn each(&self) -> Vec<Self> {
         let one = |attribute: &String| Self { attributes: vec![attribute.clone()], ..self.clone() };

@@ -3,11 +3,11 @@
 //! A file costs no more than the budget in [`parse`] says, whatever it refers to: aliases are counted as often as they are
 //! used. It is no deeper than that either, so what walks the tree may call itself.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
+    de::{MapAccess, SeqAccess, Visitor},
 };
 use serde_saphyr::Spanned;
 
@@ -86,6 +86,8 @@ pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
             max_replay_stack_depth: 8,
             max_alias_expansions_per_anchor: 1_000,
         },
+        // Told below, with both names.
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
         with_snippet: false,
     };
@@ -100,7 +102,12 @@ pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
                 Some((place, message)) if place.starts_with("line ") => message,
                 _ => message,
             };
-            (place, message.to_owned())
+            let message = message.split(" at line ").next().unwrap_or(message);
+            let hint = match message.starts_with("mapping values are not allowed") {
+                true => "; a text with a colon at its end, or followed by a blank, stands in quotes: `\":memory:\"`",
+                false => "",
+            };
+            (place, format!("{message}{hint}"))
         })
 }
 
@@ -131,6 +138,14 @@ impl Node {
         }
     }
 
+    /// The entry at this key, which may be written in another case.
+    pub(super) fn entry(&self, name: &str) -> Option<&(Key, Self)> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|(key, _)| key.name.eq_ignore_ascii_case(name)),
+            _ => None,
+        }
+    }
+
     /// What a path like `allow[2].over` leads to, or what is nearest to it. Lists are counted from 1.
     pub(super) fn at(&self, path: &str) -> &Self {
         let mut node = self;
@@ -147,6 +162,25 @@ impl Node {
             }
         }
         node
+    }
+
+    /// Keys that a map has twice.
+    pub(super) fn repeated(&self) -> Vec<&Key> {
+        let mut repeated = Vec::new();
+        let mut waiting = vec![self];
+        while let Some(node) = waiting.pop() {
+            match &node.value {
+                Value::Map(entries) => {
+                    let mut names = HashSet::new();
+                    repeated
+                        .extend(entries.iter().map(|(key, _)| key).filter(|key| !names.insert(&key.name)));
+                    waiting.extend(entries.iter().map(|(_, node)| node));
+                }
+                Value::List(items) => waiting.extend(items),
+                _ => {}
+            }
+        }
+        repeated
     }
 
     /// The same without places, for what reads itself with serde. As deep as the budget lets a file be.
@@ -224,9 +258,6 @@ impl<'de> Deserialize<'de> for Value {
                 let mut entries = Vec::new();
                 while let Some(Spanned { value, referenced, .. }) = map.next_key::<Spanned<String>>()? {
                     let key = Key { place: Place::of(referenced), name: value };
-                    if entries.iter().any(|(earlier, _)| *earlier == key) {
-                        return Err(A::Error::custom(format!("`{}` is there twice", key.name)));
-                    }
                     entries.push((key, map.next_value()?));
                 }
                 Ok(Value::Map(entries))

@@ -90,7 +90,9 @@ impl<'a> Section<'a> {
 
     /// The value of a key, which from now on is one of those allowed.
     pub(super) fn get(&self, key: &'static str) -> Option<&'a Node> {
-        self.asked.borrow_mut().push(key);
+        if !self.asked.borrow().contains(&key) {
+            self.asked.borrow_mut().push(key);
+        }
         let (_, node) = self.entries.iter().find(|(name, _)| name.name == key)?;
         (node.value != Value::Nothing).then_some(node)
     }
@@ -202,12 +204,59 @@ impl<'a> Section<'a> {
         found
     }
 
-    /// Puts a whole number into `target`, if there is one: with its unit (KiB, MiB, GiB) where it counts octets.
+    /// Puts a count of something that there must be one of into `target`, if there is one.
     pub(super) fn number<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N) {
         let Some(node) = self.get(key) else { return };
-        match text_of(node).and_then(whole_number).and_then(|number| N::try_from(number).ok()) {
+        let number = text_of(node).and_then(count).filter(|number| *number > 0);
+        match number.and_then(|number| N::try_from(number).ok()) {
             Some(number) => *target = number,
-            None => self.wrong(key, node, "a whole number, or octets like `64MiB`"),
+            None => self.wrong(key, node, "a whole number from 1"),
+        }
+    }
+
+    /// Puts a count into `target`, where there may be none of what it counts.
+    pub(super) fn number_or_none<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N) {
+        let Some(node) = self.get(key) else { return };
+        match text_of(node).and_then(count).and_then(|number| N::try_from(number).ok()) {
+            Some(number) => *target = number,
+            None => self.wrong(key, node, "a whole number"),
+        }
+    }
+
+    /// Puts a limit into `target`, if there is one: `most` where there is to be none.
+    pub(super) fn limit<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N, most: N) {
+        let Some(node) = self.get(key) else { return };
+        if is_unlimited(node) {
+            *target = most;
+            return;
+        }
+        match text_of(node).and_then(count).and_then(|number| N::try_from(number).ok()) {
+            Some(number) => *target = number,
+            None => self.wrong(key, node, "a whole number, or `unlimited`"),
+        }
+    }
+
+    /// Puts a number of octets into `target`, if there is one; no fewer than `least`.
+    pub(super) fn octets(&self, key: &'static str, target: &mut usize, least: usize) {
+        let Some(node) = self.get(key) else { return };
+        let number = text_of(node).and_then(whole_number).and_then(|number| usize::try_from(number).ok());
+        match number.filter(|number| *number >= least) {
+            Some(number) => *target = number,
+            None => self.wrong(key, node, &format!("octets like `256KiB` or `64MiB`, {least} or more")),
+        }
+    }
+
+    /// Puts a time into `target`, if there is one; where there is to be no limit, one that nobody lives to see.
+    pub(super) fn time_limit(&self, key: &'static str, target: &mut Duration) {
+        let Some(node) = self.get(key) else { return };
+        if is_unlimited(node) {
+            *target = Duration::MAX;
+            return;
+        }
+        match text_of(node).and_then(time) {
+            Some(time) if time.is_zero() => *target = Duration::MAX,
+            Some(time) => *target = time,
+            None => self.wrong(key, node, "a time like `500ms`, `30s`, `15m` or `1h`, or `unlimited`"),
         }
     }
 
@@ -240,6 +289,20 @@ fn text_of(node: &Node) -> Option<&str> {
         Value::Text(text) | Value::Number(text) => Some(text),
         _ => None,
     }
+}
+
+/// Whether a value says that there is no limit: `0`, as OpenLDAP has it for times, `unlimited`, `off`, `none`, `false`.
+pub(super) fn is_unlimited(node: &Node) -> bool {
+    match &node.value {
+        Value::Flag(flag) => !flag,
+        _ => text_of(node).is_some_and(|text| ["0", "unlimited", "off", "none"].contains(&text)),
+    }
+}
+
+/// `10`, `10_000`.
+fn count(text: &str) -> Option<u64> {
+    let text = text.trim();
+    text.starts_with(|first: char| first.is_ascii_digit()).then(|| text.replace('_', "").parse().ok())?
 }
 
 fn one_of(names: &[&str]) -> String {

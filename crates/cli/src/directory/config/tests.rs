@@ -8,7 +8,17 @@ fn read(text: &str) -> anyhow::Result<Config> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flext-ldap.yaml");
     fs::write(&path, text).unwrap();
-    Config::read(&path)
+    Config::read(&path)?.settle(Purpose::Serve)
+}
+
+/// The same, of which only what it says is looked at.
+fn said(text: &str) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flext-ldap.yaml");
+    fs::write(&path, text).unwrap();
+    let mut draft = Config::read(&path).unwrap();
+    draft.say("data", |config| config.data = config.data.take().or(Some("/nowhere".into())));
+    draft.settle(Purpose::Place).unwrap()
 }
 
 /// What is said of a faulty file, without its name.
@@ -22,7 +32,7 @@ fn wrong(text: &str) -> Vec<String> {
 #[test]
 fn the_example_is_what_it_says() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../packaging/flext-ldap.yaml");
-    let config = Config::read(&path).unwrap();
+    let config = Config::read(&path).unwrap().settle(Purpose::Place).unwrap();
     assert_eq!(config.data, Some("/var/lib/flext-ldap".into()));
     assert_eq!(config.suffixes, ["dc=harbourlane,dc=example".parse::<Dn>().unwrap()]);
     let urls: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
@@ -65,19 +75,32 @@ access:
 
 #[test]
 fn rules_are_wrong_where_they_stand() {
-    let text = "suffixes: dc=a\naccess:\n  - allow: [users: read]\n  - to:\n      subtree: nonsense\n    allow:\n      - users: raed\n";
-    let error = read(text).unwrap().rules(Schema::standard()).unwrap_err().to_string();
-    let lines: Vec<_> = error.lines().skip(1).map(str::trim_start).collect();
-    assert_eq!(lines.len(), 2, "{error}");
-    assert!(lines[0].starts_with("line 5, column 16: `access[2].to.subtree`: "), "{error}");
-    assert!(lines[1].starts_with("line 7, column 9: `access[2].allow[1]`: unknown right `raed`"), "{error}");
+    let text = "data: /nowhere\nsuffixes: dc=a\naccess:\n  - allow: [users: read]\n  - to:\n      subtre: dc=a\n      subtree: nonsense\n    allow:\n      - users: raed\n      - user: read\n";
+    let lines = wrong(text);
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines[0].starts_with("line 6, column 7: `access[2]`: unknown field `subtre`"), "{lines:?}");
+    assert!(lines[1].starts_with("line 7, column 16: `access[2].to.subtree`: "), "{lines:?}");
+    assert!(
+        lines[2].starts_with("line 9, column 9: `access[2].allow[1]`: unknown right `raed`"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[3].starts_with(
+            "line 10, column 9: `access[2].allow[2]`: unknown requester `user`; did you mean `users`?"
+        ),
+        "{lines:?}"
+    );
 }
 
 #[test]
 fn yaml_that_is_none_says_where() {
     let table = [
         ("data: [", "line "),
-        ("data: a\ndata: b\n", "line 2, column 1: "),
+        ("suffixes: dc=a\ndata: a\ndata: b\n", "line 3, column 1: `data`: is there twice"),
+        (
+            "data: :memory:\n",
+            "line 1, column 14: mapping values are not allowed in this context; a text with a colon",
+        ),
         ("just text\n", "line 1, column 1: expected a map of keys, found `just text`"),
         ("data: /a\n---\ndata: /b\n", ""),
         ("a: b: c\n", "line 1"),
@@ -87,8 +110,8 @@ fn yaml_that_is_none_says_where() {
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].starts_with(want), "{text:?}: {problems:?}");
     }
-    assert_eq!(read("").unwrap().suffixes, []);
-    assert_eq!(read("# nothing\n").unwrap().data, None);
+    assert_eq!(said("").suffixes, []);
+    assert_eq!(said("# nothing\n").listen, []);
 }
 
 #[test]
@@ -119,8 +142,77 @@ fn a_file_costs_no_more_than_it_may() {
 
 #[test]
 fn what_needs_a_restart_is_known() {
-    let before = read("data: /a\nlimits: {size: 1, cache: 64MiB}\nlisten: \"ldap://localhost\"\n").unwrap();
-    let after = read("# moved\ndata: /a\nlimits: {size: 2, cache: 32MiB}\nindexes: {cn: eq}\n").unwrap();
+    let before = said("data: /a\nlimits: {size: 1, cache: 64MiB}\nlisten: \"ldap://localhost\"\n");
+    let after = said("# moved\ndata: /a\nlimits: {size: 2, cache: 32MiB}\nindexes: {cn: eq}\n");
     assert_eq!(after.needing_restart(&before), ["listen", "indexes", "limits.cache"]);
     assert_eq!(after.needing_restart(&after), [] as [&str; 0]);
+}
+
+#[test]
+fn what_the_schema_and_the_files_say_is_told_with_the_rest() {
+    let text = "\
+data: \":memory:\"
+suffixes: \"dc=a\"
+listen: [\"ldap://localhost\", \"ldaps://localhost\"]
+administrator: {dn: \"cn=admin,dc=a\", password_file: /nowhere/secret}
+indexes:
+  noSuch: [eq]
+  jpegPhoto: [sub]
+  userPassword: [eq]
+unique:
+  - {attributes: [uid, mial], below: [\"ou=people\"]}
+member_of: {attributes: [noSuch]}
+referential_integrity: {attributes: [member, cn]}
+password_policy: {default: \"cn=standard,dc=b\"}
+log: {level: loud, access: /nowhere/access.log}
+limits: {size: ten, filter: 0, cache: 0}
+rate_limits: {binds: {per_second: 0}}
+server: {handshake: soon}
+access:
+  - to: {attributes: noSuch}
+    allow: [users: reed]
+";
+    insta::assert_snapshot!(wrong(text).join("\n"));
+    let text =
+        "data: \":memory:\"\nsuffixes: dc=a\ntls: {certificate: /nowhere/c.pem, key: /nowhere/k.pem}\n";
+    let lines = wrong(text);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].starts_with("line 3, column 20: `tls.certificate`: `/nowhere/c.pem` cannot be read"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].starts_with("line 3, column 41: `tls.key`: `/nowhere/k.pem` cannot be read"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn no_limit_is_none() {
+    let config = said(
+        "limits: {size: 0, time: 0s, lookthrough: unlimited}\n\
+         server: {idle: 0, receive: off, stall: 0s, handshake: unlimited, connections: 0, connections_per_address: 0}\n\
+         rate_limits: {connections: 0, binds: off, operations: {per_second: 5}}\n",
+    );
+    assert_eq!(
+        (config.limits.size, config.limits.time, config.limits.lookthrough),
+        (u32::MAX, Duration::MAX, u64::MAX)
+    );
+    let server = &config.server;
+    for time in [server.idle, server.receive, server.stall, server.handshake] {
+        assert_eq!(time, Duration::MAX);
+    }
+    assert_eq!((server.connections, server.connections_per_address), (usize::MAX, None));
+    assert_eq!((server.rates.connections, server.rates.binds), (None, None));
+    assert_eq!(server.rates.operations, Some(Rate { per_second: 5, burst: 20 }));
+}
+
+#[test]
+fn a_level_is_no_target() {
+    for good in ["warn", "INFO", "warn,flext_ldap::slow=error", "off", "flext_ldap=debug"] {
+        assert!(crate::logging::is_level(good), "{good}");
+    }
+    for bad in ["loud", "warn,loud", "", "flext_ldap=loud", "info,"] {
+        assert!(!crate::logging::is_level(bad), "{bad}");
+    }
 }

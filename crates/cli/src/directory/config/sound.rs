@@ -1,0 +1,356 @@
+//! Whether a configuration can be used: one function that all of it passes, whoever asks (`--check`, `serve`, SIGHUP, the
+//! commands on a folder), so that they cannot differ. What is wrong is told together, each with its place.
+//!
+//! What depends on the schema is held against the one the directory has, definitions that were added to it while it was
+//! served included. What depends on entries, which come and go, is a warning.
+
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+
+use flext_ldap_directory::proto::{attribute::Attributes, dn::Dn, schema::Schema, url::Scheme};
+use flext_ldap_store::{Store, StoreOptions};
+use serde_json::{Value as Json, json};
+
+use super::{
+    super::{Data, control, serve::server_tls},
+    Config, PasswordSource, Source,
+    node::Place,
+    section::Problem,
+};
+use crate::exit::Usage;
+
+/// A configuration as it was read: nobody uses it before it has been looked at.
+#[derive(Clone, Debug)]
+#[must_use = "it may be faulty"]
+pub(in super::super) struct Draft {
+    pub(super) config: Config,
+    pub(super) problems: Vec<Problem>,
+    /// Keys that the command line has a say in.
+    pub(super) overridden: Vec<&'static str>,
+}
+
+/// What a configuration is for: what else of it has to be right.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Purpose<'a> {
+    /// To know where the directory is.
+    Place,
+    /// To change the directory in its folder, or look at all of it.
+    Store,
+    /// To serve it; what it names is looked at too.
+    Serve,
+    /// To go on serving this one.
+    Reload(&'a Store, &'a Config),
+}
+
+/// What is known of the directory.
+struct Known {
+    schema: Arc<Schema>,
+    contexts: Vec<Dn>,
+    /// Those of the names that no entry has; nothing where the directory cannot be asked.
+    missing: Vec<Dn>,
+}
+
+impl Draft {
+    /// Puts in what the command line says of a key.
+    pub(in super::super) fn say(&mut self, key: &'static str, set: impl FnOnce(&mut Config)) {
+        self.overridden.push(key);
+        set(&mut self.config);
+    }
+
+    /// The configuration, if it can be used.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub(in super::super) fn settle(mut self, purpose: Purpose<'_>) -> anyhow::Result<Config> {
+        if self.config.data.is_none() {
+            self.problem("data", "is missing: the folder the directory lives in, in --config or by --data");
+        }
+        match purpose {
+            Purpose::Place => {}
+            Purpose::Store => self.look_at_store(None),
+            Purpose::Serve => {
+                self.look_at_store(None);
+                self.look_at_files();
+            }
+            Purpose::Reload(store, started) => {
+                self.look_at_store(Some((store, started)));
+                self.look_at_files();
+            }
+        }
+        if self.problems.is_empty() {
+            return Ok(self.config);
+        }
+        self.problems.sort_by_key(|problem| problem.place);
+        let problems: Vec<_> = self.problems.iter().map(ToString::to_string).collect();
+        let name = match &self.config.file {
+            Some(Source { path, .. }) => path.display().to_string(),
+            None => "the configuration".to_owned(),
+        };
+        Err(Usage(format!("{name} cannot be used:\n  {}", problems.join("\n  "))).into())
+    }
+
+    /// Where a key stands in the file, and how it is written there; line 0 where the file does not have it.
+    fn place(&self, path: &str) -> (Place, String) {
+        let top = path.split(['.', '[']).next().unwrap_or_default();
+        let file = self.config.file.as_ref().filter(|_| !self.overridden.contains(&top));
+        let Some(node) = file.and_then(|Source { node, .. }| node.get(top).map(|_| node)) else {
+            return (Place::default(), path.to_owned());
+        };
+        // Names of attributes are the same in any case.
+        if let Some(attribute) = path.strip_prefix("indexes.")
+            && let Some((key, _)) = node.at("indexes").entry(attribute)
+        {
+            return (key.place, format!("indexes.{}", key.name));
+        }
+        (node.at(path).place, path.to_owned())
+    }
+
+    fn problem(&mut self, path: &str, message: impl Into<String>) {
+        let (place, path) = self.place(path);
+        self.problems.push(Problem { place, path, message: message.into() });
+    }
+
+    fn warn(&self, path: &str, message: impl Into<String>) {
+        let (place, path) = self.place(path);
+        let problem = Problem { place, path, message: message.into() };
+        let file = self.config.file.as_ref().map(|Source { path, .. }| format!("{}: ", path.display()));
+        crate::say(format_args!("warning: {}{problem}", file.unwrap_or_default()));
+    }
+
+    /// What the schema and the entries of the directory say of it.
+    fn look_at_store(&mut self, running: Option<(&Store, &Config)>) {
+        let Ok(data) = self.config.place() else { return };
+        let names = self.names();
+        let dns: Vec<Dn> = names.iter().map(|(_, dn)| dn.clone()).collect();
+        let known = match running {
+            Some((store, _)) => Ok(Known::of_store(store, &dns)),
+            None => self.load(&data).map(|schema| Known::of_folder(&data, schema, &dns)),
+        };
+        let Ok(known) = known else { return };
+        // With other schema files, what is used after a restart only cannot be judged by the schema of today.
+        if running.is_none_or(|(_, started)| started.schema == self.config.schema) {
+            for problem in self.config.store(StoreOptions::memory()).problems(&known.schema) {
+                self.problem(&problem.key, problem.message);
+            }
+        }
+        self.look_at_names(&known);
+        if let Err(found) = self.config.parsed_rules(&known.schema) {
+            for (path, message) in found {
+                self.problem(&path, message);
+            }
+        }
+        for (path, dn) in names {
+            if known.missing.contains(&dn) {
+                self.warn(&path, format!("there is no entry `{dn}`"));
+            }
+        }
+    }
+
+    /// The schema by the files the configuration names.
+    fn load(&mut self, data: &Data) -> Result<Schema, ()> {
+        data.load_schema().map_err(|error| self.problem("schema", format!("{error:#}")))
+    }
+
+    /// Names that can only be right within a suffix.
+    fn look_at_names(&mut self, known: &Known) {
+        let within = |dn: &Dn, other: &Dn| {
+            let keys = (known.schema.dn_key(dn), known.schema.dn_key(other));
+            matches!(keys, (Ok(dn), Ok(other)) if dn.is_within(&other))
+        };
+        let contexts = &known.contexts;
+        if contexts.is_empty() {
+            if self.problems.iter().any(|problem| problem.path == "suffixes") {
+                return;
+            }
+            return self.problem(
+                "suffixes",
+                "is missing: the name of the directory's top entry, in --config or by --suffix",
+            );
+        }
+        let expected: Vec<_> = contexts.iter().map(|dn| format!("`{dn}`")).collect();
+        let expected = expected.join(" or ");
+        let below = self.config.unique.iter().enumerate().flat_map(|(number, unique)| {
+            let key = move |index: usize| format!("unique[{}].below[{}]", number + 1, index + 1);
+            unique.bases().iter().enumerate().map(move |(index, dn)| (key(index), dn.clone()))
+        });
+        let mut names: Vec<(String, Dn)> = below.collect();
+        names.extend(
+            self.config.password_policy.iter().map(|dn| ("password_policy.default".to_owned(), dn.clone())),
+        );
+        for (path, dn) in names {
+            // All of a suffix may be meant, or of the tree above it.
+            if !contexts.iter().any(|context| within(&dn, context) || within(context, &dn)) {
+                self.problem(
+                    &path,
+                    format!("`{dn}` is not in this directory, whose names end in {expected}"),
+                );
+            }
+        }
+    }
+
+    /// Names that entries ought to have, and where they are.
+    fn names(&self) -> Vec<(String, Dn)> {
+        let mut names = Vec::new();
+        let mut add = |path: String, text: &str| names.extend(text.parse().ok().map(|dn: Dn| (path, dn)));
+        for (rule, config) in self.config.access.iter().flatten().enumerate() {
+            let rule = rule + 1;
+            for (key, words) in config.to.iter().flat_map(|to| {
+                [("entry", &to.entry), ("one", &to.one), ("subtree", &to.subtree), ("children", &to.children)]
+            }) {
+                // The root DSE and the schema have names that no suffix is in.
+                for text in words.0.iter().filter(|text| text.contains(',')) {
+                    add(format!("access[{rule}].to.{key}"), text);
+                }
+            }
+            for (line, allow) in config.allow.iter().enumerate() {
+                let group =
+                    allow.who.strip_prefix("group ").or_else(|| allow.who.strip_prefix("nested-group "));
+                if let Some(group) = group {
+                    add(format!("access[{rule}].allow[{}]", line + 1), group.trim());
+                }
+            }
+        }
+        names
+    }
+
+    /// The files it names.
+    fn look_at_files(&mut self) {
+        if let Some(files) = self.config.tls.clone() {
+            let mut readable = true;
+            for (key, path) in [("tls.certificate", &files.certificate), ("tls.key", &files.key)] {
+                if let Err(error) = fs::read(path) {
+                    readable = false;
+                    self.problem(key, unreadable(path, &error));
+                }
+            }
+            if readable && let Err(error) = server_tls(&files) {
+                self.problem("tls", format!("{error:#}"));
+            }
+            self.warn_if_open("tls.key", &files.key);
+        } else {
+            let listen = self.config.listen.iter().enumerate();
+            let ldaps: Vec<_> =
+                listen.filter(|(_, url)| url.scheme == Scheme::Ldaps).map(|(index, _)| index).collect();
+            for index in ldaps {
+                self.problem(
+                    &format!("listen[{}]", index + 1),
+                    "`ldaps` needs `tls.certificate` and `tls.key`",
+                );
+            }
+        }
+        if let Some(administrator) = self.config.administrator.clone() {
+            let key = match &administrator.password {
+                PasswordSource::File(path) => {
+                    self.warn_if_open("administrator.password_file", path);
+                    "administrator.password_file"
+                }
+                PasswordSource::Environment(_) => "administrator.password_env",
+                PasswordSource::Credential(_) => "administrator.password_credential",
+            };
+            match administrator.password() {
+                Ok(password) if password.is_empty() => self.problem(key, "the password is empty"),
+                Ok(_) => {}
+                Err(error) => self.problem(key, format!("{error:#}")),
+            }
+        }
+        if let Some(path) = self.config.log.access.clone().filter(|path| path.as_os_str() != "-") {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if path.is_dir() {
+                self.problem("log.access", format!("`{}` is a folder; name a file", path.display()));
+            } else if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                self.problem("log.access", format!("there is no folder `{}`; make it", folder.display()));
+            } else if path.exists()
+                && let Err(error) = fs::OpenOptions::new().append(true).open(&path)
+            {
+                self.problem("log.access", format!("`{}` cannot be written: {error}", path.display()));
+            }
+        }
+    }
+
+    /// Warns of a secret that everybody on the machine can read.
+    fn warn_if_open(&self, key: &str, path: &Path) {
+        let mode = fs::metadata(path).map(|file| file.permissions().mode() & 0o777);
+        if let Ok(mode) = mode
+            && mode & 0o004 != 0
+        {
+            let path = path.display();
+            self.warn(
+                key,
+                format!("everybody on this machine can read `{path}` (mode {mode:04o}); make it 0600"),
+            );
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("`{}` cannot be read: {error}", path.display())
+}
+
+impl Known {
+    fn of_store(store: &Store, names: &[Dn]) -> Self {
+        let schema = Arc::new(store.with_schema(Schema::clone));
+        // What cannot be looked up is not said to be missing.
+        let missing =
+            names.iter().filter(|dn| store.has_entry(dn).is_ok_and(|found| !found)).cloned().collect();
+        Self { schema, contexts: store.naming_contexts(), missing }
+    }
+
+    /// Asks the process that serves the folder, or opens it as it is. Where neither can be, for it is new or damaged, what
+    /// the configuration says is all there is; whoever opens it is told why.
+    fn of_folder(data: &Data, schema: Schema, names: &[Dn]) -> Self {
+        let schema = Arc::new(schema);
+        let unknown =
+            Self { schema: Arc::clone(&schema), contexts: data.suffix.clone(), missing: Vec::new() };
+        if !Store::is_in(&data.data) {
+            return unknown;
+        }
+        let ask = control::Ask::Known(names.iter().map(ToString::to_string).collect());
+        let mut answer = Vec::new();
+        let asked = control::ask(&data.data, ask, &mut |_, octets| {
+            answer.extend_from_slice(octets);
+            Ok(())
+        });
+        if let Ok(Some(_)) = asked {
+            let answer = serde_json::from_slice(&answer).ok();
+            return answer.and_then(|answer| Self::read(&answer, &schema)).unwrap_or(unknown);
+        }
+        let options = StoreOptions::folder(&data.data).schema(schema);
+        let options = data.suffix.iter().cloned().fold(options, StoreOptions::suffix);
+        match Store::open(options) {
+            Ok(store) => {
+                let known = Self::of_store(&store, names);
+                store.close();
+                known
+            }
+            Err(_) => unknown,
+        }
+    }
+
+    fn read(answer: &Json, files: &Schema) -> Option<Self> {
+        let texts = |key: &str| -> Option<Vec<&str>> {
+            answer.get(key)?.as_array()?.iter().map(Json::as_str).collect()
+        };
+        let names = |key: &str| -> Option<Vec<Dn>> { texts(key)?.iter().map(|dn| dn.parse().ok()).collect() };
+        let mut attributes = Attributes::builder();
+        for key in ["attributeTypes", "objectClasses"] {
+            attributes.push(key, texts(key)?);
+        }
+        let mut builder = files.to_builder();
+        builder.add_subschema(attributes.build().as_ref());
+        let (schema, _) = builder.build_lenient();
+        Some(Self { schema: Arc::new(schema), contexts: names("contexts")?, missing: names("missing")? })
+    }
+}
+
+/// What the process that serves a directory tells another that looks at a configuration for it.
+pub(in super::super) fn known(store: &Store, names: &[String]) -> Json {
+    let names: Vec<Dn> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let Known { schema, contexts, missing } = Known::of_store(store, &names);
+    let texts = |dns: Vec<Dn>| dns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    json!({
+        "attributeTypes": schema.attribute_types().map(ToString::to_string).collect::<Vec<_>>(),
+        "objectClasses": schema.object_classes().map(ToString::to_string).collect::<Vec<_>>(),
+        "contexts": texts(contexts),
+        "missing": texts(missing),
+    })
+}
