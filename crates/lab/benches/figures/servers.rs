@@ -45,6 +45,11 @@ impl Helper {
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
+
+    /// Kills it, so that it closes nothing in order.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        Ok(self.process.kill()?)
+    }
 }
 
 impl Drop for Helper {
@@ -55,7 +60,7 @@ impl Drop for Helper {
     }
 }
 
-fn options(folder: &str) -> Result<StoreOptions> {
+pub(crate) fn options(folder: &str) -> Result<StoreOptions> {
     Ok(StoreOptions::folder(folder).suffix(SUFFIX.parse()?))
 }
 
