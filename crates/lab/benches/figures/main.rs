@@ -3,7 +3,8 @@
 //! `crates/lab/get` and `peers/build`, then
 //! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [TABLE..]`
 //!
-//! Tables: `bulk`, `replay`, `lookup`, `pipelined`, `import`, `decode`, `dn`, `filter`; all, unless some are named. Every contender runs in a
+//! Tables: `bulk`, `replay`, `lookup`, `pipelined` (these two also from memory), `import`, `decode`, `dn`, `filter`; all, unless some are
+//! named. Every contender runs in a
 //! process of its own, once to warm up and then `--rounds` times, taking turns with the others of its table. What is
 //! printed are medians; a ratio is the median of the ratios of the rounds. What was seen and what it means is in
 //! docs/performance.md.
@@ -260,14 +261,15 @@ impl Bench {
             contest("Bulk: one search for everything", "entries", contenders, self.rounds)?;
         }
         let capture = self.folder.path().join("capture");
-        if settings.wants("replay") || settings.wants("decode") {
+        if ["replay", "decode", "lookup", "pipelined"].iter().any(|table| settings.wants(table)) {
             sink::capture(&Target::new("bulk", &slapd_url, &login, &self.names), &capture)?;
         }
         if settings.wants("decode") {
             self.decode(&capture)?;
         }
+        let replay = || Helper::start(role("replay")?.arg(&capture));
         if settings.wants("replay") {
-            let replay = Helper::start(role("replay")?.arg(&capture))?;
+            let replay = replay()?;
             let contenders = self.bulk("replay", replay.url(), replay.pid(), &login)?;
             contest("Bulk from memory: the client alone", "entries", contenders, self.rounds)?;
         }
@@ -277,6 +279,9 @@ impl Bench {
                 contenders.extend(self.lookups(name, url, pid, &login)?);
             }
             contest("Lookups, one at a time", "lookups", contenders, self.rounds)?;
+            let replay = replay()?;
+            let contenders = self.lookups("replay", replay.url(), replay.pid(), &login)?;
+            contest("Lookups from memory, one at a time", "lookups", contenders, self.rounds)?;
         }
         if settings.wants("pipelined") {
             let mut contenders = Vec::new();
@@ -284,6 +289,9 @@ impl Bench {
                 contenders.extend(self.pipelined(name, url, pid, &login));
             }
             contest("Lookups, 64 in flight", "lookups", contenders, self.rounds)?;
+            let replay = replay()?;
+            let contenders = self.pipelined("replay", replay.url(), replay.pid(), &login);
+            contest("Lookups from memory, 64 in flight", "lookups", contenders, self.rounds)?;
         }
         Ok(())
     }

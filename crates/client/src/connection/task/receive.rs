@@ -156,11 +156,11 @@ impl Task {
     }
 }
 
-/// How long octets may gather for a search that has been delivering for so long: an eighth of that, so that nobody waits
-/// long for the end of a short result, and at most 8 ms. Timers have a resolution of a millisecond.
+/// How long octets may gather for a search that has been delivering for so long: a sixteenth of that, so that nobody
+/// waits long for the end of a short result, and at most 4 ms. Timers have a resolution of a millisecond.
 fn tick_after(delivering: Duration) -> Option<Duration> {
-    let tick = delivering / 8;
-    (tick >= Duration::from_millis(1)).then(|| tick.min(Duration::from_millis(8)))
+    let tick = delivering / 16;
+    (tick >= Duration::from_millis(1)).then(|| tick.min(Duration::from_millis(4)))
 }
 
 /// Leaves items for their caller. Returns the octets that are unread now.
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn short_results_are_read_eagerly_and_no_tick_is_long() {
         let tick = |delivering| tick_after(Duration::from_millis(delivering)).map(|tick| tick.as_micros());
-        assert_eq!([0, 1, 7].map(tick), [None; 3]);
-        assert_eq!([8, 20, 64, 3_600_000].map(tick), [1_000, 2_500, 8_000, 8_000].map(Some));
+        assert_eq!([0, 1, 15].map(tick), [None; 3]);
+        assert_eq!([16, 40, 64, 3_600_000].map(tick), [1_000, 2_500, 4_000, 4_000].map(Some));
     }
 }
