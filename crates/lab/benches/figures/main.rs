@@ -4,10 +4,9 @@
 //! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [TABLE..]`
 //!
 //! Tables: `bulk`, `replay`, `lookup`, `pipelined` (these two also from memory), `import`, `decode`, `dn`, `filter`; all, unless some are
-//! named. Every contender runs in a
-//! process of its own, once to warm up and then `--rounds` times, taking turns with the others of its table. What is
-//! printed are medians; a ratio is the median of the ratios of the rounds. What was seen and what it means is in
-//! docs/performance.md.
+//! named. Every contender runs in a process of its own, once to warm up and then `--rounds` times, taking turns with the
+//! others of its table. What is printed are medians; a ratio is the median of the ratios of the rounds. What was seen and what
+//! it means is in docs/performance.md.
 //!
 //! Not here: allocations and LDIF (`cargo bench -p flext-ldap-proto`), and any verdict: it never fails for being slow.
 

@@ -148,10 +148,12 @@ impl Task {
     fn adapt_reading(&mut self, octets: usize, search: Option<MessageId>) {
         let Some(operation) = search.and_then(|id| self.table.get_mut(id)) else { return };
         let since = *operation.since.get_or_insert_with(Instant::now);
-        if octets >= BULK_READ && operation.kind == Kind::Op(OpKind::Search) && self.table.len() == 1 {
-            if let Some(tick) = tick_after(since.elapsed()) {
-                self.transport.gather(tick);
-            }
+        if octets >= BULK_READ
+            && operation.kind == Kind::Op(OpKind::Search)
+            && self.table.len() == 1
+            && let Some(tick) = tick_after(since.elapsed())
+        {
+            self.transport.gather(tick);
         }
     }
 }
