@@ -25,7 +25,8 @@ use super::{
 };
 use crate::ending::Ending;
 
-/// How long a lone operation is left to a caller who does not poll, and how late the task hears what the server says unasked.
+/// How long a lone operation is left to a caller who does not poll, and how late the task hears what the server says
+/// unasked.
 const TICK: Duration = Duration::from_millis(10);
 
 /// The state of the connection, for whoever moves it. Empty once the task has ended.

@@ -29,6 +29,7 @@ use crate::ending::Ending;
 
 /// Octets a read must bring for gathering to pay.
 const BULK_READ: usize = 4 << 10;
+
 impl Task {
     /// Reads once, and hands out what it brought.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
