@@ -3,7 +3,7 @@
 //! `crates/lab/get` and `peers/build`, then
 //! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [--writes N] [TABLE..]`
 //!
-//! Tables: `bulk`, `replay`, `lookup`, `lookup16`, `pipelined`, `writes`, `start`, `import`, `ldif`, `decode`, `dn`, `filter`;
+//! Tables: `bulk`, `replay`, `lookup`, `lookup16`, `pipelined` (`lookup` and `pipelined` also from memory), `writes`, `start`, `import`, `ldif`, `decode`, `dn`, `filter`;
 //! all, unless some are named. Every contender runs in a process of its own, once to warm up and then `--rounds` times,
 //! taking turns with the others of its table. What is printed are medians; a ratio is the median of the ratios of the
 //! rounds. What was seen and what it means is in docs/performance.md.
@@ -328,14 +328,15 @@ impl Bench {
             contest("Bulk: one search for everything", "entries", contenders, self.rounds)?;
         }
         let capture = self.folder.path().join("capture");
-        if settings.wants("replay") || settings.wants("decode") {
+        if ["replay", "decode", "lookup", "pipelined"].iter().any(|table| settings.wants(table)) {
             sink::capture(&Target::new("bulk", &slapd_url, &login, &self.names), &capture)?;
         }
         if settings.wants("decode") {
             self.decode(&capture)?;
         }
+        let replay = || Helper::start(role("replay")?.arg(&capture));
         if settings.wants("replay") {
-            let replay = Helper::start(role("replay")?.arg(&capture))?;
+            let replay = replay()?;
             let contenders = self.bulk("replay", replay.url(), replay.pid(), &login)?;
             contest("Bulk from memory: the client alone", "entries", contenders, self.rounds)?;
         }
@@ -345,6 +346,9 @@ impl Bench {
                 contenders.extend(self.lookups(name, url, pid, &login)?);
             }
             contest("Lookups, one at a time", "lookups", contenders, self.rounds)?;
+            let replay = replay()?;
+            let contenders = self.lookups("replay", replay.url(), replay.pid(), &login)?;
+            contest("Lookups from memory, one at a time", "lookups", contenders, self.rounds)?;
         }
         if settings.wants("pipelined") {
             let mut contenders = Vec::new();
@@ -352,6 +356,9 @@ impl Bench {
                 contenders.extend(self.pipelined(name, url, pid, &login));
             }
             contest("Lookups, 64 in flight", "lookups", contenders, self.rounds)?;
+            let replay = replay()?;
+            let contenders = self.pipelined("replay", replay.url(), replay.pid(), &login);
+            contest("Lookups from memory, 64 in flight", "lookups", contenders, self.rounds)?;
         }
         Ok(())
     }
