@@ -18,6 +18,7 @@ use crate::{
     context::{Context, base},
     controls::{self, On},
     credentials,
+    hashing::Origin,
     ppolicy::{self, Purpose, invalid_credentials},
     store::Store,
     tables::Failure,
@@ -109,7 +110,8 @@ impl StoreSession {
         if password.expose().len() > credentials::LONGEST {
             return Err(invalid_credentials());
         }
-        let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, by).await?;
+        let from = Origin::of(&self.peer);
+        let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, from, by).await?;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
             return Err(invalid_credentials());
