@@ -1,0 +1,80 @@
+//! The short forms of the program `attack`: the program `flext-ldap` attacked over loopback, with neighbours who must not
+//! notice. One at a time: what others do to the machine is noise enough.
+
+use std::{
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Makes one attack; whatever does not hold ends the program with an error that says what.
+fn attack(name: &str) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Command::new(env!("CARGO_BIN_EXE_attack")).args(["--short", name]).output();
+    let output = output.expect("the program can be started");
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+    assert!(output.status.success(), "{said}{wrong}");
+    assert_eq!(said.lines().count(), 3, "a row for the attack below the head: {said}");
+}
+
+#[test]
+fn results_that_nobody_reads() {
+    attack("unread");
+}
+
+#[test]
+fn results_read_an_octet_a_second() {
+    attack("slow");
+}
+
+#[test]
+fn more_connections_than_are_allowed() {
+    attack("crowd");
+}
+
+#[test]
+fn handshakes_that_stop_half_way() {
+    attack("handshakes");
+}
+
+#[test]
+fn garbage_before_in_and_instead_of_tls() {
+    attack("garbage");
+}
+
+#[test]
+fn ten_thousand_operations_at_once() {
+    attack("pipeline");
+}
+
+#[test]
+fn peers_that_die_in_the_middle_of_a_message() {
+    attack("deaths");
+}
+
+#[test]
+fn passwords_guessed_without_end() {
+    attack("guesses");
+}
+
+#[test]
+fn huge_filters_names_selections_and_entries() {
+    attack("bombs");
+}
+
+#[test]
+fn messages_in_segments_of_one_octet() {
+    attack("crumbs");
+}
+
+#[test]
+fn searches_abandoned_by_the_thousand() {
+    attack("abandons");
+}
+
+#[test]
+fn persistent_searches_that_nobody_reads() {
+    attack("followers");
+}
