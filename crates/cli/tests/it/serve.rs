@@ -156,7 +156,7 @@ fn with_descriptors(soft: u32, hard: u32) -> Child {
         ["directory", "serve", "--data", ":memory:", "--suffix", BASE, "--listen", "ldap://127.0.0.1:0"];
     let program = flext_ldap(&serve);
     let mut command = Command::new("/bin/sh");
-    let limits = format!("ulimit -Hn {hard} && ulimit -Sn {soft} && exec \"$0\" \"$@\"");
+    let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
     command.args(["-c", &limits]).arg(program.get_program()).args(program.get_args()).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

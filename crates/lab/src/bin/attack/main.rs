@@ -67,8 +67,8 @@ struct Attack {
 const READERS: &[Who] = &[Who::Stays, Who::Comes];
 
 const ATTACKS: [Attack; 12] = [
-    Attack { name: "unread", what: "large results that nobody reads", who: READERS, short: 48, long: 256 },
-    Attack { name: "slow", what: "results read an octet a second", who: READERS, short: 48, long: 256 },
+    Attack { name: "unread", what: "large results that nobody reads", who: READERS, short: 48, long: 384 },
+    Attack { name: "slow", what: "results read an octet a second", who: READERS, short: 48, long: 384 },
     Attack {
         name: "crowd",
         what: "more connections than are allowed",

@@ -127,13 +127,14 @@ async fn look_up(connector: &Connector, who: Who, stop: &AtomicBool, told: &Mute
         let started = Instant::now();
         let found = find(connector, &mut connection, who, number).await;
         let took = started.elapsed();
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        match found {
-            Ok(()) if took <= PATIENCE => told.took.push(took),
-            Ok(()) => told.failures.push(format!("{who:?}: a lookup took {took:?}")),
-            Err(error) => told.failures.push(format!("{who:?}: {error:#}")),
+        {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            match found {
+                Ok(()) if took <= PATIENCE => told.took.push(took),
+                Ok(()) => told.failures.push(format!("{who:?}: a lookup took {took:?}")),
+                Err(error) => told.failures.push(format!("{who:?}: {error:#}")),
+            }
         }
-        drop(told);
         tokio::time::sleep(PAUSE).await;
     }
 }
