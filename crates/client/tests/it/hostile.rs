@@ -91,7 +91,7 @@ async fn invariant_1_broken_rules_end_the_connection_with_an_error_that_names_th
         (
             "length of eight octets",
             Box::new(|_| [&[0x30, 0x88][..], &[0xff; 8]].concat()),
-            "length of too many octets",
+            "message larger than the limit",
         ),
     ];
     for (name, octets, want) in table {
