@@ -427,27 +427,22 @@ impl Store {
         }
         let policy = self.begin_change(&dn, &caller, asked.old.is_some())?;
         let from = Origin::of(&caller.peer);
-        match asked.old {
-            Some(old) => {
-                let proven = match old.expose().len() {
-                    ..=credentials::LONGEST => {
-                        self.authenticate(&dn, old, Purpose::Proof, from, deadline).await
-                    }
-                    _ => Err(invalid_credentials()),
-                };
-                match proven {
-                    Ok(_) => {}
-                    Err(failure) if is_wrong(&failure) => {
-                        return Err(Failure::refused(
-                            ResultCode::UNWILLING_TO_PERFORM,
-                            "the old password is not the present one",
-                        ));
-                    }
-                    Err(failure) => return Err(failure),
+        // Whether it may be left out is a matter of the policy (`pwdSafeModify`), as with a modify.
+        if let Some(old) = asked.old {
+            let proven = match old.expose().len() {
+                ..=credentials::LONGEST => self.authenticate(&dn, old, Purpose::Proof, from, deadline).await,
+                _ => Err(invalid_credentials()),
+            };
+            match proven {
+                Ok(_) => {}
+                Err(failure) if is_wrong(&failure) => {
+                    return Err(Failure::refused(
+                        ResultCode::UNWILLING_TO_PERFORM,
+                        "the old password is not the present one",
+                    ));
                 }
+                Err(failure) => return Err(failure),
             }
-            // Whether it may be left out is a matter of the policy (`pwdSafeModify`), as with a modify.
-            None => {}
         }
         let (new, generated) = match asked.new {
             Some(new) => (new, None),
