@@ -234,8 +234,7 @@ impl Index {
             IndexKind::Presence => {}
             IndexKind::Equality => {
                 for normal in normal {
-                    let Some(value) = self.equal(schema, &normal) else { continue };
-                    keys.push_with(|key| key::put_equality(key, &self.prefix, value));
+                    self.push_equality(schema, &normal, keys);
                 }
             }
             IndexKind::Ordering => {
@@ -248,6 +247,12 @@ impl Index {
                     normal.for_each(|normal| gram::of_value(&normal, grams));
                 });
             }
+        }
+    }
+
+    fn push_equality(&self, schema: &Schema, normal: &[u8], keys: &mut Keys) {
+        if let Some(value) = self.equal(schema, normal) {
+            keys.push_with(|key| key::put_equality(key, &self.prefix, value));
         }
     }
 

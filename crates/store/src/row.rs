@@ -106,6 +106,27 @@ impl Stored {
         Self { large, ..self }
     }
 
+    /// The same as the entry `id`.
+    pub(crate) fn numbered(mut self, id: Id) -> Self {
+        self.large.iter_mut().for_each(|large| large.number(id));
+        self
+    }
+
+    /// With these operational attributes besides.
+    pub(crate) fn with_operational(mut self, more: AttributesRef<'_>) -> Self {
+        let room = self.operational.as_ref().as_bytes().len() + more.as_bytes().len();
+        let mut all = Attributes::builder_with_room(room);
+        all.extend(self.operational.as_ref());
+        all.extend(more);
+        self.operational = all.build();
+        self
+    }
+
+    /// The attributes that are not large: those of users and the operational ones.
+    pub(crate) fn into_segments(self) -> [Attributes; 2] {
+        [self.user, self.operational]
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (user, operational) = (self.user.as_ref().as_bytes(), self.operational.as_ref().as_bytes());
         let mut row = Vec::with_capacity(4 + user.len() + operational.len());

@@ -17,6 +17,12 @@ use crate::{
     tables::{Failure, Name, Writable},
 };
 
+/// Octets of rows that are held back before they go to their tables.
+const ROWS: usize = 4 << 20;
+
+/// How often other rows go to their tables until those of `tree` do: of the octets they hardly have a twentieth.
+const TREE: u32 = 64;
+
 /// What is known of a load: nothing unless one was [begun](Writable::begin_load).
 #[derive(Debug, Default)]
 pub(crate) struct Staged(Option<Box<Loading>>);
@@ -25,6 +31,8 @@ pub(crate) struct Staged(Option<Box<Loading>>);
 struct Loading {
     /// Octets of the rows that are held back.
     octets: usize,
+    /// How often rows went to their tables.
+    eased: u32,
     /// The entry that was climbed to last: most often the parent of what is added next. Adding renames nothing.
     last: Mutex<Option<(Id, Named)>>,
 }
@@ -35,11 +43,6 @@ impl Staged {
         if let Some(loading) = &mut self.0 {
             loading.octets = loading.octets.saturating_add(octets);
         }
-    }
-
-    /// Octets of the rows.
-    pub(crate) fn octets(&self) -> usize {
-        self.0.as_ref().map_or(0, |loading| loading.octets)
     }
 
     /// The name of the entry that was climbed to last, if it is this one.
@@ -70,16 +73,34 @@ impl Writable<'_> {
         }
     }
 
+    /// Stores what a load has held back where that is much, and goes on holding back. Rows of `tree`, which are small and
+    /// come in no order, wait longer than others.
+    pub(crate) fn ease_load(&mut self) -> Result<(), Failure> {
+        let Some(loading) = &mut self.staged.0 else { return Ok(()) };
+        if loading.octets < ROWS {
+            return Ok(());
+        }
+        loading.octets = 0;
+        loading.eased += 1;
+        let all = loading.eased.is_multiple_of(TREE);
+        for name in Name::ALL.into_iter().filter(|name| all || *name != Name::Tree) {
+            self.store_staged(name)?;
+            self.table(name).stage();
+        }
+        Ok(())
+    }
+
     /// Stores what a load has held back, and holds nothing back any more.
     pub(crate) fn settle_load(&mut self) -> Result<(), Failure> {
         if self.staged.0.take().is_none() {
             return Ok(());
         }
-        for name in Name::ALL {
-            let rows = self.table(name).take_staged();
-            let table = self.table(name);
-            table.put_in_order(&rows, |(key, _)| key, |(_, value), _| value.as_deref().map(Cow::Borrowed))?;
-        }
-        Ok(())
+        Name::ALL.into_iter().try_for_each(|name| self.store_staged(name))
+    }
+
+    fn store_staged(&mut self, name: Name) -> Result<(), Failure> {
+        let table = self.table(name);
+        let rows = table.take_staged();
+        Ok(table.put_in_order(&rows, |(key, _)| key, |(_, value), _| value.as_deref().map(Cow::Borrowed))?)
     }
 }

@@ -50,6 +50,13 @@ impl Keys {
         }
     }
 
+    /// Adds keys of single values.
+    pub(crate) fn append(&mut self, values: &Self) {
+        let before = self.octets.len();
+        self.octets.extend_from_slice(&values.octets);
+        self.ends.extend(values.ends.iter().map(|end| before.saturating_add(*end)));
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Keyed<'_>> {
         let mut start = 0;
         let ones = self.ends.iter().map(move |end| {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use flext_ldap_proto::schema::Schema;
+use flext_ldap_proto::schema::{AttributeType, Schema};
 
 use super::{Index, IndexKind, Indexes, Keys, gram, key};
 use crate::{context::base, row::Stored};
@@ -40,6 +40,25 @@ impl Indexes {
     /// The keys an entry is under for one value of a large attribute.
     pub(crate) fn value_keys(&self, schema: &Schema, description: &str, value: &[u8]) -> BTreeSet<Vec<u8>> {
         self.value_keys_of(schema, description, value, &|_| true)
+    }
+
+    /// Adds those keys of a value of `kind` whose normal form is known, if it has one.
+    pub(crate) fn add_value_keys(
+        &self,
+        schema: &Schema,
+        kind: &AttributeType,
+        value: &[u8],
+        normal: Option<&[u8]>,
+        keys: &mut Keys,
+    ) {
+        for index in self.types.get(&kind.oid).into_iter().flatten() {
+            match (index.kind, normal) {
+                (IndexKind::Equality, Some(normal)) => index.push_equality(schema, normal, keys),
+                // Sorted by another rule.
+                (IndexKind::Ordering, _) => index.add_keys(schema, std::iter::once(value), keys),
+                _ => {}
+            }
+        }
     }
 
     /// Those of indexes that `wanted` is true of, by what their keys start with.

@@ -19,7 +19,7 @@ use crate::{
     clock::Stamp,
     context::{Context, base},
     index::Keys,
-    row::{ROOT, Stored},
+    row::Stored,
     tables::Failure,
 };
 
@@ -68,9 +68,10 @@ impl LastParent {
 /// A new entry.
 #[derive(Debug)]
 pub(super) struct NewEntry {
-    pub(super) user: Attributes,
-    /// What was given of operational attributes and what does not depend on when the entry is added.
-    operational: Attributes,
+    /// What was given and what does not depend on when the entry is added.
+    whole: Stored,
+    /// The same with what is large apart.
+    split: Stored,
     keys: Keys,
     /// Attributes that say when, in the order of [`Stamp`]: those that were not given.
     stamped: Vec<(&'static str, When)>,
@@ -146,15 +147,16 @@ impl NewEntry {
         let room = given.as_ref().as_bytes().len();
         let operational = draft.build(room + 256, Part::is_operational);
         let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
-        let keys = row_keys(context, &user, &operational)?;
-        Ok(Self { user, operational, keys, stamped })
+        let whole = Stored::new(user, operational);
+        let (split, keys) = split(context, &whole);
+        Ok(Self { whole, split, keys, stamped })
     }
 
-    /// The operational attributes of an entry that is added now, and all keys.
-    pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Attributes, Attributes, Keys) {
-        let Self { user, operational, mut keys, stamped } = self;
+    /// The entry that is added now: as it is, with what is large apart, and all keys.
+    pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Stored, Stored, Keys) {
+        let Self { whole, split, mut keys, stamped } = self;
         if stamped.is_empty() {
-            return (user, operational, keys);
+            return (whole, split, keys);
         }
         let mut late = Attributes::builder_with_room(160);
         for (name, when) in stamped {
@@ -168,24 +170,21 @@ impl NewEntry {
         }
         let late = late.build();
         context.indexes.add_keys(&context.schema, [late.as_ref()], &mut keys);
-        let late_octets = late.as_ref().as_bytes();
-        let mut all =
-            Attributes::builder_with_room(operational.as_ref().as_bytes().len() + late_octets.len());
-        all.extend(operational.as_ref());
-        all.extend(late.as_ref());
-        (user, all.build(), keys)
+        if split.large().is_empty() {
+            let whole = whole.with_operational(late.as_ref());
+            return (whole.clone(), whole, keys);
+        }
+        (whole.with_operational(late.as_ref()), split.with_operational(late.as_ref()), keys)
     }
 }
 
-/// The keys a new entry is under, but those of single values of what will be large of it.
-pub(super) fn row_keys(
-    context: &Context,
-    user: &Attributes,
-    operational: &Attributes,
-) -> Result<Keys, Failure> {
-    // The id makes no difference to what is large.
-    let stored = Stored::new(user.clone(), operational.clone()).split(context, ROOT)?;
-    Ok(context.indexes.row_keys(&context.schema, &stored, &|_| true))
+/// A new entry with what is large apart, and the keys it is found under.
+pub(super) fn split(context: &Context, whole: &Stored) -> (Stored, Keys) {
+    let mut values = Keys::default();
+    let split = whole.clone().split(context, &mut values);
+    let mut keys = context.indexes.row_keys(&context.schema, &split, &|_| true);
+    keys.append(&values);
+    (split, keys)
 }
 
 /// The attributes of a new entry: those of the request where they stand, and what is added to them.

@@ -25,9 +25,6 @@ const GROUP: usize = 512;
 /// often.
 const PENDING: usize = 64 << 20;
 
-/// Octets of rows of new entries that are gathered before they go to their tables.
-const STAGED: usize = 4 << 20;
-
 /// How long an import's commit waits for more of it.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -161,11 +158,11 @@ impl Doing<'_, '_, '_> {
             }
             let tables = &mut *self.operation.tables;
             let adds = matches!(write.op, WriteOp::Add(_));
-            if !adds || tables.staged.octets() >= STAGED {
-                tables.settle_load()?;
-            }
             if adds {
                 tables.begin_load();
+                tables.ease_load()?;
+            } else {
+                tables.settle_load()?;
             }
             match self.operation.write(&write, prepared) {
                 Ok(_) => results.push(Ok(())),
