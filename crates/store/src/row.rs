@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flext_ldap_proto::{
-    attribute::{Attributes, AttributesRef},
+    attribute::{Attributes, AttributesBuilder, AttributesRef},
     dn::RdnKey,
     message::Limits,
 };
@@ -112,19 +112,16 @@ impl Stored {
         self
     }
 
-    /// With these operational attributes besides.
-    pub(crate) fn with_operational(mut self, more: AttributesRef<'_>) -> Self {
-        let room = self.operational.as_ref().as_bytes().len() + more.as_bytes().len();
-        let mut all = Attributes::builder_with_room(room);
-        all.extend(self.operational.as_ref());
-        all.extend(more);
-        self.operational = all.build();
-        self
+    /// With the operational attributes that `more` adds.
+    pub(crate) fn with_operational(self, more: &mut dyn FnMut(&mut AttributesBuilder)) -> Self {
+        let mut operational = self.operational.into_builder();
+        more(&mut operational);
+        Self { operational: operational.build(), ..self }
     }
 
     /// The attributes that are not large: those of users and the operational ones.
-    pub(crate) fn into_segments(self) -> [Attributes; 2] {
-        [self.user, self.operational]
+    pub(crate) fn segments(&self) -> [&Attributes; 2] {
+        [&self.user, &self.operational]
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

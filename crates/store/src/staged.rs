@@ -20,8 +20,8 @@ use crate::{
 /// Octets of rows that are held back before they go to their tables.
 const ROWS: usize = 4 << 20;
 
-/// How often other rows go to their tables until those of `tree` do: of the octets they hardly have a twentieth.
-const TREE: u32 = 64;
+/// The same of rows of `tree`: some 200,000 names, which take three times as much memory.
+const TREE: usize = 8 << 20;
 
 /// What is known of a load: nothing unless one was [begun](Writable::begin_load).
 #[derive(Debug, Default)]
@@ -29,19 +29,20 @@ pub(crate) struct Staged(Option<Box<Loading>>);
 
 #[derive(Debug, Default)]
 struct Loading {
-    /// Octets of the rows that are held back.
+    /// Octets of the rows that are held back, those of `tree` aside.
     octets: usize,
-    /// How often rows went to their tables.
-    eased: u32,
+    /// Octets of those of `tree`.
+    tree: usize,
     /// The entry that was climbed to last: most often the parent of what is added next. Adding renames nothing.
     last: Mutex<Option<(Id, Named)>>,
 }
 
 impl Staged {
     /// Counts the octets of a row that is held back.
-    pub(crate) fn count(&mut self, octets: usize) {
+    pub(crate) fn count(&mut self, name: Name, octets: usize) {
         if let Some(loading) = &mut self.0 {
-            loading.octets = loading.octets.saturating_add(octets);
+            let count = if name == Name::Tree { &mut loading.tree } else { &mut loading.octets };
+            *count = count.saturating_add(octets);
         }
     }
 
@@ -77,13 +78,17 @@ impl Writable<'_> {
     /// come in no order, wait longer than others.
     pub(crate) fn ease_load(&mut self) -> Result<(), Failure> {
         let Some(loading) = &mut self.staged.0 else { return Ok(()) };
-        if loading.octets < ROWS {
+        let (others, tree) = (loading.octets >= ROWS, loading.tree >= TREE);
+        if !others && !tree {
             return Ok(());
         }
-        loading.octets = 0;
-        loading.eased += 1;
-        let all = loading.eased.is_multiple_of(TREE);
-        for name in Name::ALL.into_iter().filter(|name| all || *name != Name::Tree) {
+        if others {
+            loading.octets = 0;
+        }
+        if tree {
+            loading.tree = 0;
+        }
+        for name in Name::ALL.into_iter().filter(|name| if *name == Name::Tree { tree } else { others }) {
             self.store_staged(name)?;
             self.table(name).stage();
         }

@@ -90,9 +90,13 @@ mod tests {
 
     fn component() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
-            "a", "B", " ", "\\", "\\,", "\\2c", "\\20", "\"", "\\\"", "+", "=", "#04", "é", "cn=", "OU=x", ";",
+            "a", "B", " ", "\\", "\\,", "\\2c", "\\20", "\"", "\\\"", "+", "=", "#04", "é", "cn=", "OU=x",
+            ";",
         ]);
-        (prop::sample::select(vec!["cn=", "ou =", "UID= ", "nobody=", ""]), prop::collection::vec(piece, 0..4))
+        (
+            prop::sample::select(vec!["cn=", "ou =", "UID= ", "nobody=", ""]),
+            prop::collection::vec(piece, 0..4),
+        )
             .prop_map(|(kind, pieces)| kind.to_owned() + &pieces.concat())
     }
 

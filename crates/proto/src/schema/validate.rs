@@ -231,8 +231,7 @@ fn check_values(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<V
         for attribute in group.iter().map(|known| known.attribute) {
             for (index, value) in (1..).zip(attribute.values()) {
                 let name = || attribute.description().to_owned();
-                let normal =
-                    if is_binary || total == 1 { None } else { normalizer.normalize(value).ok() };
+                let normal = if is_binary || total == 1 { None } else { normalizer.normalize(value).ok() };
                 if !is_binary
                     && !(are_names && normal.is_some())
                     && let Err(error) = attribute_type.syntax.check(value)

@@ -2,11 +2,7 @@
 
 use flext_ldap_proto::attribute::{AttributeRef, Attributes, AttributesRef};
 
-use super::{
-    Large,
-    changes::Changes,
-    normal_key, stays_inline,
-};
+use super::{Large, changes::Changes, normal_key, stays_inline};
 use crate::{
     context::{Context, base},
     index::Keys,
@@ -14,9 +10,9 @@ use crate::{
 };
 
 impl Stored {
-    /// A new entry as it is stored, save its id: attributes that are large get rows, which are yet to be written, and the
-    /// index keys of their values are added to `keys`. No value of an attribute may be there twice.
-    pub(crate) fn split(self, context: &Context, keys: &mut Keys) -> Self {
+    /// A new entry as it is stored, save its id, if something of it is large: that gets rows, which are yet to be written, and
+    /// the index keys of its values are added to `keys`. No value of an attribute may be there twice.
+    pub(crate) fn split(&self, context: &Context, keys: &mut Keys) -> Option<Self> {
         let is_large = |attribute: AttributeRef<'_>| {
             let limits = &context.limits;
             let count = attribute.values().count();
@@ -30,11 +26,11 @@ impl Stored {
             segment.as_bytes().len() <= least || !segment.iter().any(is_large)
         };
         if fits(self.user()) && fits(self.operational()) {
-            return self;
+            return None;
         }
         let mut large = Vec::new();
         let mut rest = [Attributes::builder(), Attributes::builder()];
-        for ((segment, rest), operational) in self.into_segments().iter().zip(&mut rest).zip([false, true]) {
+        for ((segment, rest), operational) in self.segments().iter().zip(&mut rest).zip([false, true]) {
             for attribute in segment.as_ref().iter() {
                 if !is_large(attribute) {
                     rest.push(attribute.description(), attribute.values());
@@ -45,7 +41,7 @@ impl Stored {
             }
         }
         let [user, operational] = rest.map(|rest| rest.build());
-        Self::new(user, operational).with_large(large)
+        Some(Self::new(user, operational).with_large(large))
     }
 }
 

@@ -10,7 +10,10 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, new_entry::split, own_key, too_long, values::ValueRowsEffect};
+use super::{
+    ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, new_entry, own_key, too_long,
+    values::ValueRowsEffect,
+};
 use crate::{
     constraint,
     context::{Access, Context},
@@ -71,7 +74,7 @@ impl Work<'_> {
             Some(entry) => entry?,
             None => NewEntry::new(context, op, write, relaxed)?,
         };
-        let (mut whole, mut stored, mut keys) = entry.finish(context, self.stamp);
+        let (mut whole, mut split, mut keys) = entry.finish(context, self.stamp);
         let mut former = Vec::new();
         let account = !write.secrets.is_empty() && !write.keep_operational;
         if account || whole.operational().get(history::ATTRIBUTE).is_some() {
@@ -81,12 +84,12 @@ impl Work<'_> {
                 self.account_added(&mut draft)?;
             }
             whole = Stored::new(whole.user().to_attributes(), draft.whole());
-            (stored, keys) = split(context, &whole);
+            (split, keys) = new_entry::split(context, &whole);
         }
 
         let id = self.next_id;
         constraint::check(self, access, id, None, (&whole, &named))?;
-        let stored = stored.numbered(id);
+        let stored = split.map_or(whole, |split| split.numbered(id));
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         effect.keys = keys;

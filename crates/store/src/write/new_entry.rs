@@ -7,7 +7,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use flext_ldap_proto::{
-    attribute::{AttributeRef, Attributes},
+    attribute::{AttributeRef, Attributes, AttributesBuilder},
     dn::{Dn, DnKey, RdnKey},
     message::Add,
     result::ResultCode,
@@ -70,8 +70,8 @@ impl LastParent {
 pub(super) struct NewEntry {
     /// What was given and what does not depend on when the entry is added.
     whole: Stored,
-    /// The same with what is large apart.
-    split: Stored,
+    /// The same with what is large apart, where something is.
+    split: Option<Stored>,
     keys: Keys,
     /// Attributes that say when, in the order of [`Stamp`]: those that were not given.
     stamped: Vec<(&'static str, When)>,
@@ -145,44 +145,35 @@ impl NewEntry {
         }
         draft.replace(context, "structuralObjectClass", class.map(ObjectClass::name).unwrap_or_default());
         let room = given.as_ref().as_bytes().len();
-        let operational = draft.build(room + 256, Part::is_operational);
+        let operational = draft.build(room + 400, Part::is_operational);
         let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
         let whole = Stored::new(user, operational);
         let (split, keys) = split(context, &whole);
         Ok(Self { whole, split, keys, stamped })
     }
 
-    /// The entry that is added now: as it is, with what is large apart, and all keys.
-    pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Stored, Stored, Keys) {
+    /// The entry that is added now: as it is, the same with what is large apart, where something is, and all keys.
+    pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Stored, Option<Stored>, Keys) {
         let Self { whole, split, mut keys, stamped } = self;
-        if stamped.is_empty() {
-            return (whole, split, keys);
+        let late = stamped.into_iter().map(|(name, when)| match when {
+            When::Csn => (name, stamp.csn.as_bytes()),
+            When::Time => (name, stamp.time.as_bytes()),
+        });
+        for (name, value) in late.clone() {
+            context.indexes.add_keys(&context.schema, name, value, &mut keys);
         }
-        let mut late = Attributes::builder_with_room(160);
-        for (name, when) in stamped {
-            late.push(
-                name,
-                [match when {
-                    When::Csn => &stamp.csn,
-                    When::Time => &stamp.time,
-                }],
-            );
-        }
-        let late = late.build();
-        context.indexes.add_keys(&context.schema, [late.as_ref()], &mut keys);
-        if split.large().is_empty() {
-            let whole = whole.with_operational(late.as_ref());
-            return (whole.clone(), whole, keys);
-        }
-        (whole.with_operational(late.as_ref()), split.with_operational(late.as_ref()), keys)
+        let mut add =
+            |list: &mut AttributesBuilder| late.clone().for_each(|(name, value)| list.push(name, [value]));
+        let split = split.map(|split| split.with_operational(&mut add));
+        (whole.with_operational(&mut add), split, keys)
     }
 }
 
-/// A new entry with what is large apart, and the keys it is found under.
-pub(super) fn split(context: &Context, whole: &Stored) -> (Stored, Keys) {
+/// A new entry with what is large apart, where something is, and the keys it is found under.
+pub(super) fn split(context: &Context, whole: &Stored) -> (Option<Stored>, Keys) {
     let mut values = Keys::default();
-    let split = whole.clone().split(context, &mut values);
-    let mut keys = context.indexes.row_keys(&context.schema, &split, &|_| true);
+    let split = whole.split(context, &mut values);
+    let mut keys = context.indexes.row_keys(&context.schema, split.as_ref().unwrap_or(whole), &|_| true);
     keys.append(&values);
     (split, keys)
 }

@@ -133,11 +133,9 @@ impl Doing<'_, '_, '_> {
     /// Single writes look at indexes and ranges of tables.
     fn ready_for_single(&mut self, loaded: bool) -> Result<(), Failure> {
         if loaded {
-            let Operation { tables, pending, .. } = &mut self.operation;
-            tables.settle_load()?;
-            std::mem::take(pending).flush(tables)?;
+            self.operation.flush()?;
         }
-        Ok(())
+        self.operation.ask(true)
     }
 
     /// Does some writes of an import: `results` has one for each that was begun with.
@@ -156,8 +154,9 @@ impl Doing<'_, '_, '_> {
             if let Some(error) = self.storage.failure() {
                 return Err(write_error(error).into());
             }
-            let tables = &mut *self.operation.tables;
             let adds = matches!(write.op, WriteOp::Add(_));
+            self.operation.ask(!adds || self.operation.context.constraints.ask_of_adds())?;
+            let tables = &mut *self.operation.tables;
             if adds {
                 tables.begin_load();
                 tables.ease_load()?;
