@@ -7,7 +7,10 @@ use flext_ldap_directory::{
     Outcome, Peer, PeerAddress, Reply, Request, Session,
 };
 use flext_ldap_proto::{
-    control::{Controls, PasswordPolicyError, PasswordPolicyResponse},
+    control::{
+        Assertion, ControlValue, Controls, PasswordPolicyError, PasswordPolicyResponse, PostRead, PreRead,
+        ProxiedAuthorization,
+    },
     dn::Dn,
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
     result::ResultCode,
@@ -171,8 +174,8 @@ impl StoreSession {
         if !self.must_change.load(Ordering::Relaxed) {
             return None;
         }
-        match self.store.must_change(&self.actor) {
-            Ok(true) if self.changes_own_password(&request.op) => None,
+        match self.store.is_confined(&self.actor) {
+            Ok(true) if self.changes_own_password(&request.op) && !tells_more(&request.controls) => None,
             Ok(true) => {
                 let refusal = ppolicy::refused(
                     ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
@@ -199,6 +202,7 @@ impl StoreSession {
         match op {
             Op::Modify(modify) => {
                 is_own(&modify.dn)
+                    && !modify.changes.is_empty()
                     && modify
                         .changes
                         .iter()
@@ -214,6 +218,12 @@ impl StoreSession {
             _ => false,
         }
     }
+}
+
+/// Whether controls ask for more than the operation does: what the entry holds, or that it is done for another.
+fn tells_more(controls: &Controls) -> bool {
+    let more = [PreRead::OID, PostRead::OID, Assertion::OID, ProxiedAuthorization::OID];
+    controls.iter().any(|control| more.contains(&control.oid))
 }
 
 fn controls_of(step: &BindStep) -> &Controls {

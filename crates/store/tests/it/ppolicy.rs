@@ -12,11 +12,11 @@ use bytes::Bytes;
 use flext_ldap_directory::{Actor, BindReply, BindStep, Deadline, Identity, Op, Outcome, Request, Session};
 use flext_ldap_proto::{
     control::{
-        Controls, PasswordPolicyError as Code, PasswordPolicyRequest, PasswordPolicyResponse,
-        PasswordPolicyWarning as Warning,
+        Assertion, Controls, PasswordPolicyError as Code, PasswordPolicyRequest, PasswordPolicyResponse,
+        PasswordPolicyWarning as Warning, PostRead, PreRead, TreeDelete,
     },
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
-    message::{Change, ChangeKind, Delete, Limits as Decoding, Modify, Scope, Search},
+    message::{Change, ChangeKind, Delete, Limits as Decoding, Modify, Rename, Scope, Search},
     result::ResultCode,
     secret::Secret,
 };
@@ -25,7 +25,7 @@ use flext_ldap_store::{
     StoreOptions,
 };
 
-use crate::support::*;
+use crate::{controls::code_with, support::*};
 
 const ANNA: &str = "uid=anna,ou=people,dc=harbourlane,dc=example";
 const POLICY: &str = "cn=strict,dc=harbourlane,dc=example";
@@ -461,9 +461,26 @@ async fn who_must_change_the_password_does_nothing_else() {
         Op::Modify(both),
         Op::Modify(one(ChangeKind::Replace, "mail", &["a@harbourlane.example"])),
         Op::Extended(others.request()),
+        // Nothing is changed, but what the entry holds could be told.
+        Op::Modify(modify(Vec::new())),
     ] {
         assert_eq!(call(op.clone(), true).await, (denied, Some(must)), "{op:?}");
     }
+    let tell = [
+        Controls::none().critical(&PreRead(["mail"].into())),
+        Controls::none().critical(&PostRead(["mail"].into())),
+        Controls::none().critical(&Assertion(filter("(mail=*)"))),
+    ];
+    for controls in tell {
+        let mut request = Request::new(Op::from(set_password("spring tide 9")), anna());
+        request.controls = controls;
+        assert_eq!(session.call(request).outcome().await.unwrap().result.code, denied);
+    }
+    // Taking the password away is no change of it.
+    let gone = one(ChangeKind::Delete, "userPassword", &["from the desk 1"]);
+    assert_eq!(call(gone.into(), true).await, (ResultCode::SUCCESS, None));
+    assert_eq!(values(&store, "pwdReset").await, ["TRUE"]);
+    assert_eq!(call(search.clone().into(), true).await, (denied, Some(must)));
     assert_eq!(call(WhoAmI.request().into(), true).await, (ResultCode::SUCCESS, None));
     assert_eq!(call(set_password("spring tide 9").into(), true).await, (ResultCode::SUCCESS, None));
     assert_eq!(values(&store, "pwdReset").await, Vec::<String>::new());
@@ -591,6 +608,55 @@ async fn an_entry_names_its_own_policy() {
     let (store, _) = with(dn(POLICY)).await;
     assert_eq!(tries(&store, "wrong").await, OUT);
     assert_eq!(values(&store, "pwdFailureTime").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_default_policy_cannot_be_taken_away() {
+    let (rules, above) =
+        ("cn=strict,ou=rules,dc=harbourlane,dc=example", "ou=rules,dc=harbourlane,dc=example");
+    let (store, _) = with(dn(rules)).await;
+    ok(&store, entry(above, &["objectClass: organizationalUnit", "ou: rules"])).await;
+    let lines = ["objectClass: device", "objectClass: pwdPolicy", "cn: strict", "pwdAttribute: userPassword"];
+    ok(&store, entry(rules, &lines)).await;
+    let renamed = |name: &str, to: &str| Rename {
+        dn: dn(name),
+        new_rdn: to.parse().unwrap(),
+        delete_old_rdn: true,
+        new_superior: None,
+    };
+    let on = |changes| Modify { dn: dn(rules), changes };
+    let class = vec![
+        change(ChangeKind::Delete, "objectClass", &["PWDPOLICY"]),
+        change(ChangeKind::Delete, "pwdAttribute", &[]),
+    ];
+    for op in [
+        Op::from(Delete { dn: dn(rules) }),
+        renamed(rules, "cn=lax").into(),
+        renamed(above, "ou=old rules").into(),
+        on(class.clone()).into(),
+    ] {
+        assert_eq!(code(&store, op.clone()).await, ResultCode::UNWILLING_TO_PERFORM, "{op:?}");
+    }
+    let tree = Controls::none().critical(&TreeDelete);
+    let done = code_with(&store, Delete { dn: dn(above) }, tree, Actor::Service).await;
+    assert_eq!(done, ResultCode::UNWILLING_TO_PERFORM);
+    assert!(read(&store, rules).await.is_some());
+    // It may be changed, and written otherwise.
+    ok(&store, on(vec![change(ChangeKind::Replace, "pwdMinLength", &["9"])])).await;
+    ok(&store, renamed(rules, "cn=STRICT")).await;
+    // Where it is no policy, nothing is lost.
+    let (store, _) = with(dn(POLICY)).await;
+    ok(&store, entry(POLICY, &["objectClass: device", "cn: strict"])).await;
+    ok(&store, Delete { dn: dn(POLICY) }).await;
+}
+
+#[tokio::test]
+async fn the_old_password_is_asked_for_where_the_policy_says_so() {
+    let (store, _) = with(DefaultPasswordPolicy::None).await;
+    assert_eq!(by_anna(&store, exop(None, Some("quay"))).await, (ResultCode::SUCCESS, None));
+    let (store, _) = with(rules(|rules| rules.safe_modify = true)).await;
+    let denied = (ResultCode::INSUFFICIENT_ACCESS_RIGHTS, Some(Code::MUST_SUPPLY_OLD_PASSWORD));
+    assert_eq!(by_anna(&store, exop(None, Some("quay"))).await, denied);
 }
 
 #[tokio::test]
