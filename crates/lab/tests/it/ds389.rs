@@ -45,20 +45,40 @@ async fn requests_that_end_it() {
     let search = || Op::from(Search::new(base.clone(), Scope::Subtree, Filter::any()));
     let view = Controls::none()
         .critical(&ServerSideSort(vec![SortKey::new("cn".parse().unwrap())]))
-        .critical(&VirtualListView { before: 0, after: 1, target: Target::Offset { offset: 1, content_count: 0 }, context: None });
+        .critical(&VirtualListView {
+            before: 0,
+            after: 1,
+            target: Target::Offset { offset: 1, content_count: 0 },
+            context: None,
+        });
     let ordered = Controls::none()
         .critical(&ServerSideSort(vec![SortKey::new("cn".parse().unwrap()).by_rule("2.5.13.3")]))
-        .critical(&VirtualListView { before: 0, after: 1, target: Target::GreaterThanOrEqual(Bytes::from_static(b"E")), context: None });
+        .critical(&VirtualListView {
+            before: 0,
+            after: 1,
+            target: Target::GreaterThanOrEqual(Bytes::from_static(b"E")),
+            context: None,
+        });
     let mut cases = vec![("view".to_owned(), search(), view), ("view by rule".to_owned(), search(), ordered)];
     for oid in ["1.2.840.113556.1.4.319", "1.3.6.1.1.12", "1.3.6.1.1.13.1", "1.3.6.1.1.13.2"] {
         for value in [None, Some(&b"\x30\x05\x02\x01"[..]), Some(b"not BER at all")] {
             let op = if oid.contains(".13.") {
                 let attribute = "description".parse().unwrap();
-                let changes = vec![Change { kind: ChangeKind::Replace, attribute, values: vec![Bytes::from_static(b"x")] }];
+                let changes = vec![Change {
+                    kind: ChangeKind::Replace,
+                    attribute,
+                    values: vec![Bytes::from_static(b"x")],
+                }];
                 Op::from(Modify { dn: base.clone(), changes })
-            } else { search() };
+            } else {
+                search()
+            };
             let mut controls = Controls::none();
-            controls.push_raw(Control { oid: oid.parse::<Oid>().unwrap(), critical: true, value: value.map(Bytes::from_static) });
+            controls.push_raw(Control {
+                oid: oid.parse::<Oid>().unwrap(),
+                critical: true,
+                value: value.map(Bytes::from_static),
+            });
             cases.push((format!("{oid} {value:?}"), op, controls));
         }
     }
@@ -66,7 +86,15 @@ async fn requests_that_end_it() {
         let mut one = server.take().unwrap_or_else(|| {
             let server = NsSlapd::start().unwrap();
             let (url, root) = (server.ldap_url(), server.root_dn());
-            let add = Tool::new("ldapadd").unwrap().args(["-x", "-H", &url, "-D", &root, "-w", server.root_password()]);
+            let add = Tool::new("ldapadd").unwrap().args([
+                "-x",
+                "-H",
+                &url,
+                "-D",
+                &root,
+                "-w",
+                server.root_password(),
+            ]);
             add.input(entries()).run().unwrap().success().unwrap();
             server
         });

@@ -233,7 +233,7 @@ fn check_values(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<V
                 let name = || attribute.description().to_owned();
                 let normal = if is_binary || total == 1 { None } else { normalizer.normalize(value).ok() };
                 if !is_binary
-                    && !(are_names && normal.is_some())
+                    && (!are_names || normal.is_none())
                     && let Err(error) = attribute_type.syntax.check(value)
                 {
                     violations.push(Violation::InvalidSyntax {
