@@ -54,11 +54,16 @@ impl Keys {
         }
     }
 
-    /// Adds keys of single values.
-    pub(crate) fn append(&mut self, values: &Self) {
-        let before = self.octets.len();
-        self.octets.extend_from_slice(&values.octets);
-        self.ends.extend(values.ends.iter().map(|end| before.saturating_add(*end)));
+    /// With these keys of single values, which may be very many, besides.
+    pub(crate) fn with_values(self, values: Self) -> Self {
+        if values.ends.is_empty() {
+            return self;
+        }
+        let before = values.octets.len();
+        let Self { mut octets, mut ends, .. } = values;
+        octets.extend_from_slice(&self.octets);
+        ends.extend(self.ends.iter().map(|end| before.saturating_add(*end)));
+        Self { octets, ends, ..self }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Keyed<'_>> {

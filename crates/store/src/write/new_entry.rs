@@ -173,9 +173,8 @@ impl NewEntry {
 pub(super) fn split(context: &Context, whole: &Stored) -> (Option<Stored>, Keys) {
     let mut values = Keys::default();
     let split = whole.split(context, &mut values);
-    let mut keys = context.indexes.row_keys(&context.schema, split.as_ref().unwrap_or(whole), &|_| true);
-    keys.append(&values);
-    (split, keys)
+    let keys = context.indexes.row_keys(&context.schema, split.as_ref().unwrap_or(whole), &|_| true);
+    (split, keys.with_values(values))
 }
 
 /// The attributes of a new entry: those of the request where they stand, and what is added to them.
