@@ -112,7 +112,12 @@ impl StoreSession {
         if password.expose().len() > credentials::LONGEST {
             return Err(invalid_credentials());
         }
-        let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, by).await?;
+        let address = match self.peer.address {
+            PeerAddress::Tcp(address) => Some(address.ip()),
+            _ => None,
+        };
+        let purpose = Purpose::Bind(address);
+        let (identity, response) = self.store.authenticate(&dn, password, purpose, by).await?;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
             return Err(invalid_credentials());

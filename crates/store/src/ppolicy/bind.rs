@@ -3,6 +3,8 @@
 //! A wrong password is on disk as a failure before anybody is told that it was wrong. Who gives up waiting for the
 //! answer learns nothing, and such a try is not counted.
 
+use std::net::IpAddr;
+
 use flext_ldap_directory::{Actor, Deadline, Error, Identity, Outcome};
 use flext_ldap_proto::{
     control::{PasswordPolicyError, PasswordPolicyResponse},
@@ -27,10 +29,20 @@ use crate::{
 /// What a password is verified for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purpose {
-    /// To bind: expiry, warnings, grace and what else the policy says of a bind.
-    Bind,
+    /// To bind, from this address: expiry, warnings, grace and what else the policy says of a bind.
+    Bind(Option<IpAddr>),
     /// To show that one knows it. Only wrong ones are of interest to the policy.
     Proof,
+}
+
+impl Purpose {
+    /// Whose share of the threads that verify it takes.
+    const fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Bind(address) => address,
+            Self::Proof => None,
+        }
+    }
 }
 
 /// An account as of one commit.
@@ -60,7 +72,7 @@ impl Store {
         if let Some(one) = administrator {
             let digest = Sha256::new().chain_update(&one.salt).chain_update(password.expose()).finalize();
             let fits: bool = digest.as_slice().ct_eq(&one.digest).into();
-            self.verify_nothing(password).await?;
+            self.verify_nothing(password, purpose).await?;
             return match fits {
                 true => {
                     Ok((Identity::from_successful_bind(one.dn.clone()), PasswordPolicyResponse::default()))
@@ -76,7 +88,7 @@ impl Store {
             None => None,
         };
         let Some(id) = id else {
-            self.verify_nothing(password).await?;
+            self.verify_nothing(password, purpose).await?;
             return Err(invalid_credentials());
         };
         let (seen, _, response) = self.verify(id, password, purpose, by).await?;
@@ -121,17 +133,18 @@ impl Store {
             });
             match entered.await? {
                 Some((attempt, seen)) => (Some(attempt), seen),
-                None => return Err(self.locked(context, password).await?),
+                None => return Err(self.locked(context, password, purpose).await?),
             }
         } else if seen.account.is_locked(seen.policy.as_ref(), context.now()) {
-            return Err(self.locked(context, password).await?);
+            return Err(self.locked(context, password, purpose).await?);
         } else {
             (None, seen)
         };
 
         let stored = seen.stored.clone();
         self.count_verification();
-        let place = self.hashers().run(move || credentials::verify(&stored, password.expose())).await?;
+        let verify = move || credentials::verify(&stored, password.expose());
+        let place = self.hashers().run_for(purpose.address(), verify).await?;
         let Some(place) = place else {
             if let Some(attempt) = &attempt {
                 let at = context.now();
@@ -145,7 +158,7 @@ impl Store {
         if let Some(attempt) = &attempt {
             attempt.succeeded();
         }
-        let Some(policy) = seen.policy.as_ref().filter(|_| purpose == Purpose::Bind) else {
+        let Some(policy) = seen.policy.as_ref().filter(|_| matches!(purpose, Purpose::Bind(_))) else {
             return Ok((seen, place, PasswordPolicyResponse::default()));
         };
         let entered = seen.account.entered(policy, context.now());
@@ -175,8 +188,13 @@ impl Store {
     }
 
     /// The refusal of a locked account, after the time that a wrong password takes.
-    async fn locked(&self, context: &Context, password: Secret) -> Result<Failure, Failure> {
-        self.verify_nothing(password).await?;
+    async fn locked(
+        &self,
+        context: &Context,
+        password: Secret,
+        purpose: Purpose,
+    ) -> Result<Failure, Failure> {
+        self.verify_nothing(password, purpose).await?;
         if context.ppolicy.tells_lockout {
             return Ok(refused(ResultCode::INVALID_CREDENTIALS, PasswordPolicyError::ACCOUNT_LOCKED, ""));
         }
@@ -184,9 +202,9 @@ impl Store {
     }
 
     /// Takes as long as verifying a password.
-    async fn verify_nothing(&self, password: Secret) -> Result<(), Failure> {
+    async fn verify_nothing(&self, password: Secret, purpose: Purpose) -> Result<(), Failure> {
         let verify = move || credentials::verify(&[], password.expose());
-        self.hashers().run(verify).await.map(|_none| ())
+        self.hashers().run_for(purpose.address(), verify).await.map(|_none| ())
     }
 
     /// Whether whoever this is must change their password before anything else (draft-behera-10 §8.1). A session holds its
