@@ -32,6 +32,7 @@ mod hashing;
 mod import;
 mod index;
 mod lists;
+mod long_work;
 mod matched_values;
 mod migrate;
 mod modify;

@@ -40,6 +40,7 @@ use crate::{
     controls::SearchControls,
     index::Asked,
     lists::ListId,
+    long_work,
     page::{self, Token},
     plan::{self, Explanation, Note, Planned, ScopeStrategy},
     project::{Projection, View, computed, looks_at_computed},
@@ -698,17 +699,22 @@ impl Searching {
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
         let dn = dn.unwrap_or_else(Dn::root);
         let until = self.until();
-        let truth = if self.reach.is_empty() {
-            let on = access.on(&view.named, &view.stored);
-            let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
-            view.truth(context, tables, matcher, &dn, until, &readable)?
-        } else {
-            self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, until)?
-        };
+        let is_long = long_work::is_long(&self.search.filter, &view.stored);
+        let truth = context.long_work.run(is_long, || {
+            if self.reach.is_empty() {
+                let on = access.on(&view.named, &view.stored);
+                let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
+                view.truth(context, tables, matcher, &dn, until, &readable)
+            } else {
+                self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, until)
+            }
+        })?;
         if truth != Truth::True || !self.sees(id) {
             return Ok(true);
         }
-        match self.gather_found(context, access, tables, &view, id)? {
+        let gathered =
+            context.long_work.run(is_long, || self.gather_found(context, access, tables, &view, id))?;
+        match gathered {
             Gathered::No => {}
             Gathered::Yes => return Ok(true),
             Gathered::StartAgain => return Ok(false),
@@ -728,7 +734,7 @@ impl Searching {
         if self.member_of && !self.reach.shows {
             member_of::complete(context, tables, None, access, climbed, &mut view)?;
         }
-        self.write(context, access, tables, &view, &Controls::none())?;
+        context.long_work.run(is_long, || self.write(context, access, tables, &view, &Controls::none()))?;
         self.sent += 1;
         self.last = Some(token.clone());
         Ok(true)

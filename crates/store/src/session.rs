@@ -21,6 +21,7 @@ use crate::{
     context::{Context, base},
     controls::{self, On},
     credentials,
+    hashing::Origin,
     ppolicy::{self, Purpose, invalid_credentials},
     store::Store,
     tables::Failure,
@@ -112,12 +113,8 @@ impl StoreSession {
         if password.expose().len() > credentials::LONGEST {
             return Err(invalid_credentials());
         }
-        let address = match self.peer.address {
-            PeerAddress::Tcp(address) => Some(address.ip()),
-            _ => None,
-        };
-        let purpose = Purpose::Bind(address);
-        let (identity, response) = self.store.authenticate(&dn, password, purpose, by).await?;
+        let from = Origin::of(&self.peer);
+        let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, from, by).await?;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
             return Err(invalid_credentials());

@@ -3,8 +3,6 @@
 //! A wrong password is on disk as a failure before anybody is told that it was wrong. Who gives up waiting for the
 //! answer learns nothing, and such a try is not counted.
 
-use std::net::IpAddr;
-
 use flext_ldap_directory::{Actor, Deadline, Error, Identity, Outcome};
 use flext_ldap_proto::{
     control::{PasswordPolicyError, PasswordPolicyResponse},
@@ -19,6 +17,7 @@ use super::{Account, Micros, PasswordPolicy, SECOND, attempts::Room, heard, refu
 use crate::{
     context::{Caller, Context},
     credentials,
+    hashing::Origin,
     read::Resolved,
     row::Id,
     store::Store,
@@ -29,20 +28,10 @@ use crate::{
 /// What a password is verified for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purpose {
-    /// To bind, from this address: expiry, warnings, grace and what else the policy says of a bind.
-    Bind(Option<IpAddr>),
+    /// To bind: expiry, warnings, grace and what else the policy says of a bind.
+    Bind,
     /// To show that one knows it. Only wrong ones are of interest to the policy.
     Proof,
-}
-
-impl Purpose {
-    /// Whose share of the threads that verify it takes.
-    const fn address(self) -> Option<IpAddr> {
-        match self {
-            Self::Bind(address) => address,
-            Self::Proof => None,
-        }
-    }
 }
 
 /// An account as of one commit.
@@ -63,6 +52,7 @@ impl Store {
         dn: &Dn,
         password: Secret,
         purpose: Purpose,
+        from: Origin,
         by: Deadline,
     ) -> Result<(Identity, PasswordPolicyResponse), Failure> {
         let context = &*self.context();
@@ -72,7 +62,7 @@ impl Store {
         if let Some(one) = administrator {
             let digest = Sha256::new().chain_update(&one.salt).chain_update(password.expose()).finalize();
             let fits: bool = digest.as_slice().ct_eq(&one.digest).into();
-            self.verify_nothing(password, purpose).await?;
+            self.verify_nothing(password, from).await?;
             return match fits {
                 true => {
                     Ok((Identity::from_successful_bind(one.dn.clone()), PasswordPolicyResponse::default()))
@@ -88,18 +78,24 @@ impl Store {
             None => None,
         };
         let Some(id) = id else {
-            self.verify_nothing(password, purpose).await?;
+            self.verify_nothing(password, from).await?;
             return Err(invalid_credentials());
         };
-        let (seen, _, response) = self.verify(id, password, purpose, by).await?;
+        let (seen, _, response) = self.verify(id, password, purpose, from, by).await?;
         // As it is written in the directory, however it was spelt by the one who binds.
         let name = seen.name.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
         Ok((Identity::from_successful_bind(name), response))
     }
 
     /// Which of an entry's stored passwords this one fits, as stored.
-    pub(crate) async fn prove(&self, id: Id, password: Secret, by: Deadline) -> Result<Vec<u8>, Failure> {
-        let (seen, place, _) = self.verify(id, password, Purpose::Proof, by).await?;
+    pub(crate) async fn prove(
+        &self,
+        id: Id,
+        password: Secret,
+        from: Origin,
+        by: Deadline,
+    ) -> Result<Vec<u8>, Failure> {
+        let (seen, place, _) = self.verify(id, password, Purpose::Proof, from, by).await?;
         seen.stored.into_iter().nth(place).ok_or_else(invalid_credentials)
     }
 
@@ -109,6 +105,7 @@ impl Store {
         id: Id,
         password: Secret,
         purpose: Purpose,
+        from: Origin,
         by: Deadline,
     ) -> Result<(Seen, usize, PasswordPolicyResponse), Failure> {
         let context = &*self.context();
@@ -133,10 +130,10 @@ impl Store {
             });
             match entered.await? {
                 Some((attempt, seen)) => (Some(attempt), seen),
-                None => return Err(self.locked(context, password, purpose).await?),
+                None => return Err(self.locked(context, password, from).await?),
             }
         } else if seen.account.is_locked(seen.policy.as_ref(), context.now()) {
-            return Err(self.locked(context, password, purpose).await?);
+            return Err(self.locked(context, password, from).await?);
         } else {
             (None, seen)
         };
@@ -144,7 +141,7 @@ impl Store {
         let stored = seen.stored.clone();
         self.count_verification();
         let verify = move || credentials::verify(&stored, password.expose());
-        let place = self.hashers().run_for(purpose.address(), verify).await?;
+        let place = self.hashers().run(from, verify).await?;
         let Some(place) = place else {
             if let Some(attempt) = &attempt {
                 let at = context.now();
@@ -158,7 +155,7 @@ impl Store {
         if let Some(attempt) = &attempt {
             attempt.succeeded();
         }
-        let Some(policy) = seen.policy.as_ref().filter(|_| matches!(purpose, Purpose::Bind(_))) else {
+        let Some(policy) = seen.policy.as_ref().filter(|_| purpose == Purpose::Bind) else {
             return Ok((seen, place, PasswordPolicyResponse::default()));
         };
         let entered = seen.account.entered(policy, context.now());
@@ -188,13 +185,8 @@ impl Store {
     }
 
     /// The refusal of a locked account, after the time that a wrong password takes.
-    async fn locked(
-        &self,
-        context: &Context,
-        password: Secret,
-        purpose: Purpose,
-    ) -> Result<Failure, Failure> {
-        self.verify_nothing(password, purpose).await?;
+    async fn locked(&self, context: &Context, password: Secret, from: Origin) -> Result<Failure, Failure> {
+        self.verify_nothing(password, from).await?;
         if context.ppolicy.tells_lockout {
             return Ok(refused(ResultCode::INVALID_CREDENTIALS, PasswordPolicyError::ACCOUNT_LOCKED, ""));
         }
@@ -202,9 +194,9 @@ impl Store {
     }
 
     /// Takes as long as verifying a password.
-    async fn verify_nothing(&self, password: Secret, purpose: Purpose) -> Result<(), Failure> {
+    async fn verify_nothing(&self, password: Secret, from: Origin) -> Result<(), Failure> {
         let verify = move || credentials::verify(&[], password.expose());
-        self.hashers().run_for(purpose.address(), verify).await.map(|_none| ())
+        self.hashers().run(from, verify).await.map(|_none| ())
     }
 
     /// Whether whoever this is must change their password before anything else (draft-behera-10 §8.1). A session holds its

@@ -35,6 +35,7 @@ use crate::{
     change_log::{Logged, LoggedKind},
     constraint::member_of,
     context::Context,
+    long_work,
     project::{View, computed},
     read::{Climbed, Named},
     row::{Id, ROOT},
@@ -318,7 +319,9 @@ impl Searching {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let dn = dn.unwrap_or_else(Dn::root);
-        let truth = view.truth(context, *tables, matcher, &dn, None, &readable)?;
+        let is_long = long_work::is_long(&self.search.filter, &view.stored);
+        let ask = || view.truth(context, *tables, matcher, &dn, None, &readable);
+        let truth = context.long_work.run(is_long, ask)?;
         drop(on);
         Ok((truth == Truth::True).then_some(view))
     }
