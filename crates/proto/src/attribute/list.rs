@@ -373,6 +373,11 @@ impl Attributes {
         Self(octets)
     }
 
+    /// Goes on with the list: without a copy where nobody shares its buffer and that has room.
+    pub fn into_builder(self) -> AttributesBuilder {
+        AttributesBuilder { writer: Writer::after(self.0.into()) }
+    }
+
     /// The list, borrowed.
     #[must_use]
     pub fn as_ref(&self) -> AttributesRef<'_> {
@@ -493,6 +498,19 @@ mod tests {
             for (name, attribute) in names.iter().zip(list.iter()) {
                 assert_eq!((attribute.text(), list.get(name)), (Some(value), Some(attribute)), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn a_list_is_gone_on_with() {
+        let cn: (&str, &[&[u8]]) = ("cn", &[b"Ada Byrne"]);
+        let sn: (&str, &[&[u8]]) = ("sn", &[b"Byrne"]);
+        let first = list(&[cn]);
+        let shared = first.clone();
+        for one in [first, list(&[cn]), shared] {
+            let mut builder = one.into_builder();
+            builder.push(sn.0, sn.1);
+            assert_eq!(builder.build(), list(&[cn, sn]));
         }
     }
 
