@@ -96,7 +96,7 @@ impl Work<'_> {
     /// The structural class of an entry stays what it was (RFC 4512 §2.4.2).
     fn keeps_class(&self, old: &Stored, user: &mut Draft<'_>) -> Result<(), Failure> {
         let context = self.context;
-        let classes = user.values(context, "objectClass").to_vec();
+        let classes = user.values(context, "objectClass");
         let old: Vec<&[u8]> =
             old.user().get("objectClass").map(|one| one.values().collect()).unwrap_or_default();
         if classes.iter().map(|class| &**class).eq(old.iter().copied()) {
@@ -105,7 +105,7 @@ impl Work<'_> {
         user.complete_classes(context);
         let structural = |classes: Vec<&[u8]>| context.schema.structural_class(classes.into_iter());
         let before = structural(old);
-        let completed = user.values(context, "objectClass").to_vec();
+        let completed = user.values(context, "objectClass");
         let after = structural(completed.iter().map(|class| &**class).collect());
         match (before, after) {
             (Some(before), Some(after)) if before.oid != after.oid => Err(Failure::refused(
