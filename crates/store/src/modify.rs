@@ -25,6 +25,7 @@ use crate::{
         changes::{Beneath, Changes},
         normal_key, stays_inline,
     },
+    write::bound::fits_row,
 };
 
 /// Attributes that are being changed.
@@ -167,6 +168,11 @@ impl<'t> Draft<'t> {
             Some(Values::Inline(values)) => values.iter().cloned().collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// How many values the attribute has, large or not.
+    pub(crate) fn count(&self, context: &Context, description: &str) -> u64 {
+        self.find(&context.canonical(description)).map_or(0, Attribute::count)
     }
 
     /// Whether the attribute is there, large or not.
@@ -426,6 +432,9 @@ impl Attribute {
             if !is_new {
                 return Ok(false);
             }
+        }
+        if let Values::Inline(held) = &self.values {
+            fits_row(context, &self.description, held.count())?;
         }
         self.part(context, rows)?;
         Ok(true)

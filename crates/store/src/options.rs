@@ -62,7 +62,7 @@ pub struct StoreOptions {
 }
 
 /// What a store is willing to do for one caller. Administrators are bound by `references`, `renamed`,
-/// `cache` and the queues only.
+/// `kept_inline`, `cache` and the queues only.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -93,6 +93,12 @@ pub struct Limits {
     pub references: usize,
     /// Names that one operation may change while others refer to any: an entry and all below it. 250,000, whoever asks.
     pub renamed: usize,
+    /// Values that one operation may put into entries or remove. 250,000, which others wait for less than two seconds.
+    /// Administrators and the program itself are not bound by it.
+    pub written_values: u64,
+    /// Values that may be added to an attribute which is always in the row of its entry: `objectClass`, `ref` and `pwd…`.
+    /// 1,000, whoever asks.
+    pub kept_inline: usize,
     /// Octets of pages kept in memory. 32 MiB.
     pub cache: usize,
     /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
@@ -118,6 +124,8 @@ impl Default for Limits {
             persistent_searches: 1_000,
             references: 10_000,
             renamed: 250_000,
+            written_values: 250_000,
+            kept_inline: 1_000,
             cache: 32 << 20,
             write_queue: 4096,
             hashing_threads: 2,

@@ -5,6 +5,7 @@
 
 mod account;
 pub(crate) mod add;
+pub(crate) mod bound;
 mod delete;
 mod edit;
 mod new_entry;
@@ -31,12 +32,12 @@ use flext_ldap_proto::{
 };
 use roaring::RoaringBitmap;
 
-use self::new_entry::NewEntry;
 pub(crate) use self::{
     account::SignIn,
     new_entry::{LastParent, Prepared},
     operation::Operation,
 };
+use self::{bound::Bound, new_entry::NewEntry};
 use crate::{
     access::On,
     clock::Stamp,
@@ -162,6 +163,8 @@ impl Work<'_> {
     /// Computes what a write does; `prepared` is what was made of an add on the way here.
     pub(crate) fn effect(&self, write: &Write, prepared: Option<Prepared>) -> Result<Effect, Failure> {
         let access = self.context.access(&write.caller, self.tables)?;
+        let bound = Bound::of(self.context, write, &access);
+        bound.admit(write.values())?;
         let effect = match &write.op {
             WriteOp::Add(op) => self.add(op, write, prepared, &access),
             WriteOp::Modify(op) if Self::is_of_schema(self.context, op)? => {
@@ -173,7 +176,9 @@ impl Work<'_> {
             WriteOp::SignIn(op) => self.sign_in(op),
         };
         access.settled()?;
-        effect
+        let effect = effect?;
+        bound.admit(effect.large_values())?;
+        Ok(effect)
     }
 
     /// Finds the entry a write aims at.
@@ -295,7 +300,7 @@ impl Work<'_> {
         effect.index.extend(lost.into_iter().map(|key| (key, id, false)));
         let gained = after.iter().filter(|key| !before.contains(*key));
         effect.index.extend(gained.map(|key| (key.clone(), id, true)));
-        effect.values.extend(self.value_rows(id, old, new, &after));
+        effect.values.extend(self.value_rows(id, old, new, &Arc::new(after)));
         self.entry_row(effect, id, new);
         Ok(())
     }

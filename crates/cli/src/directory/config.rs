@@ -525,6 +525,8 @@ fn limits(section: Section<'_>, limits: &mut Limits) {
     section.number("persistent_searches", &mut limits.persistent_searches);
     section.number("references", &mut limits.references);
     section.number("renamed", &mut limits.renamed);
+    section.number("written_values", &mut limits.written_values);
+    section.number("kept_inline", &mut limits.kept_inline);
     section.number("cache", &mut limits.cache);
     section.number("write_queue", &mut limits.write_queue);
     section.number("hashing_threads", &mut limits.hashing_threads);

@@ -1,6 +1,6 @@
 //! Add (RFC 4511 §4.7).
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{
@@ -11,7 +11,7 @@ use flext_ldap_proto::{
 };
 
 use super::{
-    ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, new_entry, own_key, too_long,
+    ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, bound, new_entry, own_key, too_long,
     values::ValueRowsEffect,
 };
 use crate::{
@@ -74,6 +74,9 @@ impl Work<'_> {
             Some(entry) => entry?,
             None => NewEntry::new(context, op, write, relaxed)?,
         };
+        if !write.keep_operational {
+            bound::all_fit_row(context, op.attributes.as_ref())?;
+        }
         let (mut whole, mut split, mut keys) = entry.finish(context, self.stamp);
         let mut former = Vec::new();
         let account = !write.secrets.is_empty() && !write.keep_operational;
@@ -93,7 +96,7 @@ impl Work<'_> {
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         effect.keys = keys;
-        let values = self.value_rows(id, None, Some(&stored), &BTreeSet::new());
+        let values = self.value_rows(id, None, Some(&stored), &Arc::default());
         effect.values = values.into_iter().map(ValueRowsEffect::keyed).collect();
         self.entry_row(&mut effect, id, Some(&stored));
         if let Some(row) = history::encode(&write.secrets, &former) {

@@ -7,7 +7,10 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, account::Secrets, no_user_modification, permissive, relax};
+use super::{
+    ChangeRowKind, Effect, Work, Write, account::Secrets, bound::Bound, no_user_modification, permissive,
+    relax,
+};
 use crate::{
     constraint,
     context::{Access, Context, base},
@@ -33,6 +36,8 @@ impl Work<'_> {
         let on = access.on(&target.view.named, stored);
         let relaxed = self.relaxed(write, &on)?;
         let own = access.key.as_ref() == Some(&target.view.named.key) && !on.entry(EntryRight::Manage);
+        let bound = Bound::of(context, write, access);
+        let mut incremented = 0_u64;
         for change in &op.changes {
             let name = change.attribute.as_str();
             self.may_write(&on, change)?;
@@ -62,6 +67,11 @@ impl Work<'_> {
                 return Err(no_user_modification(name));
             }
             let draft = if kind.is_operational() { &mut operational } else { &mut user };
+            if change.kind == ChangeKind::Increment {
+                // One change of all its values.
+                incremented = incremented.saturating_add(draft.count(context, name));
+                bound.admit(incremented)?;
+            }
             if let Some(change) = permissive::values(context, write, change, draft)? {
                 draft.apply(context, &change)?;
             }

@@ -4,6 +4,7 @@
 
 mod access;
 mod backup;
+mod bounds;
 mod bulk;
 mod check;
 mod controls;
