@@ -4,7 +4,7 @@
 //! Nothing here looks at what is stored, so it is done on whatever thread has time: an import does it beside the
 //! writer. Where the entry is to stand, who may put it there, and when it came are for [`Work::add`](super::Work).
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc};
 
 use flext_ldap_proto::{
     attribute::{AttributeRef, Attributes, AttributesBuilder},
@@ -192,6 +192,7 @@ impl<'a> Draft<'a> {
     fn of_request(context: &'a Context, op: &'a Add, write: &Write, relaxed: bool) -> Result<Self, Failure> {
         let attributes = op.attributes.as_ref();
         let mut draft = Self(Vec::with_capacity(32));
+        let mut odd = HashSet::new();
         for attribute in attributes.iter() {
             let name = attribute.description();
             if attribute.values().next().is_none() {
@@ -211,7 +212,14 @@ impl<'a> Draft<'a> {
                 // Another directory's export has it as that directory computed it.
                 continue;
             }
-            if draft.find(context, name, kind).is_some() {
+            // Of one type there can be thousands with options, and of no type as many: these are not looked for among
+            // each other.
+            let is_there = if kind.is_none() || name.contains(';') {
+                !odd.insert(context.canonical(name))
+            } else {
+                draft.find(context, name, kind).is_some()
+            };
+            if is_there {
                 return Err(Failure::refused(
                     ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
                     format!("attribute `{name}` is given twice"),

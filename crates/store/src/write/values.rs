@@ -60,13 +60,7 @@ impl Work<'_> {
         inline: &Arc<BTreeSet<Vec<u8>>>,
     ) -> Vec<ValueRowsEffect> {
         let (old, new) = (old.map_or(&[][..], Stored::large), new.map_or(&[][..], Stored::large));
-        // An entry can have thousands, of one type with other options each.
-        let mut types: HashMap<String, Vec<Large>> = HashMap::new();
-        for large in new {
-            types.entry(self.type_of(&large.description)).or_default().push(large.clone());
-        }
-        let types: HashMap<String, Arc<[Large]>> =
-            types.into_iter().map(|(name, large)| (name, large.into())).collect();
+        let types = self.by_type(new);
         let before: HashMap<&[u8], &Large> = old.iter().map(|one| (one.prefix(), one)).collect();
         let after: HashSet<&[u8]> = new.iter().map(Large::prefix).collect();
         let mut effects = Vec::new();
@@ -108,18 +102,20 @@ impl Work<'_> {
         if new.large().is_empty() || lost.is_empty() {
             return Ok(());
         }
-        for large in new.large() {
-            for attribute in old.user().iter().chain(old.operational().iter()) {
-                if !self.same_type(attribute.description(), &large.description) {
+        let types = self.by_type(new.large());
+        for attribute in old.user().iter().chain(old.operational().iter()) {
+            let Some(same) = types.get(&self.type_of(attribute.description())) else { continue };
+            for value in attribute.values() {
+                let Context { schema, indexes, .. } = self.context;
+                let keys = indexes.value_keys(schema, attribute.description(), value);
+                if !keys.iter().any(|key| lost.contains(key)) {
                     continue;
                 }
-                for value in attribute.values() {
-                    let key = crate::values::value_key(self.context, &large.description, value);
-                    if large.get(self.tables, &key)?.is_some() {
-                        let indexes = &self.context.indexes;
-                        for key in indexes.value_keys(&self.context.schema, &large.description, value) {
-                            lost.remove(&key);
-                        }
+                let row = crate::values::value_key(self.context, attribute.description(), value);
+                for large in &**same {
+                    if large.get(self.tables, &row)?.is_some() {
+                        keys.iter().for_each(|key| _ = lost.remove(key));
+                        break;
                     }
                 }
             }
@@ -130,8 +126,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn same_type(&self, one: &str, other: &str) -> bool {
-        self.context.preferred(one).eq_ignore_ascii_case(self.context.preferred(other))
+    /// Large attributes by their types: there can be thousands, of one type with other options each.
+    fn by_type(&self, large: &[Large]) -> HashMap<String, Arc<[Large]>> {
+        let mut types: HashMap<String, Vec<Large>> = HashMap::new();
+        for one in large {
+            types.entry(self.type_of(&one.description)).or_default().push(one.clone());
+        }
+        types.into_iter().map(|(name, large)| (name, large.into())).collect()
     }
 
     fn type_of(&self, description: &str) -> String {

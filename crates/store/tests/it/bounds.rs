@@ -167,3 +167,29 @@ async fn an_increment_counts_each_value() {
     bert_may_not(&store, made(3)).await;
     bert_may(&store, made(2)).await;
 }
+
+#[tokio::test]
+async fn options_by_the_thousand_are_told_apart() {
+    let store = bounded().await;
+    let unit = format!("ou=many,{SUFFIX}");
+    let add = |more: &str| {
+        let mut attributes = Attributes::builder();
+        attributes.push("objectClass", ["organizationalUnit"]);
+        for number in 0..3_000 {
+            attributes.push(&format!("description;x-a;x-{number}"), ["x"]);
+        }
+        attributes.push(more, ["x"]);
+        Add::new(dn(&unit), attributes.build())
+    };
+    let twice = async |more: &str| {
+        let result = ask(&store, add(more), Actor::Service).await.unwrap().result;
+        assert_eq!(result.code, ResultCode::ATTRIBUTE_OR_VALUE_EXISTS, "{more}: {result:?}");
+    };
+    twice("2.5.4.13;X-7;x-A").await;
+    ok(&store, add("description")).await;
+    let given = read(&store, &unit).await.unwrap();
+    assert_eq!(
+        given.attributes().iter().filter(|one| one.description().starts_with("description")).count(),
+        3_001
+    );
+}
