@@ -29,7 +29,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, Within};
+use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, source::Within};
 use crate::{
     access::Access,
     change_log::{Logged, LoggedKind},

@@ -26,7 +26,11 @@ use flext_ldap_proto::{
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::{Searching, Source, Stage, Within, view::Window};
+use super::{
+    Searching, Stage,
+    source::{Source, Within},
+    view::Window,
+};
 use crate::{
     access::Access,
     context::Context,
