@@ -12,7 +12,9 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use crate::peer::{Lab, compare, delete, done, search};
+use flext_ldap_server::ServerLimits;
+
+use crate::peer::{Lab, compare, delete, done, encoded, search};
 
 fn cancel(id: u32) -> Request {
     Request::Extended(Cancel(MessageId(id)).request())
@@ -71,6 +73,25 @@ async fn operations_do_not_wait_for_each_other() {
     assert_eq!(ids, [2, 2, 2, 2, 3]);
     lab.state.release.add_permits(1);
     assert_eq!(peer.receive().await.unwrap(), (1, Response::SearchDone(done(ResultCode::SUCCESS))));
+}
+
+#[tokio::test]
+async fn a_connection_full_of_scans_holds_up_nobody_on_the_same_thread() {
+    const SCANS: usize = 400;
+    let limits = ServerLimits { operations: SCANS, ..ServerLimits::default() };
+    let lab = Lab::limited(limits).await;
+    let (mut busy, mut other) = (lab.peer().await, lab.peer().await);
+    let scans: Vec<u8> = (1..).take(SCANS).flat_map(|id| encoded(id, &search("cn=busy"))).collect();
+    busy.send_octets(&scans).await;
+    lab.state.until(|state| state.calls.load(SeqCst) > 0).await;
+    for id in 1..=20 {
+        let worked = lab.state.worked.load(SeqCst);
+        other.send(id, &search("cn=one")).await;
+        assert_eq!(other.receive().await.unwrap(), (id, Response::SearchItem));
+        assert_eq!(other.receive().await.unwrap(), (id, Response::SearchDone(done(ResultCode::SUCCESS))));
+        let worked = lab.state.worked.load(SeqCst) - worked;
+        assert!(worked <= 60, "{worked} ms of scans before the answer {id}");
+    }
 }
 
 #[tokio::test]
