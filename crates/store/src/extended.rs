@@ -413,7 +413,7 @@ impl Store {
             let on = access.at(&named);
             let writes = on.attribute("userPassword", AttributeRight::Write);
             // Whoever may write the passwords of others resets them; one's own takes the old one, or the right to add.
-            let trusted = on.entry(EntryRight::Add) || access.key.as_ref() != Some(&named.key);
+            let trusted = on.entry(EntryRight::Add) || access.key.as_deref() != Some(&named.key);
             access.settled()?;
             (writes, trusted, there)
         };

@@ -13,12 +13,13 @@ mod view;
 
 use std::{
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use flext_ldap_directory::{Error, Event, Events, Outcome, Peer, Request};
+use flext_ldap_directory::{Deadline, Error, Event, Events, Outcome};
 use flext_ldap_proto::{
     batch::{Batch, BatchWriter},
     control::{Controls, PagedResults},
@@ -39,6 +40,7 @@ use crate::{
     constraint::reach::Reach,
     context::{Caller, Context},
     controls::SearchControls,
+    known::Place,
     page::{self, Token},
     plan::{Explanation, Note, ScopeStrategy},
     project::{Projection, looks_at_computed},
@@ -57,7 +59,7 @@ const BATCH_OCTETS: usize = 64 << 10;
 pub(crate) struct Searching {
     pub(crate) store: Store,
     pub(crate) search: Search,
-    caller: Caller,
+    caller: Arc<Caller>,
     /// Settled with the first look at the store.
     standing: Option<Standing>,
     controls: SearchControls,
@@ -71,7 +73,7 @@ pub(crate) struct Searching {
     /// Whether `memberOf` is returned.
     member_of: bool,
     reach: Reach,
-    referrals: RoaringBitmap,
+    referrals: Arc<RoaringBitmap>,
     /// What the planner found of each part of the filter, and how many candidates it left.
     notes: Vec<Note>,
     candidates: Option<u64>,
@@ -91,14 +93,14 @@ pub(crate) struct Searching {
     sorting: Option<Sorting>,
     following: Option<Following>,
     /// Entries that are seen with the subentries control, or not seen without it (RFC 3672).
-    subentries: RoaringBitmap,
+    subentries: Arc<RoaringBitmap>,
 }
 
 enum Stage {
     /// Nothing was looked at yet.
     Start,
     /// What other entries decide of the filter is being found out.
-    Reach { base: Id, candidates: Option<RoaringBitmap>, token: Option<Token> },
+    Reach { base: Arc<Place>, candidates: Option<RoaringBitmap>, token: Option<Token> },
     /// A subtree is being walked, as long as it is small.
     Gather {
         base: Id,
@@ -115,11 +117,16 @@ enum Stage {
 }
 
 impl Searching {
-    pub(crate) fn new(store: Store, request: Request<Search>, peer: Peer) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        store: Store,
+        search: Search,
+        controls: &Controls,
+        caller: Caller,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
         let context = &*store.context();
-        let controls = SearchControls::read(&request.controls)?;
-        let Request { op: search, actor, deadline, .. } = request;
-        let caller = Caller { actor, peer };
+        let controls = SearchControls::read(controls)?;
+        let caller = Arc::new(caller);
         let (_, all) = context.is_unrestricted(&caller);
         let limits = &context.limits;
         let least = |asked: u64, allowed: u64| if asked == 0 { allowed } else { asked.min(allowed) };
@@ -163,7 +170,7 @@ impl Searching {
             needs_dn,
             member_of,
             reach: Reach::default(),
-            referrals: RoaringBitmap::new(),
+            referrals: Arc::default(),
             notes: Vec::new(),
             candidates: None,
             strategy: ScopeStrategy::Base,
@@ -180,7 +187,7 @@ impl Searching {
             items: 0,
             sorting,
             following,
-            subentries: RoaringBitmap::new(),
+            subentries: Arc::default(),
             store,
             search,
             caller,
@@ -191,7 +198,7 @@ impl Searching {
     /// Plans, and does nothing yet.
     pub(crate) fn prepare(&mut self) -> Result<(), Failure> {
         while self.outcome.is_none() && matches!(self.stage, Stage::Start | Stage::Reach { .. }) {
-            self.step(Instant::now())?;
+            self.step(Instant::now(), |_| false)?;
         }
         Ok(())
     }
@@ -222,37 +229,50 @@ impl Searching {
         self.stage = Stage::Look { source, scope };
     }
 
-    /// Works until a batch is full, the slice is over, or all is done.
-    fn step(&mut self, started: Instant) -> Result<(), Failure> {
+    /// Does what is next, and what comes after that as long as `goes_on` says so.
+    fn step(&mut self, started: Instant, goes_on: impl Fn(&Self) -> bool) -> Result<(), Failure> {
         let store = self.store.clone();
         let context = &*store.context();
-        let caller = self.caller.clone();
+        let caller = Arc::clone(&self.caller);
         let tables = store.snapshot()?;
         let standing = match &self.standing {
             Some(standing) => standing.clone(),
             None => self.standing.insert(context.standing(&caller, &tables)?).clone(),
         };
         let access = context.access_of(&caller, &*tables, standing);
-        let done = match std::mem::replace(&mut self.stage, Stage::End) {
-            Stage::Start => self.start(context, &access, &tables),
-            Stage::Reach { base, candidates, token } => {
-                self.reach(context, &access, &tables, started, base, candidates, token)
+        loop {
+            let done = match std::mem::replace(&mut self.stage, Stage::End) {
+                Stage::Start => self.start(context, &access, &tables),
+                Stage::Reach { base, candidates, token } => {
+                    self.reach(context, &access, &tables, started, base, candidates, token)
+                }
+                Stage::Gather { base, stack, ids, candidates } => {
+                    self.gather(&access, &tables, started, base, stack, ids, candidates)
+                }
+                Stage::Look { source, scope } => self.look(context, &access, &tables, started, source, scope),
+                Stage::End if self.following.is_some() => {
+                    self.stage = Stage::Follow;
+                    Ok(())
+                }
+                Stage::End | Stage::Follow => {
+                    self.finish(LdapResult::success());
+                    Ok(())
+                }
+            };
+            access.settled()?;
+            done?;
+            if !goes_on(self) {
+                return Ok(());
             }
-            Stage::Gather { base, stack, ids, candidates } => {
-                self.gather(&access, &tables, started, base, stack, ids, candidates)
-            }
-            Stage::Look { source, scope } => self.look(context, &access, &tables, started, source, scope),
-            Stage::End if self.following.is_some() => {
-                self.stage = Stage::Follow;
-                Ok(())
-            }
-            Stage::End | Stage::Follow => {
-                self.finish(LdapResult::success());
-                Ok(())
-            }
-        };
-        access.settled()?;
-        done
+        }
+    }
+
+    /// Whether there is neither anything to deliver nor somebody else's turn.
+    fn works_on(&self, started: Instant) -> bool {
+        self.outcome.is_none()
+            && self.items == 0
+            && !matches!(self.stage, Stage::Follow)
+            && started.elapsed() <= SLICE
     }
 
     /// When time is up, counting from now on without a pause. Following changes has no end.
@@ -319,17 +339,13 @@ impl Events for Searching {
             if this.worked + since.elapsed() >= this.time_limit {
                 this.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
             }
-            while this.outcome.is_none()
-                && this.items == 0
-                && !matches!(this.stage, Stage::Follow)
-                && started.elapsed() <= SLICE
-            {
+            if this.works_on(started) {
                 let store = this.store.clone();
-                if let Err(failure) = store.reading("a search", || this.step(started)) {
-                    match failure {
-                        Failure::Refused(result) => this.finish(result),
-                        Failure::Failed(error) => return Poll::Ready(Err(error)),
-                    }
+                let worked = store.reading("a search", || this.step(started, |this| this.works_on(started)));
+                match worked {
+                    Ok(()) => {}
+                    Err(Failure::Refused(result)) => this.finish(result),
+                    Err(Failure::Failed(error)) => return Poll::Ready(Err(error)),
                 }
             }
         }
