@@ -179,7 +179,7 @@ impl StoreSession {
         if !self.must_change.load(Ordering::Relaxed) {
             return None;
         }
-        match self.store.must_change(&self.actor) {
+        match self.store.is_confined(&self.actor) {
             Ok(true) if self.changes_own_password(&request.op) => None,
             Ok(true) => {
                 let refusal = ppolicy::refused(

@@ -34,7 +34,7 @@ use crate::{
     lists::Lists,
     migrate,
     options::{Location, StoreOptions},
-    ppolicy::{self, Attempts},
+    ppolicy::{self, Attempts, PasswordPolicy},
     project::is_computed_name,
     row::{Id, ROOT, tree_key},
     search::Searching,
@@ -437,6 +437,7 @@ fn prepare(
             index::clear(&mut tables)?;
             tables.put(Name::Meta, INDEX_ROW, None)?;
         }
+        PasswordPolicy::seek_default(&context, &tables)?;
         counts.deferred.store(tables.deferred()?.ids().count() as u64, Ordering::Relaxed);
         index::reconcile(&mut tables, &context.indexes)?;
         index::settle_needed(&context, &mut tables)?;
