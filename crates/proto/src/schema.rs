@@ -43,6 +43,8 @@ pub struct Schema {
     attribute_types: Vec<AttributeType>,
     /// For each attribute type its supertype.
     attribute_superiors: Vec<Option<u32>>,
+    /// For each attribute type its direct subtypes.
+    attribute_subtypes: Vec<Box<[u32]>>,
     attribute_index: NameIndex,
     object_classes: Vec<ObjectClass>,
     /// For each object class what it refers to.
@@ -99,6 +101,17 @@ impl Schema {
     #[must_use]
     pub fn object_class(&self, name: &str) -> Option<&ObjectClass> {
         self.object_classes.get(self.class_index.find(name)? as usize)
+    }
+
+    /// A type, its subtypes, theirs, and so on, the type first.
+    pub(crate) fn subtypes<'s>(&'s self, attribute: &AttributeType) -> Vec<&'s AttributeType> {
+        let mut numbers: Vec<u32> = self.attribute_index.find(&attribute.oid).into_iter().collect();
+        let mut next = 0;
+        while let Some(number) = numbers.get(next) {
+            numbers.extend(self.attribute_subtypes.get(*number as usize).into_iter().flatten());
+            next += 1;
+        }
+        numbers.into_iter().filter_map(|number| self.attribute_types.get(number as usize)).collect()
     }
 
     /// All attribute types, in the order they were defined.

@@ -6,6 +6,7 @@ use flext_ldap_directory::{Actor, Error, Event, Events, Peer, Request};
 use flext_ldap_proto::message::Search;
 
 use crate::{
+    context::Caller,
     plan::{ExplainedRun, Explanation},
     search::Searching,
     store::Store,
@@ -52,7 +53,8 @@ impl Store {
     }
 
     fn searching(&self, search: &Search, actor: &Actor) -> Result<Searching, Error> {
-        let request = Request::new(search.clone(), actor.clone());
-        Searching::new(self.clone(), request, Peer::in_process()).map_err(Failure::into_error)
+        let Request { op, controls, actor, deadline } = Request::new(search.clone(), actor.clone());
+        let caller = Caller::new(actor, Peer::in_process());
+        Searching::new(self.clone(), op, &controls, caller, deadline).map_err(Failure::into_error)
     }
 }

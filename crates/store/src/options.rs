@@ -342,6 +342,17 @@ pub(crate) enum SchemaHandle {
     Shared(Arc<Schema>),
 }
 
+impl SchemaHandle {
+    /// Whether it is the same schema, not one that is equal.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Standard, Self::Standard) => true,
+            (Self::Shared(one), Self::Shared(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
 impl std::ops::Deref for SchemaHandle {
     type Target = Schema;
 

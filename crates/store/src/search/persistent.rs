@@ -29,12 +29,13 @@ use tokio::{
     time::Instant,
 };
 
-use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, Within};
+use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, source::Within};
 use crate::{
     access::Access,
     change_log::{Logged, LoggedKind},
     constraint::member_of,
     context::Context,
+    known::Class,
     long_work,
     project::{View, computed},
     read::{Climbed, Named},
@@ -203,9 +204,9 @@ impl Searching {
             csn: if self.needs_computed { tables.context_csn()? } else { String::new() },
         };
         if !self.controls.manage_dsa_it {
-            self.referrals = special::referral_objects(context, &tables)?;
+            self.referrals = special::of_class(context, &tables, Class::Referral)?;
         }
-        self.subentries = special::subentries(context, &tables)?;
+        self.subentries = special::of_class(context, &tables, Class::Subentry)?;
         for (number, change) in tables.changes(following.next, ROWS)? {
             if number != following.next || change.kind == LoggedKind::Other {
                 return Err(lost("entries were changed many at once, without a record of each"));

@@ -26,7 +26,11 @@ use flext_ldap_proto::{
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::{Searching, Source, Stage, Within, view::Window};
+use super::{
+    Searching, Stage,
+    source::{Source, Within},
+    view::Window,
+};
 use crate::{
     access::Access,
     context::Context,
@@ -325,10 +329,11 @@ impl Searching {
         base: Id,
         token: Option<&Token>,
     ) -> Result<bool, Failure> {
-        let scope = self.place_of_entries(context, tables, base)?;
-        let Some(sorting) = self.sorting.as_mut().filter(|sorting| sorting.is_on()) else {
+        if !self.sorting.as_ref().is_some_and(Sorting::is_on) {
             return Ok(false);
-        };
+        }
+        let scope = self.place_of_entries(context, tables, base)?;
+        let Some(sorting) = &mut self.sorting else { return Ok(false) };
         sorting.scope = scope;
         let list = match token {
             Some(Token::Place { list, .. }) => Some(*list),

@@ -32,7 +32,7 @@ impl Work<'_> {
         // Decided on the entry as it was, so that no change can give the right to the next.
         let on = access.on(&target.view.named, stored);
         let relaxed = self.relaxed(write, &on)?;
-        let own = access.key.as_ref() == Some(&target.view.named.key) && !on.entry(EntryRight::Manage);
+        let own = access.key.as_deref() == Some(&target.view.named.key) && !on.entry(EntryRight::Manage);
         for change in &op.changes {
             let name = change.attribute.as_str();
             self.may_write(&on, change)?;

@@ -49,16 +49,7 @@ impl<'s> Resolver<'s> {
 }
 
 fn names<'s>(attribute: &'s AttributeType, schema: &'s Schema) -> Names<'s> {
-    let mut types = vec![attribute];
-    let mut next = 0;
-    // Superiors are given by preferred name.
-    while let Some(superior) = types.get(next).map(|superior| superior.name()) {
-        types.extend(schema.attribute_types().filter(|candidate| {
-            candidate.superior.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(superior))
-        }));
-        next += 1;
-    }
-    let names = types.into_iter().flat_map(|attribute| {
+    let names = schema.subtypes(attribute).into_iter().flat_map(|attribute| {
         let names = attribute.names.iter().chain([&attribute.oid]);
         names.map(|name| (&**name, attribute.name()))
     });
