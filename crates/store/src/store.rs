@@ -229,6 +229,11 @@ impl Store {
         self.0.published.get()
     }
 
+    /// Changes with every commit. What is read after this is not older.
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.published.generation()
+    }
+
     pub(crate) fn followers(&self) -> Arc<Semaphore> {
         Arc::clone(&self.0.followers)
     }
