@@ -17,7 +17,9 @@ use flext_ldap_proto::{
 use crate::{
     constraint::{member_of, reach::Reach},
     context::{Access, Caller, base},
+    controls::check_assertion,
     credentials,
+    meter::Meter,
     ppolicy::{Purpose, invalid_credentials},
     project::{View, computed},
     read::{Climbed, Named, Resolved},
@@ -56,6 +58,7 @@ impl Store {
     ) -> Result<Outcome, Failure> {
         let context = &*self.context();
         let controls = WriteControls::of(controls)?;
+        check_assertion(context, caller, controls.assertion.as_ref())?;
         let tables = self.snapshot()?;
         let access = context.access(caller, &*tables)?;
         let attribute = op.attribute.as_str();
@@ -96,8 +99,9 @@ impl Store {
             ));
         }
         let everything = access.unrestricted();
+        let meter = Meter::budget();
         if let Some(assertion) = &controls.assertion
-            && holds(context, &*tables, assertion, &access, &view)? != Truth::True
+            && holds(context, &*tables, assertion, &access, &view, &meter)? != Truth::True
         {
             access.settled()?;
             return Err(Failure::refused(
@@ -121,14 +125,14 @@ impl Store {
             }
         }
         let present = Filter::present(op.attribute.clone());
-        if holds(context, &*tables, &present, &everything, &view)? != Truth::True {
+        if holds(context, &*tables, &present, &everything, &view, &meter)? != Truth::True {
             return Err(Failure::refused(
                 ResultCode::NO_SUCH_ATTRIBUTE,
                 format!("there is no `{attribute}`"),
             ));
         }
         let equal = Filter::equality(op.attribute.clone(), op.value.to_vec());
-        let code = match holds(context, &*tables, &equal, &everything, &view)? {
+        let code = match holds(context, &*tables, &equal, &everything, &view, &meter)? {
             Truth::True => ResultCode::COMPARE_TRUE,
             Truth::False => ResultCode::COMPARE_FALSE,
             Truth::Undefined => {
@@ -176,6 +180,7 @@ impl Store {
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
         let controls = WriteControls::of(controls)?;
+        check_assertion(&self.context(), &caller, controls.assertion.as_ref())?;
         let (op, secrets) = match op {
             Op::Add(mut op) => {
                 let mut passwords = Vec::new();

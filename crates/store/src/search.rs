@@ -4,6 +4,7 @@
 //! nothing is held but where to go on, so a slow reader keeps no page in use. Entries that change while a search runs
 //! are delivered as they were or as they are.
 
+mod apart;
 mod look;
 mod persistent;
 mod sort;
@@ -12,13 +13,14 @@ mod start;
 mod view;
 
 use std::{
-    pin::{Pin, pin},
+    pin::pin,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use flext_ldap_directory::{Error, Event, Events, Outcome, Peer, Request};
+use flext_ldap_directory::{Error, Event, Outcome, Peer, Request};
 use flext_ldap_proto::{
     batch::{Batch, BatchWriter},
     control::{Controls, PagedResults},
@@ -29,6 +31,7 @@ use flext_ldap_proto::{
 use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
+pub(crate) use self::apart::SearchEvents;
 use self::{
     persistent::Following,
     sort::Sorting,
@@ -38,7 +41,8 @@ use crate::{
     access::Standing,
     constraint::reach::Reach,
     context::{Caller, Context},
-    controls::SearchControls,
+    controls::{SearchControls, check_assertion, check_parts},
+    meter::Meter,
     page::{self, Token},
     plan::{Explanation, Note, ScopeStrategy},
     project::{Projection, looks_at_computed},
@@ -52,6 +56,9 @@ pub(crate) const SLICE: Duration = Duration::from_millis(1);
 /// Items and octets of one batch.
 const BATCH_ITEMS: usize = 256;
 const BATCH_OCTETS: usize = 64 << 10;
+
+/// Parts of the filter of a persistent search.
+const FOLLOWED: usize = 1_000;
 
 /// A search under way.
 pub(crate) struct Searching {
@@ -92,6 +99,12 @@ pub(crate) struct Searching {
     following: Option<Following>,
     /// Entries that are seen with the subentries control, or not seen without it (RFC 3672).
     subentries: RoaringBitmap,
+    /// What the step under way may spend.
+    meter: Arc<Meter>,
+    /// Whether a turn was not enough for the next step.
+    needs_more: bool,
+    /// While it is worked on apart: whether nobody waits for it any more.
+    apart: Option<Arc<AtomicBool>>,
 }
 
 enum Stage {
@@ -128,10 +141,15 @@ impl Searching {
         } else {
             (u64::from(limits.size), limits.time, limits.lookthrough)
         };
-        if !all && search.filter.nodes().len() > limits.filter {
+        check_parts(context, &caller, search.filter.nodes().len())?;
+        check_assertion(context, &caller, controls.assertion.as_ref())?;
+        check_parts(context, &caller, controls.matched_values.as_ref().map_or(0, |one| one.items().len()))?;
+        if controls.persistent.is_some() && !all && search.filter.nodes().len() > FOLLOWED {
             return Err(Failure::refused(
                 ResultCode::ADMIN_LIMIT_EXCEEDED,
-                format!("the filter has more than {} parts; ask in several searches", limits.filter),
+                format!(
+                    "the filter of a persistent search may have {FOLLOWED} parts; it is evaluated for each change"
+                ),
             ));
         }
         let asked = match search.time_limit {
@@ -142,7 +160,7 @@ impl Searching {
             .matching(controls.matched_values.as_ref());
         let member_of = projection.wants_member_of(context);
         let sorting = Sorting::new(context, &controls, store.lists().hold());
-        let following = controls.persistent.map(|asked| Following::new(&store, asked)).transpose()?;
+        let following = controls.persistent.map(|asked| Following::new(&store, asked));
         let needs_computed = projection.needs_computed(context)
             || looks_at_computed(context, &search.filter)
             || sorting.as_ref().is_some_and(|sorting| sorting.needs_computed(context));
@@ -181,6 +199,9 @@ impl Searching {
             sorting,
             following,
             subentries: RoaringBitmap::new(),
+            meter: Arc::new(Meter::turn(None)),
+            needs_more: false,
+            apart: None,
             store,
             search,
             caller,
@@ -190,9 +211,12 @@ impl Searching {
 
     /// Plans, and does nothing yet.
     pub(crate) fn prepare(&mut self) -> Result<(), Failure> {
+        // Whoever asks waits, however long it takes.
+        self.apart = Some(Arc::default());
         while self.outcome.is_none() && matches!(self.stage, Stage::Start | Stage::Reach { .. }) {
             self.step(Instant::now())?;
         }
+        self.apart = None;
         Ok(())
     }
 
@@ -233,6 +257,8 @@ impl Searching {
             None => self.standing.insert(context.standing(&caller, &tables)?).clone(),
         };
         let access = context.access_of(&caller, &*tables, standing);
+        self.begin_step();
+        let starts = matches!(self.stage, Stage::Start);
         let done = match std::mem::replace(&mut self.stage, Stage::End) {
             Stage::Start => self.start(context, &access, &tables),
             Stage::Reach { base, candidates, token } => {
@@ -251,8 +277,20 @@ impl Searching {
                 Ok(())
             }
         };
+        if starts && done.is_err() && self.meter.needs_more() {
+            self.stage = Stage::Start;
+        }
         access.settled()?;
         done
+    }
+
+    /// Settles what the next step may spend.
+    fn begin_step(&mut self) {
+        let until = self.until();
+        self.meter = Arc::new(match &self.apart {
+            Some(is_abandoned) => Meter::apart(until, Arc::clone(is_abandoned)),
+            None => Meter::turn(until),
+        });
     }
 
     /// When time is up, counting from now on without a pause. Following changes has no end.
@@ -307,9 +345,10 @@ fn too_much() -> LdapResult {
     )
 }
 
-impl Events for Searching {
-    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<Event, Error>> {
-        let this = self.get_mut();
+impl Searching {
+    /// The next event. Where `needs_more` is set, it is not there, and the next step is to be done apart.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Event, Error>> {
+        let this = self;
         if matches!(this.stage, Stage::Follow) {
             return this.poll_following(cx);
         }
@@ -327,6 +366,10 @@ impl Events for Searching {
                 let store = this.store.clone();
                 if let Err(failure) = store.reading("a search", || this.step(started)) {
                     match failure {
+                        Failure::Refused(_) if this.meter.needs_more() => {
+                            this.needs_more = true;
+                            return Poll::Pending;
+                        }
                         Failure::Refused(result) => this.finish(result),
                         Failure::Failed(error) => return Poll::Ready(Err(error)),
                     }

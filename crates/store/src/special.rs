@@ -14,7 +14,7 @@ use crate::{
     extended::Extension,
     index::Asked,
     project::View,
-    read::Named,
+    read::{Named, Resolved},
     row::{Id, ROOT, Stored},
     session::Mechanism,
     tables::{Failure, Rows, Tables},
@@ -104,6 +104,22 @@ pub(crate) fn missing<T: Rows>(
         last = Some(tables.existing_node(id)?.parent);
     }
     Ok(Failure::Refused(result))
+}
+
+/// Whether the one who asks may know of an entry right below the root.
+pub(crate) fn knows_a_suffix<T: Rows>(
+    context: &Context,
+    access: &Access<'_>,
+    tables: &Tables<T>,
+) -> Result<bool, Failure> {
+    for (_, suffix) in &context.suffixes {
+        if let Resolved::Found(id) = context.resolve(tables, suffix)?
+            && access.entry(&tables.named(id)?, EntryRight::Disclose)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Fails with a referral (RFC 3296) where `id` is, or is below, an entry that says that others hold it.

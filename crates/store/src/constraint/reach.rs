@@ -25,6 +25,7 @@ use super::{
 use crate::{
     context::{Access, Context},
     index::Asked,
+    meter::Meter,
     project::View,
     read::Resolved,
     row::Id,
@@ -234,7 +235,7 @@ impl Reach {
         id: Id,
         dn: &Dn,
         view: &View,
-        until: Option<Instant>,
+        meter: &Meter,
     ) -> Result<Truth, Failure> {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
@@ -261,7 +262,7 @@ impl Reach {
                 }
             }
         };
-        let truth = view.truth_knowing(context, tables, matcher, dn, until, &readable, &known)?;
+        let truth = view.truth_knowing(context, tables, matcher, dn, meter, &readable, &known)?;
         failed.into_inner().map_or(Ok(truth), Err)
     }
 }

@@ -74,7 +74,7 @@ impl Searching {
         self.refuse_aliases(context, tables)?;
         self.subentries = special::subentries(context, tables)?;
         if let Some(following) = &mut self.following {
-            following.begin(base, tables)?;
+            following.begin(&self.store, context, access, &self.caller, base, tables)?;
         }
         let candidates = if self.search.scope == Scope::Base {
             Some(RoaringBitmap::from_iter([base]))
@@ -226,7 +226,7 @@ impl Searching {
             if Reach::asks_member_of(context, filter) {
                 member_of::complete(context, tables, None, access, &mut Climbed::new(), &mut view)?;
             }
-            if crate::write::holds(context, tables, filter, access, &view)? != Truth::True {
+            if crate::write::holds(context, tables, filter, access, &view, &self.meter)? != Truth::True {
                 return Err(Failure::refused(
                     ResultCode::ASSERTION_FAILED,
                     "the assertion is not true of the base",

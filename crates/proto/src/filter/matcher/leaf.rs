@@ -31,6 +31,10 @@ enum ValuesOf<'s> {
     EveryAttribute(MatchingRule),
 }
 
+/// What finding one attribute among others, and looking at one value, costs besides its octets, in octets looked at.
+const FIND: usize = 8;
+const LOOK: usize = 16;
+
 /// What is asked of one value. Assertions are normalised.
 enum Test {
     Present,
@@ -99,19 +103,21 @@ impl<'s> Leaf<'s> {
         let attributes = entry.segments.iter().flat_map(|segment| segment.iter());
         let in_attributes = || {
             attributes
-                .filter(|attribute| values.include(schema, entry, attribute.description()))
-                .any(|attribute| test.is_fulfilled_by_any(schema, attribute.values()))
+                .filter(|attribute| entry.pay(FIND) && values.include(schema, entry, attribute.description()))
+                .any(|attribute| test.is_fulfilled_by_any(schema, entry, attribute.values()))
         };
         let in_large = || {
             let mut large = entry.large.iter();
             large.any(|one| {
-                values.include(schema, entry, one.description()) && test.is_fulfilled_in(schema, *one)
+                values.include(schema, entry, one.description()) && test.is_fulfilled_in(schema, entry, *one)
             })
         };
         let in_dn = || {
             let avas = entry.dn.rdns().flat_map(|rdn| rdn.avas());
-            avas.filter(|ava| values.include(schema, entry, ava.attribute_type()))
-                .any(|ava| test.is_fulfilled_by(schema, &ava.value()))
+            avas.filter(|ava| values.include(schema, entry, ava.attribute_type())).any(|ava| {
+                let value = ava.value();
+                entry.pay(value.len() + LOOK) && test.is_fulfilled_by(schema, &value)
+            })
         };
         if in_attributes() || in_large() || (*in_name && in_dn()) { Truth::True } else { Truth::False }
     }
@@ -246,6 +252,7 @@ impl Test {
     fn is_fulfilled_by_any<'e>(
         &self,
         schema: &Schema,
+        entry: &Candidate<'_>,
         values: impl Clone + Iterator<Item = &'e [u8]>,
     ) -> bool {
         // What is spelt as it is asserted needs no rule; among several values that saves normalising those before it.
@@ -253,16 +260,23 @@ impl Test {
             Self::Equality { given, .. } => values.clone().any(|value| value == given),
             _ => false,
         };
-        is_spelt || values.into_iter().any(|value| self.is_fulfilled_by(schema, value))
+        is_spelt
+            || matches!(self, Self::Present) && values.clone().next().is_some()
+            || values
+                .into_iter()
+                .any(|value| entry.pay(value.len() + LOOK) && self.is_fulfilled_by(schema, value))
     }
 
-    fn is_fulfilled_in(&self, schema: &Schema, large: &dyn LargeAttribute) -> bool {
+    fn is_fulfilled_in(&self, schema: &Schema, entry: &Candidate<'_>, large: &dyn LargeAttribute) -> bool {
         let known = match self {
             Self::Present => Some(true),
             Self::Equality { rule, normal, .. } => large.contains(*rule, normal),
             _ => None,
         };
-        known.unwrap_or_else(|| large.any(&mut |value| self.is_fulfilled_by(schema, value)))
+        known.unwrap_or_else(|| {
+            // One that may not be looked at any more ends going through them.
+            large.any(&mut |value| !entry.pay(value.len() + LOOK) || self.is_fulfilled_by(schema, value))
+        })
     }
 
     fn is_fulfilled_by(&self, schema: &Schema, value: &[u8]) -> bool {
