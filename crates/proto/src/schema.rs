@@ -48,6 +48,10 @@ pub struct Schema {
     class_index: NameIndex,
 }
 
+/// An attribute type, by its place in one schema.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct TypeNumber(u32);
+
 /// What an object class refers to, by number.
 #[derive(Clone, Debug, Default)]
 struct ClassReferences {
@@ -91,6 +95,21 @@ impl Schema {
     #[must_use]
     pub fn attribute_type(&self, name: &str) -> Option<&AttributeType> {
         self.attribute_types.get(self.attribute_index.find(name)? as usize)
+    }
+
+    /// The type with this name or OID, as long as this schema is in force.
+    pub(crate) fn type_number(&self, name: &str) -> Option<TypeNumber> {
+        self.attribute_index.find(name).map(TypeNumber)
+    }
+
+    pub(crate) fn type_of(&self, number: TypeNumber) -> Option<&AttributeType> {
+        self.attribute_types.get(number.0 as usize)
+    }
+
+    /// The types whose supertype this one is.
+    pub(crate) fn direct_subtypes(&self, number: TypeNumber) -> impl Iterator<Item = TypeNumber> {
+        let numbered = (0_u32..).zip(&self.attribute_superiors);
+        numbered.filter(move |(_, superior)| **superior == Some(number.0)).map(|(one, _)| TypeNumber(one))
     }
 
     /// The object class with this name or OID, without regard to case.

@@ -7,7 +7,7 @@ use flext_ldap_proto::{
     control::Controls,
     dn::Dn,
     extended::{ExtendedOperation, PasswordModify, PasswordModifyResponse, WhoAmI},
-    filter::{Filter, Truth},
+    filter::{Filter, Matcher, Truth},
     message::{Change, ChangeKind, Compare, ExtendedRequest, Modify},
     oid::Oid,
     result::{LdapResult, ResultCode},
@@ -98,7 +98,6 @@ impl Store {
                 format!("no right to compare `{attribute}` of this entry"),
             ));
         }
-        let everything = access.unrestricted();
         let meter = Meter::budget();
         if let Some(assertion) = &controls.assertion
             && holds(context, &*tables, assertion, &access, &view, &meter)? != Truth::True
@@ -124,15 +123,26 @@ impl Store {
                 ));
             }
         }
+        // Each attribute is asked for by its own name: subtypes of what is compared may be closed where that is not.
+        let on = access.on(&view.named, &view.stored);
+        let compared = |filter: &Filter| {
+            let matcher = Matcher::new(filter, &context.schema);
+            let readable = |attribute: &str| open || on.attribute(attribute, AttributeRight::Compare);
+            view.truth(context, &*tables, &matcher, &Dn::root(), &meter, &readable)
+        };
         let present = Filter::present(op.attribute.clone());
-        if holds(context, &*tables, &present, &everything, &view, &meter)? != Truth::True {
+        let is_present = compared(&present)?;
+        access.settled()?;
+        if is_present != Truth::True {
             return Err(Failure::refused(
                 ResultCode::NO_SUCH_ATTRIBUTE,
                 format!("there is no `{attribute}`"),
             ));
         }
         let equal = Filter::equality(op.attribute.clone(), op.value.to_vec());
-        let code = match holds(context, &*tables, &equal, &everything, &view, &meter)? {
+        let equals = compared(&equal)?;
+        access.settled()?;
+        let code = match equals {
             Truth::True => ResultCode::COMPARE_TRUE,
             Truth::False => ResultCode::COMPARE_FALSE,
             Truth::Undefined => {
@@ -161,11 +171,11 @@ impl Store {
                     let parent = tables.existing_node(id)?.parent;
                     return Err(special::missing(context, tables, access, Some(parent))?);
                 }
-                special::refer(context, tables, Some(id), dn, manage_dsa_it)?;
+                special::refer(context, tables, access, Some(id), dn, manage_dsa_it)?;
                 Ok(id)
             }
             Resolved::Missing(last) => {
-                special::refer(context, tables, last, dn, manage_dsa_it)?;
+                special::refer(context, tables, access, last, dn, manage_dsa_it)?;
                 Err(special::missing(context, tables, access, last)?)
             }
         }

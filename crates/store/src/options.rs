@@ -324,6 +324,13 @@ pub(crate) enum SchemaHandle {
     Shared(Arc<Schema>),
 }
 
+impl SchemaHandle {
+    /// Whether it is the same schema in memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(&raw const **self, &raw const **other)
+    }
+}
+
 impl std::ops::Deref for SchemaHandle {
     type Target = Schema;
 

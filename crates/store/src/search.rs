@@ -24,7 +24,7 @@ use flext_ldap_directory::{Error, Event, Outcome, Peer, Request};
 use flext_ldap_proto::{
     batch::{Batch, BatchWriter},
     control::{Controls, PagedResults},
-    filter::Node as FilterNode,
+    filter::{Matcher, Node as FilterNode, Prepared},
     message::Search,
     result::{LdapResult, ResultCode},
 };
@@ -43,6 +43,7 @@ use crate::{
     context::{Caller, Context},
     controls::{SearchControls, check_assertion, check_parts},
     meter::Meter,
+    options::SchemaHandle,
     page::{self, Token},
     plan::{Explanation, Note, ScopeStrategy},
     project::{Projection, looks_at_computed},
@@ -99,6 +100,8 @@ pub(crate) struct Searching {
     following: Option<Following>,
     /// Entries that are seen with the subentries control, or not seen without it (RFC 3672).
     subentries: RoaringBitmap,
+    /// The filter made ready, with the schema it was made ready for.
+    prepared: Option<(SchemaHandle, Prepared)>,
     /// What the step under way may spend.
     meter: Arc<Meter>,
     /// Whether a turn was not enough for the next step.
@@ -199,6 +202,7 @@ impl Searching {
             sorting,
             following,
             subentries: RoaringBitmap::new(),
+            prepared: None,
             meter: Arc::new(Meter::turn(None)),
             needs_more: false,
             apart: None,
@@ -282,6 +286,19 @@ impl Searching {
         }
         access.settled()?;
         done
+    }
+
+    /// The filter made ready, once for as long as the schema stays the same.
+    fn matcher<'c>(&mut self, context: &'c Context) -> Matcher<'c> {
+        match &self.prepared {
+            Some((schema, prepared)) if schema.is(&context.schema) => prepared.matcher(&context.schema),
+            _ => {
+                self.store.count_prepared();
+                let matcher = Matcher::new(&self.search.filter, &context.schema);
+                self.prepared = Some((context.schema.clone(), matcher.prepared()));
+                matcher
+            }
+        }
     }
 
     /// Settles what the next step may spend.

@@ -122,10 +122,12 @@ pub(crate) fn knows_a_suffix<T: Rows>(
     Ok(false)
 }
 
-/// Fails with a referral (RFC 3296) where `id` is, or is below, an entry that says that others hold it.
+/// Fails with a referral (RFC 3296) where `id` is, or is below, an entry that says that others hold it. One that whoever
+/// asks may not know of says nothing: its name and what it refers to are as hidden as any entry's.
 pub(crate) fn refer<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
+    access: &Access<'_>,
     id: Option<Id>,
     asked: &Dn,
     manage_dsa_it: bool,
@@ -141,6 +143,10 @@ pub(crate) fn refer<T: Rows>(
     while id != ROOT {
         if referrals.contains(id) {
             let named = tables.named(id)?;
+            if !access.entry(&named, EntryRight::Disclose) {
+                id = tables.existing_node(id)?.parent;
+                continue;
+            }
             let mut result = LdapResult::new(ResultCode::REFERRAL);
             result.referrals = referral_urls(tables, id, &named, asked)?;
             result.matched_dn = named.dn;

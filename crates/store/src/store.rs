@@ -97,6 +97,8 @@ pub struct Counters {
     pub passwords_verified: u64,
     /// Steps of searches that took more than a turn, and were done on a thread apart.
     pub steps_apart: u64,
+    /// Filters of searches that were made ready for a schema.
+    pub filters_prepared: u64,
 }
 
 impl Store {
@@ -196,6 +198,7 @@ impl Store {
             writes,
             passwords_verified,
             steps_apart,
+            filters_prepared,
             deferred: _,
         } = &*self.0.counts;
         Counters {
@@ -206,6 +209,7 @@ impl Store {
             writes: writes.load(Ordering::Relaxed),
             passwords_verified: passwords_verified.load(Ordering::Relaxed),
             steps_apart: steps_apart.load(Ordering::Relaxed),
+            filters_prepared: filters_prepared.load(Ordering::Relaxed),
         }
     }
 
@@ -254,6 +258,10 @@ impl Store {
 
     pub(crate) fn apart(&self) -> &Shares {
         &self.0.apart
+    }
+
+    pub(crate) fn count_prepared(&self) {
+        self.0.counts.filters_prepared.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_apart(&self) {

@@ -183,7 +183,7 @@ impl Work<'_> {
         let id = match self.context.resolve(self.tables, &key)? {
             Resolved::Found(id) => id,
             Resolved::Missing(last) => {
-                special::refer(self.context, self.tables, last, dn, write.controls.manage_dsa_it)?;
+                special::refer(self.context, self.tables, access, last, dn, write.controls.manage_dsa_it)?;
                 return Err(special::missing(self.context, self.tables, access, last)?);
             }
         };
@@ -192,7 +192,7 @@ impl Work<'_> {
         if !access.entry(&named, EntryRight::Disclose) {
             return Err(special::missing(self.context, self.tables, access, Some(node.parent))?);
         }
-        special::refer(self.context, self.tables, Some(id), dn, write.controls.manage_dsa_it)?;
+        special::refer(self.context, self.tables, access, Some(id), dn, write.controls.manage_dsa_it)?;
         let stored = self.tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
         let computed = computed(&node, &named, "");
         let target = Target { id, node, view: View { named, stored, computed } };

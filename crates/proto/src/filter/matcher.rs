@@ -10,7 +10,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-use std::{cell::Cell, fmt};
+use std::{cell::Cell, fmt, sync::Arc};
 
 use self::leaf::Leaf;
 use super::{Filter, Node};
@@ -36,17 +36,36 @@ pub enum Truth {
 pub struct Matcher<'s> {
     schema: &'s Schema,
     /// As many as the filter has nodes, in the same order.
-    steps: Vec<Step<'s>>,
+    steps: Arc<[Step]>,
+}
+
+/// A filter made ready, kept without the schema it was made ready for.
+#[derive(Clone)]
+pub struct Prepared(Arc<[Step]>);
+
+impl Prepared {
+    /// The matcher again. `schema` must be the very one it was made for: what attributes are is kept by their places in
+    /// it.
+    #[must_use]
+    pub fn matcher<'s>(&self, schema: &'s Schema) -> Matcher<'s> {
+        Matcher { schema, steps: Arc::clone(&self.0) }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prepared({} nodes)", self.0.len())
+    }
 }
 
 /// A node made ready.
-enum Step<'s> {
+enum Step {
     List {
         kind: ListKind,
         /// The index after the last node of the list.
         end: usize,
     },
-    Leaf(Leaf<'s>),
+    Leaf(Leaf),
 }
 
 #[derive(Clone, Copy)]
@@ -110,7 +129,7 @@ impl<'s> Matcher<'s> {
     pub fn new(filter: &Filter, schema: &'s Schema) -> Self {
         let mut resolver = subject::Resolver::new(schema);
         let list = |kind| Step::List { kind, end: 0 };
-        let mut steps: Vec<Step<'s>> = filter
+        let mut steps: Vec<Step> = filter
             .nodes()
             .iter()
             .map(|node| match node {
@@ -121,7 +140,13 @@ impl<'s> Matcher<'s> {
             })
             .collect();
         note_ends(filter.nodes(), &mut steps);
-        Self { schema, steps }
+        Self { schema, steps: steps.into() }
+    }
+
+    /// What can be kept, and be a matcher again later.
+    #[must_use]
+    pub fn prepared(&self) -> Prepared {
+        Prepared(Arc::clone(&self.steps))
     }
 
     /// Whether the outcome can depend on the entry's name: whether there is a `dn` match in the filter. Where there is
@@ -203,7 +228,7 @@ impl<'s> Matcher<'s> {
 }
 
 /// Goes from the last node to the first with the ends of the subtrees met, the nearest on top.
-fn note_ends(nodes: &[Node], steps: &mut [Step<'_>]) {
+fn note_ends(nodes: &[Node], steps: &mut [Step]) {
     let mut ends: Vec<usize> = Vec::new();
     for (index, (node, step)) in nodes.iter().zip(steps).enumerate().rev() {
         let first_child = ends.len();

@@ -8,6 +8,7 @@ use super::{
     key,
 };
 use crate::{
+    meter::Meter,
     row::Id,
     tables::{Failure, Rows, Tables},
 };
@@ -15,6 +16,9 @@ use crate::{
 /// How many rows may be read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget(pub(crate) u64);
+
+/// What reading a row costs besides its octets, in octets looked at.
+const READ: usize = 128;
 
 /// Entries under keys, as far as they were counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -41,7 +45,9 @@ impl<T: Rows> Tables<T> {
         let mut count = 0;
         for key in keys {
             let span = Span::Key(key.clone());
-            count += self.count_span(&span, &Deferred::default(), enough, Budget(u64::MAX))?.entries;
+            count += self
+                .count_span(&span, &Deferred::default(), enough, Budget(u64::MAX), &Meter::unbounded())?
+                .entries;
             if count > enough {
                 break;
             }
@@ -54,7 +60,8 @@ impl<T: Rows> Tables<T> {
         let mut ids = RoaringBitmap::new();
         for key in keys {
             let span = Span::Key(key.clone());
-            self.read_span(&span, None, &Deferred::default(), &mut Budget(u64::MAX), &mut ids)?;
+            let (mut budget, meter) = (Budget(u64::MAX), Meter::unbounded());
+            self.read_span(&span, None, &Deferred::default(), &mut budget, &meter, &mut ids)?;
         }
         Ok(ids)
     }
@@ -78,6 +85,7 @@ impl<T: Rows> Tables<T> {
         deferred: &Deferred,
         enough: u64,
         budget: Budget,
+        meter: &Meter,
     ) -> Result<Count, Failure> {
         let mut count = Count { entries: deferred.count(span), ..Count::default() };
         let (first, last) = span.rows();
@@ -87,7 +95,9 @@ impl<T: Rows> Tables<T> {
                 break;
             }
             count.rows += 1;
-            count.entries += Chunk::decode(row?.1.value()).len();
+            let (row_key, row) = row?;
+            meter.look(READ + row_key.value().len() + row.value().len())?;
+            count.entries += Chunk::decode(row.value()).len();
         }
         Ok(count)
     }
@@ -100,17 +110,19 @@ impl<T: Rows> Tables<T> {
         within: Option<&RoaringBitmap>,
         deferred: &Deferred,
         budget: &mut Budget,
+        meter: &Meter,
         ids: &mut RoaringBitmap,
     ) -> Result<bool, Failure> {
         deferred.read(span, ids);
         if let (Span::Key(key), Some(within)) = (span, within) {
-            return self.read_chunks(key, within, budget, ids);
+            return self.read_chunks(key, within, budget, meter, ids);
         }
         let (first, last) = span.rows();
         for row in self.index.range::<&[u8]>(first.as_slice()..=last.as_slice())? {
             let Some(left) = budget.0.checked_sub(1) else { return Ok(false) };
             budget.0 = left;
             let (row_key, row) = row?;
+            meter.look(READ + row_key.value().len() + row.value().len())?;
             let Some((_, chunk)) = key::split(row_key.value()) else { continue };
             add(ids, chunk, row.value());
         }
@@ -123,6 +135,7 @@ impl<T: Rows> Tables<T> {
         key: &[u8],
         within: &RoaringBitmap,
         budget: &mut Budget,
+        meter: &Meter,
         ids: &mut RoaringBitmap,
     ) -> Result<bool, Failure> {
         let mut next = within.min();
@@ -130,6 +143,7 @@ impl<T: Rows> Tables<T> {
             let Some(left) = budget.0.checked_sub(1) else { return Ok(false) };
             budget.0 = left;
             let chunk = id >> CHUNK_BITS;
+            meter.look(READ)?;
             if let Some(row) = self.index.get(key::row(key, chunk).as_slice())? {
                 add(ids, chunk, row.value());
             }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, Stage,
+    persistent::Following,
     sort::Gathered,
     source::{Source, Within},
     start::after,
@@ -125,7 +126,7 @@ impl Searching {
         mut source: Source,
         scope: Within,
     ) -> Result<(), Failure> {
-        let matcher = Matcher::new(&self.search.filter.clone(), &context.schema);
+        let matcher = self.matcher(context);
         let csn = if self.needs_computed { tables.context_csn()? } else { String::new() };
         let mut climbed = Climbed::new();
         let mut known = HashMap::new();
@@ -204,6 +205,9 @@ impl Searching {
             return Ok(true);
         }
         if self.referrals.contains(id) && self.search.scope != Scope::Base {
+            if self.following.as_ref().is_some_and(Following::is_silent) {
+                return Ok(true);
+            }
             let name: Dn = named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
             let urls = special::referral_urls(tables, id, &named, &name)?;
             if !urls.is_empty() {

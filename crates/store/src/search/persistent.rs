@@ -104,6 +104,11 @@ impl Following {
         Ok(())
     }
 
+    /// Whether nothing is delivered of what is there already.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.asked.changes_only
+    }
+
     /// Remembers an entry that matches. Says whether it is delivered.
     pub(super) fn found(&mut self, id: Id) -> bool {
         self.found.insert(id);
@@ -218,7 +223,7 @@ impl Searching {
             context,
             access: &access,
             tables: &tables,
-            matcher: Matcher::new(&self.search.filter.clone(), &context.schema),
+            matcher: self.matcher(context),
             scope: if is_there {
                 Some(self.place_of_entries(context, &tables, following.base)?)
             } else {

@@ -62,6 +62,7 @@ impl Searching {
             if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
                 return self.only(context, access, tables, &special::subschema(context));
             }
+            self.assert_of(context, tables, &special::subschema(context))?;
             self.finish(LdapResult::success());
             return Ok(());
         }
@@ -79,7 +80,8 @@ impl Searching {
         let candidates = if self.search.scope == Scope::Base {
             Some(RoaringBitmap::from_iter([base]))
         } else {
-            let Planned { candidates, notes } = plan::candidates(context, tables, &self.search.filter)?;
+            let Planned { candidates, notes } =
+                plan::candidates(context, tables, &self.search.filter, &self.meter)?;
             self.candidates = candidates.as_ref().map(RoaringBitmap::len);
             self.notes = notes;
             candidates
@@ -203,13 +205,14 @@ impl Searching {
         key: &DnKey,
     ) -> Result<Id, Failure> {
         if key.is_root() {
+            self.assert_of(context, tables, &special::root_dse(context, &self.caller.peer))?;
             return Ok(ROOT);
         }
         let manage = self.controls.manage_dsa_it;
         let id = match context.resolve(tables, key)? {
             Resolved::Found(id) => id,
             Resolved::Missing(last) => {
-                special::refer(context, tables, last, &self.search.base, manage)?;
+                special::refer(context, tables, access, last, &self.search.base, manage)?;
                 return Err(special::missing(context, tables, access, last)?);
             }
         };
@@ -218,7 +221,7 @@ impl Searching {
             let parent = tables.existing_node(id)?.parent;
             return Err(special::missing(context, tables, access, Some(parent))?);
         }
-        special::refer(context, tables, Some(id), &self.search.base, manage)?;
+        special::refer(context, tables, access, Some(id), &self.search.base, manage)?;
         if let Some(filter) = &self.controls.assertion {
             let node = tables.existing_node(id)?;
             let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
@@ -227,10 +230,7 @@ impl Searching {
                 member_of::complete(context, tables, None, access, &mut Climbed::new(), &mut view)?;
             }
             if crate::write::holds(context, tables, filter, access, &view, &self.meter)? != Truth::True {
-                return Err(Failure::refused(
-                    ResultCode::ASSERTION_FAILED,
-                    "the assertion is not true of the base",
-                ));
+                return Err(assertion_failed());
             }
         }
         Ok(id)
@@ -251,6 +251,29 @@ impl Searching {
         ))
     }
 
+    /// What a filter says of an entry that is not stored. Everybody may read what a directory says of itself; anything
+    /// secret is not in there.
+    fn truth_of(
+        &self,
+        context: &Context,
+        tables: &Snapshot,
+        view: &View,
+        matcher: &Matcher<'_>,
+    ) -> Result<Truth, Failure> {
+        let readable = |attribute: &str| !context.is_password(attribute);
+        view.truth(context, tables, matcher, &Dn::root(), &self.meter, &readable)
+    }
+
+    /// The assertion control on an entry that is not stored (RFC 4528 §3).
+    fn assert_of(&self, context: &Context, tables: &Snapshot, view: &View) -> Result<(), Failure> {
+        let Some(filter) = &self.controls.assertion else { return Ok(()) };
+        let matcher = Matcher::new(filter, &context.schema);
+        match self.truth_of(context, tables, view, &matcher)? {
+            Truth::True => Ok(()),
+            Truth::False | Truth::Undefined => Err(assertion_failed()),
+        }
+    }
+
     /// Answers with an entry that is not stored, if the filter wants it.
     pub(super) fn only(
         &mut self,
@@ -259,12 +282,9 @@ impl Searching {
         tables: &Snapshot,
         view: &View,
     ) -> Result<(), Failure> {
-        // Everybody may read what a directory says of itself; anything secret is not in there.
-        let truth = Matcher::new(&self.search.filter, &context.schema).evaluate(
-            &Dn::root(),
-            &view.segments(),
-            &|attribute| !context.is_password(attribute),
-        );
+        self.assert_of(context, tables, view)?;
+        let matcher = Matcher::new(&self.search.filter, &context.schema);
+        let truth = self.truth_of(context, tables, view, &matcher)?;
         if truth == Truth::True {
             let open = access.unrestricted();
             self.write(context, &open, tables, view, &Controls::none())?;
@@ -272,6 +292,11 @@ impl Searching {
         self.finish(LdapResult::success());
         Ok(())
     }
+}
+
+/// RFC 4528 §3.
+fn assertion_failed() -> Failure {
+    Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the base")
 }
 
 /// The first id after a page.

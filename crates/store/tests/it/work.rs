@@ -12,7 +12,7 @@ use flext_ldap_proto::{
     message::{Change, ChangeKind, Compare, Modify, Scope, Search},
     result::ResultCode,
 };
-use flext_ldap_store::{Limits, StandardPolicy, Store};
+use flext_ldap_store::{Limits, PartUse, StandardPolicy, Store};
 
 use crate::support::*;
 
@@ -136,4 +136,33 @@ async fn every_filter_has_the_same_bound_of_parts() {
         let outcome = with(&store, op, controls, anna()).await;
         assert_eq!(outcome.result.code, ResultCode::ADMIN_LIMIT_EXCEEDED, "{kind:?}");
     }
+}
+
+/// Planning reads indexes before any right is asked: it is counted too, and few of many ranges are looked at.
+#[tokio::test(flavor = "current_thread")]
+async fn planning_is_counted_and_reads_few_of_many_ranges() {
+    let store = small().await;
+    for number in 0..400 {
+        ok(&store, person(&format!("crew{number}"))).await;
+    }
+    let ranges = |count: usize| {
+        let one = |day| {
+            format!("(entryCSN>=2020{:02}{:02}000000.000000Z#000000#000#000000)", 1 + day % 12, 1 + day / 12)
+        };
+        format!("(|{})", (0..count).map(one).collect::<String>())
+    };
+    // Everything under 60 ranges is more than a turn.
+    let mut slow = store.call(Request::new(subtree(&ranges(60)), anna()).into_any());
+    let pending = poll_fn(|cx| Poll::Ready(slow.poll_next(cx).is_pending())).await;
+    let (names, _) = find(&store, Search::new(dn(BERT), Scope::Base, Filter::any()), anna()).await;
+    assert_eq!((pending, names.len(), store.counters().steps_apart), (true, 1, 0));
+    while !matches!(slow.next().await.unwrap(), Event::Done(_)) {}
+    assert_eq!(store.counters().steps_apart, 1);
+    // Of more than 64 the others tell nothing, so nothing of a union is read.
+    let plan = store.explain(&subtree(&ranges(300)), &Actor::Service).unwrap();
+    assert_eq!((plan.parts.len(), plan.candidates), (301, None));
+    assert_eq!(plan.parts.iter().filter(|part| part.part_use == PartUse::Read).count(), 0);
+    let intersection = format!("(&(uid=crew7){})", ranges(300));
+    let plan = store.explain(&subtree(&intersection), &Actor::Service).unwrap();
+    assert_eq!(plan.candidates, Some(1));
 }
