@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use crate::tables::Failure;
 
-/// Octets of one turn: about a millisecond.
-const TURN: u64 = 1 << 20;
+/// Octets of one turn: a few milliseconds.
+const TURN: u64 = 4 << 20;
 
 /// Octets of what has to be answered at once.
 const BUDGET: u64 = 64 << 20;
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn work_ends_by_octets_by_time_and_by_abandonment() {
         let turn = Meter::turn(None);
-        assert!(turn.spend(1 << 20) && !turn.has_ended() && turn.is_well_spent());
+        assert!(turn.spend(4 << 20) && !turn.has_ended() && turn.is_well_spent());
         assert!(!turn.spend(1) && turn.needs_more());
         assert!(!turn.spend(0), "what has ended stays so");
         let Err(Failure::Refused(result)) = turn.settled() else { panic!("it was not refused") };

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Budget(pub(crate) u64);
 
 /// What reading a row costs besides its octets, in octets looked at.
-const READ: usize = 128;
+const READ: usize = 1_024;
 
 /// Entries under keys, as far as they were counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -86,7 +86,7 @@ impl Searching {
             self.notes = notes;
             candidates
         };
-        self.reach = Reach::new(context, access, tables, &self.search.filter)?;
+        self.reach = Reach::new(context, access, tables, &self.search.filter, &self.meter)?;
         if !self.reach.is_empty() {
             self.refuse_to_follow("what the filter asks for depends on other entries")?;
         }

@@ -31,7 +31,9 @@ enum ValuesOf {
     EveryAttribute(MatchingRule),
 }
 
-/// What finding one attribute among others, and looking at one value, costs besides its octets, in octets looked at.
+/// What an assertion costs, finding one attribute among others, and looking at one value besides its octets, in octets
+/// looked at.
+const ASSERTION: usize = 64;
 const FIND: usize = 8;
 const LOOK: usize = 16;
 
@@ -99,6 +101,9 @@ impl Leaf {
 
     pub(super) fn evaluate(&self, schema: &Schema, entry: &Candidate<'_>) -> Truth {
         let Some(Assertion { values, in_name, test }) = &self.0 else { return Truth::Undefined };
+        if !entry.pay(ASSERTION) {
+            return Truth::Undefined;
+        }
         if let ValuesOf::Attribute(subject) = values
             && !subject.attribute(schema).is_some_and(|attribute| (entry.readable)(attribute.name()))
         {

@@ -268,8 +268,8 @@ fn work_is_told_of_before_it_is_done_and_can_be_ended() {
         let truth = matcher.evaluate_with(&dn, &[user.as_ref()], &[], &|_| true, &|_| None, &spend);
         let told = told.into_inner();
         assert_eq!((truth, told.len()), want);
-        // The value, what it costs to look at one, and to find the attribute.
-        assert!(told.iter().all(|octets| *octets == 100_000 + 16 + 8));
+        // The value, what it costs to look at one, to find the attribute, and to ask for the assertion.
+        assert!(told.iter().all(|octets| *octets == 100_000 + 16 + 8 + 64));
     }
 }
 
@@ -354,7 +354,7 @@ fn many_leaves_are_made_ready_at_linear_cost() {
 struct Many {
     description: &'static str,
     values: Vec<&'static str>,
-    asked: std::cell::Cell<(u32, u32)>,
+    asked: Cell<(u32, u32)>,
 }
 
 impl LargeAttribute for Many {
@@ -379,11 +379,8 @@ impl LargeAttribute for Many {
 #[test]
 fn large_attributes_are_asked_and_not_walked_where_that_tells() {
     let person = Person::new();
-    let many = |description| Many {
-        description,
-        values: vec!["Pilot", "Harbour  Master"],
-        asked: std::cell::Cell::default(),
-    };
+    let many =
+        |description| Many { description, values: vec!["Pilot", "Harbour  Master"], asked: Cell::default() };
     // What is said; how often one value was asked for, and how often all were gone through.
     let table: &[(&str, &str, Truth, (u32, u32))] = &[
         ("(title=*)", "title", True, (0, 0)),

@@ -102,14 +102,13 @@ async fn controls() {
         ("(street=quay 1)", ResultCode::SUCCESS),
     ] {
         let request = Request::new(modify(), user(CLEO)).critical(&Assertion(filter(text)));
-        let outcome =
-            flext_ldap_directory::Directory::call(&store, request.into_any()).outcome().await.unwrap();
+        let outcome = Directory::call(&store, request.into_any()).outcome().await.unwrap();
         assert_eq!(outcome.result.code, want, "{text}");
     }
     let everything = || Selection::everything();
     let request =
         Request::new(modify(), user(CLEO)).critical(&PreRead(everything())).critical(&PostRead(everything()));
-    let outcome = flext_ldap_directory::Directory::call(&store, request.into_any()).outcome().await.unwrap();
+    let outcome = Directory::call(&store, request.into_any()).outcome().await.unwrap();
     assert_eq!(outcome.result.code, ResultCode::SUCCESS);
     let mut read = 0;
     for control in outcome.controls.iter() {
