@@ -6,7 +6,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,11 @@ impl Daemon {
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// How it ended, if it does so within `patience`.
+    pub(crate) fn ending(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
+        wait(&mut self.child, patience).with_context(|| format!("cannot wait for {}", self.name))
     }
 
     pub(crate) fn read_log(&self) -> Result<String> {

@@ -7,6 +7,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{User, getegid, geteuid};
@@ -44,7 +46,7 @@ nsslapd-errorlog-logbuffering: off
 /// A running server with an empty database for [`DEFAULT_SUFFIX`]. Dropping it ends the server and removes its files.
 pub struct NsSlapd {
     // Before the folder: fields are dropped in this order.
-    _daemon: Daemon,
+    daemon: Daemon,
     folder: TempDir,
     ca_pem: String,
     ports: [u16; 2],
@@ -90,11 +92,19 @@ impl NsSlapd {
                 std::fs::read_to_string(place.join("log/errors")).unwrap_or_else(|error| error.to_string())
             })?;
             if ready {
-                return Ok(Self { _daemon: daemon, folder, ca_pem, ports });
+                return Ok(Self { daemon, folder, ca_pem, ports });
             }
             // Another process took a port in between: once more, with the same files.
         }
         bail!("ns-slapd found its ports taken {ATTEMPTS} times")
+    }
+
+    /// How the process ended by itself, if it does so within `patience`.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn ending(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
+        self.daemon.ending(patience)
     }
 
     /// `ldap://127.0.0.1:PORT`; StartTLS works.

@@ -81,7 +81,7 @@ pub enum Assertion {
     AtMost(String),
     /// `=initial*any*last`
     Parts(Option<String>, Vec<String>, Option<String>),
-    /// `:dn:rule:=`
+    /// `:dn:rule:=`, of any attribute where the attribute is empty.
     Extensible {
         /// Whether the values of the name count too.
         dn: bool,
@@ -223,7 +223,11 @@ impl Tree {
     }
 
     fn leaf(draw: &mut Draw<'_>) -> Self {
-        let attribute = if draw.rarely(24) { "nonesuch" } else { draw.pick(&KINDS).0 };
+        let attribute = match draw.below(24) {
+            22 => return Self::Leaf("", Assertion::draw_any_attribute(draw)),
+            23 => "nonesuch",
+            _ => draw.pick(&KINDS).0,
+        };
         // Sometimes a value made for another attribute, which may not fit.
         let made_for = if draw.rarely(6) { draw.pick(&KINDS).0 } else { attribute };
         let value = text(made_for, draw);
@@ -270,6 +274,14 @@ impl Tree {
             Self::Or(all) => Filter::or(all.iter().map(Self::filter)),
             Self::Not(one) => Filter::not(one.filter()),
             Self::Leaf(name, assertion) => {
+                if let Assertion::Extensible { dn, rule: Some(rule), value } = assertion
+                    && name.is_empty()
+                {
+                    let value = Bytes::from(value.clone());
+                    let rule = Some((*rule).into());
+                    let any = Extensible { attribute: None, dn_attributes: *dn, rule, value };
+                    return Filter::leaf(Node::Extensible(any)).unwrap();
+                }
                 let attribute = name.parse().unwrap();
                 let bytes = |value: &String| Bytes::from(value.clone());
                 let node = match assertion {
@@ -317,7 +329,28 @@ impl Tree {
 }
 
 impl Assertion {
+    /// What a rule is asked of all attributes that it is for (RFC 4511 §4.5.1.7.7).
+    fn draw_any_attribute(draw: &mut Draw<'_>) -> Self {
+        let rule = draw.pick(&["caseIgnoreMatch", "caseExactMatch", "integerMatch", "x"]);
+        let value = text(draw.pick(&KINDS).0, draw);
+        Self::Extensible { dn: draw.rarely(2), rule: Some(rule), value }
+    }
+
+    /// Undefined where the rule is not known, or the value is none of the rule's syntax.
+    fn any_attribute_holds(&self, entry: &Plain) -> Option<bool> {
+        let Self::Extensible { rule, value, .. } = self else { return None };
+        match rule {
+            Some("integerMatch") => Kind::Integer.form(value)?,
+            Some("caseIgnoreMatch" | "caseExactMatch") => Kind::Text.form(value)?,
+            _ => return None,
+        };
+        Some(KINDS.iter().any(|(attribute, _)| self.holds(attribute, entry) == Some(true)))
+    }
+
     fn holds(&self, attribute: &str, entry: &Plain) -> Option<bool> {
+        if attribute.is_empty() {
+            return self.any_attribute_holds(entry);
+        }
         let kind = kind(attribute)?;
         let held = entry.values(attribute);
         let any = |kind: Kind, fits: &dyn Fn(&str) -> bool| {

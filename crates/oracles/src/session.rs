@@ -5,6 +5,7 @@
 //! nothing. The listener is on a Unix socket, since a peer is an administrator there without a password that takes long
 //! to hash.
 
+mod lists;
 mod model;
 mod wire;
 
@@ -76,6 +77,8 @@ struct Session {
     folder: tempfile::TempDir,
     peer: Peer<UnixStream>,
     who: Who,
+    /// Whose password was the last that was right.
+    user: Vec<u8>,
     model: Model,
     passwords: usize,
 }
@@ -94,8 +97,16 @@ impl Session {
         let url = format!("ldapi://{path}").parse().unwrap();
         let server = Server::builder(Arc::new(store.clone())).listen(url).start().await.unwrap();
         let peer = Peer::new(UnixStream::connect(folder.path().join("s")).await.unwrap());
-        let mut session =
-            Self { store, server, folder, peer, who: Who::Anonymous, model: Model::default(), passwords: 0 };
+        let mut session = Self {
+            store,
+            server,
+            folder,
+            peer,
+            who: Who::Anonymous,
+            user: Vec::new(),
+            model: Model::default(),
+            passwords: 0,
+        };
         session.become_administrator().await;
         let mut attributes = Attributes::builder();
         attributes.push("objectClass", ["organization", "dcObject"]);
@@ -118,7 +129,7 @@ impl Session {
 
     async fn step(&mut self, draw: &mut Draw<'_>) {
         self.peer.fragments = draw.rarely(8).then(|| draw.below(64));
-        match draw.below(20) {
+        match draw.below(22) {
             0..=4 => self.add(draw).await,
             5..=8 => self.modify(draw).await,
             9 => self.delete(draw).await,
@@ -128,6 +139,7 @@ impl Session {
             16 => self.bind(draw).await,
             17 => self.garbage(draw).await,
             18 => self.malformed(draw).await,
+            19..=20 => self.listed(draw).await,
             _ => self.pipelined(draw).await,
         }
     }
@@ -334,6 +346,9 @@ impl Session {
         let answer = self.peer.ask(&request, &Controls::none()).await;
         assert_eq!(answer.code(), want, "{request:?}");
         self.who = who;
+        if who == Who::User {
+            self.user = path;
+        }
     }
 
     /// Another connection sends any octets and closes: it is let go of, and has changed nothing.

@@ -41,6 +41,8 @@ pub struct Schema {
     attribute_types: Vec<AttributeType>,
     /// For each attribute type its supertype.
     attribute_superiors: Vec<Option<u32>>,
+    /// For each attribute type its direct subtypes.
+    attribute_subtypes: Vec<Box<[u32]>>,
     attribute_index: NameIndex,
     object_classes: Vec<ObjectClass>,
     /// For each object class what it refers to.
@@ -106,16 +108,22 @@ impl Schema {
         self.attribute_types.get(number.0 as usize)
     }
 
-    /// The types whose supertype this one is.
-    pub(crate) fn direct_subtypes(&self, number: TypeNumber) -> impl Iterator<Item = TypeNumber> {
-        let numbered = (0_u32..).zip(&self.attribute_superiors);
-        numbered.filter(move |(_, superior)| **superior == Some(number.0)).map(|(one, _)| TypeNumber(one))
-    }
-
     /// The object class with this name or OID, without regard to case.
     #[must_use]
     pub fn object_class(&self, name: &str) -> Option<&ObjectClass> {
         self.object_classes.get(self.class_index.find(name)? as usize)
+    }
+
+    /// A type, its subtypes, theirs, and so on, the type first.
+    pub(crate) fn subtype_numbers(&self, attribute: TypeNumber) -> Vec<TypeNumber> {
+        let mut numbers = vec![attribute];
+        let mut next = 0;
+        while let Some(number) = numbers.get(next) {
+            let subtypes = self.attribute_subtypes.get(number.0 as usize).into_iter().flatten();
+            numbers.extend(subtypes.map(|number| TypeNumber(*number)));
+            next += 1;
+        }
+        numbers
     }
 
     /// All attribute types, in the order they were defined.

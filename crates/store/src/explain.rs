@@ -6,6 +6,7 @@ use flext_ldap_directory::{Actor, Error, ErrorKind, Event, Events, Peer, Request
 use flext_ldap_proto::message::Search;
 
 use crate::{
+    context::Caller,
     plan::{ExplainedRun, Explanation},
     search::{SearchEvents, Searching},
     store::Store,
@@ -56,7 +57,8 @@ impl Store {
     }
 
     fn searching(&self, search: &Search, actor: &Actor) -> Result<Searching, Error> {
-        let request = Request::new(search.clone(), actor.clone());
-        Searching::new(self.clone(), request, Peer::in_process()).map_err(Failure::into_error)
+        let Request { op, controls, actor, deadline } = Request::new(search.clone(), actor.clone());
+        let caller = Caller::new(actor, Peer::in_process());
+        Searching::new(self.clone(), op, &controls, caller, deadline).map_err(Failure::into_error)
     }
 }

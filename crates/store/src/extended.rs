@@ -421,16 +421,14 @@ impl Store {
             }
         };
         let named = self.would_be(&dn)?;
-        let (writes, trusted, there) = {
+        let (writes, there) = {
             let tables = self.snapshot()?;
             let access = context.access(&caller, &*tables)?;
             let there = matches!(context.resolve(&tables, &named.key)?, Resolved::Found(_));
             let on = access.at(&named);
             let writes = on.attribute("userPassword", AttributeRight::Write);
-            // Whoever may write the passwords of others resets them; one's own takes the old one, or the right to add.
-            let trusted = on.entry(EntryRight::Add) || access.key.as_ref() != Some(&named.key);
             access.settled()?;
-            (writes, trusted, there)
+            (writes, there)
         };
         if !writes {
             return Err(Failure::refused(
@@ -459,12 +457,7 @@ impl Store {
                     Err(failure) => return Err(failure),
                 }
             }
-            None if !trusted => {
-                return Err(Failure::refused(
-                    ResultCode::UNWILLING_TO_PERFORM,
-                    "the old password is needed to change one's own",
-                ));
-            }
+            // Whether it may be left out is a matter of the policy (`pwdSafeModify`), as with a modify.
             None => {}
         }
         let (new, generated) = match asked.new {

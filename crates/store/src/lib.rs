@@ -31,6 +31,7 @@ mod extended;
 mod hashing;
 mod import;
 mod index;
+mod known;
 mod lists;
 mod matched_values;
 mod meter;

@@ -221,6 +221,21 @@ impl<T: Rows> Planner<'_, T> {
             };
             *ranges = left;
         }
+        // What one key is counted by is read: where that is all and little, it is kept.
+        if kind != IndexKind::Substring
+            && let Some(key @ Span::Key(_)) = sole(&members)
+        {
+            let rows = Budget(effort.rows.min(budget.0));
+            let (count, ids) = self.tables.count_key(key, FEW, effort.entries, rows, self.meter)?;
+            budget.0 = budget.0.saturating_sub(count.rows.max(1));
+            let estimate = self.estimate_of(count, negated);
+            let note = Note { told: Ok(kind), keys: 1, count, ..note };
+            let step = match ids {
+                Some(ids) => Step::Set { ids, but: negated },
+                None => Step::Read { members, but: negated },
+            };
+            return Ok((step, note, Some(estimate)));
+        }
         if kind == IndexKind::Substring && self.deferred.is_none() {
             self.deferred = Some(self.tables.deferred()?);
         }
@@ -317,6 +332,14 @@ fn count_part<T: Rows>(
         count.add(one);
     }
     Ok(count)
+}
+
+/// What is to be read where that is one thing.
+fn sole(members: &[Vec<Part>]) -> Option<&Span> {
+    let [parts] = members else { return None };
+    let [part] = parts.as_slice() else { return None };
+    let [span] = part.as_slice() else { return None };
+    Some(span)
 }
 
 /// For each node whether it stands under an odd number of negations.

@@ -17,7 +17,7 @@ pub(crate) mod history;
 mod policy;
 mod quality;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use flext_ldap_directory::{Error, Outcome};
 use flext_ldap_proto::{
@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) quality: Arc<dyn PasswordQuality>,
     /// Whether who is locked out is told so.
     pub(crate) tells_lockout: bool,
+    /// Whether it was said that the default is not there.
+    pub(crate) missed: Arc<AtomicBool>,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             default: DefaultPasswordPolicy::None,
             quality: Arc::new(StandardQuality),
             tells_lockout: false,
+            missed: Arc::default(),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     read::Named,
     row::{Node, ROOT, Stored},
     tables::Failure,
-    values::{Large, ValueRows, evaluate},
+    values::{Large, ValueRows, encoded_length, evaluate},
 };
 
 /// What is computed when it is asked for.
@@ -242,6 +242,7 @@ impl Projection {
         meter: &Meter,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
+        writer.reserve(view.segments().iter().map(|segment| segment.as_bytes().len()).sum());
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
         let searched = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
@@ -384,15 +385,20 @@ pub(crate) fn write_attribute(
     filter: Option<&ValueFilter<'_>>,
     writer: &mut Writer,
 ) {
+    let (description, values) = (attribute.description(), attribute.values());
+    let Some(filter) = filter else {
+        let values = if types_only { &[] } else { values.as_bytes() };
+        let length = |contents: usize| usize::try_from(encoded_length(contents as u64)).unwrap_or(usize::MAX);
+        writer.header(Tag::SEQUENCE, length(description.len()).saturating_add(length(values.len())));
+        writer.octets(description.as_bytes());
+        writer.header(Tag::SET, values.len());
+        return writer.raw(values);
+    };
     writer.sequence(|writer| {
-        writer.octets(attribute.description().as_bytes());
+        writer.octets(description.as_bytes());
         writer.constructed(Tag::SET, |writer| {
-            if !types_only {
-                for value in attribute.values() {
-                    if filter.is_none_or(|filter| filter.passes(attribute.description(), value)) {
-                        writer.octets(value);
-                    }
-                }
+            for value in values.filter(|value| !types_only && filter.passes(description, value)) {
+                writer.octets(value);
             }
         });
     });

@@ -20,7 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flext_ldap_directory::{Error, Event, Outcome, Peer, Request};
+use flext_ldap_directory::{Deadline, Error, Event, Outcome};
 use flext_ldap_proto::{
     batch::{Batch, BatchWriter},
     control::{Controls, PagedResults},
@@ -42,6 +42,7 @@ use crate::{
     constraint::reach::Reach,
     context::{Caller, Context},
     controls::{SearchControls, check_assertion, check_parts},
+    known::Place,
     meter::Meter,
     options::SchemaHandle,
     page::{self, Token},
@@ -65,7 +66,7 @@ const FOLLOWED: usize = 1_000;
 pub(crate) struct Searching {
     pub(crate) store: Store,
     pub(crate) search: Search,
-    caller: Caller,
+    caller: Arc<Caller>,
     /// Settled with the first look at the store.
     standing: Option<Standing>,
     controls: SearchControls,
@@ -79,7 +80,7 @@ pub(crate) struct Searching {
     /// Whether `memberOf` is returned.
     member_of: bool,
     reach: Reach,
-    referrals: RoaringBitmap,
+    referrals: Arc<RoaringBitmap>,
     /// What the planner found of each part of the filter, and how many candidates it left.
     notes: Vec<Note>,
     candidates: Option<u64>,
@@ -99,7 +100,7 @@ pub(crate) struct Searching {
     sorting: Option<Sorting>,
     following: Option<Following>,
     /// Entries that are seen with the subentries control, or not seen without it (RFC 3672).
-    subentries: RoaringBitmap,
+    subentries: Arc<RoaringBitmap>,
     /// The filter made ready, with the schema it was made ready for.
     prepared: Option<(SchemaHandle, Prepared)>,
     /// What the step under way may spend.
@@ -114,7 +115,7 @@ enum Stage {
     /// Nothing was looked at yet.
     Start,
     /// What other entries decide of the filter is being found out.
-    Reach { base: Id, candidates: Option<RoaringBitmap>, token: Option<Token> },
+    Reach { base: Arc<Place>, candidates: Option<RoaringBitmap>, token: Option<Token> },
     /// A subtree is being walked, as long as it is small.
     Gather {
         base: Id,
@@ -131,11 +132,16 @@ enum Stage {
 }
 
 impl Searching {
-    pub(crate) fn new(store: Store, request: Request<Search>, peer: Peer) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        store: Store,
+        search: Search,
+        controls: &Controls,
+        caller: Caller,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
         let context = &*store.context();
-        let controls = SearchControls::read(&request.controls)?;
-        let Request { op: search, actor, deadline, .. } = request;
-        let caller = Caller { actor, peer };
+        let controls = SearchControls::read(controls)?;
+        let caller = Arc::new(caller);
         let (_, all) = context.is_unrestricted(&caller);
         let limits = &context.limits;
         let least = |asked: u64, allowed: u64| if asked == 0 { allowed } else { asked.min(allowed) };
@@ -184,7 +190,7 @@ impl Searching {
             needs_dn,
             member_of,
             reach: Reach::default(),
-            referrals: RoaringBitmap::new(),
+            referrals: Arc::default(),
             notes: Vec::new(),
             candidates: None,
             strategy: ScopeStrategy::Base,
@@ -201,7 +207,7 @@ impl Searching {
             items: 0,
             sorting,
             following,
-            subentries: RoaringBitmap::new(),
+            subentries: Arc::default(),
             prepared: None,
             meter: Arc::new(Meter::turn(None)),
             needs_more: false,
@@ -218,7 +224,8 @@ impl Searching {
         // Whoever asks waits, however long it takes.
         self.apart = Some(Arc::default());
         while self.outcome.is_none() && matches!(self.stage, Stage::Start | Stage::Reach { .. }) {
-            self.step(Instant::now())?;
+            self.begin_step();
+            self.step(Instant::now(), |_| false)?;
         }
         self.apart = None;
         Ok(())
@@ -250,42 +257,55 @@ impl Searching {
         self.stage = Stage::Look { source, scope };
     }
 
-    /// Works until a batch is full, the slice is over, or all is done.
-    fn step(&mut self, started: Instant) -> Result<(), Failure> {
+    /// Does what is next, and what comes after that as long as `goes_on` says so.
+    fn step(&mut self, started: Instant, goes_on: impl Fn(&Self) -> bool) -> Result<(), Failure> {
         let store = self.store.clone();
         let context = &*store.context();
-        let caller = self.caller.clone();
+        let caller = Arc::clone(&self.caller);
         let tables = store.snapshot()?;
         let standing = match &self.standing {
             Some(standing) => standing.clone(),
             None => self.standing.insert(context.standing(&caller, &tables)?).clone(),
         };
         let access = context.access_of(&caller, &*tables, standing);
-        self.begin_step();
-        let starts = matches!(self.stage, Stage::Start);
-        let done = match std::mem::replace(&mut self.stage, Stage::End) {
-            Stage::Start => self.start(context, &access, &tables),
-            Stage::Reach { base, candidates, token } => {
-                self.reach(context, &access, &tables, started, base, candidates, token)
+        loop {
+            let starts = matches!(self.stage, Stage::Start);
+            let done = match std::mem::replace(&mut self.stage, Stage::End) {
+                Stage::Start => self.start(context, &access, &tables),
+                Stage::Reach { base, candidates, token } => {
+                    self.reach(context, &access, &tables, started, base, candidates, token)
+                }
+                Stage::Gather { base, stack, ids, candidates } => {
+                    self.gather(&access, &tables, started, base, stack, ids, candidates)
+                }
+                Stage::Look { source, scope } => self.look(context, &access, &tables, started, source, scope),
+                Stage::End if self.following.is_some() => {
+                    self.stage = Stage::Follow;
+                    Ok(())
+                }
+                Stage::End | Stage::Follow => {
+                    self.finish(LdapResult::success());
+                    Ok(())
+                }
+            };
+            if starts && done.is_err() && self.meter.needs_more() {
+                self.stage = Stage::Start;
             }
-            Stage::Gather { base, stack, ids, candidates } => {
-                self.gather(&access, &tables, started, base, stack, ids, candidates)
+            access.settled()?;
+            done?;
+            if !goes_on(self) {
+                return Ok(());
             }
-            Stage::Look { source, scope } => self.look(context, &access, &tables, started, source, scope),
-            Stage::End if self.following.is_some() => {
-                self.stage = Stage::Follow;
-                Ok(())
-            }
-            Stage::End | Stage::Follow => {
-                self.finish(LdapResult::success());
-                Ok(())
-            }
-        };
-        if starts && done.is_err() && self.meter.needs_more() {
-            self.stage = Stage::Start;
         }
-        access.settled()?;
-        done
+    }
+
+    /// Whether there is neither anything to deliver nor somebody else's turn.
+    fn works_on(&self, started: Instant) -> bool {
+        self.outcome.is_none()
+            && self.items == 0
+            && !matches!(self.stage, Stage::Follow)
+            && !self.meter.is_well_spent()
+            && started.elapsed() <= SLICE
     }
 
     /// The filter made ready, once for as long as the schema stays the same.
@@ -301,7 +321,7 @@ impl Searching {
         }
     }
 
-    /// Settles what the next step may spend.
+    /// Settles what the steps to come may spend.
     fn begin_step(&mut self) {
         let until = self.until();
         self.meter = Arc::new(match &self.apart {
@@ -375,21 +395,18 @@ impl Searching {
             if this.worked + since.elapsed() >= this.time_limit {
                 this.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
             }
-            while this.outcome.is_none()
-                && this.items == 0
-                && !matches!(this.stage, Stage::Follow)
-                && started.elapsed() <= SLICE
-            {
+            this.begin_step();
+            if this.works_on(started) {
                 let store = this.store.clone();
-                if let Err(failure) = store.reading("a search", || this.step(started)) {
-                    match failure {
-                        Failure::Refused(_) if this.meter.needs_more() => {
-                            this.needs_more = true;
-                            return Poll::Pending;
-                        }
-                        Failure::Refused(result) => this.finish(result),
-                        Failure::Failed(error) => return Poll::Ready(Err(error)),
+                let worked = store.reading("a search", || this.step(started, |this| this.works_on(started)));
+                match worked {
+                    Ok(()) => {}
+                    Err(Failure::Refused(_)) if this.meter.needs_more() => {
+                        this.needs_more = true;
+                        return Poll::Pending;
                     }
+                    Err(Failure::Refused(result)) => this.finish(result),
+                    Err(Failure::Failed(error)) => return Poll::Ready(Err(error)),
                 }
             }
         }

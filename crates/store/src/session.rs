@@ -1,6 +1,9 @@
 //! Conversations with the store: binds, whom the peer acts for, and what a password that must be changed leaves them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use flext_ldap_directory::{
     Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, External, Identity, Op,
@@ -8,14 +11,14 @@ use flext_ldap_directory::{
 };
 use flext_ldap_proto::{
     control::{Controls, PasswordPolicyError, PasswordPolicyResponse},
-    dn::Dn,
+    dn::{Dn, DnKey},
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
     result::ResultCode,
     secret::Secret,
 };
 
 use crate::{
-    context::{Context, base},
+    context::{Caller, Context, base},
     controls::{self, On},
     credentials,
     ppolicy::{self, Purpose, invalid_credentials},
@@ -28,6 +31,8 @@ pub(crate) struct StoreSession {
     store: Store,
     peer: Peer,
     actor: Actor,
+    /// The actor's name as it is compared, once something was asked.
+    key: OnceLock<Option<Arc<DnKey>>>,
     /// Whether the peer was let in to change a password, and for nothing else. Asked anew until it is changed.
     must_change: AtomicBool,
 }
@@ -62,7 +67,8 @@ impl Mechanism {
 
 impl StoreSession {
     pub(crate) fn new(store: Store, peer: Peer) -> Self {
-        Self { store, peer, actor: Actor::Anonymous, must_change: AtomicBool::new(false) }
+        let (actor, key) = (Actor::Anonymous, OnceLock::new());
+        Self { store, peer, actor, key, must_change: AtomicBool::new(false) }
     }
 
     async fn step(&self, step: BindStep, by: Deadline) -> Result<(Actor, PasswordPolicyResponse), Failure> {
@@ -156,12 +162,14 @@ impl Directory for StoreSession {
                 "this conversation acts for whoever has bound on it, and for nobody else",
             )));
         }
-        if request.actor == self.actor
-            && let Some(refusal) = self.confine(&request)
-        {
-            return Reply::ready(refusal);
+        let mut caller = Caller::new(request.actor.clone(), self.peer.clone());
+        if request.actor == self.actor {
+            if let Some(refusal) = self.confine(&request) {
+                return Reply::ready(refusal);
+            }
+            caller.key = self.key.get_or_init(|| self.store.context().key_of(&self.actor)).clone();
         }
-        self.store.answer(request, self.peer.clone())
+        self.store.answer(request, caller)
     }
 }
 
@@ -171,7 +179,7 @@ impl StoreSession {
         if !self.must_change.load(Ordering::Relaxed) {
             return None;
         }
-        match self.store.must_change(&self.actor) {
+        match self.store.is_confined(&self.actor) {
             Ok(true) if self.changes_own_password(&request.op) => None,
             Ok(true) => {
                 let refusal = ppolicy::refused(
@@ -227,6 +235,7 @@ fn controls_of(step: &BindStep) -> &Controls {
 impl Session for StoreSession {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         self.actor = Actor::Anonymous;
+        self.key = OnceLock::new();
         *self.must_change.get_mut() = false;
         Box::pin(async move {
             let asked = ppolicy::is_asked(controls_of(&step));

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use flext_ldap_directory::{Actor, PeerAddress};
+use flext_ldap_directory::PeerAddress;
 use flext_ldap_proto::dn::DnKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -38,13 +38,12 @@ enum Holder {
 }
 
 impl Holder {
-    /// `None` for the program itself, which may have all.
+    /// `None` for administrators and the program itself, who may have all.
     fn of(context: &Context, caller: &Caller) -> Option<Self> {
-        let name = match &caller.actor {
-            Actor::Service => return None,
-            Actor::User(identity) => identity.dn().and_then(|dn| context.schema.dn_key(dn).ok()),
-            Actor::Anonymous => None,
-        };
+        let (name, all) = context.is_unrestricted(caller);
+        if all {
+            return None;
+        }
         match (name, caller.peer.address) {
             (Some(name), _) => Some(Self::Name(name)),
             (_, PeerAddress::Tcp(address)) => Some(Self::Network(network(address.ip()))),

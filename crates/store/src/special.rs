@@ -1,5 +1,7 @@
 //! Entries that are not stored (root DSE, subschema), and answers for names that lead nowhere or elsewhere.
 
+use std::sync::Arc;
+
 use flext_ldap_directory::{EntryRight, Peer};
 use flext_ldap_proto::{
     attribute::Attributes,
@@ -7,12 +9,14 @@ use flext_ldap_proto::{
     result::{LdapResult, ResultCode},
     url::LdapUrl,
 };
+use roaring::RoaringBitmap;
 
 use crate::{
     context::{Access, Context, SUBSCHEMA},
     controls::SUPPORTED,
     extended::Extension,
     index::Asked,
+    known::Class,
     project::View,
     read::{Named, Resolved},
     row::{Id, ROOT, Stored},
@@ -55,7 +59,7 @@ pub(crate) fn root_dse(context: &Context, peer: &Peer) -> View {
 
 /// Whether a name is that of the subschema entry.
 pub(crate) fn is_subschema(context: &Context, key: &DnKey) -> bool {
-    subschema_name(context).is_some_and(|(_, subschema)| subschema == *key)
+    key.depth() == 1 && subschema_name(context).is_some_and(|(_, subschema)| subschema == *key)
 }
 
 fn subschema_name(context: &Context) -> Option<(Dn, DnKey)> {
@@ -136,7 +140,7 @@ pub(crate) fn refer<T: Rows>(
     if manage_dsa_it {
         return Ok(());
     }
-    let referrals = referral_objects(context, tables)?;
+    let referrals = of_class(context, tables, Class::Referral)?;
     if referrals.is_empty() {
         return Ok(());
     }
@@ -157,30 +161,20 @@ pub(crate) fn refer<T: Rows>(
     Ok(())
 }
 
-/// The entries of class `referral`. Most directories have none, and finding that out is one look at an index.
-pub(crate) fn referral_objects<T: Rows>(
+/// The entries of a class. Most directories have none of those that are asked for here.
+pub(crate) fn of_class<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
-) -> Result<roaring::RoaringBitmap, Failure> {
-    of_class(context, tables, "referral")
-}
-
-/// The entries of class `subentry` (RFC 3672).
-pub(crate) fn subentries<T: Rows>(
-    context: &Context,
-    tables: &Tables<T>,
-) -> Result<roaring::RoaringBitmap, Failure> {
-    of_class(context, tables, "subentry")
-}
-
-fn of_class<T: Rows>(
-    context: &Context,
-    tables: &Tables<T>,
-    class: &str,
-) -> Result<roaring::RoaringBitmap, Failure> {
-    match context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(class.as_bytes())) {
+    class: Class,
+) -> Result<Arc<RoaringBitmap>, Failure> {
+    let asked = Asked::Equality(class.name().as_bytes());
+    let find = || match context.indexes.lookup(&context.schema, "objectClass", asked) {
         Some(keys) => tables.candidates(&keys),
-        None => Ok(roaring::RoaringBitmap::new()),
+        None => Ok(RoaringBitmap::new()),
+    };
+    match &tables.known {
+        Some(known) => known.of_class(context, class, find),
+        None => find().map(Arc::new),
     }
 }
 

@@ -34,7 +34,7 @@ use crate::{
     lists::Lists,
     migrate,
     options::{Location, StoreOptions},
-    ppolicy::{self, Attempts},
+    ppolicy::{self, Attempts, PasswordPolicy},
     project::is_computed_name,
     row::{Id, ROOT, tree_key},
     search::{SearchEvents, Searching},
@@ -331,33 +331,32 @@ impl Store {
         &self.0.writer
     }
 
-    /// Answers a request that comes from `peer`.
-    pub(crate) fn answer(&self, request: Request, peer: Peer) -> Reply {
-        let Request { op, controls, actor, deadline } = request;
+    /// Answers a request of `caller`, whatever actor it names.
+    pub(crate) fn answer(&self, request: Request, caller: Caller) -> Reply {
+        let Request { op, controls, deadline, .. } = request;
         let admitted = controls::admitted(controls, On::Operation(op.kind()));
-        let (actor, controls) = match admitted.and_then(|controls| self.proxied(actor, controls, &peer)) {
+        let (caller, controls) = match admitted.and_then(|controls| self.proxied(caller, controls)) {
             Ok(admitted) => admitted,
             Err(failure) => return Reply::ready(failure.into_reply()),
         };
         let store = self.clone();
         let asked = ppolicy::is_asked(&controls);
         match op {
-            Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
+            Op::Search(op) => match Searching::new(store, op, &controls, caller, deadline) {
                 Ok(searching) => Reply::events(SearchEvents::new(searching)),
                 Err(failure) => Reply::ready(failure.into_reply()),
             },
             Op::Compare(op) => {
-                let caller = Caller { actor, peer };
                 let answer = store.reading("a compare", || store.compare(&op, &controls, &caller));
                 Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                let done = store.extended(op, Caller { actor, peer }, deadline);
+                let done = store.extended(op, caller, deadline);
                 let done = store.contained("an extended operation", done).await;
                 done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
             op => Reply::pending(async move {
-                let done = store.change(op, &controls, Caller { actor, peer }, deadline);
+                let done = store.change(op, &controls, caller, deadline);
                 let done = store.contained("a write", done).await;
                 done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
@@ -380,7 +379,8 @@ impl Drop for Inner {
 
 impl Directory for Store {
     fn call(&self, request: Request) -> Reply {
-        self.answer(request, Peer::in_process())
+        let caller = Caller::new(request.actor.clone(), Peer::in_process());
+        self.answer(request, caller)
     }
 }
 
@@ -472,6 +472,7 @@ fn prepare(
             index::clear(&mut tables)?;
             tables.put(Name::Meta, INDEX_ROW, None)?;
         }
+        PasswordPolicy::seek_default(&context, &tables)?;
         counts.deferred.store(tables.deferred()?.ids().count() as u64, Ordering::Relaxed);
         index::reconcile(&mut tables, &context.indexes)?;
         index::settle_needed(&context, &mut tables)?;

@@ -12,11 +12,14 @@ use flext_ldap_store::{Counters, Store};
 /// Shown to these entries and no others.
 pub(super) fn monitor<'a>(store: &Store, readers: impl Iterator<Item = &'a Dn>) -> Monitor {
     let readers: HashSet<_> = readers.filter_map(|dn| Schema::standard().dn_key(dn).ok()).collect();
+    let accounts = store.clone();
     let may_read = move |actor: &Actor, _: &_| match actor {
-        Actor::User(identity) => identity
-            .dn()
-            .and_then(|dn| Schema::standard().dn_key(dn).ok())
-            .is_some_and(|key| readers.contains(&key)),
+        Actor::User(identity) => {
+            let key = identity.dn().and_then(|dn| Schema::standard().dn_key(dn).ok());
+            // Not before they have changed a password that was set for them; nor where that cannot be told.
+            key.is_some_and(|key| readers.contains(&key))
+                && accounts.must_change(actor).is_ok_and(|must| !must)
+        }
         _ => false,
     };
     let store = store.clone();

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod ds389;
+#[cfg(test)]
 mod external;
 #[cfg(test)]
 mod foreign;

@@ -96,7 +96,7 @@ impl Test {
 }
 
 impl Model {
-    fn holds(&self, path: &[u8]) -> bool {
+    pub(super) fn holds(&self, path: &[u8]) -> bool {
         path.is_empty() || self.0.contains_key(path)
     }
 

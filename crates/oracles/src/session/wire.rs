@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use flext_ldap_proto::{
     batch::{BatchBuilder, Item},
     ber::{Reader, Tag, Writer, frame_length},
-    control::{Controls, ReadEntry},
+    control::{ControlValue, Controls, ReadEntry},
     entry::Entry,
     message::{Envelope, Limits, MessageId, Request, Response},
     result::ResultCode,
@@ -36,6 +36,13 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn code(&self) -> ResultCode {
         super::code(&self.response)
+    }
+
+    /// A control that came with the end.
+    pub(super) fn control<C: ControlValue>(&self) -> Option<C> {
+        let control = self.controls.iter().find(|control| control.oid == C::OID)?;
+        let value = control.value.clone().unwrap_or_default();
+        Some(C::decode(&mut Reader::new(&value), &Limits::DEFAULT).unwrap())
     }
 
     /// The entry of a pre-read or post-read control.

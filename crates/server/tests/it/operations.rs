@@ -142,8 +142,8 @@ async fn what_cannot_be_cancelled() {
     malformed.value = Some(Bytes::from_static(&[0x30, 0x05, 0x02]));
     assert_eq!(code(&peer.ask(3, &Request::Extended(malformed)).await), ResultCode::PROTOCOL_ERROR);
     // The search and its cancel arrive together: the answer is there, and not sent yet.
-    let mut both = crate::peer::encoded(4, &search("cn=x")).to_vec();
-    both.extend(crate::peer::encoded(5, &cancel(4)));
+    let mut both = encoded(4, &search("cn=x")).to_vec();
+    both.extend(encoded(5, &cancel(4)));
     peer.send_octets(&both).await;
     assert_eq!(peer.receive().await.unwrap(), (4, Response::SearchDone(done(ResultCode::SUCCESS))));
     let (id, response) = peer.receive().await.unwrap();

@@ -87,17 +87,52 @@ impl<T: Rows> Tables<T> {
         budget: Budget,
         meter: &Meter,
     ) -> Result<Count, Failure> {
-        let mut count = Count { entries: deferred.count(span), ..Count::default() };
+        self.count_rows(span, deferred.count(span), enough, budget, meter, |_, _| ())
+    }
+
+    /// How many entries are under a key whose changes do not wait, and which ones unless there are more than `few`.
+    pub(crate) fn count_key(
+        &self,
+        key: &Span,
+        few: u64,
+        enough: u64,
+        budget: Budget,
+        meter: &Meter,
+    ) -> Result<(Count, Option<RoaringBitmap>), Failure> {
+        let mut ids = RoaringBitmap::new();
+        let count = self.count_rows(key, 0, enough, budget, meter, |row_key, row| {
+            if ids.len() <= few
+                && let Some((_, chunk)) = key::split(row_key)
+            {
+                add(&mut ids, chunk, row);
+            }
+        })?;
+        let is_all = !count.more && count.entries <= few;
+        Ok((count, is_all.then_some(ids)))
+    }
+
+    /// Counts on from `entries`, showing the rows that are counted.
+    fn count_rows(
+        &self,
+        span: &Span,
+        entries: u64,
+        enough: u64,
+        budget: Budget,
+        meter: &Meter,
+        mut see: impl FnMut(&[u8], &[u8]),
+    ) -> Result<Count, Failure> {
+        let mut count = Count { entries, ..Count::default() };
         let (first, last) = span.rows();
         for row in self.index.range::<&[u8]>(first.as_slice()..=last.as_slice())? {
             if count.rows >= budget.0 || count.entries > enough {
                 count.more = true;
                 break;
             }
-            count.rows += 1;
             let (row_key, row) = row?;
+            count.rows += 1;
             meter.look(READ + row_key.value().len() + row.value().len())?;
             count.entries += Chunk::decode(row.value()).len();
+            see(row_key.value(), row.value());
         }
         Ok(count)
     }

@@ -3,7 +3,7 @@
 //! A wrong password is on disk as a failure before anybody is told that it was wrong. Who gives up waiting for the
 //! answer learns nothing, and such a try is not counted.
 
-use flext_ldap_directory::{Actor, Deadline, Identity, Outcome};
+use flext_ldap_directory::{Actor, Deadline, Error, Identity, Outcome};
 use flext_ldap_proto::{
     control::{PasswordPolicyError, PasswordPolicyResponse},
     dn::Dn,
@@ -169,7 +169,7 @@ impl Store {
         if outcome.result.code == ResultCode::SUCCESS {
             return Ok(outcome);
         }
-        Err(Failure::Failed(flext_ldap_directory::Error::rejected(outcome)))
+        Err(Failure::Failed(Error::rejected(outcome)))
     }
 
     /// The refusal of a locked account, after the time that a wrong password takes.
@@ -187,8 +187,22 @@ impl Store {
         self.hashers().run(verify).await.map(|_none| ())
     }
 
-    /// Whether whoever this is must change their password before anything else.
-    pub(crate) fn must_change(&self, actor: &Actor) -> Result<bool, Failure> {
+    /// Whether whoever this is must change their password before anything else (draft-behera-10 §8.1). A session holds its
+    /// peer to that; this is for those who answer for themselves, beside the store.
+    ///
+    /// # Errors
+    ///
+    /// When storage cannot be read.
+    pub fn must_change(&self, actor: &Actor) -> Result<bool, Error> {
+        let is_administrator = matches!(actor, Actor::User(one) if one.dn().is_some_and(|dn| {
+            let context = self.context();
+            let key = context.key(dn).ok();
+            context.administrator.as_ref().is_some_and(|one| Some(&one.key) == key.as_ref())
+        }));
+        if is_administrator { Ok(false) } else { self.is_confined(actor).map_err(Failure::into_error) }
+    }
+
+    pub(crate) fn is_confined(&self, actor: &Actor) -> Result<bool, Failure> {
         let Actor::User(identity) = actor else { return Ok(false) };
         let Some(dn) = identity.dn() else { return Ok(false) };
         let context = &*self.context();

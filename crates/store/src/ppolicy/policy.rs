@@ -1,8 +1,12 @@
 //! The rules: from the options, from a `pwdPolicy` entry, and which of them hold for an account.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use flext_ldap_proto::{attribute::AttributesRef, dn::Dn};
+use flext_ldap_proto::{
+    attribute::AttributesRef,
+    dn::{Dn, DnKey},
+    result::ResultCode,
+};
 
 use super::{Micros, SECOND};
 use crate::{
@@ -202,19 +206,72 @@ impl PasswordPolicy {
         }
     }
 
+    /// The policy at this name. That there is none is said once, until there is one again.
     fn at<T: Rows>(context: &Context, tables: &Tables<T>, dn: &Dn) -> Result<Option<Self>, Failure> {
+        let policy = Self::find(context, tables, dn)?;
+        let is_default = matches!(&context.ppolicy.default, DefaultPasswordPolicy::Entry(one) if one == dn);
+        if policy.is_some() {
+            if is_default {
+                context.ppolicy.missed.store(false, Ordering::Relaxed);
+            }
+        } else if !is_default {
+            tracing::warn!(%dn, "there is no password policy at this name; accounts that refer to it have the default");
+        } else if !context.ppolicy.missed.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                %dn,
+                "the default password policy is not there: passwords are held to no rule, and no wrong one locks an \
+                 account, until there is an entry of the class pwdPolicy at this name"
+            );
+        }
+        Ok(policy)
+    }
+
+    fn find<T: Rows>(context: &Context, tables: &Tables<T>, dn: &Dn) -> Result<Option<Self>, Failure> {
         let found = match context.schema.dn_key(dn) {
             Ok(key) => context.resolve(tables, &key)?,
             Err(_) => Resolved::Missing(None),
         };
-        let policy = match found {
-            Resolved::Found(id) => tables.stored(id)?.and_then(|stored| Self::of_entry(stored.user())),
-            Resolved::Missing(_) => None,
-        };
-        if policy.is_none() {
-            tracing::warn!(%dn, "there is no password policy at this name; accounts that refer to it have the default");
+        match found {
+            Resolved::Found(id) => Ok(tables.stored(id)?.and_then(|stored| Self::of_entry(stored.user()))),
+            Resolved::Missing(_) => Ok(None),
         }
-        Ok(policy)
+    }
+
+    /// Says in the log if the default is not there, so that it is not found out by the first who guesses passwords.
+    pub(crate) fn seek_default<T: Rows>(context: &Context, tables: &Tables<T>) -> Result<(), Failure> {
+        match &context.ppolicy.default {
+            DefaultPasswordPolicy::Entry(dn) => Self::at(context, tables, dn).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses that the name `from` and those below it are given up while the default policy is there: from then on
+    /// nobody would be held to anything.
+    pub(crate) fn keep_default<T: Rows>(
+        context: &Context,
+        tables: &Tables<T>,
+        from: &DnKey,
+    ) -> Result<(), Failure> {
+        let DefaultPasswordPolicy::Entry(dn) = &context.ppolicy.default else { return Ok(()) };
+        let is_there = context.schema.dn_key(dn).is_ok_and(|key| key.is_within(from));
+        match is_there && Self::find(context, tables, dn)?.is_some() {
+            true => Err(is_in_use(dn)),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a change by which the entry of the default policy would be none any more.
+    pub(crate) fn stay_default(
+        context: &Context,
+        of: &DnKey,
+        before: AttributesRef<'_>,
+        after: AttributesRef<'_>,
+    ) -> Result<(), Failure> {
+        let DefaultPasswordPolicy::Entry(dn) = &context.ppolicy.default else { return Ok(()) };
+        let ends = context.schema.dn_key(dn).is_ok_and(|key| key == *of)
+            && Self::of_entry(before).is_some()
+            && Self::of_entry(after).is_none();
+        if ends { Err(is_in_use(dn)) } else { Ok(()) }
     }
 
     /// Whether failed binds have to be remembered.
@@ -254,6 +311,15 @@ impl PasswordPolicy {
 
 pub(super) fn micros(time: Duration) -> Micros {
     Micros::try_from(time.as_micros()).unwrap_or(Micros::MAX)
+}
+
+fn is_in_use(dn: &Dn) -> Failure {
+    Failure::refused(
+        ResultCode::UNWILLING_TO_PERFORM,
+        format!(
+            "`{dn}` is the password policy of all accounts that name no other; configure another one first"
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -86,7 +86,10 @@ impl Searching {
         let now = Instant::now();
         let done = store.reading("a search", || match self.stage {
             Stage::Follow => self.follow(now).map(|_| ()),
-            _ => self.step(now),
+            _ => {
+                self.begin_step();
+                self.step(now, |_| false)
+            }
         });
         self.apart = None;
         store.count_apart();

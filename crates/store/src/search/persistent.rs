@@ -32,6 +32,7 @@ use crate::{
     change_log::{Logged, LoggedKind},
     constraint::member_of,
     context::{Caller, Context},
+    known::Class,
     project::{View, computed},
     read::{Climbed, Named},
     row::{Id, ROOT},
@@ -232,9 +233,9 @@ impl Searching {
             csn: if self.needs_computed { tables.context_csn()? } else { String::new() },
         };
         if !self.controls.manage_dsa_it {
-            self.referrals = special::referral_objects(context, &tables)?;
+            self.referrals = special::of_class(context, &tables, Class::Referral)?;
         }
-        self.subentries = special::subentries(context, &tables)?;
+        self.subentries = special::of_class(context, &tables, Class::Subentry)?;
         for (number, change) in tables.changes(following.next, ROWS)? {
             if number != following.next || change.kind == LoggedKind::Other {
                 return Err(lost("entries were changed many at once, without a record of each"));

@@ -328,10 +328,11 @@ impl Searching {
         base: Id,
         token: Option<&Token>,
     ) -> Result<bool, Failure> {
-        let scope = self.place_of_entries(context, tables, base)?;
-        let Some(sorting) = self.sorting.as_mut().filter(|sorting| sorting.is_on()) else {
+        if !self.sorting.as_ref().is_some_and(Sorting::is_on) {
             return Ok(false);
-        };
+        }
+        let scope = self.place_of_entries(context, tables, base)?;
+        let Some(sorting) = &mut self.sorting else { return Ok(false) };
         sorting.scope = scope;
         let list = match token {
             Some(Token::Place { list, .. }) => Some(*list),

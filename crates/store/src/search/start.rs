@@ -1,5 +1,7 @@
 //! Where a search starts: its base, what the planner finds, and from where candidates come.
 
+use std::sync::Arc;
+
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{
     control::{Controls, PagedResults},
@@ -19,7 +21,7 @@ use super::{
 use crate::{
     constraint::{member_of, reach::Reach},
     context::{Access, Context},
-    index::Asked,
+    known::{Class, Place},
     page::{self, Token},
     plan::{self, Planned, ScopeStrategy},
     project::{View, computed},
@@ -56,29 +58,35 @@ impl Searching {
             let view = special::root_dse(context, &self.caller.peer);
             return self.only(context, access, tables, &view);
         }
-        let key = context.key(&self.search.base)?;
-        if special::is_subschema(context, &key) {
-            self.refuse_to_follow("what is asked for is not stored")?;
-            if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
-                return self.only(context, access, tables, &special::subschema(context));
+        let base = match tables.known.as_ref().and_then(|known| known.base(context, &self.search.base)) {
+            Some(base) => base,
+            None => {
+                let key = context.key(&self.search.base)?;
+                if special::is_subschema(context, &key) {
+                    self.refuse_to_follow("what is asked for is not stored")?;
+                    if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
+                        return self.only(context, access, tables, &special::subschema(context));
+                    }
+                    self.assert_of(context, tables, &special::subschema(context))?;
+                    self.finish(LdapResult::success());
+                    return Ok(());
+                }
+                self.find_base(context, access, tables, &key)?
             }
-            self.assert_of(context, tables, &special::subschema(context))?;
-            self.finish(LdapResult::success());
-            return Ok(());
-        }
-        let base = self.base(context, access, tables, &key)?;
+        };
+        self.check_base(context, access, tables, &base)?;
         self.referrals = if self.controls.manage_dsa_it {
-            RoaringBitmap::new()
+            Arc::default()
         } else {
-            special::referral_objects(context, tables)?
+            special::of_class(context, tables, Class::Referral)?
         };
         self.refuse_aliases(context, tables)?;
-        self.subentries = special::subentries(context, tables)?;
+        self.subentries = special::of_class(context, tables, Class::Subentry)?;
         if let Some(following) = &mut self.following {
-            following.begin(&self.store, context, access, &self.caller, base, tables)?;
+            following.begin(&self.store, context, access, &self.caller, base.id, tables)?;
         }
         let candidates = if self.search.scope == Scope::Base {
-            Some(RoaringBitmap::from_iter([base]))
+            Some(RoaringBitmap::from_iter([base.id]))
         } else {
             let Planned { candidates, notes } =
                 plan::candidates(context, tables, &self.search.filter, &self.meter)?;
@@ -103,7 +111,7 @@ impl Searching {
         access: &Access<'_>,
         tables: &Snapshot,
         started: Instant,
-        base: Id,
+        base: Arc<Place>,
         candidates: Option<RoaringBitmap>,
         token: Option<Token>,
     ) -> Result<(), Failure> {
@@ -111,11 +119,11 @@ impl Searching {
         if self.looked > self.lookthrough {
             self.finish(too_much());
         } else if at_end {
-            if self.resume(context, access, tables, base, token.as_ref())? {
+            if self.resume(context, access, tables, base.id, token.as_ref())? {
                 return Ok(());
             }
             let candidates = self.reach.narrow(&self.search.filter, candidates);
-            self.begin(context, access, tables, base, candidates, token)?;
+            self.begin(context, access, tables, &base, candidates, token)?;
         } else {
             self.stage = Stage::Reach { base, candidates, token };
         }
@@ -128,18 +136,18 @@ impl Searching {
         context: &Context,
         access: &Access<'_>,
         tables: &Snapshot,
-        base: Id,
+        base: &Place,
         mut candidates: Option<RoaringBitmap>,
         token: Option<Token>,
     ) -> Result<(), Failure> {
         if self.search.scope == Scope::Base {
-            let ids = RoaringBitmap::from_iter([base]);
+            let ids = RoaringBitmap::from_iter([base.id]);
             let from = after(token.as_ref());
             self.stage = Stage::Look { source: Source::Ids(ids, from), scope: Within::Exactly };
             return Ok(());
         }
         if let Some(candidates) = &mut candidates {
-            *candidates |= &self.referrals;
+            *candidates |= &*self.referrals;
         }
         // A page goes on in the order the one before it had.
         let from = after(token.as_ref());
@@ -147,41 +155,41 @@ impl Searching {
             candidates.map_or(Source::All(from), |ids| Source::Ids(ids, from))
         };
         if self.search.scope == Scope::One {
-            let children = if base == ROOT { 0 } else { tables.existing_node(base)?.children };
+            let children = base.node.children;
             if candidates.is_none() {
                 self.judge_unindexed(access, children.into())?;
             }
             let (source, scope) = match (candidates, token) {
-                (_, Some(Token::Child(name))) => (Source::Children(base, Some(name)), Within::Exactly),
-                (candidates, Some(Token::Id(_))) => (by_id(candidates), Within::ChildOf(base)),
-                (_, Some(Token::Place { .. })) => (Source::Children(base, None), Within::Exactly),
+                (_, Some(Token::Child(name))) => (Source::Children(base.id, Some(name)), Within::Exactly),
+                (candidates, Some(Token::Id(_))) => (by_id(candidates), Within::ChildOf(base.id)),
+                (_, Some(Token::Place { .. })) => (Source::Children(base.id, None), Within::Exactly),
                 (Some(ids), None) if ids.len() <= u64::from(children) => {
-                    (by_id(Some(ids)), Within::ChildOf(base))
+                    (by_id(Some(ids)), Within::ChildOf(base.id))
                 }
-                (_, None) => (Source::Children(base, None), Within::Exactly),
+                (_, None) => (Source::Children(base.id, None), Within::Exactly),
             };
             self.look_at(source, scope);
             return Ok(());
         }
         // The only naming context holds everything, so nothing is out of scope.
-        let whole =
-            base == ROOT || (context.suffixes.len() == 1 && tables.existing_node(base)?.parent == ROOT);
+        let whole = base.id == ROOT || (context.suffixes.len() == 1 && base.node.parent == ROOT);
         match candidates {
             candidates if whole => {
                 if candidates.is_none() {
                     self.judge_unindexed(access, tables.entries()?)?;
                 }
                 let children = self.search.scope == Scope::Children;
-                let scope = if children { Within::Other(base) } else { Within::Exactly };
+                let scope = if children { Within::Other(base.id) } else { Within::Exactly };
                 self.look_at(by_id(candidates), scope);
             }
             Some(ids) if ids.len() <= CLIMBED => {
-                let scope = self.below(base);
+                let scope = self.below(base.id);
                 self.look_at(by_id(Some(ids)), scope);
             }
             candidates => {
                 self.last = token;
                 self.strategy = ScopeStrategy::Walk;
+                let base = base.id;
                 self.stage =
                     Stage::Gather { base, stack: vec![(base, None)], ids: RoaringBitmap::new(), candidates };
             }
@@ -197,35 +205,52 @@ impl Searching {
     }
 
     /// The entry a search starts from.
-    fn base(
-        &mut self,
+    fn find_base(
+        &self,
         context: &Context,
         access: &Access<'_>,
         tables: &Snapshot,
         key: &DnKey,
-    ) -> Result<Id, Failure> {
+    ) -> Result<Arc<Place>, Failure> {
         if key.is_root() {
-            self.assert_of(context, tables, &special::root_dse(context, &self.caller.peer))?;
-            return Ok(ROOT);
+            return Ok(Arc::new(Place::root()));
         }
-        let manage = self.controls.manage_dsa_it;
         let id = match context.resolve(tables, key)? {
             Resolved::Found(id) => id,
             Resolved::Missing(last) => {
+                let manage = self.controls.manage_dsa_it;
                 special::refer(context, tables, access, last, &self.search.base, manage)?;
                 return Err(special::missing(context, tables, access, last)?);
             }
         };
-        let named = tables.named(id)?;
-        if !access.entry(&named, EntryRight::Disclose) {
-            let parent = tables.existing_node(id)?.parent;
-            return Err(special::missing(context, tables, access, Some(parent))?);
+        let node = tables.existing_node(id)?;
+        let named = tables.named_below(&node, &mut Climbed::new())?;
+        let place = Arc::new(Place { id, node, named });
+        if let Some(known) = &tables.known {
+            known.remember_base(context, &self.search.base, &place);
         }
-        special::refer(context, tables, access, Some(id), &self.search.base, manage)?;
+        Ok(place)
+    }
+
+    /// Whether a search may start there.
+    fn check_base(
+        &self,
+        context: &Context,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        base: &Place,
+    ) -> Result<(), Failure> {
+        let Place { id, node, named } = base;
+        if *id == ROOT {
+            return self.assert_of(context, tables, &special::root_dse(context, &self.caller.peer));
+        }
+        if !access.entry(named, EntryRight::Disclose) {
+            return Err(special::missing(context, tables, access, Some(node.parent))?);
+        }
+        special::refer(context, tables, access, Some(*id), &self.search.base, self.controls.manage_dsa_it)?;
         if let Some(filter) = &self.controls.assertion {
-            let node = tables.existing_node(id)?;
-            let stored = tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
-            let mut view = View { computed: computed(&node, &named, ""), named, stored };
+            let stored = tables.stored(*id)?.ok_or_else(|| Failure::damaged("an entry"))?;
+            let mut view = View { computed: computed(node, named, ""), named: named.clone(), stored };
             if Reach::asks_member_of(context, filter) {
                 member_of::complete(context, tables, None, access, &mut Climbed::new(), &mut view)?;
             }
@@ -233,7 +258,7 @@ impl Searching {
                 return Err(assertion_failed());
             }
         }
-        Ok(id)
+        Ok(())
     }
 
     /// Aliases are not followed. Where there are none that makes no difference; where there are, it is said.
@@ -241,8 +266,7 @@ impl Searching {
         if self.search.deref == DerefAliases::Never {
             return Ok(());
         }
-        let keys = context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(b"alias"));
-        if tables.count(&keys.unwrap_or_default(), 0)? == 0 {
+        if special::of_class(context, tables, Class::Alias)?.is_empty() {
             return Ok(());
         }
         Err(Failure::refused(

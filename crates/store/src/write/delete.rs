@@ -6,6 +6,7 @@ use flext_ldap_proto::{message::Delete, result::ResultCode};
 use super::{ChangeRowKind, Departed, Effect, Target, Work, Write};
 use crate::{
     context::Access,
+    ppolicy::PasswordPolicy,
     row::tree_key,
     tables::{Failure, Name},
 };
@@ -33,6 +34,7 @@ impl Work<'_> {
     /// What deleting an entry without children does. Whether it may be deleted is for the caller to know.
     pub(super) fn removal(&self, target: &Target) -> Result<Effect, Failure> {
         let (id, node, stored) = (target.id, &target.node, &target.view.stored);
+        PasswordPolicy::keep_default(self.context, self.tables, &target.view.named.key)?;
         let mut effect = Effect::new(ChangeRowKind::Delete, id, node, stored.operational());
         self.entry_rows(&mut effect, id, Some(stored), None)?;
         if self.tables.has_secrets(id)? {

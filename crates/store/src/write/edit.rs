@@ -11,6 +11,7 @@ use crate::{
     constraint,
     context::{Access, Context, base},
     modify::Draft,
+    ppolicy::PasswordPolicy,
     project::View,
     row::Stored,
     tables::{Failure, Name},
@@ -70,6 +71,7 @@ impl Work<'_> {
 
         let new = self.settled(target.id, user, operational)?;
         let named = &target.view.named;
+        PasswordPolicy::stay_default(context, &named.key, stored.user(), new.user())?;
         constraint::check(self, access, target.id, Some((stored, named)), (&new, named))?;
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new))?;
         if let Some(row) = secret {

@@ -51,18 +51,19 @@ fn left<'c>(
     has: impl Fn(&[u8]) -> Result<bool, Failure>,
     is_empty: impl Fn() -> bool,
 ) -> Result<Option<Cow<'c, Change>>, Failure> {
-    let wanted = match change.kind {
+    let counts: &dyn Fn(&[u8]) -> Result<bool, Failure> = match change.kind {
         _ if !write.controls.permissive => return Ok(Some(Cow::Borrowed(change))),
         ChangeKind::Delete if is_empty() => return Ok(None),
-        ChangeKind::Add | ChangeKind::Delete if !change.values.is_empty() => {
-            change.kind == ChangeKind::Delete
-        }
+        _ if change.values.is_empty() => return Ok(Some(Cow::Borrowed(change))),
+        ChangeKind::Add => &|value| has(value).map(|has| !has),
+        ChangeKind::Delete => &has,
+        ChangeKind::Replace => &|_| Ok(true),
         _ => return Ok(Some(Cow::Borrowed(change))),
     };
     let mut left = Change { values: Vec::new(), ..change.clone() };
     let mut given = HashSet::new();
     for value in &change.values {
-        if has(value)? == wanted && given.insert(form(value)) {
+        if counts(value)? && given.insert(form(value)) {
             left.values.push(value.clone());
         }
     }

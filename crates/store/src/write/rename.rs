@@ -14,6 +14,7 @@ use crate::{
     constraint,
     context::Access,
     modify::Draft,
+    ppolicy::PasswordPolicy,
     project::{View, computed},
     read::{Named, Resolved},
     row::{Id, Node, ROOT, Stored, tree_key},
@@ -85,6 +86,7 @@ impl Work<'_> {
             self.count_child(&mut effect, parent, true)?;
         }
         if named.key != target.view.named.key {
+            PasswordPolicy::keep_default(context, self.tables, &target.view.named.key)?;
             effect.departed = Some(Departed {
                 id,
                 old: target.view.named.clone(),

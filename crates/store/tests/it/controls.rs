@@ -36,7 +36,12 @@ async fn ask_with(store: &dyn Directory, op: impl Into<Op>, controls: Controls, 
     store.call(request).outcome().await.unwrap()
 }
 
-async fn code_with(store: &dyn Directory, op: impl Into<Op>, controls: Controls, actor: Actor) -> ResultCode {
+pub(crate) async fn code_with(
+    store: &dyn Directory,
+    op: impl Into<Op>,
+    controls: Controls,
+    actor: Actor,
+) -> ResultCode {
     ask_with(store, op, controls, actor).await.result.code
 }
 

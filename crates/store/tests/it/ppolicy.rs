@@ -13,10 +13,10 @@ use flext_ldap_directory::{Actor, BindReply, BindStep, Deadline, Identity, Op, O
 use flext_ldap_proto::{
     control::{
         Controls, PasswordPolicyError as Code, PasswordPolicyRequest, PasswordPolicyResponse,
-        PasswordPolicyWarning as Warning,
+        PasswordPolicyWarning as Warning, TreeDelete,
     },
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
-    message::{Change, ChangeKind, Delete, Limits as Decoding, Modify, Scope, Search},
+    message::{Change, ChangeKind, Delete, Limits as Decoding, Modify, Rename, Scope, Search},
     result::ResultCode,
     secret::Secret,
 };
@@ -25,7 +25,7 @@ use flext_ldap_store::{
     StoreOptions,
 };
 
-use crate::support::*;
+use crate::{controls::code_with, support::*};
 
 const ANNA: &str = "uid=anna,ou=people,dc=harbourlane,dc=example";
 const POLICY: &str = "cn=strict,dc=harbourlane,dc=example";
@@ -591,6 +591,55 @@ async fn an_entry_names_its_own_policy() {
     let (store, _) = with(dn(POLICY)).await;
     assert_eq!(tries(&store, "wrong").await, OUT);
     assert_eq!(values(&store, "pwdFailureTime").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_default_policy_cannot_be_taken_away() {
+    let (rules, above) =
+        ("cn=strict,ou=rules,dc=harbourlane,dc=example", "ou=rules,dc=harbourlane,dc=example");
+    let (store, _) = with(dn(rules)).await;
+    ok(&store, entry(above, &["objectClass: organizationalUnit", "ou: rules"])).await;
+    let lines = ["objectClass: device", "objectClass: pwdPolicy", "cn: strict", "pwdAttribute: userPassword"];
+    ok(&store, entry(rules, &lines)).await;
+    let renamed = |name: &str, to: &str| Rename {
+        dn: dn(name),
+        new_rdn: to.parse().unwrap(),
+        delete_old_rdn: true,
+        new_superior: None,
+    };
+    let on = |changes| Modify { dn: dn(rules), changes };
+    let class = vec![
+        change(ChangeKind::Delete, "objectClass", &["PWDPOLICY"]),
+        change(ChangeKind::Delete, "pwdAttribute", &[]),
+    ];
+    for op in [
+        Op::from(Delete { dn: dn(rules) }),
+        renamed(rules, "cn=lax").into(),
+        renamed(above, "ou=old rules").into(),
+        on(class.clone()).into(),
+    ] {
+        assert_eq!(code(&store, op.clone()).await, ResultCode::UNWILLING_TO_PERFORM, "{op:?}");
+    }
+    let tree = Controls::none().critical(&TreeDelete);
+    let done = code_with(&store, Delete { dn: dn(above) }, tree, Actor::Service).await;
+    assert_eq!(done, ResultCode::UNWILLING_TO_PERFORM);
+    assert!(read(&store, rules).await.is_some());
+    // It may be changed, and written otherwise.
+    ok(&store, on(vec![change(ChangeKind::Replace, "pwdMinLength", &["9"])])).await;
+    ok(&store, renamed(rules, "cn=STRICT")).await;
+    // Where it is no policy, nothing is lost.
+    let (store, _) = with(dn(POLICY)).await;
+    ok(&store, entry(POLICY, &["objectClass: device", "cn: strict"])).await;
+    ok(&store, Delete { dn: dn(POLICY) }).await;
+}
+
+#[tokio::test]
+async fn the_old_password_is_asked_for_where_the_policy_says_so() {
+    let (store, _) = with(DefaultPasswordPolicy::None).await;
+    assert_eq!(by_anna(&store, exop(None, Some("quay"))).await, (ResultCode::SUCCESS, None));
+    let (store, _) = with(rules(|rules| rules.safe_modify = true)).await;
+    let denied = (ResultCode::INSUFFICIENT_ACCESS_RIGHTS, Some(Code::MUST_SUPPLY_OLD_PASSWORD));
+    assert_eq!(by_anna(&store, exop(None, Some("quay"))).await, denied);
 }
 
 #[tokio::test]

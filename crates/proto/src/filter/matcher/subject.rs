@@ -48,13 +48,7 @@ impl<'s> Resolver<'s> {
 }
 
 fn family(attribute: TypeNumber, schema: &Schema) -> Family {
-    let mut types = vec![attribute];
-    let mut next = 0;
-    while let Some(superior) = types.get(next) {
-        types.extend(schema.direct_subtypes(*superior));
-        next += 1;
-    }
-    types.into()
+    schema.subtype_numbers(attribute).into()
 }
 
 impl Subject {

@@ -22,6 +22,7 @@ async fn permissive_modify() {
         (Delete, "title", &[], missing, &["one", "two"]),
         (Delete, "title", &["x"], missing, &["one", "two"]),
         (Replace, "description", &["five"], ResultCode::SUCCESS, &["five"]),
+        (Replace, "description", &["six", "SIX", "five"], there, &["five", "six"]),
         (Delete, "description", &[], ResultCode::SUCCESS, &[]),
     ];
     for (kind, name, values, without, want) in table {
