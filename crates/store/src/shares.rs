@@ -32,7 +32,7 @@ pub(crate) struct Place {
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Holder {
-    Name(DnKey),
+    Name(Arc<DnKey>),
     Network(IpAddr),
     Local,
 }
