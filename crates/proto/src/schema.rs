@@ -10,6 +10,7 @@ mod definition;
 mod index;
 mod matching;
 mod names;
+mod normalizer;
 mod parse;
 mod prepare;
 mod source;
@@ -25,6 +26,7 @@ pub use self::{
     build::SchemaBuilder,
     definition::{AttributeType, AttributeUsage, ClassKind, ObjectClass},
     matching::{MatchingRule, RuleKind},
+    normalizer::Normalizer,
     parse::{SchemaError, SchemaErrorKind},
     syntax::{Syntax, SyntaxError},
     time::{GeneralizedTime, InvalidGeneralizedTime},

@@ -295,10 +295,14 @@ impl<'c> Conversation<'c> {
         match error.kind() {
             ErrorKind::Rejected => {}
             ErrorKind::Bug | ErrorKind::Storage | ErrorKind::Misuse => {
-                tracing::error!(connection, operation = number, %error, cause, "an operation failed");
+                if let Some(left_out) = self.shared.core.failures.count(Instant::now()) {
+                    tracing::error!(connection, operation = number, %error, cause, left_out, "an operation failed");
+                }
             }
             ErrorKind::Unreachable | ErrorKind::Tls | ErrorKind::Closed | ErrorKind::Protocol => {
-                tracing::warn!(connection, operation = number, %error, cause, "an operation failed");
+                if let Some(left_out) = self.shared.core.failures.count(Instant::now()) {
+                    tracing::warn!(connection, operation = number, %error, cause, left_out, "an operation failed");
+                }
             }
             // Peers can bring these about as often as they like.
             _ => tracing::debug!(connection, operation = number, %error, cause, "an operation failed"),

@@ -18,6 +18,7 @@ use crate::{
     clock::TimeSource,
     constraint::Constraints,
     index::{Indexes, Listener},
+    long_work::LongWork,
     options::{Limits, SchemaHandle},
     ppolicy::{Micros, Settings},
     project::Marks,
@@ -51,6 +52,7 @@ pub(crate) struct Context {
     pub(crate) passwords: Vec<String>,
     pub(crate) ppolicy: Settings,
     pub(crate) time: TimeSource,
+    pub(crate) long_work: LongWork,
 }
 
 /// The context in force. Whoever begins an operation takes it and keeps to it.

@@ -19,6 +19,7 @@ use crate::{
     context::{Access, Caller, base},
     controls::check_assertion,
     credentials,
+    hashing::Origin,
     meter::Meter,
     ppolicy::{Purpose, invalid_credentials},
     project::{View, computed},
@@ -205,7 +206,7 @@ impl Store {
                 if !passwords.is_empty() {
                     op.attributes = rest.build();
                     if let Some(policy) = self.begin_add(&op, &caller)? {
-                        self.check_new(&policy, &passwords).await?;
+                        self.check_new(&policy, &passwords, Origin::of(&caller.peer)).await?;
                     }
                 }
                 let named = self.would_be(&op.dn)?;
@@ -275,14 +276,14 @@ impl Store {
                 secrets.push(password.to_vec());
                 continue;
             }
-            secrets.push(self.hash_one(Secret::new(password)).await?);
+            secrets.push(self.hash_one(Secret::new(password), Origin::of(&caller.peer)).await?);
         }
         Ok(secrets)
     }
 
-    async fn hash_one(&self, password: Secret) -> Result<Vec<u8>, Failure> {
+    async fn hash_one(&self, password: Secret, from: Origin) -> Result<Vec<u8>, Failure> {
         check_password(password.expose())?;
-        Ok(self.hashers().run(move || credentials::hash(password.expose())).await??)
+        Ok(self.hashers().run(from, move || credentials::hash(password.expose())).await??)
     }
 
     /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
@@ -298,7 +299,7 @@ impl Store {
         let gives_old = old.iter().any(|change| !change.values.is_empty());
         if let Some(policy) = self.begin_change(&op.dn, caller, gives_old)? {
             let new: Vec<_> = new.iter().flat_map(|change| change.values.iter().cloned()).collect();
-            self.check_new(&policy, &new).await?;
+            self.check_new(&policy, &new, Origin::of(&caller.peer)).await?;
         }
         for change in &mut op.changes {
             if !context.is_password(change.attribute.as_str()) || change.values.is_empty() {
@@ -358,7 +359,7 @@ impl Store {
                 found.push(value.to_vec());
                 continue;
             }
-            match self.prove(id, Secret::new(value), deadline).await {
+            match self.prove(id, Secret::new(value), Origin::of(&caller.peer), deadline).await {
                 Ok(one) => found.push(one),
                 Err(failure) if is_wrong(&failure) => return Err(none()),
                 Err(failure) => return Err(failure),
@@ -440,25 +441,23 @@ impl Store {
             return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "there is no such entry"));
         }
         let policy = self.begin_change(&dn, &caller, asked.old.is_some())?;
-        match asked.old {
-            Some(old) => {
-                let proven = match old.expose().len() {
-                    ..=credentials::LONGEST => self.authenticate(&dn, old, Purpose::Proof, deadline).await,
-                    _ => Err(invalid_credentials()),
-                };
-                match proven {
-                    Ok(_) => {}
-                    Err(failure) if is_wrong(&failure) => {
-                        return Err(Failure::refused(
-                            ResultCode::UNWILLING_TO_PERFORM,
-                            "the old password is not the present one",
-                        ));
-                    }
-                    Err(failure) => return Err(failure),
+        let from = Origin::of(&caller.peer);
+        // Whether it may be left out is a matter of the policy (`pwdSafeModify`), as with a modify.
+        if let Some(old) = asked.old {
+            let proven = match old.expose().len() {
+                ..=credentials::LONGEST => self.authenticate(&dn, old, Purpose::Proof, from, deadline).await,
+                _ => Err(invalid_credentials()),
+            };
+            match proven {
+                Ok(_) => {}
+                Err(failure) if is_wrong(&failure) => {
+                    return Err(Failure::refused(
+                        ResultCode::UNWILLING_TO_PERFORM,
+                        "the old password is not the present one",
+                    ));
                 }
+                Err(failure) => return Err(failure),
             }
-            // Whether it may be left out is a matter of the policy (`pwdSafeModify`), as with a modify.
-            None => {}
         }
         let (new, generated) = match asked.new {
             Some(new) => (new, None),
@@ -476,9 +475,9 @@ impl Store {
             ));
         }
         if let (Some(policy), None) = (&policy, &generated) {
-            self.check_new(policy, &[Bytes::copy_from_slice(new.expose())]).await?;
+            self.check_new(policy, &[Bytes::copy_from_slice(new.expose())], from).await?;
         }
-        let hash = self.hash_one(new).await?;
+        let hash = self.hash_one(new, from).await?;
         let change = Change {
             kind: ChangeKind::Replace,
             attribute: "userPassword"

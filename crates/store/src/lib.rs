@@ -33,6 +33,7 @@ mod import;
 mod index;
 mod known;
 mod lists;
+mod long_work;
 mod matched_values;
 mod meter;
 mod migrate;

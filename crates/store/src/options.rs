@@ -14,6 +14,7 @@ use crate::{
     clock::TimeSource,
     constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
     index::{IndexConfig, IndexProgress, Listener},
+    long_work::LongWork,
     ppolicy::{DefaultPasswordPolicy, PasswordQuality, Settings},
     unindexed::Unindexed,
 };
@@ -55,6 +56,7 @@ pub struct StoreOptions {
     pub(crate) index_listener: Listener,
     pub(crate) unindexed: Unindexed,
     pub(crate) slow: Option<Duration>,
+    pub(crate) long_work: LongWork,
     pub(crate) verify_pages: bool,
     pub(crate) rebuild: bool,
 }
@@ -155,6 +157,7 @@ impl StoreOptions {
             index_listener: Listener::default(),
             unindexed: Unindexed::default(),
             slow: Some(Duration::from_secs(1)),
+            long_work: LongWork::default(),
             verify_pages: false,
             rebuild: false,
         }
@@ -222,6 +225,21 @@ impl StoreOptions {
     /// how it was done, and what it looked at. A second, unless this says otherwise.
     pub fn slow(mut self, slow: Duration) -> Self {
         self.slow = Some(slow);
+        self
+    }
+
+    /// Runs long work by `run`, which calls what it is given once: work on one entry that cannot be done in slices, because
+    /// the entry is very large (a group of a million members) or the filter is. It is run in place unless this is called,
+    /// and others who are served on the same thread wait. Where the store is asked from the tasks of a tokio runtime of
+    /// several threads, `tokio::task::block_in_place` lets them go on.
+    ///
+    /// ```
+    /// use flext_ldap_store::StoreOptions;
+    ///
+    /// let options = StoreOptions::memory().long_work(|work| tokio::task::block_in_place(work));
+    /// ```
+    pub fn long_work(mut self, run: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) -> Self {
+        self.long_work = LongWork::new(run);
         self
     }
 

@@ -10,7 +10,10 @@ use flext_ldap_directory::{
     Outcome, Peer, PeerAddress, Reply, Request, Session,
 };
 use flext_ldap_proto::{
-    control::{Controls, PasswordPolicyError, PasswordPolicyResponse},
+    control::{
+        Assertion, ControlValue, Controls, PasswordPolicyError, PasswordPolicyResponse, PostRead, PreRead,
+        ProxiedAuthorization,
+    },
     dn::{Dn, DnKey},
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
     result::ResultCode,
@@ -21,6 +24,7 @@ use crate::{
     context::{Caller, Context, base},
     controls::{self, On},
     credentials,
+    hashing::Origin,
     ppolicy::{self, Purpose, invalid_credentials},
     store::Store,
     tables::Failure,
@@ -115,7 +119,8 @@ impl StoreSession {
         if password.expose().len() > credentials::LONGEST {
             return Err(invalid_credentials());
         }
-        let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, by).await?;
+        let from = Origin::of(&self.peer);
+        let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, from, by).await?;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
             return Err(invalid_credentials());
@@ -180,7 +185,7 @@ impl StoreSession {
             return None;
         }
         match self.store.is_confined(&self.actor) {
-            Ok(true) if self.changes_own_password(&request.op) => None,
+            Ok(true) if self.changes_own_password(&request.op) && !tells_more(&request.controls) => None,
             Ok(true) => {
                 let refusal = ppolicy::refused(
                     ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
@@ -207,6 +212,7 @@ impl StoreSession {
         match op {
             Op::Modify(modify) => {
                 is_own(&modify.dn)
+                    && !modify.changes.is_empty()
                     && modify
                         .changes
                         .iter()
@@ -222,6 +228,12 @@ impl StoreSession {
             _ => false,
         }
     }
+}
+
+/// Whether controls ask for more than the operation does: what the entry holds, or that it is done for another.
+fn tells_more(controls: &Controls) -> bool {
+    let more = [PreRead::OID, PostRead::OID, Assertion::OID, ProxiedAuthorization::OID];
+    controls.iter().any(|control| more.contains(&control.oid))
 }
 
 fn controls_of(step: &BindStep) -> &Controls {

@@ -444,6 +444,7 @@ fn prepare(
             index_listener: options.index_listener,
             unindexed: options.unindexed,
             slow: options.slow,
+            long_work: options.long_work,
             schema,
         };
         let mut suffixes = options.suffixes;

@@ -182,7 +182,7 @@ impl<'t> Writable<'t> {
     /// Writes or, without a value, deletes one row. Every change of storage passes here and is counted.
     pub(crate) fn put(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
-        self.staged.count(key.len() + value.map_or(0, <[u8]>::len));
+        self.staged.count(name, key.len() + value.map_or(0, <[u8]>::len));
         Ok(self.table(name).put(key, value)?)
     }
 
@@ -194,7 +194,7 @@ impl<'t> Writable<'t> {
         value: Option<Vec<u8>>,
     ) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
-        self.staged.count(key.len() + value.as_ref().map_or(0, Vec::len));
+        self.staged.count(name, key.len() + value.as_ref().map_or(0, Vec::len));
         Ok(self.table(name).put_owned(key, value)?)
     }
 

@@ -109,6 +109,13 @@ impl Large {
         }
     }
 
+    /// Makes it one of the entry `id`.
+    pub(crate) fn number(&mut self, id: Id) {
+        if let Some(own) = self.prefix.first_chunk_mut() {
+            *own = id.to_be_bytes();
+        }
+    }
+
     /// What all keys of its rows start with.
     pub(crate) fn prefix(&self) -> &[u8] {
         &self.prefix

@@ -91,6 +91,11 @@ impl MatchingRule {
         self.normalize_in(None, value)
     }
 
+    /// Whether it compares names and nothing besides.
+    pub(super) fn is_of_names(self) -> bool {
+        matches!(self.row().form, Form::Name)
+    }
+
     /// As [`normalize`](Self::normalize), with the schema to ask for names; the standard one if there is none.
     pub(super) fn normalize_in<'v>(
         self,

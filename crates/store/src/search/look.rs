@@ -24,6 +24,7 @@ use super::{
 use crate::{
     constraint::member_of,
     context::{Access, Context},
+    long_work,
     page::Token,
     project::{View, computed},
     read::Climbed,
@@ -227,17 +228,22 @@ impl Searching {
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
         let dn = dn.unwrap_or_else(Dn::root);
         let meter = Arc::clone(&self.meter);
-        let truth = if self.reach.is_empty() {
-            let on = access.on(&view.named, &view.stored);
-            let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
-            view.truth(context, tables, matcher, &dn, &meter, &readable)?
-        } else {
-            self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, &meter)?
-        };
+        let is_long = long_work::is_long(&self.search.filter, &view.stored);
+        let truth = context.long_work.run(is_long, || {
+            if self.reach.is_empty() {
+                let on = access.on(&view.named, &view.stored);
+                let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
+                view.truth(context, tables, matcher, &dn, &meter, &readable)
+            } else {
+                self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, &meter)
+            }
+        })?;
         if truth != Truth::True || !self.sees(id) {
             return Ok(true);
         }
-        match self.gather_found(context, access, tables, &view, id)? {
+        let gathered =
+            context.long_work.run(is_long, || self.gather_found(context, access, tables, &view, id))?;
+        match gathered {
             Gathered::No => {}
             Gathered::Yes => return Ok(true),
             Gathered::StartAgain => return Ok(false),
@@ -257,7 +263,7 @@ impl Searching {
         if self.member_of && !self.reach.shows {
             member_of::complete(context, tables, None, access, climbed, &mut view)?;
         }
-        self.write(context, access, tables, &view, &Controls::none())?;
+        context.long_work.run(is_long, || self.write(context, access, tables, &view, &Controls::none()))?;
         self.sent += 1;
         self.last = Some(token.clone());
         Ok(true)

@@ -33,6 +33,7 @@ use crate::{
     constraint::member_of,
     context::{Caller, Context},
     known::Class,
+    long_work,
     project::{View, computed},
     read::{Climbed, Named},
     row::{Id, ROOT},
@@ -349,7 +350,9 @@ impl Searching {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let dn = dn.unwrap_or_else(Dn::root);
-        let truth = view.truth(context, *tables, matcher, &dn, &self.meter, &readable)?;
+        let is_long = long_work::is_long(&self.search.filter, &view.stored);
+        let ask = || view.truth(context, *tables, matcher, &dn, &self.meter, &readable);
+        let truth = context.long_work.run(is_long, ask)?;
         drop(on);
         Ok((truth == Truth::True).then_some(view))
     }

@@ -98,6 +98,10 @@ impl Work<'_> {
         {
             after.reset = current.reset;
         }
+        // Taking a password away is no change of it.
+        if own && secrets.after.iter().all(|one| secrets.before.contains(one)) {
+            after.reset = current.reset;
+        }
         after.write(&current, context, operational);
 
         let mut history = self.tables.history(target.id)?;

@@ -1,5 +1,6 @@
 //! Modify (RFC 4511 §4.6).
 
+use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{
     dn::Dn,
     message::{Change, ChangeKind, Modify},
@@ -11,7 +12,7 @@ use crate::{
     constraint,
     context::{Access, Context, base},
     modify::Draft,
-    ppolicy::PasswordPolicy,
+    ppolicy::{self, PasswordPolicy},
     project::View,
     row::Stored,
     tables::{Failure, Name},
@@ -31,9 +32,18 @@ impl Work<'_> {
         // Decided on the entry as it was, so that no change can give the right to the next.
         let on = access.on(&target.view.named, stored);
         let relaxed = self.relaxed(write, &on)?;
+        let own = access.key.as_deref() == Some(&target.view.named.key) && !on.entry(EntryRight::Manage);
         for change in &op.changes {
             let name = change.attribute.as_str();
             self.may_write(&on, change)?;
+            if own && ppolicy::is_of_account(context.preferred(base(name))) {
+                return Err(Failure::refused(
+                    ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                    format!(
+                        "`{name}` says how an account is held to the password policy, which is not for its owner"
+                    ),
+                ));
+            }
             effect.change.attributes.push(context.canonical(name));
             if context.is_password(name) {
                 if let Some(change) = permissive::secrets(write, change, &secrets)? {

@@ -35,6 +35,8 @@ pub(super) struct ValueRowsEffect {
     cleared: Option<Large>,
     /// As it will be. Absent where nothing of it will be large.
     new: Option<(Large, Arc<Changes>)>,
+    /// Whether the index keys of what is put are among the entry's own.
+    is_keyed: bool,
     /// Index keys that the entry keeps whatever goes here.
     kept: BTreeSet<Vec<u8>>,
     /// Large attributes of the same type with other options: a value that goes here may stay there.
@@ -65,6 +67,7 @@ impl Work<'_> {
                     description: description.to_owned(),
                     cleared: cleared.cloned(),
                     new: changed.map(|(large, changes)| (large.clone(), Arc::clone(changes))),
+                    is_keyed: false,
                     kept: inline.clone(),
                     others: others.cloned().collect(),
                     shared: BTreeSet::new(),
@@ -123,6 +126,11 @@ impl Work<'_> {
 }
 
 impl ValueRowsEffect {
+    /// Of a new entry whose own index keys have those of what is put.
+    pub(super) fn keyed(self) -> Self {
+        Self { is_keyed: true, ..self }
+    }
+
     /// Writes it all.
     pub(super) fn apply(
         mut self,
@@ -163,6 +171,9 @@ impl ValueRowsEffect {
                 Changed::Put(value) if is_there && tables.value(&row)?.as_ref() == Some(value) => {}
                 Changed::Put(value) => {
                     tables.put(Name::Value, &row, Some(value))?;
+                    if self.is_keyed {
+                        continue;
+                    }
                     for key in context.indexes.value_keys(&context.schema, &self.description, value) {
                         index(tables, Keyed::One(&key), self.id, true)?;
                     }

@@ -225,6 +225,17 @@ async fn a_peer_acts_for_whom_it_has_bound_as() {
     assert_eq!(ask(&session, person("mallory"), actor).await.unwrap_err().kind(), ErrorKind::NotCarried);
 }
 
+/// Who may write an entry of the administrator's name gets nothing by it.
+#[tokio::test]
+async fn the_password_of_an_entry_is_not_the_administrators() {
+    let store = small().await;
+    let lines =
+        ["objectClass: organizationalRole", "objectClass: simpleSecurityObject", "userPassword: mine"];
+    ok(&store, entry(ADMIN, &lines)).await;
+    assert_eq!(bind(&store, ADMIN, "mine").await, Err(ResultCode::INVALID_CREDENTIALS));
+    assert!(bind(&store, ADMIN, ADMIN_PASSWORD).await.is_ok());
+}
+
 #[tokio::test]
 async fn other_administrators() {
     let policy = StandardPolicy::default().administrator(dn("UID=Anna, ou=people,dc=harbourlane,dc=example"));
