@@ -52,6 +52,10 @@ pub struct Schema {
     class_index: NameIndex,
 }
 
+/// An attribute type, by its place in one schema.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct TypeNumber(u32);
+
 /// What an object class refers to, by number.
 #[derive(Clone, Debug, Default)]
 struct ClassReferences {
@@ -97,6 +101,15 @@ impl Schema {
         self.attribute_types.get(self.attribute_index.find(name)? as usize)
     }
 
+    /// The type with this name or OID, as long as this schema is in force.
+    pub(crate) fn type_number(&self, name: &str) -> Option<TypeNumber> {
+        self.attribute_index.find(name).map(TypeNumber)
+    }
+
+    pub(crate) fn type_of(&self, number: TypeNumber) -> Option<&AttributeType> {
+        self.attribute_types.get(number.0 as usize)
+    }
+
     /// The object class with this name or OID, without regard to case.
     #[must_use]
     pub fn object_class(&self, name: &str) -> Option<&ObjectClass> {
@@ -104,14 +117,15 @@ impl Schema {
     }
 
     /// A type, its subtypes, theirs, and so on, the type first.
-    pub(crate) fn subtypes<'s>(&'s self, attribute: &AttributeType) -> Vec<&'s AttributeType> {
-        let mut numbers: Vec<u32> = self.attribute_index.find(&attribute.oid).into_iter().collect();
+    pub(crate) fn subtype_numbers(&self, attribute: TypeNumber) -> Vec<TypeNumber> {
+        let mut numbers = vec![attribute];
         let mut next = 0;
         while let Some(number) = numbers.get(next) {
-            numbers.extend(self.attribute_subtypes.get(*number as usize).into_iter().flatten());
+            let subtypes = self.attribute_subtypes.get(number.0 as usize).into_iter().flatten();
+            numbers.extend(subtypes.map(|number| TypeNumber(*number)));
             next += 1;
         }
-        numbers.into_iter().filter_map(|number| self.attribute_types.get(number as usize)).collect()
+        numbers
     }
 
     /// All attribute types, in the order they were defined.

@@ -5,6 +5,8 @@ mod range;
 
 use std::collections::{HashMap, HashSet};
 
+pub(crate) use self::marks::Marks;
+use self::range::Range;
 use flext_ldap_directory::AttributeRight;
 use flext_ldap_proto::{
     attribute::{AttributeDescription, AttributeRef, Attributes, AttributesRef, Selection, Selector},
@@ -14,14 +16,11 @@ use flext_ldap_proto::{
     filter::{Filter, Matcher, Node as FilterNode, Truth},
     result::ResultCode,
 };
-use tokio::time::Instant;
-
-pub(crate) use self::marks::Marks;
-use self::range::Range;
 
 use crate::{
     context::{Access, Context, SUBSCHEMA, base},
     matched_values::ValueFilter,
+    meter::Meter,
     read::Named,
     row::{Node, ROOT, Stored},
     tables::Failure,
@@ -41,21 +40,21 @@ pub(crate) struct View {
 
 impl View {
     /// What a filter says of the entry. Its large attributes are looked at in `rows`: by one look-up each for equality
-    /// and presence, value by value for anything else, until `until` if that is given.
+    /// and presence, value by value for anything else, as long as `meter` lets it.
     ///
     /// # Errors
     ///
-    /// When storage fails, or `timeLimitExceeded`.
+    /// When storage fails, or `meter` has ended.
     pub(crate) fn truth(
         &self,
         context: &Context,
         rows: &dyn ValueRows,
         matcher: &Matcher<'_>,
         dn: &Dn,
-        until: Option<Instant>,
+        meter: &Meter,
         readable: &dyn Fn(&str) -> bool,
     ) -> Result<Truth, Failure> {
-        self.truth_knowing(context, rows, matcher, dn, until, readable, &|_| None)
+        self.truth_knowing(context, rows, matcher, dn, meter, readable, &|_| None)
     }
 
     /// The same, where the outcome of some assertions is known otherwise.
@@ -66,12 +65,12 @@ impl View {
         rows: &dyn ValueRows,
         matcher: &Matcher<'_>,
         dn: &Dn,
-        until: Option<Instant>,
+        meter: &Meter,
         readable: &dyn Fn(&str) -> bool,
         known: &dyn Fn(usize) -> Option<Truth>,
     ) -> Result<Truth, Failure> {
         let (segments, large) = (self.segments(), self.stored.large());
-        evaluate(context, rows, matcher, dn, &segments, large, until, readable, known)
+        evaluate(context, rows, matcher, dn, &segments, large, meter, readable, known)
     }
 
     /// The attributes that are in wire form. Those that are large are not among them.
@@ -228,7 +227,7 @@ impl Projection {
     }
 
     /// Writes what is selected of an entry and may be read. Values of large attributes are matched, where that is asked
-    /// for, until `until`.
+    /// for, as long as `meter` lets them be.
     ///
     /// # Errors
     ///
@@ -240,7 +239,7 @@ impl Projection {
         access: &Access<'_>,
         rows: &dyn ValueRows,
         view: &View,
-        until: Option<Instant>,
+        meter: &Meter,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
         writer.reserve(view.segments().iter().map(|segment| segment.as_bytes().len()).sum());
@@ -248,7 +247,7 @@ impl Projection {
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
         let searched = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let wanted = self.values.take();
-        let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, &searched));
+        let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, &searched, meter));
         let values = values.as_ref();
         let (user, operational) = (self.all_user, self.all_operational);
         let unrestricted = access.all && values.is_none();
@@ -270,12 +269,12 @@ impl Projection {
             if (range.is_some() || all || self.selects(context, &one.description))
                 && readable(&one.description)
             {
-                let part = Part { rows, stored: &view.stored, range, values, until };
+                let part = Part { rows, stored: &view.stored, range, values };
                 written = written.and_then(|()| self.large(context, one, &part, writer));
             }
         }
         self.values = wanted;
-        written
+        written.and_then(|()| meter.settled())
     }
 
     fn large(
@@ -285,7 +284,7 @@ impl Projection {
         part: &Part<'_>,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
-        let Part { rows, stored, range, values, until } = part;
+        let Part { rows, stored, range, values } = part;
         match (range, values) {
             _ if self.types_only => {
                 writer.sequence(|writer| {
@@ -295,7 +294,7 @@ impl Projection {
                 Ok(())
             }
             (Some(range), values) => range.write_large(context, *rows, stored, large, *values, writer),
-            (None, Some(values)) => values.write_large(context, *rows, large, *until, writer),
+            (None, Some(values)) => values.write_large(context, *rows, large, writer),
             (None, None) => large.write(*rows, writer),
         }
     }
@@ -358,7 +357,6 @@ struct Part<'p> {
     stored: &'p Stored,
     range: Option<Range>,
     values: Option<&'p ValueFilter<'p>>,
-    until: Option<Instant>,
 }
 
 /// The refusal of an entry that would not fit in a message.

@@ -16,6 +16,7 @@ use flext_ldap_proto::{
 use crate::{
     context::{Caller, Context},
     index::Asked,
+    meter::Meter,
     project::View,
     read::{Named, Resolved},
     store::Store,
@@ -112,7 +113,7 @@ fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Opti
     for id in candidates {
         let Some(stored) = tables.stored(id)? else { continue };
         let view = View { named: tables.named(id)?, stored, computed: Default::default() };
-        if holds(context, tables, &filter, &access, &view)? == Truth::True {
+        if holds(context, tables, &filter, &access, &view, &Meter::budget())? == Truth::True {
             if found.is_some() {
                 return Ok(None);
             }

@@ -4,6 +4,7 @@
 //! nothing is held but where to go on, so a slow reader keeps no page in use. Entries that change while a search runs
 //! are delivered as they were or as they are.
 
+mod apart;
 mod look;
 mod persistent;
 mod sort;
@@ -12,24 +13,25 @@ mod start;
 mod view;
 
 use std::{
-    pin::{Pin, pin},
-    sync::Arc,
+    pin::pin,
+    sync::{Arc, atomic::AtomicBool},
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use flext_ldap_directory::{Deadline, Error, Event, Events, Outcome};
+use flext_ldap_directory::{Deadline, Error, Event, Outcome};
 use flext_ldap_proto::{
     batch::{Batch, BatchWriter},
     control::{Controls, PagedResults},
-    filter::Node as FilterNode,
+    filter::{Matcher, Node as FilterNode, Prepared},
     message::Search,
     result::{LdapResult, ResultCode},
 };
 use roaring::RoaringBitmap;
 use tokio::{task::yield_now, time::Instant};
 
+pub(crate) use self::apart::SearchEvents;
 use self::{
     persistent::Following,
     sort::Sorting,
@@ -39,8 +41,10 @@ use crate::{
     access::Standing,
     constraint::reach::Reach,
     context::{Caller, Context},
-    controls::SearchControls,
+    controls::{SearchControls, check_assertion, check_parts},
     known::Place,
+    meter::Meter,
+    options::SchemaHandle,
     page::{self, Token},
     plan::{Explanation, Note, ScopeStrategy},
     project::{Projection, looks_at_computed},
@@ -54,6 +58,9 @@ pub(crate) const SLICE: Duration = Duration::from_millis(1);
 /// Items and octets of one batch.
 const BATCH_ITEMS: usize = 256;
 const BATCH_OCTETS: usize = 64 << 10;
+
+/// Parts of the filter of a persistent search.
+const FOLLOWED: usize = 1_000;
 
 /// A search under way.
 pub(crate) struct Searching {
@@ -94,6 +101,14 @@ pub(crate) struct Searching {
     following: Option<Following>,
     /// Entries that are seen with the subentries control, or not seen without it (RFC 3672).
     subentries: Arc<RoaringBitmap>,
+    /// The filter made ready, with the schema it was made ready for.
+    prepared: Option<(SchemaHandle, Prepared)>,
+    /// What the step under way may spend.
+    meter: Arc<Meter>,
+    /// Whether a turn was not enough for the next step.
+    needs_more: bool,
+    /// While it is worked on apart: whether nobody waits for it any more.
+    apart: Option<Arc<AtomicBool>>,
 }
 
 enum Stage {
@@ -135,10 +150,15 @@ impl Searching {
         } else {
             (u64::from(limits.size), limits.time, limits.lookthrough)
         };
-        if !all && search.filter.nodes().len() > limits.filter {
+        check_parts(context, &caller, search.filter.nodes().len())?;
+        check_assertion(context, &caller, controls.assertion.as_ref())?;
+        check_parts(context, &caller, controls.matched_values.as_ref().map_or(0, |one| one.items().len()))?;
+        if controls.persistent.is_some() && !all && search.filter.nodes().len() > FOLLOWED {
             return Err(Failure::refused(
                 ResultCode::ADMIN_LIMIT_EXCEEDED,
-                format!("the filter has more than {} parts; ask in several searches", limits.filter),
+                format!(
+                    "the filter of a persistent search may have {FOLLOWED} parts; it is evaluated for each change"
+                ),
             ));
         }
         let asked = match search.time_limit {
@@ -149,7 +169,7 @@ impl Searching {
             .matching(controls.matched_values.as_ref());
         let member_of = projection.wants_member_of(context);
         let sorting = Sorting::new(context, &controls, store.lists().hold());
-        let following = controls.persistent.map(|asked| Following::new(&store, asked)).transpose()?;
+        let following = controls.persistent.map(|asked| Following::new(&store, asked));
         let needs_computed = projection.needs_computed(context)
             || looks_at_computed(context, &search.filter)
             || sorting.as_ref().is_some_and(|sorting| sorting.needs_computed(context));
@@ -188,6 +208,10 @@ impl Searching {
             sorting,
             following,
             subentries: Arc::default(),
+            prepared: None,
+            meter: Arc::new(Meter::turn(None)),
+            needs_more: false,
+            apart: None,
             store,
             search,
             caller,
@@ -197,9 +221,13 @@ impl Searching {
 
     /// Plans, and does nothing yet.
     pub(crate) fn prepare(&mut self) -> Result<(), Failure> {
+        // Whoever asks waits, however long it takes.
+        self.apart = Some(Arc::default());
         while self.outcome.is_none() && matches!(self.stage, Stage::Start | Stage::Reach { .. }) {
+            self.begin_step();
             self.step(Instant::now(), |_| false)?;
         }
+        self.apart = None;
         Ok(())
     }
 
@@ -241,6 +269,7 @@ impl Searching {
         };
         let access = context.access_of(&caller, &*tables, standing);
         loop {
+            let starts = matches!(self.stage, Stage::Start);
             let done = match std::mem::replace(&mut self.stage, Stage::End) {
                 Stage::Start => self.start(context, &access, &tables),
                 Stage::Reach { base, candidates, token } => {
@@ -259,6 +288,9 @@ impl Searching {
                     Ok(())
                 }
             };
+            if starts && done.is_err() && self.meter.needs_more() {
+                self.stage = Stage::Start;
+            }
             access.settled()?;
             done?;
             if !goes_on(self) {
@@ -272,7 +304,30 @@ impl Searching {
         self.outcome.is_none()
             && self.items == 0
             && !matches!(self.stage, Stage::Follow)
+            && !self.meter.is_well_spent()
             && started.elapsed() <= SLICE
+    }
+
+    /// The filter made ready, once for as long as the schema stays the same.
+    fn matcher<'c>(&mut self, context: &'c Context) -> Matcher<'c> {
+        match &self.prepared {
+            Some((schema, prepared)) if schema.is(&context.schema) => prepared.matcher(&context.schema),
+            _ => {
+                self.store.count_prepared();
+                let matcher = Matcher::new(&self.search.filter, &context.schema);
+                self.prepared = Some((context.schema.clone(), matcher.prepared()));
+                matcher
+            }
+        }
+    }
+
+    /// Settles what the steps to come may spend.
+    fn begin_step(&mut self) {
+        let until = self.until();
+        self.meter = Arc::new(match &self.apart {
+            Some(is_abandoned) => Meter::apart(until, Arc::clone(is_abandoned)),
+            None => Meter::turn(until),
+        });
     }
 
     /// When time is up, counting from now on without a pause. Following changes has no end.
@@ -327,9 +382,10 @@ fn too_much() -> LdapResult {
     )
 }
 
-impl Events for Searching {
-    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<Event, Error>> {
-        let this = self.get_mut();
+impl Searching {
+    /// The next event. Where `needs_more` is set, it is not there, and the next step is to be done apart.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Event, Error>> {
+        let this = self;
         if matches!(this.stage, Stage::Follow) {
             return this.poll_following(cx);
         }
@@ -339,11 +395,16 @@ impl Events for Searching {
             if this.worked + since.elapsed() >= this.time_limit {
                 this.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
             }
+            this.begin_step();
             if this.works_on(started) {
                 let store = this.store.clone();
                 let worked = store.reading("a search", || this.step(started, |this| this.works_on(started)));
                 match worked {
                     Ok(()) => {}
+                    Err(Failure::Refused(_)) if this.meter.needs_more() => {
+                        this.needs_more = true;
+                        return Poll::Pending;
+                    }
                     Err(Failure::Refused(result)) => this.finish(result),
                     Err(Failure::Failed(error)) => return Poll::Ready(Err(error)),
                 }

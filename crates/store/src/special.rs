@@ -18,7 +18,7 @@ use crate::{
     index::Asked,
     known::Class,
     project::View,
-    read::Named,
+    read::{Named, Resolved},
     row::{Id, ROOT, Stored},
     session::Mechanism,
     tables::{Failure, Rows, Tables},
@@ -110,10 +110,28 @@ pub(crate) fn missing<T: Rows>(
     Ok(Failure::Refused(result))
 }
 
-/// Fails with a referral (RFC 3296) where `id` is, or is below, an entry that says that others hold it.
+/// Whether the one who asks may know of an entry right below the root.
+pub(crate) fn knows_a_suffix<T: Rows>(
+    context: &Context,
+    access: &Access<'_>,
+    tables: &Tables<T>,
+) -> Result<bool, Failure> {
+    for (_, suffix) in &context.suffixes {
+        if let Resolved::Found(id) = context.resolve(tables, suffix)?
+            && access.entry(&tables.named(id)?, EntryRight::Disclose)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Fails with a referral (RFC 3296) where `id` is, or is below, an entry that says that others hold it. One that whoever
+/// asks may not know of says nothing: its name and what it refers to are as hidden as any entry's.
 pub(crate) fn refer<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
+    access: &Access<'_>,
     id: Option<Id>,
     asked: &Dn,
     manage_dsa_it: bool,
@@ -129,6 +147,10 @@ pub(crate) fn refer<T: Rows>(
     while id != ROOT {
         if referrals.contains(id) {
             let named = tables.named(id)?;
+            if !access.entry(&named, EntryRight::Disclose) {
+                id = tables.existing_node(id)?.parent;
+                continue;
+            }
             let mut result = LdapResult::new(ResultCode::REFERRAL);
             result.referrals = referral_urls(tables, id, &named, asked)?;
             result.matched_dn = named.dn;

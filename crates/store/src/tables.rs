@@ -118,6 +118,8 @@ pub(crate) struct Counts {
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) passwords_verified: AtomicU64,
+    pub(crate) steps_apart: AtomicU64,
+    pub(crate) filters_prepared: AtomicU64,
     /// Entries whose changes of substring indexes wait.
     pub(crate) deferred: AtomicU64,
 }

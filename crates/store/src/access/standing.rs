@@ -23,6 +23,7 @@ use flext_ldap_proto::{
 use super::membership;
 use crate::{
     context::{Caller, Context, base},
+    meter::Meter,
     read::{Named, Resolved},
     row::Stored,
     tables::{Failure, Rows, Tables},
@@ -313,7 +314,7 @@ impl On<'_, '_> {
             &dn,
             &segments,
             stored.large(),
-            None,
+            &Meter::unbounded(),
             &|_| true,
             &|_| None,
         );

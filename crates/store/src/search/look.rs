@@ -1,6 +1,6 @@
 //! Candidates, looked at one after another: whether they are in scope, may be known, match, and what of them is written.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use flext_ldap_directory::{AttributeRight, EntryRight};
 use flext_ldap_proto::{
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, Stage,
+    persistent::Following,
     sort::Gathered,
     source::{Source, Within},
     start::after,
@@ -47,12 +48,12 @@ impl Searching {
         view: &View,
         controls: &Controls,
     ) -> Result<(), Failure> {
-        let until = self.until();
+        let meter = Arc::clone(&self.meter);
         let projection = &mut self.projection;
         projection.check_size(context, access, view)?;
         let mut written = Ok(());
         self.writer.entry(&view.named.dn, controls, |writer| {
-            written = projection.write(context, access, tables, view, until, writer);
+            written = projection.write(context, access, tables, view, &meter, writer);
         });
         // An entry that could not be written as a whole is in the way of all: the search fails.
         if written.is_err() {
@@ -126,7 +127,7 @@ impl Searching {
         mut source: Source,
         scope: Within,
     ) -> Result<(), Failure> {
-        let matcher = Matcher::new(&self.search.filter.clone(), &context.schema);
+        let matcher = self.matcher(context);
         let csn = if self.needs_computed { tables.context_csn()? } else { String::new() };
         let mut climbed = Climbed::new();
         let mut known = HashMap::new();
@@ -142,8 +143,8 @@ impl Searching {
                     self.finish(too_much());
                     return Ok(());
                 }
-                if let Some(node) = scope.admits(tables, id, &mut known)?
-                    && !self.candidate(
+                if let Some(node) = scope.admits(tables, id, &mut known)? {
+                    let goes_on = self.candidate(
                         context,
                         access,
                         tables,
@@ -153,13 +154,26 @@ impl Searching {
                         id,
                         &node,
                         &token,
-                    )?
-                {
-                    return Ok(());
+                    );
+                    match goes_on {
+                        Ok(true) => {}
+                        Ok(false) => return Ok(()),
+                        Err(failure) => {
+                            if self.meter.needs_more() {
+                                // It is looked at anew where there is time for it.
+                                self.looked -= 1;
+                                self.stage = Stage::Look { source, scope };
+                            }
+                            return Err(failure);
+                        }
+                    }
                 }
                 source.pass(token);
                 let full = self.items >= BATCH_ITEMS || self.writer.size() >= BATCH_OCTETS;
-                if full || (self.looked.is_multiple_of(stride) && started.elapsed() > SLICE) {
+                if full
+                    || self.meter.is_well_spent()
+                    || (self.looked.is_multiple_of(stride) && started.elapsed() > SLICE)
+                {
                     self.stage = Stage::Look { source, scope };
                     return Ok(());
                 }
@@ -192,6 +206,9 @@ impl Searching {
             return Ok(true);
         }
         if self.referrals.contains(id) && self.search.scope != Scope::Base {
+            if self.following.as_ref().is_some_and(Following::is_silent) {
+                return Ok(true);
+            }
             let name: Dn = named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
             let urls = special::referral_urls(tables, id, &named, &name)?;
             if !urls.is_empty() {
@@ -210,15 +227,15 @@ impl Searching {
         }
         let dn = if self.needs_dn { view.named.dn.parse().ok() } else { None };
         let dn = dn.unwrap_or_else(Dn::root);
-        let until = self.until();
+        let meter = Arc::clone(&self.meter);
         let is_long = long_work::is_long(&self.search.filter, &view.stored);
         let truth = context.long_work.run(is_long, || {
             if self.reach.is_empty() {
                 let on = access.on(&view.named, &view.stored);
                 let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
-                view.truth(context, tables, matcher, &dn, until, &readable)
+                view.truth(context, tables, matcher, &dn, &meter, &readable)
             } else {
-                self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, until)
+                self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, &meter)
             }
         })?;
         if truth != Truth::True || !self.sees(id) {

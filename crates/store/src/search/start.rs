@@ -67,6 +67,7 @@ impl Searching {
                     if matches!(self.search.scope, Scope::Base | Scope::Subtree) {
                         return self.only(context, access, tables, &special::subschema(context));
                     }
+                    self.assert_of(context, tables, &special::subschema(context))?;
                     self.finish(LdapResult::success());
                     return Ok(());
                 }
@@ -82,17 +83,18 @@ impl Searching {
         self.refuse_aliases(context, tables)?;
         self.subentries = special::of_class(context, tables, Class::Subentry)?;
         if let Some(following) = &mut self.following {
-            following.begin(base.id, tables)?;
+            following.begin(&self.store, context, access, &self.caller, base.id, tables)?;
         }
         let candidates = if self.search.scope == Scope::Base {
             Some(RoaringBitmap::from_iter([base.id]))
         } else {
-            let Planned { candidates, notes } = plan::candidates(context, tables, &self.search.filter)?;
+            let Planned { candidates, notes } =
+                plan::candidates(context, tables, &self.search.filter, &self.meter)?;
             self.candidates = candidates.as_ref().map(RoaringBitmap::len);
             self.notes = notes;
             candidates
         };
-        self.reach = Reach::new(context, access, tables, &self.search.filter)?;
+        self.reach = Reach::new(context, access, tables, &self.search.filter, &self.meter)?;
         if !self.reach.is_empty() {
             self.refuse_to_follow("what the filter asks for depends on other entries")?;
         }
@@ -216,7 +218,8 @@ impl Searching {
         let id = match context.resolve(tables, key)? {
             Resolved::Found(id) => id,
             Resolved::Missing(last) => {
-                special::refer(context, tables, last, &self.search.base, self.controls.manage_dsa_it)?;
+                let manage = self.controls.manage_dsa_it;
+                special::refer(context, tables, access, last, &self.search.base, manage)?;
                 return Err(special::missing(context, tables, access, last)?);
             }
         };
@@ -239,23 +242,20 @@ impl Searching {
     ) -> Result<(), Failure> {
         let Place { id, node, named } = base;
         if *id == ROOT {
-            return Ok(());
+            return self.assert_of(context, tables, &special::root_dse(context, &self.caller.peer));
         }
         if !access.entry(named, EntryRight::Disclose) {
             return Err(special::missing(context, tables, access, Some(node.parent))?);
         }
-        special::refer(context, tables, Some(*id), &self.search.base, self.controls.manage_dsa_it)?;
+        special::refer(context, tables, access, Some(*id), &self.search.base, self.controls.manage_dsa_it)?;
         if let Some(filter) = &self.controls.assertion {
             let stored = tables.stored(*id)?.ok_or_else(|| Failure::damaged("an entry"))?;
             let mut view = View { computed: computed(node, named, ""), named: named.clone(), stored };
             if Reach::asks_member_of(context, filter) {
                 member_of::complete(context, tables, None, access, &mut Climbed::new(), &mut view)?;
             }
-            if crate::write::holds(context, tables, filter, access, &view)? != Truth::True {
-                return Err(Failure::refused(
-                    ResultCode::ASSERTION_FAILED,
-                    "the assertion is not true of the base",
-                ));
+            if crate::write::holds(context, tables, filter, access, &view, &self.meter)? != Truth::True {
+                return Err(assertion_failed());
             }
         }
         Ok(())
@@ -275,6 +275,29 @@ impl Searching {
         ))
     }
 
+    /// What a filter says of an entry that is not stored. Everybody may read what a directory says of itself; anything
+    /// secret is not in there.
+    fn truth_of(
+        &self,
+        context: &Context,
+        tables: &Snapshot,
+        view: &View,
+        matcher: &Matcher<'_>,
+    ) -> Result<Truth, Failure> {
+        let readable = |attribute: &str| !context.is_password(attribute);
+        view.truth(context, tables, matcher, &Dn::root(), &self.meter, &readable)
+    }
+
+    /// The assertion control on an entry that is not stored (RFC 4528 §3).
+    fn assert_of(&self, context: &Context, tables: &Snapshot, view: &View) -> Result<(), Failure> {
+        let Some(filter) = &self.controls.assertion else { return Ok(()) };
+        let matcher = Matcher::new(filter, &context.schema);
+        match self.truth_of(context, tables, view, &matcher)? {
+            Truth::True => Ok(()),
+            Truth::False | Truth::Undefined => Err(assertion_failed()),
+        }
+    }
+
     /// Answers with an entry that is not stored, if the filter wants it.
     pub(super) fn only(
         &mut self,
@@ -283,12 +306,9 @@ impl Searching {
         tables: &Snapshot,
         view: &View,
     ) -> Result<(), Failure> {
-        // Everybody may read what a directory says of itself; anything secret is not in there.
-        let truth = Matcher::new(&self.search.filter, &context.schema).evaluate(
-            &Dn::root(),
-            &view.segments(),
-            &|attribute| !context.is_password(attribute),
-        );
+        self.assert_of(context, tables, view)?;
+        let matcher = Matcher::new(&self.search.filter, &context.schema);
+        let truth = self.truth_of(context, tables, view, &matcher)?;
         if truth == Truth::True {
             let open = access.unrestricted();
             self.write(context, &open, tables, view, &Controls::none())?;
@@ -296,6 +316,11 @@ impl Searching {
         self.finish(LdapResult::success());
         Ok(())
     }
+}
+
+/// RFC 4528 §3.
+fn assertion_failed() -> Failure {
+    Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the base")
 }
 
 /// The first id after a page.

@@ -27,3 +27,4 @@ mod schema;
 mod searching;
 mod support;
 mod unique;
+mod work;
