@@ -176,7 +176,7 @@ impl<'c> Conversation<'c> {
                 Ok(received) => progress |= received,
                 Err(end) => return Poll::Ready(self.end(end)),
             }
-            progress |= self.take_requests(cx);
+            progress |= self.take_requests(cx, until);
             progress |= self.poll_binding(cx);
             progress |= self.poll_running(cx, until);
             progress |= self.drain();

@@ -7,7 +7,7 @@ use flext_ldap_proto::{
     control::Controls,
     dn::Dn,
     extended::{ExtendedOperation, PasswordModify, PasswordModifyResponse, WhoAmI},
-    filter::{Filter, Truth},
+    filter::{Filter, Matcher, Truth},
     message::{Change, ChangeKind, Compare, ExtendedRequest, Modify},
     oid::Oid,
     result::{LdapResult, ResultCode},
@@ -17,8 +17,10 @@ use flext_ldap_proto::{
 use crate::{
     constraint::{member_of, reach::Reach},
     context::{Access, Caller, base},
+    controls::check_assertion,
     credentials,
     hashing::Origin,
+    meter::Meter,
     ppolicy::{Purpose, invalid_credentials},
     project::{View, computed},
     read::{Climbed, Named, Resolved},
@@ -57,6 +59,7 @@ impl Store {
     ) -> Result<Outcome, Failure> {
         let context = &*self.context();
         let controls = WriteControls::of(controls)?;
+        check_assertion(context, caller, controls.assertion.as_ref())?;
         let tables = self.snapshot()?;
         let access = context.access(caller, &*tables)?;
         let attribute = op.attribute.as_str();
@@ -96,9 +99,9 @@ impl Store {
                 format!("no right to compare `{attribute}` of this entry"),
             ));
         }
-        let everything = access.unrestricted();
+        let meter = Meter::budget();
         if let Some(assertion) = &controls.assertion
-            && holds(context, &*tables, assertion, &access, &view)? != Truth::True
+            && holds(context, &*tables, assertion, &access, &view, &meter)? != Truth::True
         {
             access.settled()?;
             return Err(Failure::refused(
@@ -121,15 +124,26 @@ impl Store {
                 ));
             }
         }
+        // Each attribute is asked for by its own name: subtypes of what is compared may be closed where that is not.
+        let on = access.on(&view.named, &view.stored);
+        let compared = |filter: &Filter| {
+            let matcher = Matcher::new(filter, &context.schema);
+            let readable = |attribute: &str| open || on.attribute(attribute, AttributeRight::Compare);
+            view.truth(context, &*tables, &matcher, &Dn::root(), &meter, &readable)
+        };
         let present = Filter::present(op.attribute.clone());
-        if holds(context, &*tables, &present, &everything, &view)? != Truth::True {
+        let is_present = compared(&present)?;
+        access.settled()?;
+        if is_present != Truth::True {
             return Err(Failure::refused(
                 ResultCode::NO_SUCH_ATTRIBUTE,
                 format!("there is no `{attribute}`"),
             ));
         }
         let equal = Filter::equality(op.attribute.clone(), op.value.to_vec());
-        let code = match holds(context, &*tables, &equal, &everything, &view)? {
+        let equals = compared(&equal)?;
+        access.settled()?;
+        let code = match equals {
             Truth::True => ResultCode::COMPARE_TRUE,
             Truth::False => ResultCode::COMPARE_FALSE,
             Truth::Undefined => {
@@ -158,11 +172,11 @@ impl Store {
                     let parent = tables.existing_node(id)?.parent;
                     return Err(special::missing(context, tables, access, Some(parent))?);
                 }
-                special::refer(context, tables, Some(id), dn, manage_dsa_it)?;
+                special::refer(context, tables, access, Some(id), dn, manage_dsa_it)?;
                 Ok(id)
             }
             Resolved::Missing(last) => {
-                special::refer(context, tables, last, dn, manage_dsa_it)?;
+                special::refer(context, tables, access, last, dn, manage_dsa_it)?;
                 Err(special::missing(context, tables, access, last)?)
             }
         }
@@ -177,6 +191,7 @@ impl Store {
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
         let controls = WriteControls::of(controls)?;
+        check_assertion(&self.context(), &caller, controls.assertion.as_ref())?;
         let (op, secrets) = match op {
             Op::Add(mut op) => {
                 let mut passwords = Vec::new();

@@ -72,7 +72,8 @@ pub struct Limits {
     pub time: Duration,
     /// Entries one search may look at. 5,000,000.
     pub lookthrough: u64,
-    /// Parts of one filter: assertions and what joins them. 10,000.
+    /// Parts of one filter: assertions and what joins them, whatever it comes in. 10,000; of a persistent search's 1,000 at
+    /// most.
     pub filter: usize,
     /// Octets of the attributes of one entry in an answer, when some of them are large; a search that comes to one that
     /// would be larger ends with `adminLimitExceeded`, and administrators' do too. 64 KiB less than the 20 MiB that
@@ -87,7 +88,8 @@ pub struct Limits {
     pub sort_memory: usize,
     /// Entries that one tree delete may take. 5,000, whoever asks.
     pub tree_delete: usize,
-    /// Persistent searches at the same time; further ones are answered `busy`. 1,000. Administrators are bound by it too.
+    /// Persistent searches at the same time; further ones are answered `busy`. 1,000, of which one name, or one address
+    /// without a name, may have an eighth. Administrators are bound by it too.
     pub persistent_searches: usize,
     /// Entries that one operation may change because they refer to what it deletes or renames. 10,000, whoever asks.
     pub references: usize,
@@ -348,6 +350,17 @@ impl fmt::Debug for StoreOptions {
 pub(crate) enum SchemaHandle {
     Standard,
     Shared(Arc<Schema>),
+}
+
+impl SchemaHandle {
+    /// Whether it is the same schema, not one that is equal.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Standard, Self::Standard) => true,
+            (Self::Shared(one), Self::Shared(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 impl std::ops::Deref for SchemaHandle {

@@ -33,11 +33,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use self::changes::{Changed, Changes};
-pub(crate) use self::{
-    rekey::rekey,
-    see::{Clock, evaluate},
-    write::encoded_length,
-};
+pub(crate) use self::{rekey::rekey, see::evaluate, write::encoded_length};
 use crate::{
     context::{Context, base},
     row::{Id, put_octets, take_octets, take_u64},

@@ -139,6 +139,14 @@ impl<'a> AttributeRef<'a> {
     }
 }
 
+impl<'a> Values<'a> {
+    /// The values in wire form: the contents of the `SET`.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
 impl<'a> Iterator for Values<'a> {
     type Item = &'a [u8];
 

@@ -220,6 +220,9 @@ fn after_any<'v>(value: &'v [u8], part: &[u8], at_start: bool) -> Option<&'v [u8
         return Some(after);
     }
     let core = part.strip_suffix(b" ").unwrap_or(part);
+    if core.len() > value.len() {
+        return None;
+    }
     if let Some(at) = memmem::find(value, part) {
         return value.get(at + core.len()..);
     }

@@ -34,6 +34,21 @@ pub(crate) enum Purpose {
     Proof,
 }
 
+/// Who has shown a password.
+pub(crate) struct Proven {
+    pub(crate) identity: Identity,
+    /// The entry; none of the administrator.
+    pub(crate) account: Option<Id>,
+    pub(crate) response: PasswordPolicyResponse,
+}
+
+impl Proven {
+    fn administrator(dn: Dn) -> Self {
+        let identity = Identity::from_successful_bind(dn);
+        Self { identity, account: None, response: PasswordPolicyResponse::default() }
+    }
+}
+
 /// An account as of one commit.
 struct Seen {
     stored: Vec<Vec<u8>>,
@@ -54,7 +69,7 @@ impl Store {
         purpose: Purpose,
         from: Origin,
         by: Deadline,
-    ) -> Result<(Identity, PasswordPolicyResponse), Failure> {
+    ) -> Result<Proven, Failure> {
         let context = &*self.context();
         let key = context.schema.dn_key(dn).ok();
         let administrator = context.administrator.as_ref().filter(|one| Some(&one.key) == key.as_ref());
@@ -64,9 +79,7 @@ impl Store {
             let fits: bool = digest.as_slice().ct_eq(&one.digest).into();
             self.verify_nothing(password, from).await?;
             return match fits {
-                true => {
-                    Ok((Identity::from_successful_bind(one.dn.clone()), PasswordPolicyResponse::default()))
-                }
+                true => Ok(Proven::administrator(one.dn.clone())),
                 false => Err(invalid_credentials()),
             };
         }
@@ -84,7 +97,7 @@ impl Store {
         let (seen, _, response) = self.verify(id, password, purpose, from, by).await?;
         // As it is written in the directory, however it was spelt by the one who binds.
         let name = seen.name.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
-        Ok((Identity::from_successful_bind(name), response))
+        Ok(Proven { identity: Identity::from_successful_bind(name), account: Some(id), response })
     }
 
     /// Which of an entry's stored passwords this one fits, as stored.

@@ -56,7 +56,7 @@ impl Store {
             return Ok(None);
         };
         let passwords = tables.secrets(id)?;
-        if access.key.as_ref() == Some(&key) {
+        if access.key.as_deref() == Some(&key) {
             if !policy.allow_user_change {
                 return Err(refused(
                     ResultCode::INSUFFICIENT_ACCESS_RIGHTS,

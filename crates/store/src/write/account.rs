@@ -75,7 +75,7 @@ impl Work<'_> {
         }
         let now = context.now();
         let policy = PasswordPolicy::of_account(context, self.tables, stored.operational())?;
-        let own = !access.all && access.key.as_ref() == Some(&target.view.named.key);
+        let own = !access.all && access.key.as_deref() == Some(&target.view.named.key);
         let before = Account::read(stored.operational());
         if let Some(policy) = policy.as_ref().filter(|_| !access.all) {
             if own {

@@ -143,7 +143,7 @@ impl Work<'_> {
         if key.rdns().len() == levels {
             return Ok((ROOT, Named::default()));
         }
-        special::refer(self.context, self.tables, last, &op.dn, write.controls.manage_dsa_it)?;
+        special::refer(self.context, self.tables, access, last, &op.dn, write.controls.manage_dsa_it)?;
         if let Some(id) = last {
             let above = self.tables.named(id)?;
             if key.is_child_of(&above.key) {

@@ -35,7 +35,7 @@ impl Work<'_> {
         // Decided on the entry as it was, so that no change can give the right to the next.
         let on = access.on(&target.view.named, stored);
         let relaxed = self.relaxed(write, &on)?;
-        let own = access.key.as_ref() == Some(&target.view.named.key) && !on.entry(EntryRight::Manage);
+        let own = access.key.as_deref() == Some(&target.view.named.key) && !on.entry(EntryRight::Manage);
         let bound = Bound::of(context, write, access);
         let mut incremented = 0_u64;
         for change in &op.changes {

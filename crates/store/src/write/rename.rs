@@ -151,7 +151,7 @@ impl Work<'_> {
         if !access.entry(&above, EntryRight::Disclose) {
             return Err(special::missing(self.context, self.tables, access, None)?);
         }
-        special::refer(self.context, self.tables, Some(id), superior, write.controls.manage_dsa_it)?;
+        special::refer(self.context, self.tables, access, Some(id), superior, write.controls.manage_dsa_it)?;
         if self.tables.is_within(id, target.id, &mut HashMap::new())? {
             return Err(Failure::refused(
                 ResultCode::UNWILLING_TO_PERFORM,

@@ -28,3 +28,4 @@ mod schema;
 mod searching;
 mod support;
 mod unique;
+mod work;
