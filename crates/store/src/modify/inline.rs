@@ -129,7 +129,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Store, StoreOptions, modify::Draft};
+    use crate::{Limits, Store, StoreOptions, modify::Draft};
 
     thread_local! {
         /// Values that were normalised by this thread.
@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn work_grows_with_values_and_changes_not_with_their_product() {
-        let store = Store::open(StoreOptions::memory()).unwrap();
+        let limits = Limits { kept_inline: 100_000, ..Limits::default() };
+        let store = Store::open(StoreOptions::memory().limits(limits)).unwrap();
         let context = &*store.context();
         // Each value once, and four for each pair: to add it, to delete it, and twice to ask for it.
         assert_eq!(work(context, "ref", 20_000, 2_000), 28_000);
