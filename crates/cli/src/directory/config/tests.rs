@@ -35,7 +35,7 @@ fn the_example_is_what_it_says() {
     assert_eq!(config.log.slow, Some(Duration::from_secs(1)));
     assert_eq!((config.unique.len(), config.unindexed.threshold), (2, 10_000));
     assert_eq!(config.monitor.as_ref().unwrap().len(), 1);
-    assert_eq!(config.rules(Schema::standard()).unwrap().len(), 3);
+    assert_eq!(config.rules(Schema::standard()).unwrap().len(), 6);
     let indexes = config.indexes.as_ref().unwrap();
     assert!(indexes.kinds("departmentNumber").eq([IndexKind::Equality]));
 }
