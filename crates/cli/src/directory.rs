@@ -6,6 +6,7 @@ mod check;
 mod compact;
 mod config;
 mod control;
+mod descriptors;
 mod explain;
 mod export;
 mod import;

@@ -1,31 +1,28 @@
 //! A TCP stream that can let bytes gather in the kernel before it reads them.
 //!
-//! A plain reader is woken for every segment of a bulk result. While gathering, the kernel wakes it when 64 KiB are
-//! there (`SO_RCVLOWAT`), and a tick of one millisecond fetches what is less. When a tick finds nothing, gathering
-//! ends by itself, so a quiet server costs no wake-ups. Where the option cannot be set, reads stay eager.
+//! A plain reader is woken for every segment of a bulk result. While gathering, the kernel wakes it when 1 MiB is
+//! there (`SO_RCVLOWAT`), and a tick fetches what is less. A tick ends gathering; the next read that brings much begins
+//! it anew, so a quiet server costs no wake-ups. Where the option cannot be set, reads stay eager.
 //!
-//! It decides nothing about when gathering pays: the connection's task does.
+//! It decides nothing about when gathering pays, nor how long a tick is: the connection's task does.
 
 use std::{
     future::Future,
-    io::{self, Read},
+    io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use nix::{libc, setsockopt_impl, sys::socket::setsockopt};
-use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep_until},
 };
 
 /// Octets that wake the reader while gathering.
-const LOW_WATER: libc::c_int = 64 << 10;
-/// How long less than that may lie there.
-const TICK: Duration = Duration::from_millis(1);
+const LOW_WATER: libc::c_int = 1 << 20;
 
 /// `SO_RCVLOWAT`, which neither socket2 nor nix defines.
 #[derive(Clone, Copy, Debug)]
@@ -44,42 +41,53 @@ setsockopt_impl!(
 pub(crate) struct GatheringTcp {
     stream: TcpStream,
     mode: Mode,
+    /// Goes off when gathering has lasted long enough. Made when it is first needed, and kept.
+    tick: Option<Pin<Box<Sleep>>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Mode {
     Eager,
     /// Until the tick.
-    Gathering(Pin<Box<Sleep>>),
+    Gathering,
     /// The kernel does not take the option.
     Unable,
 }
 
 impl GatheringTcp {
     pub(crate) const fn new(stream: TcpStream) -> Self {
-        Self { stream, mode: Mode::Eager }
+        Self { stream, mode: Mode::Eager, tick: None }
     }
 
-    /// Begins or ends gathering. Doing so twice costs nothing.
-    pub(crate) fn gather(&mut self, gather: bool) {
-        let (mark, next) = match (&self.mode, gather) {
-            (Mode::Eager, true) => (LOW_WATER, Mode::Gathering(Box::pin(sleep(TICK)))),
-            // The kernel looks at once whether what is there is enough now, so nothing is left lying.
-            (Mode::Gathering(_), false) => (1, Mode::Eager),
-            _ => return,
-        };
+    /// Gathers until so much time has passed, from now on.
+    pub(crate) fn gather(&mut self, tick: Duration) {
+        if self.mode == Mode::Eager {
+            self.set(Mode::Gathering, LOW_WATER);
+        }
+        if self.mode == Mode::Gathering {
+            let until = Instant::now() + tick;
+            match &mut self.tick {
+                Some(tick) => tick.as_mut().reset(until),
+                none => *none = Some(Box::pin(sleep_until(until))),
+            }
+        }
+    }
+
+    /// Ends gathering. The kernel looks at once whether what is there is enough now, so nothing is left lying.
+    pub(crate) fn be_eager(&mut self) {
+        if self.mode == Mode::Gathering {
+            self.set(Mode::Eager, 1);
+        }
+    }
+
+    fn set(&mut self, mode: Mode, mark: libc::c_int) {
         self.mode = match setsockopt(&self.stream, ReceiveLowWater, &mark) {
-            Ok(()) => next,
+            Ok(()) => mode,
             Err(error) => {
                 tracing::debug!(%error, "bulk results are read eagerly");
                 Mode::Unable
             }
         };
-    }
-
-    #[cfg(test)]
-    fn is_gathering(&self) -> bool {
-        matches!(self.mode, Mode::Gathering(_))
     }
 }
 
@@ -90,26 +98,15 @@ impl AsyncRead for GatheringTcp {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
-            return Poll::Ready(read);
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if read.is_pending()
+            && this.mode == Mode::Gathering
+            && this.tick.as_mut().is_some_and(|tick| tick.as_mut().poll(cx).is_ready())
+        {
+            // If anything is there, the kernel says so now, and the runtime hears it in its next turn.
+            this.be_eager();
         }
-        let Mode::Gathering(tick) = &mut this.mode else { return Poll::Pending };
-        ready!(tick.as_mut().poll(cx));
-        tick.as_mut().reset(Instant::now() + TICK);
-        // The descriptor itself must be asked: the runtime would answer from the readiness it knows, which is none.
-        let length = buffer.remaining().min(LOW_WATER.unsigned_abs() as usize);
-        let read = (&*SockRef::from(&this.stream)).read(buffer.initialize_unfilled_to(length));
-        match read {
-            Ok(octets) => {
-                buffer.advance(octets);
-                Poll::Ready(Ok(()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                this.gather(false);
-                Pin::new(&mut this.stream).poll_read(cx, buffer)
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        read
     }
 }
 
@@ -132,9 +129,13 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
+        time::sleep,
     };
 
     use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+    const NEVER: Duration = Duration::from_secs(3_600);
 
     async fn pair() -> (GatheringTcp, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -143,33 +144,57 @@ mod tests {
         (GatheringTcp::new(stream.unwrap()), accepted.unwrap().0)
     }
 
+    /// Makes the runtime know that nothing is there, so that only the kernel's word can make it read.
+    async fn find_nothing(reader: &mut GatheringTcp) {
+        let nothing = tokio::time::timeout(Duration::ZERO, reader.read(&mut [0])).await;
+        assert!(nothing.is_err());
+    }
+
+    /// Writes so many octets, and reads until they are there.
+    async fn pass(reader: &mut GatheringTcp, writer: &mut TcpStream, length: usize) {
+        let (octets, mut buffer) = (vec![7; length], vec![0; length]);
+        let (written, read) = tokio::join!(writer.write_all(&octets), reader.read_exact(&mut buffer));
+        written.unwrap();
+        assert_eq!((read.unwrap(), buffer), (length, octets));
+    }
+
     #[tokio::test]
-    async fn little_is_fetched_by_the_tick_and_much_by_the_kernel() {
+    async fn little_is_fetched_by_the_tick_which_ends_gathering() {
         let (mut reader, mut writer) = pair().await;
-        reader.gather(true);
-        reader.gather(true);
-        assert!(reader.is_gathering());
-        let mut buffer = vec![0; 1 << 20];
         for length in [1, 1_000, 300_000] {
-            let (written, ()) = tokio::join!(writer.write_all(&buffer[..length]), async {});
-            written.unwrap();
-            let mut arrived = 0;
-            while arrived < length {
-                let octets = reader.read(&mut buffer).await.unwrap();
-                assert!(octets > 0);
-                arrived += octets;
-            }
-            assert_eq!(arrived, length);
-            reader.gather(true);
+            reader.gather(NEVER);
+            find_nothing(&mut reader).await;
+            reader.gather(TICK);
+            assert_eq!(reader.mode, Mode::Gathering);
+            pass(&mut reader, &mut writer, length).await;
+            assert_eq!(reader.mode, Mode::Eager, "{length} octets");
         }
+        reader.gather(NEVER);
         drop(writer);
-        assert_eq!(reader.read(&mut buffer).await.unwrap(), 0, "the end is heard");
+        assert_eq!(reader.read(&mut [0]).await.unwrap(), 0, "the end is heard");
+    }
+
+    #[tokio::test]
+    async fn much_is_fetched_before_the_tick() {
+        let (mut reader, mut writer) = pair().await;
+        reader.gather(NEVER);
+        find_nothing(&mut reader).await;
+        let (octets, mut buffer) = (vec![7; 4 << 20], vec![0; 1 << 20]);
+        let (written, read) = tokio::join!(writer.write_all(&octets), async {
+            reader.read_exact(&mut buffer).await.unwrap();
+            let gathered = reader.mode;
+            reader.be_eager();
+            reader.read_exact(&mut vec![0; 3 << 20]).await.unwrap();
+            gathered
+        });
+        written.unwrap();
+        assert_eq!(read, Mode::Gathering);
     }
 
     #[tokio::test]
     async fn silence_ends_gathering_and_loses_nothing() {
         let (mut reader, mut writer) = pair().await;
-        reader.gather(true);
+        reader.gather(TICK);
         let mut buffer = [0; 16];
         let waiting = async {
             sleep(Duration::from_millis(20)).await;
@@ -177,7 +202,7 @@ mod tests {
         };
         let (read, ()) = tokio::join!(reader.read(&mut buffer), waiting);
         assert_eq!(&buffer[..read.unwrap()], b"late");
-        assert!(!reader.is_gathering());
+        assert_eq!(reader.mode, Mode::Eager);
     }
 
     #[tokio::test]
@@ -185,12 +210,10 @@ mod tests {
         let (mut reader, mut writer) = pair().await;
         let mut buffer = [0; 16];
         for _ in 0..100 {
-            reader.gather(true);
-            // Known to be unready, so only the kernel's word can make it read.
-            let nothing = tokio::time::timeout(Duration::ZERO, reader.read(&mut buffer)).await;
-            assert!(nothing.is_err());
+            reader.gather(NEVER);
+            find_nothing(&mut reader).await;
             writer.write_all(b"little").await.unwrap();
-            reader.gather(false);
+            reader.be_eager();
             assert_eq!(reader.read(&mut buffer).await.unwrap(), 6);
         }
     }

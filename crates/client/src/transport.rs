@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
@@ -38,12 +39,25 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
-    /// Lets bytes gather in the kernel before they are read, where that can be.
-    pub(crate) fn gather(&mut self, gather: bool) {
+    /// Lets bytes gather in the kernel until so much time has passed, where that can be.
+    pub(crate) fn gather(&mut self, tick: Duration) {
+        if let Some(stream) = self.tcp() {
+            stream.gather(tick);
+        }
+    }
+
+    /// Reads what is there as soon as it is there.
+    pub(crate) fn be_eager(&mut self) {
+        if let Some(stream) = self.tcp() {
+            stream.be_eager();
+        }
+    }
+
+    fn tcp(&mut self) -> Option<&mut GatheringTcp> {
         match self {
-            Self::Tcp(stream) => stream.gather(gather),
-            Self::Tls(stream) => stream.get_mut().0.gather(gather),
-            Self::Unix(_) => {}
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_mut().0),
+            Self::Unix(_) => None,
         }
     }
 }

@@ -8,12 +8,15 @@
 //! A test that uses these belongs into `tests/it`, the one binary that `./test --quick` leaves out. It never skips:
 //! without `target/lab` it fails and says what to run.
 //!
+//! [`growth`] is the file, the table and the chart of how figures grow with the number of entries.
+//!
 //! [`mod@conformance`] is the suite that every directory passes, ours and theirs.
 //!
 //! Not here: an in-process directory (`testkit`), and the company the servers are filled with (`testkit::company`).
 
 pub mod conformance;
 mod daemon;
+pub mod growth;
 mod httpd;
 mod kit;
 mod ns_slapd;

@@ -43,6 +43,8 @@ pub struct SlapdOptions {
     pub identity: Option<Identity>,
     /// Whether every operation is logged ([`Slapd::log`]). Off, the server is faster.
     pub log_operations: bool,
+    /// Whether a write is on disk before it is answered. Off (`dbnosync`), the server is faster, and so is loading.
+    pub durable: bool,
     /// Lines of slapd.conf(5) before the database.
     pub global_lines: Vec<String>,
     /// Lines of the database, before its access rules: those of a test come first and win.
@@ -72,6 +74,7 @@ impl Default for SlapdOptions {
             size_limit: None,
             identity: None,
             log_operations: true,
+            durable: false,
             global_lines: Vec::new(),
             database_lines: Vec::new(),
             overlays: Vec::new(),
@@ -88,6 +91,7 @@ pub struct Slapd {
     suffix: String,
     root_password: String,
     ports: Ports,
+    log_operations: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -122,8 +126,8 @@ impl Slapd {
             let ports = free_ports()?;
             let mut process = Process::spawn(&kit, folder.path(), ports, options.log_operations)?;
             if process.becomes_ready(folder.path(), ports)? {
-                let (suffix, root_password) = (options.suffix, options.root_password);
-                return Ok(Self { process, folder, authority, suffix, root_password, ports });
+                let SlapdOptions { suffix, root_password, log_operations, .. } = options;
+                return Ok(Self { process, folder, authority, suffix, root_password, ports, log_operations });
             }
             // Another process took a port in between: once more, with the same files.
         }
@@ -216,6 +220,25 @@ impl Slapd {
         read_log(self.folder.path())
     }
 
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Starts the server again, where it was stopped or killed, on the same files and ports, and waits until it answers.
+    ///
+    /// # Errors
+    /// It does not start, or another process has taken a port; the message quotes its log.
+    pub fn restart(&mut self) -> Result<()> {
+        self.stop()?;
+        self.process = Process::spawn(&Kit::load()?, self.folder.path(), self.ports, self.log_operations)?;
+        if !self.process.becomes_ready(self.folder.path(), self.ports)? {
+            bail!("slapd cannot start again: a port of it is taken\n{}", tail(&self.log()?));
+        }
+        Ok(())
+    }
+
     /// Ends the server: TERM, a wait, then KILL. Its address stays known, and nobody answers there.
     ///
     /// # Errors
@@ -282,7 +305,7 @@ impl Process {
             if Instant::now() >= deadline {
                 bail!("slapd did not answer within {PATIENCE:?}\n{}", tail(&read_log(folder)?));
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -386,9 +409,10 @@ fn configuration(kit: &Kit, folder: &Path, options: &SlapdOptions) -> Result<Str
          rootpw {password}\n\
          directory {place}/db\n\
          maxsize 17179869184\n\
-         dbnosync\n\
+         {sync}\
          index objectClass,uid,cn,sn,mail,member,entryUUID,entryCSN eq",
         password = quoted(&options.root_password),
+        sync = if options.durable { "" } else { "dbnosync\n" },
     )?;
     push_lines(&mut text, &options.database_lines);
     text.push_str(

@@ -47,7 +47,8 @@ fn parent(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(&name).as_ref().map(Dn::parent));
 }
 
-/// Parses a filter. Expected: linear in its length; two allocations for each leaf, and those of the list.
+/// Parses a filter. Expected: linear in its length; one allocation for each value, one for a name that is
+/// not well known, and those of the list.
 #[divan::bench(args = FILTERS)]
 fn parse_filter(bencher: Bencher<'_, '_>, text: &str) {
     bencher.counter(BytesCount::of_str(text)).bench(|| black_box(text).parse::<Filter>());

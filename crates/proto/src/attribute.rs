@@ -3,6 +3,7 @@
 //! What an attribute means, which others are its subtypes and how its values compare is the schema's to say.
 
 mod description;
+mod known;
 mod list;
 mod selection;
 

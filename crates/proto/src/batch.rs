@@ -83,10 +83,7 @@ impl Batch {
 
     /// The entries, in wire order.
     pub fn entries(&self) -> impl Iterator<Item = EntryRef<'_>> {
-        self.iter().filter_map(|item| match item.get() {
-            Item::Entry(entry) => Some(entry),
-            _ => None,
-        })
+        self.iter().filter_map(ItemRef::entry)
     }
 }
 
@@ -110,10 +107,20 @@ impl<'a> ItemRef<'a> {
         }
     }
 
+    /// The item as an entry, or `None` if it is something else.
+    #[must_use]
+    #[inline]
+    pub fn entry(self) -> Option<EntryRef<'a>> {
+        match split_checked(self.op_bytes())? {
+            (SEARCH_RESULT_ENTRY, contents, _) => Some(read_entry(contents)),
+            _ => None,
+        }
+    }
+
     /// The item as an entry that shares the batch's buffer, or `None` if it is something else.
     #[must_use]
     pub fn to_entry(self) -> Option<Entry> {
-        let Item::Entry(entry) = self.get() else { return None };
+        let entry = self.entry()?;
         let bytes = &self.batch.bytes;
         let attributes = Attributes::from_checked(bytes.slice_ref(entry.attributes().as_bytes()));
         Some(Entry::from_checked(bytes.slice_ref(entry.dn_str().as_bytes()), attributes))
@@ -179,6 +186,9 @@ fn read_reference(contents: &[u8]) -> Vec<&str> {
     .collect()
 }
 
+/// The most items that room is made for before they are seen.
+const LIKELY_ITEMS: usize = 512;
+
 /// Collects items into a [`Batch`].
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
@@ -208,28 +218,20 @@ impl BatchBuilder {
         limits: &Limits,
     ) -> Result<(), DecodeError> {
         let bytes = &self.batch.bytes;
-        let end = op.end.min(bytes.len());
-        let header = Header::read(bytes, op.start, end)?;
-        match header.tag {
-            SEARCH_RESULT_ENTRY => check_entry(bytes, header, limits)?,
-            SEARCH_RESULT_REFERENCE => check_reference(bytes, header, limits)?,
-            INTERMEDIATE_RESPONSE => {
-                IntermediateResponse::decode(Reader::within_range(bytes, header.start..header.end))
-                    .map(drop)?;
-            }
-            tag => {
-                let kind = DecodeErrorKind::UnknownOperation(tag);
-                return Err(DecodeError { offset: op.start, kind });
-            }
-        }
-        if header.end != op.end {
-            return Err(DecodeError { offset: header.end, kind: DecodeErrorKind::TrailingBytes });
+        match plain_list(bytes, &op) {
+            Some(list) => check_list(bytes, list, op.end, limits)?,
+            None => check_item(bytes, &op, limits)?,
         }
         if !controls.is_empty() {
             if controls.end > bytes.len() {
                 return Err(DecodeError { offset: bytes.len(), kind: DecodeErrorKind::Truncated });
             }
             Controls::check(Reader::within_range(bytes, controls.clone()), limits)?;
+        }
+        if self.batch.items.is_empty() {
+            // What else is in the buffer tends to be of the same size.
+            let likely = bytes.len() / op.len().max(1);
+            self.batch.items.reserve_exact(likely.clamp(1, LIKELY_ITEMS));
         }
         self.batch.items.push(Place { op: (op.start, op.end), controls: (controls.start, controls.end) });
         Ok(())
@@ -254,8 +256,37 @@ impl BatchBuilder {
     }
 }
 
-/// Checks the contents of a `SearchResultEntry`.
+/// Where the attributes start of an entry of the kind most are: well formed up to there, and with nothing behind them. `None`
+/// says nothing: [`check_item`] decides.
 #[inline]
+fn plain_list(bytes: &[u8], op: &std::ops::Range<usize>) -> Option<usize> {
+    let (SEARCH_RESULT_ENTRY, entry, []) = split_checked(bytes.get(op.clone())?)? else { return None };
+    let (Tag::OCTET_STRING, dn, rest) = split_checked(entry)? else { return None };
+    let (Tag::SEQUENCE, list, []) = split_checked(rest)? else { return None };
+    dn.is_ascii().then_some(op.end.saturating_sub(list.len()))
+}
+
+/// Checks an item of any kind and form.
+#[inline(never)]
+fn check_item(bytes: &Bytes, op: &std::ops::Range<usize>, limits: &Limits) -> Result<(), DecodeError> {
+    let header = Header::read(bytes, op.start, op.end.min(bytes.len()))?;
+    match header.tag {
+        SEARCH_RESULT_ENTRY => check_entry(bytes, header, limits)?,
+        SEARCH_RESULT_REFERENCE => check_reference(bytes, header, limits)?,
+        INTERMEDIATE_RESPONSE => {
+            IntermediateResponse::decode(Reader::within_range(bytes, header.start..header.end)).map(drop)?;
+        }
+        tag => {
+            return Err(DecodeError { offset: op.start, kind: DecodeErrorKind::UnknownOperation(tag) });
+        }
+    }
+    if header.end != op.end {
+        return Err(DecodeError { offset: header.end, kind: DecodeErrorKind::TrailingBytes });
+    }
+    Ok(())
+}
+
+/// Checks the contents of a `SearchResultEntry`.
 fn check_entry(bytes: &[u8], entry: Header, limits: &Limits) -> Result<(), DecodeError> {
     let dn = Header::expect(bytes, entry.start, entry.end, Tag::OCTET_STRING)?;
     check_text(bytes, dn)?;

@@ -13,7 +13,7 @@ use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
 
-pub use self::matcher::{LargeAttribute, Matcher, Truth};
+pub use self::matcher::{LargeAttribute, Matcher, Prepared, Truth};
 use crate::{
     attribute::{AttributeDescription, InvalidAttributeDescription},
     ber::{DecodeError, Reader, Writer},

@@ -34,7 +34,7 @@ pub use self::{
 };
 use crate::{
     attribute::AttributeDescription,
-    ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer},
+    ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer, split_checked},
     control::Controls,
     dn::{Dn, Rdn},
     result::LdapResult,
@@ -186,6 +186,10 @@ impl Envelope {
         if bytes.len() > limits.message {
             return Err(DecodeError { offset: 0, kind: DecodeErrorKind::MessageTooLarge });
         }
+        if let Some((id, tag, start)) = read_plain(&bytes) {
+            let end = bytes.len();
+            return Ok(Self { id, tag, op: start..end, controls: end..end, bytes });
+        }
         let mut outside = Reader::new(&bytes);
         let mut message = outside.sequence()?;
         outside.finish()?;
@@ -278,6 +282,26 @@ impl std::fmt::Debug for Envelope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Envelope").field("id", &self.id).field("tag", &self.tag).finish_non_exhaustive()
     }
+}
+
+/// Id, operation and where that starts, of a message of the kind most are: well formed, and with nothing behind the operation.
+/// `None` says nothing.
+#[inline]
+fn read_plain(message: &[u8]) -> Option<(MessageId, Tag, usize)> {
+    let (Tag::SEQUENCE, contents, []) = split_checked(message)? else { return None };
+    let (Tag::INTEGER, id, op) = split_checked(contents)? else { return None };
+    let (tag, _, []) = split_checked(op)? else { return None };
+    if tag.0 & 0x1f == 0x1f {
+        return None;
+    }
+    let id = match *id {
+        [low @ ..0x80] => u32::from(low),
+        [high @ ..0x80, low] => u32::from_be_bytes([0, 0, high, low]),
+        [high @ ..0x80, middle, low] => u32::from_be_bytes([0, high, middle, low]),
+        [high @ ..0x80, more, middle, low] => u32::from_be_bytes([high, more, middle, low]),
+        _ => return None,
+    };
+    Some((MessageId(id), tag, message.len().saturating_sub(op.len())))
 }
 
 /// Finds the contents of `controls [0]` among the parts behind the operation.

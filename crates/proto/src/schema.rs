@@ -10,6 +10,7 @@ mod definition;
 mod index;
 mod matching;
 mod names;
+mod normalizer;
 mod parse;
 mod prepare;
 mod source;
@@ -25,6 +26,7 @@ pub use self::{
     build::SchemaBuilder,
     definition::{AttributeType, AttributeUsage, ClassKind, ObjectClass},
     matching::{MatchingRule, RuleKind},
+    normalizer::Normalizer,
     parse::{SchemaError, SchemaErrorKind},
     syntax::{Syntax, SyntaxError},
     time::{GeneralizedTime, InvalidGeneralizedTime},
@@ -41,12 +43,18 @@ pub struct Schema {
     attribute_types: Vec<AttributeType>,
     /// For each attribute type its supertype.
     attribute_superiors: Vec<Option<u32>>,
+    /// For each attribute type its direct subtypes.
+    attribute_subtypes: Vec<Box<[u32]>>,
     attribute_index: NameIndex,
     object_classes: Vec<ObjectClass>,
     /// For each object class what it refers to.
     class_references: Vec<ClassReferences>,
     class_index: NameIndex,
 }
+
+/// An attribute type, by its place in one schema.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct TypeNumber(u32);
 
 /// What an object class refers to, by number.
 #[derive(Clone, Debug, Default)]
@@ -93,10 +101,31 @@ impl Schema {
         self.attribute_types.get(self.attribute_index.find(name)? as usize)
     }
 
+    /// The type with this name or OID, as long as this schema is in force.
+    pub(crate) fn type_number(&self, name: &str) -> Option<TypeNumber> {
+        self.attribute_index.find(name).map(TypeNumber)
+    }
+
+    pub(crate) fn type_of(&self, number: TypeNumber) -> Option<&AttributeType> {
+        self.attribute_types.get(number.0 as usize)
+    }
+
     /// The object class with this name or OID, without regard to case.
     #[must_use]
     pub fn object_class(&self, name: &str) -> Option<&ObjectClass> {
         self.object_classes.get(self.class_index.find(name)? as usize)
+    }
+
+    /// A type, its subtypes, theirs, and so on, the type first.
+    pub(crate) fn subtype_numbers(&self, attribute: TypeNumber) -> Vec<TypeNumber> {
+        let mut numbers = vec![attribute];
+        let mut next = 0;
+        while let Some(number) = numbers.get(next) {
+            let subtypes = self.attribute_subtypes.get(number.0 as usize).into_iter().flatten();
+            numbers.extend(subtypes.map(|number| TypeNumber(*number)));
+            next += 1;
+        }
+        numbers
     }
 
     /// All attribute types, in the order they were defined.

@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     AccessLog, ServerLimits, ServerTls,
     connection::{Connection, notice, serve},
+    failures::Failures,
     listen::Listener,
     monitor::Monitor,
     rate::{Rated, Rates},
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
 pub(crate) struct Core {
     pub(crate) statistics: Statistics,
     pub(crate) rates: Rates,
+    pub(crate) failures: Failures,
     numbers: AtomicU64,
     open: AtomicUsize,
     open_by_address: Mutex<HashMap<IpAddr, usize>>,

@@ -176,7 +176,7 @@ impl<'c> Conversation<'c> {
                 Ok(received) => progress |= received,
                 Err(end) => return Poll::Ready(self.end(end)),
             }
-            progress |= self.take_requests(cx);
+            progress |= self.take_requests(cx, until);
             progress |= self.poll_binding(cx);
             progress |= self.poll_running(cx, until);
             progress |= self.drain();
@@ -295,10 +295,14 @@ impl<'c> Conversation<'c> {
         match error.kind() {
             ErrorKind::Rejected => {}
             ErrorKind::Bug | ErrorKind::Storage | ErrorKind::Misuse => {
-                tracing::error!(connection, operation = number, %error, cause, "an operation failed");
+                if let Some(left_out) = self.shared.core.failures.count(Instant::now()) {
+                    tracing::error!(connection, operation = number, %error, cause, left_out, "an operation failed");
+                }
             }
             ErrorKind::Unreachable | ErrorKind::Tls | ErrorKind::Closed | ErrorKind::Protocol => {
-                tracing::warn!(connection, operation = number, %error, cause, "an operation failed");
+                if let Some(left_out) = self.shared.core.failures.count(Instant::now()) {
+                    tracing::warn!(connection, operation = number, %error, cause, left_out, "an operation failed");
+                }
             }
             // Peers can bring these about as often as they like.
             _ => tracing::debug!(connection, operation = number, %error, cause, "an operation failed"),

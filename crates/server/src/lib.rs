@@ -28,6 +28,7 @@ mod answer;
 mod connection;
 mod conversation;
 mod error;
+mod failures;
 mod limits;
 mod line_log;
 mod listen;

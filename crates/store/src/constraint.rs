@@ -21,7 +21,7 @@ pub use self::{member_of::MemberOf, refint::ReferentialIntegrity, unique::Unique
 use self::{member_of::Membership, refint::References, unique::Unique};
 use crate::{
     context::{Access, Context},
-    index::{Asked, Indexes, Recent, attribute_of},
+    index::{Asked, Indexes, Recent},
     read::Named,
     row::{Id, Stored},
     tables::{Failure, Rows, Tables},
@@ -137,9 +137,15 @@ impl Constraints {
         self.membership.as_ref().is_some_and(|membership| membership.is_it(description))
     }
 
+    /// Whether adds look up what those before them did.
+    pub(crate) fn ask_of_adds(&self) -> bool {
+        !self.unique.is_empty()
+    }
+
     /// Whether what a commit does under this key of an index is asked for before its end.
     pub(crate) fn look_up(&self, key: &[u8]) -> bool {
-        !self.looked_up.is_empty() && self.looked_up.contains(attribute_of(key))
+        // There are a handful.
+        self.looked_up.iter().any(|oid| key.strip_prefix(&**oid).is_some_and(|rest| rest.first() == Some(&0)))
     }
 }
 

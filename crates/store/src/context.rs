@@ -18,6 +18,7 @@ use crate::{
     clock::TimeSource,
     constraint::Constraints,
     index::{Indexes, Listener},
+    long_work::LongWork,
     options::{Limits, SchemaHandle},
     ppolicy::{Micros, Settings},
     project::Marks,
@@ -48,9 +49,10 @@ pub(crate) struct Context {
     /// Where parts of large attributes ended.
     pub(crate) marks: Arc<Marks>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
-    pub(crate) passwords: HashSet<String>,
+    pub(crate) passwords: Vec<String>,
     pub(crate) ppolicy: Settings,
     pub(crate) time: TimeSource,
+    pub(crate) long_work: LongWork,
 }
 
 /// The context in force. Whoever begins an operation takes it and keeps to it.
@@ -105,12 +107,18 @@ impl Current {
 pub(crate) struct Caller {
     pub(crate) actor: Actor,
     pub(crate) peer: Peer,
+    /// The actor's name as it is compared, where it is known already.
+    pub(crate) key: Option<Arc<DnKey>>,
 }
 
 impl Caller {
+    pub(crate) const fn new(actor: Actor, peer: Peer) -> Self {
+        Self { actor, peer, key: None }
+    }
+
     /// The program itself, with all rights.
     pub(crate) const fn service() -> Self {
-        Self { actor: Actor::Service, peer: Peer::in_process() }
+        Self::new(Actor::Service, Peer::in_process())
     }
 }
 
@@ -129,7 +137,7 @@ pub(crate) const SUBSCHEMA: &str = "cn=subschema";
 
 impl Context {
     /// `userPassword` and its subtypes.
-    pub(crate) fn password_types(schema: &Schema) -> HashSet<String> {
+    pub(crate) fn password_types(schema: &Schema) -> Vec<String> {
         let mut names = HashSet::from(["userpassword".to_owned(), "2.5.4.35".to_owned()]);
         for attribute in schema.attribute_types() {
             let mut up = Some(attribute);
@@ -142,7 +150,7 @@ impl Context {
                 up = one.superior.as_deref().and_then(|name| schema.attribute_type(name));
             }
         }
-        names
+        names.into_iter().collect()
     }
 
     /// The time, as password policy counts it.
@@ -152,14 +160,22 @@ impl Context {
 
     /// Whether values of this attribute are passwords, which live apart.
     pub(crate) fn is_password(&self, description: &str) -> bool {
+        self.is_password_type(base(description))
+    }
+
+    /// The same of a description without options.
+    pub(crate) fn is_password_type(&self, name: &str) -> bool {
         // There are a handful of names.
-        let name = base(description);
         self.passwords.iter().any(|password| password.eq_ignore_ascii_case(name))
     }
 
     /// The name the schema prefers for the type of an attribute.
     pub(crate) fn preferred<'a>(&'a self, description: &'a str) -> &'a str {
-        let name = base(description);
+        self.preferred_type(base(description))
+    }
+
+    /// The same of a description without options.
+    pub(crate) fn preferred_type<'a>(&'a self, name: &'a str) -> &'a str {
         self.schema.attribute_type(name).map_or(name, |kind| kind.name())
     }
 
@@ -212,6 +228,7 @@ impl Context {
 
 /// The type in an attribute description.
 pub(crate) fn base(description: &str) -> &str {
+    // A search for one octet in a few is slower than this.
     let end = description.bytes().position(|octet| octet == b';');
     end.and_then(|end| description.get(..end)).unwrap_or(description)
 }

@@ -15,7 +15,11 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use crate::{tables::Failure, write::WriteControls};
+use crate::{
+    context::{Caller, Context},
+    tables::Failure,
+    write::WriteControls,
+};
 
 /// What controls go with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -163,6 +167,27 @@ impl WriteControls {
             relax: get::<RelaxRules>(controls)?.is_some(),
         })
     }
+}
+
+/// Refuses what has more parts than a filter of this caller's may have, whatever it came in.
+pub(crate) fn check_parts(context: &Context, caller: &Caller, parts: usize) -> Result<(), Failure> {
+    let most = context.limits.filter;
+    if parts <= most || context.is_unrestricted(caller).1 {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        ResultCode::ADMIN_LIMIT_EXCEEDED,
+        format!("the filter has more than {most} parts; ask in several requests"),
+    ))
+}
+
+/// As [`check_parts`], of an assertion (RFC 4528).
+pub(crate) fn check_assertion(
+    context: &Context,
+    caller: &Caller,
+    assertion: Option<&Filter>,
+) -> Result<(), Failure> {
+    assertion.map_or(Ok(()), |filter| check_parts(context, caller, filter.nodes().len()))
 }
 
 fn is_critical<C: ControlValue>(controls: &Controls) -> bool {

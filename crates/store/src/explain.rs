@@ -2,12 +2,13 @@
 
 use std::{future::poll_fn, pin::Pin};
 
-use flext_ldap_directory::{Actor, Error, Event, Events, Peer, Request};
+use flext_ldap_directory::{Actor, Error, ErrorKind, Event, Events, Peer, Request};
 use flext_ldap_proto::message::Search;
 
 use crate::{
+    context::Caller,
     plan::{ExplainedRun, Explanation},
-    search::Searching,
+    search::{SearchEvents, Searching},
     store::Store,
     tables::Failure,
 };
@@ -38,10 +39,14 @@ impl Store {
     pub async fn explain_run(&self, search: &Search, actor: &Actor) -> Result<Explanation, Error> {
         let mut searching = self.searching(search, actor)?;
         searching.prepare().map_err(Failure::into_error)?;
+        let mut events = SearchEvents::new(searching);
         loop {
-            match poll_fn(|cx| Pin::new(&mut searching).poll_next(cx)).await? {
+            match poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await? {
                 Event::Batch(_) => {}
                 Event::Done(outcome) => {
+                    let Some(searching) = events.searching() else {
+                        return Err(Error::new(ErrorKind::Bug, "a search ended while it was worked on"));
+                    };
                     let mut explanation = searching.explanation(&self.context());
                     let (looked_at, returned) = searching.counted();
                     explanation.run = Some(ExplainedRun { looked_at, returned, code: outcome.result.code });
@@ -52,7 +57,8 @@ impl Store {
     }
 
     fn searching(&self, search: &Search, actor: &Actor) -> Result<Searching, Error> {
-        let request = Request::new(search.clone(), actor.clone());
-        Searching::new(self.clone(), request, Peer::in_process()).map_err(Failure::into_error)
+        let Request { op, controls, actor, deadline } = Request::new(search.clone(), actor.clone());
+        let caller = Caller::new(actor, Peer::in_process());
+        Searching::new(self.clone(), op, &controls, caller, deadline).map_err(Failure::into_error)
     }
 }

@@ -7,7 +7,7 @@ use flext_ldap_proto::{
     control::Controls,
     dn::Dn,
     extended::{ExtendedOperation, PasswordModify, PasswordModifyResponse, WhoAmI},
-    filter::{Filter, Truth},
+    filter::{Filter, Matcher, Truth},
     message::{Change, ChangeKind, Compare, ExtendedRequest, Modify},
     oid::Oid,
     result::{LdapResult, ResultCode},
@@ -17,7 +17,10 @@ use flext_ldap_proto::{
 use crate::{
     constraint::{member_of, reach::Reach},
     context::{Access, Caller, base},
+    controls::check_assertion,
     credentials,
+    hashing::Origin,
+    meter::Meter,
     ppolicy::{Purpose, invalid_credentials},
     project::{View, computed},
     read::{Climbed, Named, Resolved},
@@ -56,6 +59,7 @@ impl Store {
     ) -> Result<Outcome, Failure> {
         let context = &*self.context();
         let controls = WriteControls::of(controls)?;
+        check_assertion(context, caller, controls.assertion.as_ref())?;
         let tables = self.snapshot()?;
         let access = context.access(caller, &*tables)?;
         let attribute = op.attribute.as_str();
@@ -95,9 +99,9 @@ impl Store {
                 format!("no right to compare `{attribute}` of this entry"),
             ));
         }
-        let everything = access.unrestricted();
+        let meter = Meter::budget();
         if let Some(assertion) = &controls.assertion
-            && holds(context, &*tables, assertion, &access, &view)? != Truth::True
+            && holds(context, &*tables, assertion, &access, &view, &meter)? != Truth::True
         {
             access.settled()?;
             return Err(Failure::refused(
@@ -120,15 +124,26 @@ impl Store {
                 ));
             }
         }
+        // Each attribute is asked for by its own name: subtypes of what is compared may be closed where that is not.
+        let on = access.on(&view.named, &view.stored);
+        let compared = |filter: &Filter| {
+            let matcher = Matcher::new(filter, &context.schema);
+            let readable = |attribute: &str| open || on.attribute(attribute, AttributeRight::Compare);
+            view.truth(context, &*tables, &matcher, &Dn::root(), &meter, &readable)
+        };
         let present = Filter::present(op.attribute.clone());
-        if holds(context, &*tables, &present, &everything, &view)? != Truth::True {
+        let is_present = compared(&present)?;
+        access.settled()?;
+        if is_present != Truth::True {
             return Err(Failure::refused(
                 ResultCode::NO_SUCH_ATTRIBUTE,
                 format!("there is no `{attribute}`"),
             ));
         }
         let equal = Filter::equality(op.attribute.clone(), op.value.to_vec());
-        let code = match holds(context, &*tables, &equal, &everything, &view)? {
+        let equals = compared(&equal)?;
+        access.settled()?;
+        let code = match equals {
             Truth::True => ResultCode::COMPARE_TRUE,
             Truth::False => ResultCode::COMPARE_FALSE,
             Truth::Undefined => {
@@ -157,11 +172,11 @@ impl Store {
                     let parent = tables.existing_node(id)?.parent;
                     return Err(special::missing(context, tables, access, Some(parent))?);
                 }
-                special::refer(context, tables, Some(id), dn, manage_dsa_it)?;
+                special::refer(context, tables, access, Some(id), dn, manage_dsa_it)?;
                 Ok(id)
             }
             Resolved::Missing(last) => {
-                special::refer(context, tables, last, dn, manage_dsa_it)?;
+                special::refer(context, tables, access, last, dn, manage_dsa_it)?;
                 Err(special::missing(context, tables, access, last)?)
             }
         }
@@ -176,6 +191,7 @@ impl Store {
         deadline: Deadline,
     ) -> Result<Outcome, Failure> {
         let controls = WriteControls::of(controls)?;
+        check_assertion(&self.context(), &caller, controls.assertion.as_ref())?;
         let (op, secrets) = match op {
             Op::Add(mut op) => {
                 let mut passwords = Vec::new();
@@ -190,7 +206,7 @@ impl Store {
                 if !passwords.is_empty() {
                     op.attributes = rest.build();
                     if let Some(policy) = self.begin_add(&op, &caller)? {
-                        self.check_new(&policy, &passwords).await?;
+                        self.check_new(&policy, &passwords, Origin::of(&caller.peer)).await?;
                     }
                 }
                 let named = self.would_be(&op.dn)?;
@@ -260,14 +276,14 @@ impl Store {
                 secrets.push(password.to_vec());
                 continue;
             }
-            secrets.push(self.hash_one(Secret::new(password)).await?);
+            secrets.push(self.hash_one(Secret::new(password), Origin::of(&caller.peer)).await?);
         }
         Ok(secrets)
     }
 
-    async fn hash_one(&self, password: Secret) -> Result<Vec<u8>, Failure> {
+    async fn hash_one(&self, password: Secret, from: Origin) -> Result<Vec<u8>, Failure> {
         check_password(password.expose())?;
-        Ok(self.hashers().run(move || credentials::hash(password.expose())).await??)
+        Ok(self.hashers().run(from, move || credentials::hash(password.expose())).await??)
     }
 
     /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
@@ -283,7 +299,7 @@ impl Store {
         let gives_old = old.iter().any(|change| !change.values.is_empty());
         if let Some(policy) = self.begin_change(&op.dn, caller, gives_old)? {
             let new: Vec<_> = new.iter().flat_map(|change| change.values.iter().cloned()).collect();
-            self.check_new(&policy, &new).await?;
+            self.check_new(&policy, &new, Origin::of(&caller.peer)).await?;
         }
         for change in &mut op.changes {
             if !context.is_password(change.attribute.as_str()) || change.values.is_empty() {
@@ -343,7 +359,7 @@ impl Store {
                 found.push(value.to_vec());
                 continue;
             }
-            match self.prove(id, Secret::new(value), deadline).await {
+            match self.prove(id, Secret::new(value), Origin::of(&caller.peer), deadline).await {
                 Ok(one) => found.push(one),
                 Err(failure) if is_wrong(&failure) => return Err(none()),
                 Err(failure) => return Err(failure),
@@ -425,25 +441,23 @@ impl Store {
             return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "there is no such entry"));
         }
         let policy = self.begin_change(&dn, &caller, asked.old.is_some())?;
-        match asked.old {
-            Some(old) => {
-                let proven = match old.expose().len() {
-                    ..=credentials::LONGEST => self.authenticate(&dn, old, Purpose::Proof, deadline).await,
-                    _ => Err(invalid_credentials()),
-                };
-                match proven {
-                    Ok(_) => {}
-                    Err(failure) if is_wrong(&failure) => {
-                        return Err(Failure::refused(
-                            ResultCode::UNWILLING_TO_PERFORM,
-                            "the old password is not the present one",
-                        ));
-                    }
-                    Err(failure) => return Err(failure),
+        let from = Origin::of(&caller.peer);
+        // Whether it may be left out is a matter of the policy (`pwdSafeModify`), as with a modify.
+        if let Some(old) = asked.old {
+            let proven = match old.expose().len() {
+                ..=credentials::LONGEST => self.authenticate(&dn, old, Purpose::Proof, from, deadline).await,
+                _ => Err(invalid_credentials()),
+            };
+            match proven {
+                Ok(_) => {}
+                Err(failure) if is_wrong(&failure) => {
+                    return Err(Failure::refused(
+                        ResultCode::UNWILLING_TO_PERFORM,
+                        "the old password is not the present one",
+                    ));
                 }
+                Err(failure) => return Err(failure),
             }
-            // Whether it may be left out is a matter of the policy (`pwdSafeModify`), as with a modify.
-            None => {}
         }
         let (new, generated) = match asked.new {
             Some(new) => (new, None),
@@ -461,9 +475,9 @@ impl Store {
             ));
         }
         if let (Some(policy), None) = (&policy, &generated) {
-            self.check_new(policy, &[Bytes::copy_from_slice(new.expose())]).await?;
+            self.check_new(policy, &[Bytes::copy_from_slice(new.expose())], from).await?;
         }
-        let hash = self.hash_one(new).await?;
+        let hash = self.hash_one(new, from).await?;
         let change = Change {
             kind: ChangeKind::Replace,
             attribute: "userPassword"

@@ -198,14 +198,11 @@ impl Indexes {
         Sha256::digest(format!("{VERSION} {types:?} {classes:?}")).to_vec()
     }
 
-    /// Adds the keys under which an entry with these attributes is found.
-    pub(crate) fn add_keys<'a>(
-        &self,
-        schema: &Schema,
-        segments: impl IntoIterator<Item = AttributesRef<'a>>,
-        keys: &mut Keys,
-    ) {
-        self.add_keys_of(schema, segments, &|_| true, keys);
+    /// Adds the keys under which an entry is found by a value.
+    pub(crate) fn add_keys(&self, schema: &Schema, description: &str, value: &[u8], keys: &mut Keys) {
+        for index in self.indexes_of(schema, description) {
+            index.add_keys(schema, std::iter::once(value), keys);
+        }
     }
 
     /// Adds the keys of those indexes that `wanted` is true of, by what their keys start with.
@@ -264,8 +261,7 @@ impl Index {
             IndexKind::Presence => {}
             IndexKind::Equality => {
                 for normal in normal {
-                    let Some(value) = self.equal(schema, &normal) else { continue };
-                    keys.push_with(|key| key::put_equality(key, &self.prefix, value));
+                    self.push_equality(schema, &normal, keys);
                 }
             }
             IndexKind::Ordering => {
@@ -278,6 +274,12 @@ impl Index {
                     normal.for_each(|normal| gram::of_value(&normal, grams));
                 });
             }
+        }
+    }
+
+    fn push_equality(&self, schema: &Schema, normal: &[u8], keys: &mut Keys) {
+        if let Some(value) = self.equal(schema, normal) {
+            keys.push_with(|key| key::put_equality(key, &self.prefix, value));
         }
     }
 

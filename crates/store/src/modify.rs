@@ -1,5 +1,10 @@
 //! Changing a list of attributes: the four kinds of change (RFC 4511 §4.6, RFC 4525), all or none. What becomes of the
 //! rows of large attributes is worked out here and made elsewhere.
+//!
+//! Work grows with the values an attribute has and the changes of it, never with one times the other: what values there
+//! are by their normal forms is worked out once and kept from change to change.
+
+mod inline;
 
 use std::{collections::HashSet, ops::ControlFlow};
 
@@ -10,15 +15,17 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
+use self::inline::{Inline, normalize};
 use crate::{
-    context::{Context, base},
+    context::Context,
     row::{Id, Stored},
     tables::Failure,
     values::{
         Large, ValueRows,
         changes::{Beneath, Changes},
-        normal_key, stays_inline, value_key,
+        normal_key, stays_inline,
     },
+    write::bound::fits_row,
 };
 
 /// Attributes that are being changed.
@@ -47,9 +54,15 @@ struct Attribute {
 #[derive(Clone)]
 enum Values {
     /// All of them.
-    Inline(Vec<Bytes>),
+    Inline(Inline),
     /// What changes of many.
     Many(Changes),
+}
+
+impl Values {
+    fn inline(values: impl IntoIterator<Item = Bytes>) -> Self {
+        Self::Inline(values.into_iter().collect())
+    }
 }
 
 impl<'t> Draft<'t> {
@@ -82,7 +95,7 @@ impl<'t> Draft<'t> {
         let inline = attributes.iter().map(|attribute| Attribute {
             description: attribute.description().to_owned(),
             canonical: context.canonical(attribute.description()),
-            values: Values::Inline(attribute.values().map(Bytes::copy_from_slice).collect()),
+            values: Values::inline(attribute.values().map(Bytes::copy_from_slice)),
             stored: None,
         });
         let large = large.map(|large| Attribute {
@@ -119,7 +132,7 @@ impl<'t> Draft<'t> {
             attribute.part(context, rows)?;
             attribute.rejoin(context, rows)?;
             match attribute.values {
-                Values::Inline(values) => attributes.push(&attribute.description, &values),
+                Values::Inline(values) => attributes.push(&attribute.description, values.iter()),
                 // Nothing of it changes.
                 Values::Many(changes) if changes.over && changes.rows.is_empty() => {
                     large.extend(attribute.stored);
@@ -150,11 +163,16 @@ impl<'t> Draft<'t> {
 
     /// The values of an attribute, whatever spelling it has; none if it is not there, and none of one that is
     /// [many](Self::is_present).
-    pub(crate) fn values(&self, context: &Context, description: &str) -> &[Bytes] {
+    pub(crate) fn values(&self, context: &Context, description: &str) -> Vec<Bytes> {
         match self.find(&context.canonical(description)).map(|one| &one.values) {
-            Some(Values::Inline(values)) => values,
-            _ => &[],
+            Some(Values::Inline(values)) => values.iter().cloned().collect(),
+            _ => Vec::new(),
         }
+    }
+
+    /// How many values the attribute has, large or not.
+    pub(crate) fn count(&self, context: &Context, description: &str) -> u64 {
+        self.find(&context.canonical(description)).map_or(0, Attribute::count)
     }
 
     /// Whether the attribute is there, large or not.
@@ -171,7 +189,7 @@ impl<'t> Draft<'t> {
         if values.is_empty() {
             self.drop_attribute(&canonical);
         } else {
-            self.with(context, description, canonical, |one| one.values = Values::Inline(values));
+            self.with(context, description, canonical, |one| one.values = Values::inline(values));
         }
     }
 
@@ -188,7 +206,7 @@ impl<'t> Draft<'t> {
         }
         let back = self.gone.iter().position(|(gone, _)| *gone == canonical);
         let stored = back.map(|place| self.gone.swap_remove(place).1);
-        let values = Values::Inline(Vec::new());
+        let values = Values::inline([]);
         let mut made = Attribute { description: context.spelt(description), canonical, values, stored };
         let done = work(&mut made);
         self.attributes.push(made);
@@ -219,14 +237,11 @@ impl<'t> Draft<'t> {
     /// Whether there is a value equal to this one.
     pub(crate) fn has(&self, context: &Context, description: &str, value: &[u8]) -> Result<bool, Failure> {
         let Some(one) = self.find(&context.canonical(description)) else { return Ok(false) };
+        let normal = normalize(context, description, value);
         match &one.values {
-            Values::Inline(values) => {
-                let normal = normalize(context, description, value);
-                Ok(values.iter().any(|one| normalize(context, description, one) == normal))
-            }
+            Values::Inline(values) => Ok(values.has(context, description, &normal)),
             Values::Many(changes) => {
-                let key = value_key(context, description, value);
-                Ok(changes.get(&one.beneath(self.rows), &key)?.is_some())
+                Ok(changes.get(&one.beneath(self.rows), &normal_key(&normal))?.is_some())
             }
         }
     }
@@ -240,7 +255,7 @@ impl<'t> Draft<'t> {
     ) -> Result<bool, Failure> {
         let Some(one) = self.find(&context.canonical(description)) else { return Ok(false) };
         let Values::Many(changes) = &one.values else { return Ok(false) };
-        let key = value_key(context, description, value);
+        let key = normal_key(&normalize(context, description, value));
         Ok(!changes.rows.contains_key(&key) && changes.get(&one.beneath(self.rows), &key)?.is_some())
     }
 
@@ -303,7 +318,7 @@ impl<'t> Draft<'t> {
                 }
                 let added = self.with(context, description, canonical, |one| {
                     if replaces {
-                        one.values = Values::Inline(Vec::new());
+                        one.values = Values::inline([]);
                     }
                     one.insert(context, rows, change.values.iter())
                 })?;
@@ -344,14 +359,14 @@ impl<'t> Draft<'t> {
                     .all(rows)?
                     .iter()
                     .map(|value| Some(Bytes::from(integer(value)?.checked_add(integer(by)?)?.to_string())))
-                    .collect::<Option<_>>()
+                    .collect::<Option<Vec<_>>>()
                     .ok_or_else(|| {
                         Failure::refused(
                             ResultCode::CONSTRAINT_VIOLATION,
                             format!("`{description}` is not a number that can be incremented so"),
                         )
                     })?;
-                attribute.values = Values::Inline(values);
+                attribute.values = Values::inline(values);
             }
             _ => {
                 return Err(Failure::refused(ResultCode::PROTOCOL_ERROR, "unknown kind of change"));
@@ -378,7 +393,7 @@ impl<'t> Draft<'t> {
             for superior in &class.superiors {
                 let Some(superior) = context.schema.object_class(superior) else { continue };
                 if seen.insert(superior.oid.to_string()) {
-                    let mut values = self.values(context, "objectClass").to_vec();
+                    let mut values = self.values(context, "objectClass");
                     values.push(Bytes::copy_from_slice(superior.name().as_bytes()));
                     self.set(context, "objectClass", values);
                     classes.push(superior.name().to_owned());
@@ -391,7 +406,7 @@ impl<'t> Draft<'t> {
 impl Attribute {
     fn count(&self) -> u64 {
         match &self.values {
-            Values::Inline(values) => values.len() as u64,
+            Values::Inline(values) => values.count() as u64,
             Values::Many(changes) => changes.count,
         }
     }
@@ -405,35 +420,28 @@ impl Attribute {
         &mut self,
         context: &Context,
         rows: Option<&dyn ValueRows>,
-        values: impl ExactSizeIterator<Item = &'v Bytes>,
+        values: impl Iterator<Item = &'v Bytes>,
     ) -> Result<bool, Failure> {
         let beneath = Beneath { large: self.stored.as_ref(), rows };
-        match &mut self.values {
-            Values::Inline(held) => {
-                let normal = |value: &Bytes| normalize(context, &self.description, value);
-                let mut known: HashSet<Vec<u8>> = held.iter().map(normal).collect();
-                held.reserve(values.len());
-                for value in values {
-                    if !known.insert(normal(value)) {
-                        return Ok(false);
-                    }
-                    held.push(value.clone());
-                }
-                self.part(context, rows)?;
-            }
-            Values::Many(changes) => {
-                for value in values {
-                    let key = value_key(context, &self.description, value);
-                    if !changes.insert(&beneath, key, value.clone())? {
-                        return Ok(false);
-                    }
-                }
+        for value in values {
+            let normal = normalize(context, &self.description, value);
+            let is_new = match &mut self.values {
+                Values::Inline(held) => held.insert(context, &self.description, normal, value.clone()),
+                Values::Many(changes) => changes.insert(&beneath, normal_key(&normal), value.clone())?,
+            };
+            if !is_new {
+                return Ok(false);
             }
         }
+        if let Values::Inline(held) = &self.values {
+            fits_row(context, &self.description, held.count())?;
+        }
+        self.part(context, rows)?;
         Ok(true)
     }
 
-    /// Removes values, each named once or more often. Says whether all of them were there.
+    /// Removes values, each named once or more often. Says whether all of them were there; some may have been removed
+    /// where one was not.
     fn remove<'v>(
         &mut self,
         context: &Context,
@@ -441,46 +449,38 @@ impl Attribute {
         values: impl Iterator<Item = &'v Bytes>,
     ) -> Result<bool, Failure> {
         let beneath = Beneath { large: self.stored.as_ref(), rows };
-        match &mut self.values {
-            Values::Inline(held) => {
-                let normal = |value: &Bytes| normalize(context, &self.description, value);
-                let mut gone: HashSet<Vec<u8>> = values.map(normal).collect();
-                held.retain(|value| !gone.remove(&normal(value)));
-                Ok(gone.is_empty())
-            }
-            Values::Many(changes) => {
-                let keys: HashSet<_> =
-                    values.map(|value| value_key(context, &self.description, value)).collect();
-                for key in keys {
-                    if !changes.remove(&beneath, &key)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
+        let named: HashSet<_> = values.map(|value| normalize(context, &self.description, value)).collect();
+        for normal in named {
+            let was_there = match &mut self.values {
+                Values::Inline(held) => held.remove(context, &self.description, &normal),
+                Values::Many(changes) => changes.remove(&beneath, &normal_key(&normal))?,
+            };
+            if !was_there {
+                return Ok(false);
             }
         }
+        Ok(true)
     }
 
     /// Gives values rows of their own, if they are many.
     fn part(&mut self, context: &Context, rows: Option<&dyn ValueRows>) -> Result<(), Failure> {
-        let Values::Inline(values) = &self.values else { return Ok(()) };
+        let Values::Inline(held) = &self.values else { return Ok(()) };
         let limits = &context.limits;
-        let octets: usize = values.iter().map(Bytes::len).sum();
-        if (values.len() <= limits.inline_values && octets <= limits.inline_octets)
+        if (held.count() <= limits.inline_values && held.octets() <= limits.inline_octets)
             || stays_inline(context, &self.description)
         {
             return Ok(());
         }
         let mut changes = Changes::anew();
         let beneath = Beneath { large: self.stored.as_ref(), rows };
-        for value in values {
-            let key = value_key(context, &self.description, value);
-            if !changes.insert(&beneath, key, value.clone())? {
-                return Err(Failure::refused(
-                    ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
-                    format!("`{}` would have a value twice", self.description),
-                ));
-            }
+        for (normal, value) in held.normals(context, &self.description) {
+            changes.insert(&beneath, normal_key(normal), value.clone())?;
+        }
+        if changes.count != held.count() as u64 {
+            return Err(Failure::refused(
+                ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+                format!("`{}` would have a value twice", self.description),
+            ));
         }
         self.values = Values::Many(changes);
         Ok(())
@@ -494,7 +494,7 @@ impl Attribute {
         let few = changes.count <= limits.inline_values as u64 / 2
             && changes.octets <= limits.inline_octets as u64 / 2;
         if few || stays_inline(context, &self.description) {
-            self.values = Values::Inline(self.all(rows)?);
+            self.values = Values::inline(self.all(rows)?);
         }
         Ok(())
     }
@@ -502,7 +502,7 @@ impl Attribute {
     /// All values.
     fn all(&self, rows: Option<&dyn ValueRows>) -> Result<Vec<Bytes>, Failure> {
         let changes = match &self.values {
-            Values::Inline(values) => return Ok(values.clone()),
+            Values::Inline(values) => return Ok(values.iter().cloned().collect()),
             Values::Many(changes) => changes,
         };
         let (Some(stored), Some(rows)) = (&self.stored, rows) else {
@@ -514,15 +514,6 @@ impl Attribute {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(values)
-    }
-}
-
-fn normalize(context: &Context, description: &str, value: &[u8]) -> Vec<u8> {
-    match context.schema.attribute_type(base(description)) {
-        Some(kind) => {
-            context.schema.normalize(kind, value).map_or_else(|_| value.to_vec(), |one| one.into_owned())
-        }
-        None => value.to_vec(),
     }
 }
 

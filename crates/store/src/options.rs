@@ -14,6 +14,7 @@ use crate::{
     clock::TimeSource,
     constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
     index::{IndexConfig, IndexProgress, Listener},
+    long_work::LongWork,
     ppolicy::{DefaultPasswordPolicy, PasswordQuality, Settings},
     unindexed::Unindexed,
 };
@@ -55,12 +56,13 @@ pub struct StoreOptions {
     pub(crate) index_listener: Listener,
     pub(crate) unindexed: Unindexed,
     pub(crate) slow: Option<Duration>,
+    pub(crate) long_work: LongWork,
     pub(crate) verify_pages: bool,
     pub(crate) rebuild: bool,
 }
 
 /// What a store is willing to do for one caller. Administrators are bound by `references`, `renamed`,
-/// `cache` and the queues only.
+/// `kept_inline`, `cache` and the queues only.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -70,7 +72,8 @@ pub struct Limits {
     pub time: Duration,
     /// Entries one search may look at. 5,000,000.
     pub lookthrough: u64,
-    /// Parts of one filter: assertions and what joins them. 10,000.
+    /// Parts of one filter: assertions and what joins them, whatever it comes in. 10,000; of a persistent search's 1,000 at
+    /// most.
     pub filter: usize,
     /// Octets of the attributes of one entry in an answer, when some of them are large; a search that comes to one that
     /// would be larger ends with `adminLimitExceeded`, and administrators' do too. 64 KiB less than the 20 MiB that
@@ -85,12 +88,19 @@ pub struct Limits {
     pub sort_memory: usize,
     /// Entries that one tree delete may take. 5,000, whoever asks.
     pub tree_delete: usize,
-    /// Persistent searches at the same time; further ones are answered `busy`. 1,000. Administrators are bound by it too.
+    /// Persistent searches at the same time; further ones are answered `busy`. 1,000, of which one name, or one address
+    /// without a name, may have an eighth. Administrators are bound by it too.
     pub persistent_searches: usize,
     /// Entries that one operation may change because they refer to what it deletes or renames. 10,000, whoever asks.
     pub references: usize,
     /// Names that one operation may change while others refer to any: an entry and all below it. 250,000, whoever asks.
     pub renamed: usize,
+    /// Values that one operation may put into entries or remove. 250,000, which others wait for less than two seconds.
+    /// Administrators and the program itself are not bound by it.
+    pub written_values: u64,
+    /// Values that may be added to an attribute which is always in the row of its entry: `objectClass`, `ref` and `pwd…`.
+    /// 1,000, whoever asks.
+    pub kept_inline: usize,
     /// Octets of pages kept in memory. 32 MiB.
     pub cache: usize,
     /// Writes that may wait for the writer; further ones are answered `busy`. 4,096.
@@ -116,6 +126,8 @@ impl Default for Limits {
             persistent_searches: 1_000,
             references: 10_000,
             renamed: 250_000,
+            written_values: 250_000,
+            kept_inline: 1_000,
             cache: 32 << 20,
             write_queue: 4096,
             hashing_threads: 2,
@@ -153,6 +165,7 @@ impl StoreOptions {
             index_listener: Listener::default(),
             unindexed: Unindexed::default(),
             slow: Some(Duration::from_secs(1)),
+            long_work: LongWork::default(),
             verify_pages: false,
             rebuild: false,
         }
@@ -220,6 +233,21 @@ impl StoreOptions {
     /// how it was done, and what it looked at. A second, unless this says otherwise.
     pub fn slow(mut self, slow: Duration) -> Self {
         self.slow = Some(slow);
+        self
+    }
+
+    /// Runs long work by `run`, which calls what it is given once: work on one entry that cannot be done in slices, because
+    /// the entry is very large (a group of a million members) or the filter is. It is run in place unless this is called,
+    /// and others who are served on the same thread wait. Where the store is asked from the tasks of a tokio runtime of
+    /// several threads, `tokio::task::block_in_place` lets them go on.
+    ///
+    /// ```
+    /// use flext_ldap_store::StoreOptions;
+    ///
+    /// let options = StoreOptions::memory().long_work(|work| tokio::task::block_in_place(work));
+    /// ```
+    pub fn long_work(mut self, run: impl Fn(&mut dyn FnMut()) + Send + Sync + 'static) -> Self {
+        self.long_work = LongWork::new(run);
         self
     }
 
@@ -322,6 +350,17 @@ impl fmt::Debug for StoreOptions {
 pub(crate) enum SchemaHandle {
     Standard,
     Shared(Arc<Schema>),
+}
+
+impl SchemaHandle {
+    /// Whether it is the same schema, not one that is equal.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Standard, Self::Standard) => true,
+            (Self::Shared(one), Self::Shared(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 impl std::ops::Deref for SchemaHandle {

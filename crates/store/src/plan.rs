@@ -23,12 +23,16 @@ use self::{choose::Children, evaluate::Value, source::Source};
 use crate::{
     context::Context,
     index::{Budget, Count, Deferred, IndexKind, Part, Span, Untold},
+    meter::{Meter, ROW},
     tables::{Failure, Rows, Tables},
 };
 
 /// Rows that counting reads at most, and reading.
 const COUNTED: u64 = 65_536;
 const READ: u64 = 65_536;
+
+/// Leaves of one filter that ask for a range of values: each may read much of an index. Further ones tell nothing.
+const RANGES: usize = 64;
 
 /// Keys of one union; one of more is not looked up.
 const KEYS: usize = 10_000;
@@ -103,6 +107,8 @@ struct Planner<'a, T> {
     context: &'a Context,
     tables: &'a Tables<T>,
     filter: &'a Filter,
+    /// What planning may spend.
+    meter: &'a Meter,
     deferred: Option<Deferred>,
     /// Entries there are.
     total: u64,
@@ -110,15 +116,24 @@ struct Planner<'a, T> {
     notes: Vec<Note>,
 }
 
-/// Finds the candidates of a filter.
+/// Finds the candidates of a filter, as long as `meter` lets it.
 pub(crate) fn candidates<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
     filter: &Filter,
+    meter: &Meter,
 ) -> Result<Planned, Failure> {
     let total = tables.entries()?;
-    let mut planner =
-        Planner { context, tables, filter, deferred: None, total, steps: Vec::new(), notes: Vec::new() };
+    let mut planner = Planner {
+        context,
+        tables,
+        filter,
+        meter,
+        deferred: None,
+        total,
+        steps: Vec::new(),
+        notes: Vec::new(),
+    };
     let little = planner.estimate(LITTLE)?;
     if little.is_some_and(|one| one.count.more || one.count.entries > FEW) {
         planner.estimate(MUCH)?;
@@ -133,7 +148,7 @@ impl<T: Rows> Planner<'_, T> {
     fn estimate(&mut self, effort: Effort) -> Result<Option<Estimate>, Failure> {
         let nodes = self.filter.nodes();
         let negated = negations(nodes);
-        let mut budget = Budget(COUNTED);
+        let (mut budget, mut ranges) = (Budget(COUNTED), RANGES);
         let mut planned: Vec<(usize, Step, Note)> = Vec::with_capacity(nodes.len());
         // The parts whose parents are still to come: node, what it would bring, whether it is nothing.
         let mut stack: Vec<(usize, Option<Estimate>)> = Vec::new();
@@ -155,7 +170,7 @@ impl<T: Rows> Planner<'_, T> {
                     let (step, estimate) = if intersects { list.intersection() } else { list.union() };
                     (step, Note::LIST, estimate)
                 }
-                leaf => self.leaf(leaf, negated, effort, &mut budget)?,
+                leaf => self.leaf(leaf, negated, effort, &mut budget, &mut ranges)?,
             };
             planned.push((number, step, note));
             stack.push((number, estimate));
@@ -176,7 +191,9 @@ impl<T: Rows> Planner<'_, T> {
         negated: bool,
         effort: Effort,
         budget: &mut Budget,
+        ranges: &mut usize,
     ) -> Result<(Step, Note, Option<Estimate>), Failure> {
+        self.meter.look(ROW)?;
         let note = Note { but: negated, ..Note::LIST };
         let (kind, mut members, exact) = match source::of(self.context, self.tables, node)? {
             Source::Untold(untold) => {
@@ -198,6 +215,27 @@ impl<T: Rows> Planner<'_, T> {
             let note = Note { told: Ok(kind), ..note };
             return Ok((Step::Everything, note, None));
         }
+        if kind == IndexKind::Ordering {
+            let Some(left) = ranges.checked_sub(1) else {
+                return Ok((Step::Everything, Note { told: Err(Some(Untold::TooMany)), ..note }, None));
+            };
+            *ranges = left;
+        }
+        // What one key is counted by is read: where that is all and little, it is kept.
+        if kind != IndexKind::Substring
+            && let Some(key @ Span::Key(_)) = sole(&members)
+        {
+            let rows = Budget(effort.rows.min(budget.0));
+            let (count, ids) = self.tables.count_key(key, FEW, effort.entries, rows, self.meter)?;
+            budget.0 = budget.0.saturating_sub(count.rows.max(1));
+            let estimate = self.estimate_of(count, negated);
+            let note = Note { told: Ok(kind), keys: 1, count, ..note };
+            let step = match ids {
+                Some(ids) => Step::Set { ids, but: negated },
+                None => Step::Read { members, but: negated },
+            };
+            return Ok((step, note, Some(estimate)));
+        }
         if kind == IndexKind::Substring && self.deferred.is_none() {
             self.deferred = Some(self.tables.deferred()?);
         }
@@ -208,7 +246,7 @@ impl<T: Rows> Planner<'_, T> {
             let mut counted = Vec::with_capacity(parts.len());
             for part in std::mem::take(parts) {
                 keys += part.len();
-                counted.push((count_part(self.tables, &part, deferred, effort, budget)?, part));
+                counted.push((count_part(self.tables, &part, deferred, effort, budget, self.meter)?, part));
             }
             counted.sort_by_key(|(count, _)| (count.more, count.entries));
             let smallest = counted.first().map(|(count, _)| *count).unwrap_or_default();
@@ -284,15 +322,24 @@ fn count_part<T: Rows>(
     deferred: &Deferred,
     effort: Effort,
     budget: &mut Budget,
+    meter: &Meter,
 ) -> Result<Count, Failure> {
     let mut count = Count::default();
     for span in part {
         let rows = Budget(effort.rows.min(budget.0));
-        let one = tables.count_span(span, deferred, effort.entries, rows)?;
+        let one = tables.count_span(span, deferred, effort.entries, rows, meter)?;
         budget.0 = budget.0.saturating_sub(one.rows.max(1));
         count.add(one);
     }
     Ok(count)
+}
+
+/// What is to be read where that is one thing.
+fn sole(members: &[Vec<Part>]) -> Option<&Span> {
+    let [parts] = members else { return None };
+    let [part] = parts.as_slice() else { return None };
+    let [span] = part.as_slice() else { return None };
+    Some(span)
 }
 
 /// For each node whether it stands under an odd number of negations.

@@ -27,9 +27,9 @@ use flext_ldap_proto::{
 };
 
 pub(crate) use self::{
-    account::Account,
+    account::{Account, is_of_account},
     attempts::Attempts,
-    bind::{Purpose, invalid_credentials},
+    bind::{Proven, Purpose, invalid_credentials},
     change::check_age,
 };
 pub use self::{

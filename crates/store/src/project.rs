@@ -5,6 +5,8 @@ mod range;
 
 use std::collections::{HashMap, HashSet};
 
+pub(crate) use self::marks::Marks;
+use self::range::Range;
 use flext_ldap_directory::AttributeRight;
 use flext_ldap_proto::{
     attribute::{AttributeDescription, AttributeRef, Attributes, AttributesRef, Selection, Selector},
@@ -14,18 +16,15 @@ use flext_ldap_proto::{
     filter::{Filter, Matcher, Node as FilterNode, Truth},
     result::ResultCode,
 };
-use tokio::time::Instant;
-
-pub(crate) use self::marks::Marks;
-use self::range::Range;
 
 use crate::{
     context::{Access, Context, SUBSCHEMA, base},
     matched_values::ValueFilter,
+    meter::Meter,
     read::Named,
     row::{Node, ROOT, Stored},
     tables::Failure,
-    values::{Large, ValueRows, evaluate},
+    values::{Large, ValueRows, encoded_length, evaluate},
 };
 
 /// What is computed when it is asked for.
@@ -41,21 +40,21 @@ pub(crate) struct View {
 
 impl View {
     /// What a filter says of the entry. Its large attributes are looked at in `rows`: by one look-up each for equality
-    /// and presence, value by value for anything else, until `until` if that is given.
+    /// and presence, value by value for anything else, as long as `meter` lets it.
     ///
     /// # Errors
     ///
-    /// When storage fails, or `timeLimitExceeded`.
+    /// When storage fails, or `meter` has ended.
     pub(crate) fn truth(
         &self,
         context: &Context,
         rows: &dyn ValueRows,
         matcher: &Matcher<'_>,
         dn: &Dn,
-        until: Option<Instant>,
+        meter: &Meter,
         readable: &dyn Fn(&str) -> bool,
     ) -> Result<Truth, Failure> {
-        self.truth_knowing(context, rows, matcher, dn, until, readable, &|_| None)
+        self.truth_knowing(context, rows, matcher, dn, meter, readable, &|_| None)
     }
 
     /// The same, where the outcome of some assertions is known otherwise.
@@ -66,12 +65,12 @@ impl View {
         rows: &dyn ValueRows,
         matcher: &Matcher<'_>,
         dn: &Dn,
-        until: Option<Instant>,
+        meter: &Meter,
         readable: &dyn Fn(&str) -> bool,
         known: &dyn Fn(usize) -> Option<Truth>,
     ) -> Result<Truth, Failure> {
         let (segments, large) = (self.segments(), self.stored.large());
-        evaluate(context, rows, matcher, dn, &segments, large, until, readable, known)
+        evaluate(context, rows, matcher, dn, &segments, large, meter, readable, known)
     }
 
     /// The attributes that are in wire form. Those that are large are not among them.
@@ -228,7 +227,7 @@ impl Projection {
     }
 
     /// Writes what is selected of an entry and may be read. Values of large attributes are matched, where that is asked
-    /// for, until `until`.
+    /// for, as long as `meter` lets them be.
     ///
     /// # Errors
     ///
@@ -240,14 +239,15 @@ impl Projection {
         access: &Access<'_>,
         rows: &dyn ValueRows,
         view: &View,
-        until: Option<Instant>,
+        meter: &Meter,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
+        writer.reserve(view.segments().iter().map(|segment| segment.as_bytes().len()).sum());
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Read);
         let searched = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let wanted = self.values.take();
-        let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, &searched));
+        let values = wanted.as_ref().map(|filter| ValueFilter::new(context, filter, &searched, meter));
         let values = values.as_ref();
         let (user, operational) = (self.all_user, self.all_operational);
         let unrestricted = access.all && values.is_none();
@@ -269,12 +269,12 @@ impl Projection {
             if (range.is_some() || all || self.selects(context, &one.description))
                 && readable(&one.description)
             {
-                let part = Part { rows, stored: &view.stored, range, values, until };
+                let part = Part { rows, stored: &view.stored, range, values };
                 written = written.and_then(|()| self.large(context, one, &part, writer));
             }
         }
         self.values = wanted;
-        written
+        written.and_then(|()| meter.settled())
     }
 
     fn large(
@@ -284,7 +284,7 @@ impl Projection {
         part: &Part<'_>,
         writer: &mut Writer,
     ) -> Result<(), Failure> {
-        let Part { rows, stored, range, values, until } = part;
+        let Part { rows, stored, range, values } = part;
         match (range, values) {
             _ if self.types_only => {
                 writer.sequence(|writer| {
@@ -294,7 +294,7 @@ impl Projection {
                 Ok(())
             }
             (Some(range), values) => range.write_large(context, *rows, stored, large, *values, writer),
-            (None, Some(values)) => values.write_large(context, *rows, large, *until, writer),
+            (None, Some(values)) => values.write_large(context, *rows, large, writer),
             (None, None) => large.write(*rows, writer),
         }
     }
@@ -357,7 +357,6 @@ struct Part<'p> {
     stored: &'p Stored,
     range: Option<Range>,
     values: Option<&'p ValueFilter<'p>>,
-    until: Option<Instant>,
 }
 
 /// The refusal of an entry that would not fit in a message.
@@ -386,15 +385,20 @@ pub(crate) fn write_attribute(
     filter: Option<&ValueFilter<'_>>,
     writer: &mut Writer,
 ) {
+    let (description, values) = (attribute.description(), attribute.values());
+    let Some(filter) = filter else {
+        let values = if types_only { &[] } else { values.as_bytes() };
+        let length = |contents: usize| usize::try_from(encoded_length(contents as u64)).unwrap_or(usize::MAX);
+        writer.header(Tag::SEQUENCE, length(description.len()).saturating_add(length(values.len())));
+        writer.octets(description.as_bytes());
+        writer.header(Tag::SET, values.len());
+        return writer.raw(values);
+    };
     writer.sequence(|writer| {
-        writer.octets(attribute.description().as_bytes());
+        writer.octets(description.as_bytes());
         writer.constructed(Tag::SET, |writer| {
-            if !types_only {
-                for value in attribute.values() {
-                    if filter.is_none_or(|filter| filter.passes(attribute.description(), value)) {
-                        writer.octets(value);
-                    }
-                }
+            for value in values.filter(|value| !types_only && filter.passes(description, value)) {
+                writer.octets(value);
             }
         });
     });

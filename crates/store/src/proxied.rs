@@ -4,7 +4,7 @@
 //! It is settled before anything else of an operation is looked at, so all that follows (access, who changed an entry,
 //! page cookies, "Who am I?") knows only the one on whose behalf it is. Nobody acts for the store's administrator.
 
-use flext_ldap_directory::{Actor, EntryRight, Identity, Peer};
+use flext_ldap_directory::{Actor, EntryRight, Identity};
 use flext_ldap_proto::{
     control::{ControlValue, Controls, ProxiedAuthorization},
     dn::Dn,
@@ -16,6 +16,7 @@ use flext_ldap_proto::{
 use crate::{
     context::{Caller, Context},
     index::Asked,
+    meter::Meter,
     project::View,
     read::{Named, Resolved},
     store::Store,
@@ -30,13 +31,12 @@ impl Store {
     /// On whose behalf an operation is, and the controls that are left.
     pub(crate) fn proxied(
         &self,
-        actor: Actor,
+        caller: Caller,
         mut controls: Controls,
-        peer: &Peer,
-    ) -> Result<(Actor, Controls), Failure> {
+    ) -> Result<(Caller, Controls), Failure> {
         let oid = ProxiedAuthorization::OID;
         let Some(control) = controls.iter().find(|control| control.oid == oid) else {
-            return Ok((actor, controls));
+            return Ok((caller, controls));
         };
         if !control.critical || control.value.is_none() {
             return Err(Failure::refused(
@@ -49,8 +49,8 @@ impl Store {
             .map_err(|error| Failure::refused(ResultCode::PROTOCOL_ERROR, error.to_string()))?
             .unwrap_or_default();
         controls.remove(&oid);
-        let caller = Caller { actor, peer: peer.clone() };
-        Ok((self.acting_for(&asked.0, &caller)?, controls))
+        let actor = self.acting_for(&asked.0, &caller)?;
+        Ok((Caller::new(actor, caller.peer), controls))
     }
 
     /// Whoever an authorization id (RFC 4513 §5.2.1.8) names. All that is wrong with one is answered alike, so nobody
@@ -72,7 +72,7 @@ impl Store {
         let access = context.access(caller, &*tables)?;
         let named = named.filter(|named| {
             let is_administrator = context.administrator.as_ref().is_some_and(|one| one.key == named.key);
-            access.key.as_ref() == Some(&named.key)
+            access.key.as_deref() == Some(&named.key)
                 || (!is_administrator && access.entry(named, EntryRight::Proxy))
         });
         access.settled()?;
@@ -113,7 +113,7 @@ fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Opti
     for id in candidates {
         let Some(stored) = tables.stored(id)? else { continue };
         let view = View { named: tables.named(id)?, stored, computed: Default::default() };
-        if holds(context, tables, &filter, &access, &view)? == Truth::True {
+        if holds(context, tables, &filter, &access, &view, &Meter::budget())? == Truth::True {
             if found.is_some() {
                 return Ok(None);
             }

@@ -1,6 +1,9 @@
 //! Reading names, entries and secrets, in a snapshot or inside a write transaction.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use flext_ldap_proto::dn::{DnKey, RdnKey};
 
@@ -60,7 +63,33 @@ pub(crate) enum Resolved {
 }
 
 /// Names climbed before: within one batch most entries share their parents.
-pub(crate) type Climbed = HashMap<Id, Named>;
+#[derive(Default)]
+pub(crate) struct Climbed {
+    /// The first of them; there is often no other.
+    first: Option<(Id, Arc<Named>)>,
+    others: HashMap<Id, Arc<Named>>,
+}
+
+impl Climbed {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    fn get(&self, id: Id) -> Option<Arc<Named>> {
+        match &self.first {
+            Some((first, named)) if *first == id => Some(Arc::clone(named)),
+            _ => self.others.get(&id).cloned(),
+        }
+    }
+
+    fn put(&mut self, id: Id, named: &Arc<Named>) {
+        if self.first.is_none() {
+            self.first = Some((id, Arc::clone(named)));
+        } else {
+            self.others.insert(id, Arc::clone(named));
+        }
+    }
+}
 
 impl<T: Rows> Tables<T> {
     pub(crate) fn node(&self, id: Id) -> Result<Option<Node>, Failure> {
@@ -101,29 +130,40 @@ impl<T: Rows> Tables<T> {
 
     /// The name of an entry whose place is known, by the names of its ancestors, which are remembered.
     pub(crate) fn named_below(&self, node: &Node, climbed: &mut Climbed) -> Result<Named, Failure> {
-        let mut path = vec![node.clone()];
-        let mut ids = Vec::new();
-        let mut id = node.parent;
+        let (root, parent) = (Named::default(), self.ancestor(node.parent, climbed)?);
+        Ok(parent.as_deref().unwrap_or(&root).child(node))
+    }
+
+    /// The name of an entry with others below it; none for the root.
+    fn ancestor(&self, mut id: Id, climbed: &mut Climbed) -> Result<Option<Arc<Named>>, Failure> {
+        let mut path = Vec::new();
         let mut named = loop {
             if id == ROOT {
-                break Named::default();
+                break None;
             }
-            if let Some(named) = climbed.get(&id) {
-                break named.clone();
+            if let Some(named) = climbed.get(id) {
+                break Some(named);
+            }
+            if let Some(named) = self.known.as_ref().and_then(|known| known.named(id)) {
+                climbed.put(id, &named);
+                break Some(named);
             }
             if path.len() >= LEVELS {
                 return Err(Failure::damaged("the name of an entry"));
             }
             let node = self.existing_node(id)?;
-            ids.push(id);
-            id = node.parent;
-            path.push(node);
+            let parent = node.parent;
+            path.push((id, node));
+            id = parent;
         };
-        while let Some(node) = path.pop() {
-            named = named.child(&node);
-            if let Some(id) = ids.pop() {
-                climbed.insert(id, named.clone());
+        let root = Named::default();
+        while let Some((id, node)) = path.pop() {
+            let child = Arc::new(named.as_deref().unwrap_or(&root).child(&node));
+            climbed.put(id, &child);
+            if let Some(known) = &self.known {
+                known.remember_named(id, &child);
             }
+            named = Some(child);
         }
         Ok(named)
     }
@@ -262,9 +302,8 @@ impl<T: Rows> Tables<T> {
 impl Named {
     /// The name of what stands at `node` below this.
     pub(crate) fn child(&self, node: &Node) -> Self {
-        let mut key = node.key.clone();
-        key.extend_from_slice(self.key.rdns());
-        let dn = if self.dn.is_empty() { node.name.clone() } else { format!("{},{}", node.name, self.dn) };
+        let key = [&*node.key, self.key.rdns()].concat();
+        let dn = if self.dn.is_empty() { node.name.clone() } else { [&node.name, ",", &self.dn].concat() };
         Self { dn, key: DnKey::from_rdns(key) }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flext_ldap_proto::{
-    attribute::{Attributes, AttributesRef},
+    attribute::{Attributes, AttributesBuilder, AttributesRef},
     dn::RdnKey,
     message::Limits,
 };
@@ -104,6 +104,24 @@ impl Stored {
     /// With these attributes besides.
     pub(crate) fn with_large(self, large: Vec<Large>) -> Self {
         Self { large, ..self }
+    }
+
+    /// The same as the entry `id`.
+    pub(crate) fn numbered(mut self, id: Id) -> Self {
+        self.large.iter_mut().for_each(|large| large.number(id));
+        self
+    }
+
+    /// With the operational attributes that `more` adds.
+    pub(crate) fn with_operational(self, more: &mut dyn FnMut(&mut AttributesBuilder)) -> Self {
+        let mut operational = self.operational.into_builder();
+        more(&mut operational);
+        Self { operational: operational.build(), ..self }
+    }
+
+    /// The attributes that are not large: those of users and the operational ones.
+    pub(crate) fn segments(&self) -> [&Attributes; 2] {
+        [&self.user, &self.operational]
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

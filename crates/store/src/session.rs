@@ -1,33 +1,61 @@
 //! Conversations with the store: binds, whom the peer acts for, and what a password that must be changed leaves them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use flext_ldap_directory::{
     Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, External, Identity, Op,
     Outcome, Peer, PeerAddress, Reply, Request, Session,
 };
 use flext_ldap_proto::{
-    control::{Controls, PasswordPolicyError, PasswordPolicyResponse},
-    dn::Dn,
+    control::{
+        Assertion, ControlValue, Controls, PasswordPolicyError, PasswordPolicyResponse, PostRead, PreRead,
+        ProxiedAuthorization,
+    },
+    dn::{Dn, DnKey},
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
     result::ResultCode,
     secret::Secret,
 };
 
 use crate::{
-    context::{Context, base},
+    context::{Caller, Context, base},
     controls::{self, On},
     credentials,
-    ppolicy::{self, Purpose, invalid_credentials},
+    hashing::Origin,
+    ppolicy::{self, Proven, Purpose, invalid_credentials},
+    read::Resolved,
+    row::Id,
     store::Store,
     tables::Failure,
 };
+
+/// What a bind comes to.
+struct Bound {
+    actor: Actor,
+    account: Option<Id>,
+    response: PasswordPolicyResponse,
+}
+
+impl Bound {
+    fn without_entry(actor: Actor) -> Self {
+        Self { actor, account: None, response: PasswordPolicyResponse::default() }
+    }
+}
 
 /// One conversation.
 pub(crate) struct StoreSession {
     store: Store,
     peer: Peer,
     actor: Actor,
+    /// The actor's name as it is compared, once something was asked.
+    key: OnceLock<Option<Arc<DnKey>>>,
+    /// The entry that the peer has bound as, if it is one. A name can come to be another's.
+    account: Option<Id>,
+    /// The commit as of which that entry had the actor's name.
+    seen: AtomicU64,
     /// Whether the peer was let in to change a password, and for nothing else. Asked anew until it is changed.
     must_change: AtomicBool,
 }
@@ -62,10 +90,12 @@ impl Mechanism {
 
 impl StoreSession {
     pub(crate) fn new(store: Store, peer: Peer) -> Self {
-        Self { store, peer, actor: Actor::Anonymous, must_change: AtomicBool::new(false) }
+        let (actor, key) = (Actor::Anonymous, OnceLock::new());
+        let (account, seen) = (None, AtomicU64::new(0));
+        Self { store, peer, actor, key, account, seen, must_change: AtomicBool::new(false) }
     }
 
-    async fn step(&self, step: BindStep, by: Deadline) -> Result<(Actor, PasswordPolicyResponse), Failure> {
+    async fn step(&self, step: BindStep, by: Deadline) -> Result<Bound, Failure> {
         match step {
             BindStep::Simple { name, password, controls } => {
                 controls::admitted(controls, On::Bind)?;
@@ -75,7 +105,7 @@ impl StoreSession {
                 controls::admitted(controls, On::Bind)?;
                 match Mechanism::named(&mechanism) {
                     Some(Mechanism::External) => {
-                        Ok((self.external(credentials.as_ref())?, PasswordPolicyResponse::default()))
+                        Ok(Bound::without_entry(self.external(credentials.as_ref())?))
                     }
                     None => Err(Failure::refused(
                         ResultCode::AUTH_METHOD_NOT_SUPPORTED,
@@ -88,15 +118,10 @@ impl StoreSession {
     }
 
     /// RFC 4513 §5.1.
-    async fn simple(
-        &self,
-        name: &str,
-        password: Secret,
-        by: Deadline,
-    ) -> Result<(Actor, PasswordPolicyResponse), Failure> {
+    async fn simple(&self, name: &str, password: Secret, by: Deadline) -> Result<Bound, Failure> {
         if password.is_empty() {
             if name.is_empty() {
-                return Ok((Actor::Anonymous, PasswordPolicyResponse::default()));
+                return Ok(Bound::without_entry(Actor::Anonymous));
             }
             return Err(Failure::refused(
                 ResultCode::UNWILLING_TO_PERFORM,
@@ -109,12 +134,14 @@ impl StoreSession {
         if password.expose().len() > credentials::LONGEST {
             return Err(invalid_credentials());
         }
-        let (identity, response) = self.store.authenticate(&dn, password, Purpose::Bind, by).await?;
+        let from = Origin::of(&self.peer);
+        let Proven { identity, account, response } =
+            self.store.authenticate(&dn, password, Purpose::Bind, from, by).await?;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
             return Err(invalid_credentials());
         }
-        Ok((Actor::User(identity), response))
+        Ok(Bound { actor: Actor::User(identity), account, response })
     }
 
     /// RFC 4422 appendix A: who the Unix socket says. Root and whom the options name are the administrator.
@@ -156,23 +183,51 @@ impl Directory for StoreSession {
                 "this conversation acts for whoever has bound on it, and for nobody else",
             )));
         }
-        if request.actor == self.actor
-            && let Some(refusal) = self.confine(&request)
-        {
-            return Reply::ready(refusal);
+        let mut caller = Caller::new(request.actor.clone(), self.peer.clone());
+        if request.actor == self.actor {
+            caller.key = self.key.get_or_init(|| self.store.context().key_of(&self.actor)).clone();
+            if let Some(refusal) = self.stand_in(caller.key.as_deref()).or_else(|| self.confine(&request)) {
+                return Reply::ready(refusal);
+            }
         }
-        self.store.answer(request, self.peer.clone())
+        self.store.answer(request, caller)
     }
 }
 
 impl StoreSession {
+    /// What is answered once the entry that the peer has bound as is gone or has another name: whoever has the name now is
+    /// somebody else.
+    fn stand_in(&self, key: Option<&DnKey>) -> Option<Result<Outcome, Error>> {
+        let account = self.account?;
+        let generation = self.store.generation();
+        if self.seen.load(Ordering::Relaxed) == generation {
+            return None;
+        }
+        let context = self.store.context();
+        let found = key.map_or(Ok(false), |key| {
+            let tables = self.store.snapshot()?;
+            Ok(matches!(context.resolve(&tables, key)?, Resolved::Found(id) if id == account))
+        });
+        match found {
+            Ok(true) => {
+                self.seen.store(generation, Ordering::Relaxed);
+                None
+            }
+            Ok(false) => {
+                let gone = "the entry that this connection has bound as was deleted or renamed: bind again";
+                Some(Failure::refused(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, gone).into_reply())
+            }
+            Err(failure) => Some(Failure::into_reply(failure)),
+        }
+    }
+
     /// What one who must change their password is answered to anything else (draft-behera-10 §8.1).
     fn confine(&self, request: &Request) -> Option<Result<Outcome, Error>> {
         if !self.must_change.load(Ordering::Relaxed) {
             return None;
         }
         match self.store.is_confined(&self.actor) {
-            Ok(true) if self.changes_own_password(&request.op) => None,
+            Ok(true) if self.changes_own_password(&request.op) && !tells_more(&request.controls) => None,
             Ok(true) => {
                 let refusal = ppolicy::refused(
                     ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
@@ -199,6 +254,7 @@ impl StoreSession {
         match op {
             Op::Modify(modify) => {
                 is_own(&modify.dn)
+                    && !modify.changes.is_empty()
                     && modify
                         .changes
                         .iter()
@@ -216,6 +272,12 @@ impl StoreSession {
     }
 }
 
+/// Whether controls ask for more than the operation does: what the entry holds, or that it is done for another.
+fn tells_more(controls: &Controls) -> bool {
+    let more = [PreRead::OID, PostRead::OID, Assertion::OID, ProxiedAuthorization::OID];
+    controls.iter().any(|control| more.contains(&control.oid))
+}
+
 fn controls_of(step: &BindStep) -> &Controls {
     const NONE: &Controls = &Controls::none();
     match step {
@@ -227,6 +289,8 @@ fn controls_of(step: &BindStep) -> &Controls {
 impl Session for StoreSession {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         self.actor = Actor::Anonymous;
+        self.key = OnceLock::new();
+        self.account = None;
         *self.must_change.get_mut() = false;
         Box::pin(async move {
             let asked = ppolicy::is_asked(controls_of(&step));
@@ -237,8 +301,10 @@ impl Session for StoreSession {
                         Error::new(ErrorKind::Timeout, "the deadline passed before the bind was done")
                     })?;
             match bound {
-                Ok((actor, response)) => {
+                Ok(Bound { actor, account, response }) => {
                     self.actor = actor.clone();
+                    // Not known of any commit yet.
+                    (self.account, self.seen) = (account, AtomicU64::new(u64::MAX));
                     *self.must_change.get_mut() =
                         response.error == Some(PasswordPolicyError::CHANGE_AFTER_RESET);
                     let outcome = Outcome { controls: ppolicy::said(response), ..Outcome::success() };

@@ -7,14 +7,8 @@ use flext_ldap_directory::Error;
 use flext_ldap_proto::{dn::Dn, schema::Schema};
 
 use crate::{
-    Limits, Store, StoreOptions, Unindexed,
-    constraint::Constraints,
-    context::Context,
-    index::{IndexConfig, Indexes},
-    project::is_computed_name,
-    read::Resolved,
-    store::DATA_FILE,
-    tables::Failure,
+    Limits, Store, StoreOptions, Unindexed, constraint::Constraints, context::Context, index::Indexes,
+    project::is_computed_name, read::Resolved, store::DATA_FILE, tables::Failure,
 };
 
 /// Something that a schema does not allow.
@@ -34,7 +28,7 @@ impl StoreOptions {
     pub fn problems(&self, schema: &Schema) -> Vec<OptionProblem> {
         let passwords = Context::password_types(schema);
         let is_apart = |name: &str| is_computed_name(name) || passwords.contains(&name.to_ascii_lowercase());
-        let mut config = self.indexes.clone().unwrap_or_else(IndexConfig::default);
+        let mut config = self.indexes.clone().unwrap_or_default();
         let mut problems = Vec::new();
         for (name, message) in Indexes::problems(schema, &config, &is_apart) {
             config = config.index(&name, []);

@@ -1,5 +1,7 @@
 //! Entries that are not stored (root DSE, subschema), and answers for names that lead nowhere or elsewhere.
 
+use std::sync::Arc;
+
 use flext_ldap_directory::{EntryRight, Peer};
 use flext_ldap_proto::{
     attribute::Attributes,
@@ -7,14 +9,16 @@ use flext_ldap_proto::{
     result::{LdapResult, ResultCode},
     url::LdapUrl,
 };
+use roaring::RoaringBitmap;
 
 use crate::{
     context::{Access, Context, SUBSCHEMA},
     controls::SUPPORTED,
     extended::Extension,
     index::Asked,
+    known::Class,
     project::View,
-    read::Named,
+    read::{Named, Resolved},
     row::{Id, ROOT, Stored},
     session::Mechanism,
     tables::{Failure, Rows, Tables},
@@ -55,7 +59,7 @@ pub(crate) fn root_dse(context: &Context, peer: &Peer) -> View {
 
 /// Whether a name is that of the subschema entry.
 pub(crate) fn is_subschema(context: &Context, key: &DnKey) -> bool {
-    subschema_name(context).is_some_and(|(_, subschema)| subschema == *key)
+    key.depth() == 1 && subschema_name(context).is_some_and(|(_, subschema)| subschema == *key)
 }
 
 fn subschema_name(context: &Context) -> Option<(Dn, DnKey)> {
@@ -106,10 +110,28 @@ pub(crate) fn missing<T: Rows>(
     Ok(Failure::Refused(result))
 }
 
-/// Fails with a referral (RFC 3296) where `id` is, or is below, an entry that says that others hold it.
+/// Whether the one who asks may know of an entry right below the root.
+pub(crate) fn knows_a_suffix<T: Rows>(
+    context: &Context,
+    access: &Access<'_>,
+    tables: &Tables<T>,
+) -> Result<bool, Failure> {
+    for (_, suffix) in &context.suffixes {
+        if let Resolved::Found(id) = context.resolve(tables, suffix)?
+            && access.entry(&tables.named(id)?, EntryRight::Disclose)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Fails with a referral (RFC 3296) where `id` is, or is below, an entry that says that others hold it. One that whoever
+/// asks may not know of says nothing: its name and what it refers to are as hidden as any entry's.
 pub(crate) fn refer<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
+    access: &Access<'_>,
     id: Option<Id>,
     asked: &Dn,
     manage_dsa_it: bool,
@@ -118,13 +140,17 @@ pub(crate) fn refer<T: Rows>(
     if manage_dsa_it {
         return Ok(());
     }
-    let referrals = referral_objects(context, tables)?;
+    let referrals = of_class(context, tables, Class::Referral)?;
     if referrals.is_empty() {
         return Ok(());
     }
     while id != ROOT {
         if referrals.contains(id) {
             let named = tables.named(id)?;
+            if !access.entry(&named, EntryRight::Disclose) {
+                id = tables.existing_node(id)?.parent;
+                continue;
+            }
             let mut result = LdapResult::new(ResultCode::REFERRAL);
             result.referrals = referral_urls(tables, id, &named, asked)?;
             result.matched_dn = named.dn;
@@ -135,30 +161,20 @@ pub(crate) fn refer<T: Rows>(
     Ok(())
 }
 
-/// The entries of class `referral`. Most directories have none, and finding that out is one look at an index.
-pub(crate) fn referral_objects<T: Rows>(
+/// The entries of a class. Most directories have none of those that are asked for here.
+pub(crate) fn of_class<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
-) -> Result<roaring::RoaringBitmap, Failure> {
-    of_class(context, tables, "referral")
-}
-
-/// The entries of class `subentry` (RFC 3672).
-pub(crate) fn subentries<T: Rows>(
-    context: &Context,
-    tables: &Tables<T>,
-) -> Result<roaring::RoaringBitmap, Failure> {
-    of_class(context, tables, "subentry")
-}
-
-fn of_class<T: Rows>(
-    context: &Context,
-    tables: &Tables<T>,
-    class: &str,
-) -> Result<roaring::RoaringBitmap, Failure> {
-    match context.indexes.lookup(&context.schema, "objectClass", Asked::Equality(class.as_bytes())) {
+    class: Class,
+) -> Result<Arc<RoaringBitmap>, Failure> {
+    let asked = Asked::Equality(class.name().as_bytes());
+    let find = || match context.indexes.lookup(&context.schema, "objectClass", asked) {
         Some(keys) => tables.candidates(&keys),
-        None => Ok(roaring::RoaringBitmap::new()),
+        None => Ok(RoaringBitmap::new()),
+    };
+    match &tables.known {
+        Some(known) => known.of_class(context, class, find),
+        None => find().map(Arc::new),
     }
 }
 

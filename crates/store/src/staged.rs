@@ -17,29 +17,33 @@ use crate::{
     tables::{Failure, Name, Writable},
 };
 
+/// Octets of rows that are held back before they go to their tables.
+const ROWS: usize = 4 << 20;
+
+/// The same of rows of `tree`: some 200,000 names, which take three times as much memory.
+const TREE: usize = 8 << 20;
+
 /// What is known of a load: nothing unless one was [begun](Writable::begin_load).
 #[derive(Debug, Default)]
 pub(crate) struct Staged(Option<Box<Loading>>);
 
 #[derive(Debug, Default)]
 struct Loading {
-    /// Octets of the rows that are held back.
+    /// Octets of the rows that are held back, those of `tree` aside.
     octets: usize,
+    /// Octets of those of `tree`.
+    tree: usize,
     /// The entry that was climbed to last: most often the parent of what is added next. Adding renames nothing.
     last: Mutex<Option<(Id, Named)>>,
 }
 
 impl Staged {
     /// Counts the octets of a row that is held back.
-    pub(crate) fn count(&mut self, octets: usize) {
+    pub(crate) fn count(&mut self, name: Name, octets: usize) {
         if let Some(loading) = &mut self.0 {
-            loading.octets = loading.octets.saturating_add(octets);
+            let count = if name == Name::Tree { &mut loading.tree } else { &mut loading.octets };
+            *count = count.saturating_add(octets);
         }
-    }
-
-    /// Octets of the rows.
-    pub(crate) fn octets(&self) -> usize {
-        self.0.as_ref().map_or(0, |loading| loading.octets)
     }
 
     /// The name of the entry that was climbed to last, if it is this one.
@@ -70,16 +74,38 @@ impl Writable<'_> {
         }
     }
 
+    /// Stores what a load has held back where that is much, and goes on holding back. Rows of `tree`, which are small and
+    /// come in no order, wait longer than others.
+    pub(crate) fn ease_load(&mut self) -> Result<(), Failure> {
+        let Some(loading) = &mut self.staged.0 else { return Ok(()) };
+        let (others, tree) = (loading.octets >= ROWS, loading.tree >= TREE);
+        if !others && !tree {
+            return Ok(());
+        }
+        if others {
+            loading.octets = 0;
+        }
+        if tree {
+            loading.tree = 0;
+        }
+        for name in Name::ALL.into_iter().filter(|name| if *name == Name::Tree { tree } else { others }) {
+            self.store_staged(name)?;
+            self.table(name).stage();
+        }
+        Ok(())
+    }
+
     /// Stores what a load has held back, and holds nothing back any more.
     pub(crate) fn settle_load(&mut self) -> Result<(), Failure> {
         if self.staged.0.take().is_none() {
             return Ok(());
         }
-        for name in Name::ALL {
-            let rows = self.table(name).take_staged();
-            let table = self.table(name);
-            table.put_in_order(&rows, |(key, _)| key, |(_, value), _| value.as_deref().map(Cow::Borrowed))?;
-        }
-        Ok(())
+        Name::ALL.into_iter().try_for_each(|name| self.store_staged(name))
+    }
+
+    fn store_staged(&mut self, name: Name) -> Result<(), Failure> {
+        let table = self.table(name);
+        let rows = table.take_staged();
+        Ok(table.put_in_order(&rows, |(key, _)| key, |(_, value), _| value.as_deref().map(Cow::Borrowed))?)
     }
 }

@@ -20,7 +20,7 @@ use flext_ldap_directory::{
 use flext_ldap_proto::dn::Dn;
 use redb::{StorageBackend, backends::InMemoryBackend};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::{
     backend::{Plain, Steady},
@@ -37,8 +37,9 @@ use crate::{
     ppolicy::{self, Attempts, PasswordPolicy},
     project::is_computed_name,
     row::{Id, ROOT, tree_key},
-    search::Searching,
+    search::{SearchEvents, Searching},
     session::StoreSession,
+    shares::Shares,
     subschema::Subschema,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
     values::rekey,
@@ -70,7 +71,9 @@ struct Inner {
     hashers: Hashers,
     lists: Lists,
     /// Persistent searches that there may be.
-    followers: Arc<Semaphore>,
+    followers: Shares,
+    /// Threads on which searches do what takes more than a turn.
+    apart: Shares,
     attempts: Attempts,
     /// Held for as long as the store is open.
     _lock: Option<File>,
@@ -92,6 +95,10 @@ pub struct Counters {
     pub writes: u64,
     /// Passwords compared with the stored ones of an entry. Those of locked and unknown ones are not.
     pub passwords_verified: u64,
+    /// Steps of searches that took more than a turn, and were done on a thread apart.
+    pub steps_apart: u64,
+    /// Filters of searches that were made ready for a schema.
+    pub filters_prepared: u64,
 }
 
 impl Store {
@@ -155,10 +162,22 @@ impl Store {
         };
         let writer = Writer::start(engine, limits.write_queue)?;
         let lists = Lists::new(limits.sort_memory);
-        let followers = Arc::new(Semaphore::new(limits.persistent_searches.min(Semaphore::MAX_PERMITS)));
+        let followers = Shares::new(limits.persistent_searches, limits.persistent_searches / 8);
+        let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
+        let apart = Shares::new(threads, threads / 2);
         let attempts = Attempts::default();
-        let inner =
-            Inner { context, published, counts, writer, hashers, lists, followers, attempts, _lock: lock };
+        let inner = Inner {
+            context,
+            published,
+            counts,
+            writer,
+            hashers,
+            lists,
+            followers,
+            apart,
+            attempts,
+            _lock: lock,
+        };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -178,6 +197,8 @@ impl Store {
             commits,
             writes,
             passwords_verified,
+            steps_apart,
+            filters_prepared,
             deferred: _,
         } = &*self.0.counts;
         Counters {
@@ -187,6 +208,8 @@ impl Store {
             commits: commits.load(Ordering::Relaxed),
             writes: writes.load(Ordering::Relaxed),
             passwords_verified: passwords_verified.load(Ordering::Relaxed),
+            steps_apart: steps_apart.load(Ordering::Relaxed),
+            filters_prepared: filters_prepared.load(Ordering::Relaxed),
         }
     }
 
@@ -229,8 +252,25 @@ impl Store {
         self.0.published.get()
     }
 
-    pub(crate) fn followers(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.followers)
+    /// Changes with every commit. What is read after this is not older.
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.published.generation()
+    }
+
+    pub(crate) fn followers(&self) -> &Shares {
+        &self.0.followers
+    }
+
+    pub(crate) fn apart(&self) -> &Shares {
+        &self.0.apart
+    }
+
+    pub(crate) fn count_prepared(&self) {
+        self.0.counts.filters_prepared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_apart(&self) {
+        self.0.counts.steps_apart.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tells of commits from now on, and of the end.
@@ -296,33 +336,32 @@ impl Store {
         &self.0.writer
     }
 
-    /// Answers a request that comes from `peer`.
-    pub(crate) fn answer(&self, request: Request, peer: Peer) -> Reply {
-        let Request { op, controls, actor, deadline } = request;
+    /// Answers a request of `caller`, whatever actor it names.
+    pub(crate) fn answer(&self, request: Request, caller: Caller) -> Reply {
+        let Request { op, controls, deadline, .. } = request;
         let admitted = controls::admitted(controls, On::Operation(op.kind()));
-        let (actor, controls) = match admitted.and_then(|controls| self.proxied(actor, controls, &peer)) {
+        let (caller, controls) = match admitted.and_then(|controls| self.proxied(caller, controls)) {
             Ok(admitted) => admitted,
             Err(failure) => return Reply::ready(failure.into_reply()),
         };
         let store = self.clone();
         let asked = ppolicy::is_asked(&controls);
         match op {
-            Op::Search(op) => match Searching::new(store, Request { op, controls, actor, deadline }, peer) {
-                Ok(searching) => Reply::events(searching),
+            Op::Search(op) => match Searching::new(store, op, &controls, caller, deadline) {
+                Ok(searching) => Reply::events(SearchEvents::new(searching)),
                 Err(failure) => Reply::ready(failure.into_reply()),
             },
             Op::Compare(op) => {
-                let caller = Caller { actor, peer };
                 let answer = store.reading("a compare", || store.compare(&op, &controls, &caller));
                 Reply::ready(answer.or_else(Failure::into_reply))
             }
             Op::Extended(op) => Reply::pending(async move {
-                let done = store.extended(op, Caller { actor, peer }, deadline);
+                let done = store.extended(op, caller, deadline);
                 let done = store.contained("an extended operation", done).await;
                 done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
             op => Reply::pending(async move {
-                let done = store.change(op, &controls, Caller { actor, peer }, deadline);
+                let done = store.change(op, &controls, caller, deadline);
                 let done = store.contained("a write", done).await;
                 done.or_else(Failure::into_reply).map(|outcome| ppolicy::told(outcome, asked))
             }),
@@ -345,7 +384,8 @@ impl Drop for Inner {
 
 impl Directory for Store {
     fn call(&self, request: Request) -> Reply {
-        self.answer(request, Peer::in_process())
+        let caller = Caller::new(request.actor.clone(), Peer::in_process());
+        self.answer(request, caller)
     }
 }
 
@@ -409,6 +449,7 @@ fn prepare(
             index_listener: options.index_listener,
             unindexed: options.unindexed,
             slow: options.slow,
+            long_work: options.long_work,
             schema,
         };
         let mut suffixes = options.suffixes;

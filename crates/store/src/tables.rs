@@ -22,7 +22,7 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use redb::{CursorError, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::{index::Standing, rows::Table, staged::Staged};
+use crate::{index::Standing, known::Known, rows::Table, staged::Staged};
 
 /// Rows of octets under keys of octets.
 pub(crate) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -99,6 +99,8 @@ pub(crate) struct Tables<T> {
     pub(crate) counts: Arc<Counts>,
     /// The load under way, in a write transaction.
     pub(crate) staged: Staged,
+    /// What readers know, of a snapshot.
+    pub(crate) known: Option<Known>,
 }
 
 /// The tables as of one commit. Shared by all readers until the next commit.
@@ -116,6 +118,8 @@ pub(crate) struct Counts {
     pub(crate) commits: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) passwords_verified: AtomicU64,
+    pub(crate) steps_apart: AtomicU64,
+    pub(crate) filters_prepared: AtomicU64,
     /// Entries whose changes of substring indexes wait.
     pub(crate) deferred: AtomicU64,
 }
@@ -151,6 +155,7 @@ impl Snapshot {
             change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
             staged: Staged::default(),
+            known: Some(Known::default()),
         })
     }
 }
@@ -170,13 +175,14 @@ impl<'t> Writable<'t> {
             change: transaction.open_table(CHANGE).map_err(storage_error)?.into(),
             counts,
             staged: Staged::default(),
+            known: None,
         })
     }
 
     /// Writes or, without a value, deletes one row. Every change of storage passes here and is counted.
     pub(crate) fn put(&mut self, name: Name, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
-        self.staged.count(key.len() + value.map_or(0, <[u8]>::len));
+        self.staged.count(name, key.len() + value.map_or(0, <[u8]>::len));
         Ok(self.table(name).put(key, value)?)
     }
 
@@ -188,7 +194,7 @@ impl<'t> Writable<'t> {
         value: Option<Vec<u8>>,
     ) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
-        self.staged.count(key.len() + value.as_ref().map_or(0, Vec::len));
+        self.staged.count(name, key.len() + value.as_ref().map_or(0, Vec::len));
         Ok(self.table(name).put_owned(key, value)?)
     }
 
@@ -230,8 +236,7 @@ impl<'t> Writable<'t> {
     }
 
     fn all(&mut self) -> [&mut Table<redb::Table<'t, &'static [u8], &'static [u8]>>; 8] {
-        let Self { meta, node, tree, entry, value, secret, index, change, standing: _, counts: _, staged: _ } =
-            self;
+        let Self { meta, node, tree, entry, value, secret, index, change, .. } = self;
         [meta, node, tree, entry, value, secret, index, change]
     }
 }

@@ -33,11 +33,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use self::changes::{Changed, Changes};
-pub(crate) use self::{
-    rekey::rekey,
-    see::{Clock, evaluate},
-    write::encoded_length,
-};
+pub(crate) use self::{rekey::rekey, see::evaluate, write::encoded_length};
 use crate::{
     context::{Context, base},
     row::{Id, put_octets, take_octets, take_u64},
@@ -110,6 +106,13 @@ impl Large {
             octets: 0,
             prefix: prefix(id, &attribute_key(context, description)),
             changes: None,
+        }
+    }
+
+    /// Makes it one of the entry `id`.
+    pub(crate) fn number(&mut self, id: Id) {
+        if let Some(own) = self.prefix.first_chunk_mut() {
+            *own = id.to_be_bytes();
         }
     }
 

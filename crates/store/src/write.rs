@@ -5,6 +5,7 @@
 
 mod account;
 pub(crate) mod add;
+pub(crate) mod bound;
 mod delete;
 mod edit;
 mod new_entry;
@@ -31,12 +32,12 @@ use flext_ldap_proto::{
 };
 use roaring::RoaringBitmap;
 
-use self::new_entry::NewEntry;
 pub(crate) use self::{
     account::SignIn,
     new_entry::{LastParent, Prepared},
     operation::Operation,
 };
+use self::{bound::Bound, new_entry::NewEntry};
 use crate::{
     access::On,
     clock::Stamp,
@@ -44,6 +45,7 @@ use crate::{
     context::{Access, Caller, Context, base},
     credentials,
     index::{Asked, Keyed, Keys, Recent},
+    meter::Meter,
     modify::Draft,
     project::{Projection, View, computed},
     read::{Climbed, Named, Resolved},
@@ -162,6 +164,8 @@ impl Work<'_> {
     /// Computes what a write does; `prepared` is what was made of an add on the way here.
     pub(crate) fn effect(&self, write: &Write, prepared: Option<Prepared>) -> Result<Effect, Failure> {
         let access = self.context.access(&write.caller, self.tables)?;
+        let bound = Bound::of(self.context, write, &access);
+        bound.admit(write.values())?;
         let effect = match &write.op {
             WriteOp::Add(op) => self.add(op, write, prepared, &access),
             WriteOp::Modify(op) if Self::is_of_schema(self.context, op)? => {
@@ -173,7 +177,9 @@ impl Work<'_> {
             WriteOp::SignIn(op) => self.sign_in(op),
         };
         access.settled()?;
-        effect
+        let effect = effect?;
+        bound.admit(effect.large_values())?;
+        Ok(effect)
     }
 
     /// Finds the entry a write aims at.
@@ -182,7 +188,7 @@ impl Work<'_> {
         let id = match self.context.resolve(self.tables, &key)? {
             Resolved::Found(id) => id,
             Resolved::Missing(last) => {
-                special::refer(self.context, self.tables, last, dn, write.controls.manage_dsa_it)?;
+                special::refer(self.context, self.tables, access, last, dn, write.controls.manage_dsa_it)?;
                 return Err(special::missing(self.context, self.tables, access, last)?);
             }
         };
@@ -191,7 +197,7 @@ impl Work<'_> {
         if !access.entry(&named, EntryRight::Disclose) {
             return Err(special::missing(self.context, self.tables, access, Some(node.parent))?);
         }
-        special::refer(self.context, self.tables, Some(id), dn, write.controls.manage_dsa_it)?;
+        special::refer(self.context, self.tables, access, Some(id), dn, write.controls.manage_dsa_it)?;
         let stored = self.tables.stored(id)?.ok_or_else(|| Failure::damaged("an entry"))?;
         let computed = computed(&node, &named, "");
         let target = Target { id, node, view: View { named, stored, computed } };
@@ -206,7 +212,8 @@ impl Work<'_> {
         if Reach::asks_member_of(self.context, filter) {
             self.member_of(access, view.to_mut())?;
         }
-        match holds(self.context, self.tables, filter, access, &view)? {
+        // The one writer is held meanwhile.
+        match holds(self.context, self.tables, filter, access, &view, &Meter::budget())? {
             Truth::True => Ok(()),
             Truth::False | Truth::Undefined => {
                 Err(Failure::refused(ResultCode::ASSERTION_FAILED, "the assertion is not true of the entry"))
@@ -295,7 +302,7 @@ impl Work<'_> {
         effect.index.extend(lost.into_iter().map(|key| (key, id, false)));
         let gained = after.iter().filter(|key| !before.contains(*key));
         effect.index.extend(gained.map(|key| (key.clone(), id, true)));
-        effect.values.extend(self.value_rows(id, old, new, &after));
+        effect.values.extend(self.value_rows(id, old, new, &Arc::new(after)));
         self.entry_row(effect, id, new);
         Ok(())
     }
@@ -338,7 +345,7 @@ impl Work<'_> {
             self.member_of(access, view.to_mut())?;
         }
         projection.check_size(self.context, access, &view)?;
-        projection.write(self.context, access, self.tables, &view, None, &mut writer)?;
+        projection.write(self.context, access, self.tables, &view, &Meter::unbounded(), &mut writer)?;
         let attributes = Attributes::check(writer.take(), &crate::row::STORED)
             .map_err(|_| Failure::damaged("an entry"))?;
         let dn: Dn = view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
@@ -439,18 +446,19 @@ fn can_name(context: &Context, rdn: RdnRef<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a filter is true of an entry, as far as the one who asks may look.
+/// Whether a filter is true of an entry, as far as the one who asks may look, and as long as `meter` lets it.
 pub(crate) fn holds(
     context: &Context,
     rows: &dyn ValueRows,
     filter: &Filter,
     access: &Access<'_>,
     view: &View,
+    meter: &Meter,
 ) -> Result<Truth, Failure> {
     let dn: Dn = view.named.dn.parse().unwrap_or_else(|_| Dn::root());
     let matcher = Matcher::new(filter, &context.schema);
     let on = access.on(&view.named, &view.stored);
-    view.truth(context, rows, &matcher, &dn, None, &|attribute| {
+    view.truth(context, rows, &matcher, &dn, meter, &|attribute| {
         on.attribute(attribute, AttributeRight::Search)
     })
 }

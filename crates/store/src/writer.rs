@@ -7,7 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -61,6 +61,8 @@ pub(crate) struct Published {
     snapshot: RwLock<Option<Arc<Snapshot>>>,
     /// Wakes whoever waits for a commit.
     commits: watch::Sender<()>,
+    /// Counts them. It is raised when a snapshot is there to be read.
+    generation: AtomicU64,
     /// What somebody met who could not go on reading.
     damage: OnceLock<String>,
 }
@@ -70,6 +72,7 @@ impl Published {
         Self {
             snapshot: RwLock::new(Some(Arc::new(snapshot))),
             commits: watch::Sender::new(()),
+            generation: AtomicU64::new(0),
             damage: OnceLock::new(),
         }
     }
@@ -92,7 +95,13 @@ impl Published {
 
     pub(crate) fn set(&self, snapshot: Option<Snapshot>) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot.map(Arc::new);
+        self.generation.fetch_add(1, Ordering::Release);
         self.commits.send_replace(());
+    }
+
+    /// Changes with every commit. What is read after this is not older.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 }
 

@@ -58,7 +58,7 @@ impl Backup {
 /// Writes it, by whoever has the directory.
 fn write(data: &Data, output: &mut dyn Write) -> Result<Value, Error> {
     let failed = |error: anyhow::Error| Error::new(ErrorKind::Storage, format!("{error:#}"));
-    let served = control::ask(&data.data, control::Ask::Backup, &mut |kind, octets| {
+    let served = control::ask(&data.data, &control::Ask::Backup, &mut |kind, octets| {
         if kind == control::Kind::Data {
             output.write_all(octets)?;
         }

@@ -45,7 +45,7 @@ impl Check {
         let progress = Progress::new("entries");
         let mut last = 0;
         let mut told = Told { json: self.json, written: Ok(()) };
-        if let Some(report) = control::ask(&data.data, control::Ask::Check, &mut |kind, payload| {
+        if let Some(report) = control::ask(&data.data, &control::Ask::Check, &mut |kind, payload| {
             match kind {
                 control::Kind::Fault => told.fault(&serde_json::from_slice(payload)?),
                 control::Kind::Progress => {

@@ -573,6 +573,8 @@ fn limits(section: Section<'_>, limits: &mut Limits) {
     section.number_or_none("persistent_searches", &mut limits.persistent_searches);
     section.number("references", &mut limits.references);
     section.number("renamed", &mut limits.renamed);
+    section.number("written_values", &mut limits.written_values);
+    section.number("kept_inline", &mut limits.kept_inline);
     section.octets("cache", &mut limits.cache, 1 << 20);
     section.number("write_queue", &mut limits.write_queue);
     section.number("hashing_threads", &mut limits.hashing_threads);
@@ -581,7 +583,7 @@ fn limits(section: Section<'_>, limits: &mut Limits) {
 }
 
 fn server_limits(section: Section<'_>, limits: &mut ServerLimits) {
-    section.limit("connections", &mut limits.connections, usize::MAX);
+    section.number("connections", &mut limits.connections);
     if section.get("connections_per_address").is_some() {
         let mut most = usize::MAX;
         section.limit("connections_per_address", &mut most, usize::MAX);

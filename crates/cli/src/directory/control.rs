@@ -241,7 +241,7 @@ fn frame(mut stream: &UnixStream, kind: Kind, payload: &[u8]) -> io::Result<()> 
 /// nobody serves the folder.
 pub(super) fn ask(
     folder: &Path,
-    what: Ask,
+    what: &Ask,
     each: &mut dyn FnMut(Kind, &[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<serde_json::Value>> {
     let Ok(mut stream) = UnixStream::connect(folder.join(SOCKET)) else { return Ok(None) };

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap_directory::proto::ldif::ReadOptions;
-use flext_ldap_store::{ImportOptions, ImportReport, Store};
+use flext_ldap_store::{ImportFailure, ImportOptions, ImportReport, Store};
 
 use super::{
     config::{Configured, Purpose},
@@ -77,6 +77,12 @@ pub(super) fn load(
         .import(input::open(path)?, options, &mut |count| {
             progress.advance(count.saturating_sub(last));
             last = count;
+        })
+        .map_err(|error| match error.reason {
+            ImportFailure::ClearPassword(_) => {
+                anyhow::Error::new(error).context("--hash-passwords hashes those in clear text")
+            }
+            _ => anyhow::Error::new(error),
         })
         .with_context(|| format!("failed to import {name}"))
 }

@@ -18,6 +18,7 @@ use super::{
     Data, access,
     config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, parse_time},
     control::Control,
+    descriptors,
     import::load,
     log_file::{self, Reopen},
     monitor::monitor,
@@ -173,10 +174,12 @@ impl Serve {
         // Heard from the first moment, so that a signal during a long import ends it too, and a reload does not end it.
         let mut stop = Stop::new()?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let config = tokio::task::block_in_place(|| self.config()?.settle(Purpose::Serve))?;
+        let mut config = tokio::task::block_in_place(|| self.config()?.settle(Purpose::Serve))?;
+        descriptors::provide(&mut config.server);
         crate::logging::set_level(config.log.level.as_deref());
         let data = config.place()?;
-        let mut options = config.store(data.options()?);
+        // Others who are served on the thread go on elsewhere.
+        let mut options = config.store(data.options()?).long_work(|work| tokio::task::block_in_place(work));
         if let Some(administrator) = &config.administrator {
             options = options.administrator(administrator.dn.clone(), administrator.password()?);
             for uid in [0, nix::unistd::geteuid().as_raw()] {
@@ -294,6 +297,7 @@ impl Served {
         let rules = store.with_schema(|schema| arguments.rules(&config, schema))?;
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
         // All of it is sound.
+        descriptors::provide(&mut config.server);
         store.set_policy(rules);
         store.set_limits(&config.limits);
         store.set_unindexed(config.unindexed);

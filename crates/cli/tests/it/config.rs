@@ -162,7 +162,7 @@ fn the_administrator_may_do_what_is_explained() {
         let output = place.directory("access", &[&["--on", on, "--json"], arguments].concat(), "");
         assert_eq!(output.code, 0, "{output:?}");
         let explained: serde_json::Value = serde_json::from_str(&output.out).unwrap();
-        let rights: Vec<_> = explained["rights"].as_array().unwrap().iter().cloned().collect();
+        let rights = explained["rights"].as_array().unwrap().to_vec();
         let given = |one: &serde_json::Value| one["allowed"].as_bool().unwrap();
         let name = |one: &serde_json::Value| one["right"].as_str().unwrap().to_owned();
         let denied: Vec<String> = rights.iter().filter(|one| !given(one)).map(name).collect();

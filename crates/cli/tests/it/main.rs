@@ -8,9 +8,11 @@ mod arguments;
 mod care;
 #[cfg(test)]
 mod changes;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod controls;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod explain;

@@ -1,8 +1,10 @@
 //! `flext-ldap directory`: served, loaded, dumped.
 
 use std::{
-    io::Write as _,
-    process::{Child, Stdio},
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use nix::{
@@ -146,4 +148,51 @@ fn an_export_of_nothing_is_no_backup() {
     assert!(!data.exists());
     let output = run(flext_ldap(&["export", "-b", BASE, "--page-size", "0"]));
     assert_eq!((output.code, output.out.as_str()), (201, ""), "{output:?}");
+}
+
+/// A server that may have so many descriptors by itself (`soft`), and if it asks (`hard`).
+fn with_descriptors(soft: u32, hard: u32) -> Child {
+    let serve =
+        ["directory", "serve", "--data", ":memory:", "--suffix", BASE, "--listen", "ldap://127.0.0.1:0"];
+    let program = flext_ldap(&serve);
+    let mut command = Command::new("/bin/sh");
+    let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+    command.args(["-c", &limits]).arg(program.get_program()).args(program.get_args()).env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Opens so many connections, and says what the last of them was told: nothing, if it is served.
+fn told_the_last(url: &str, connections: usize) -> Vec<u8> {
+    let address = url.trim().trim_start_matches("ldap://").trim_end_matches('/').to_owned();
+    let mut open: Vec<_> = (0..connections).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    let mut last = open.pop().unwrap();
+    // Who am I (RFC 4532): who is served is answered, who is not is told so and closed.
+    let _refused = last.write_all(b"\x30\x1e\x02\x01\x01\x77\x19\x80\x171.3.6.1.4.1.4203.1.11.3");
+    last.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut answer = vec![0; 4096];
+    let read = last.read(&mut answer).unwrap();
+    answer.truncate(read);
+    answer
+}
+
+#[test]
+fn connections_fit_in_the_descriptors_there_are() {
+    // It may ask for more, and does.
+    let mut child = with_descriptors(100, 1_000);
+    let url = wait_for_line(&mut child, "listening on ldap://").replace("listening on ", "");
+    let answer = told_the_last(&url, 300);
+    assert_eq!(answer.get(2..5), Some(&[0x02, 0x01, 0x01][..]), "{answer:02x?}");
+    let ended = terminate(child);
+    assert!(ended.code == 0 && !ended.err.contains("could not be accepted"), "{ended:?}");
+
+    // It may not: one too many is told so, where it would have waited for ever.
+    let mut child = with_descriptors(100, 100);
+    let warning = wait_for_line(&mut child, "descriptors");
+    assert!(warning.contains("`server.connections` is 10000") && warning.contains("takes 36"), "{warning}");
+    let url = wait_for_line(&mut child, "listening on ldap://").replace("listening on ", "");
+    let answer = told_the_last(&url, 37);
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    assert!(text.contains("too many connections are open"), "{text}");
+    let ended = terminate(child);
+    assert!(ended.code == 0 && !ended.err.contains("could not be accepted"), "{ended:?}");
 }

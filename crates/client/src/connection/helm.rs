@@ -2,11 +2,11 @@
 //!
 //! A lone caller writes its request and polls the socket itself, so its answer crosses from no task to another. The
 //! connection's task takes over as soon as there is anything else to do: a second operation, a reply that is dropped,
-//! the end of the connection, and an operation that is not over after a short while (its caller may hold the reply
-//! without polling it, and nobody else must wait for that).
+//! the end of the connection, and a caller who has not polled for a short while (he may hold the reply without polling
+//! it, and nobody else must wait for that).
 //!
-//! While lone callers come and go, the task looks at them by a tick and leaves the socket alone. When a tick passes
-//! without a new one it listens to the socket again: what a server says unasked is heard that much later.
+//! While lone callers come and go, or poll, the task looks at them by a tick and leaves the socket alone. When a tick
+//! passes without a sign of one it listens to the socket again: what a server says unasked is heard that much later.
 
 use std::{
     fmt,
@@ -25,7 +25,8 @@ use super::{
 };
 use crate::ending::Ending;
 
-/// How long a lone operation is left to its caller, and how late the task hears what the server says unasked.
+/// How long a lone operation is left to a caller who does not poll, and how late the task hears what the server says
+/// unasked.
 const TICK: Duration = Duration::from_millis(10);
 
 /// The state of the connection, for whoever moves it. Empty once the task has ended.
@@ -40,8 +41,8 @@ pub(super) struct Hold(pub(super) Arc<Shared>);
 pub(super) struct Lone {
     /// The operation whose caller polls the socket.
     slot: Option<Arc<Slot>>,
-    /// Lone operations so far, and how many there were at the last tick.
-    calls: u64,
+    /// Signs of life of lone callers so far, and how many there were at the last tick.
+    signs: u64,
     seen: u64,
     /// Whether the task leaves the socket alone until the tick.
     is_left: bool,
@@ -132,10 +133,10 @@ impl Task {
             return Some(call);
         }
         let slot = Arc::clone(&call.slot);
-        self.lone.calls += 1;
+        self.lone.signs += 1;
         if !self.lone.is_left {
             self.lone.is_left = true;
-            self.lone.seen = self.lone.calls;
+            self.lone.seen = self.lone.signs;
             self.tick.as_mut().reset(Instant::now() + TICK);
             self.lone.wake_task();
         }
@@ -155,6 +156,7 @@ impl Task {
         if !self.lone.slot.as_ref().is_some_and(|one| Arc::ptr_eq(one, slot)) {
             return false;
         }
+        self.lone.signs += 1;
         // Whoever polls need not be woken.
         drop(slot.lock().waker());
         loop {
@@ -201,8 +203,8 @@ impl Task {
             if self.tick.as_mut().poll(cx).is_pending() {
                 return true;
             }
-            self.lone.is_left = self.lone.calls != self.lone.seen;
-            self.lone.seen = self.lone.calls;
+            self.lone.is_left = self.lone.signs != self.lone.seen;
+            self.lone.seen = self.lone.signs;
             self.tick.as_mut().reset(Instant::now() + TICK);
         }
         false

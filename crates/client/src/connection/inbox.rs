@@ -36,10 +36,17 @@ impl Inbox {
 
     /// The buffer to read into, with room in it.
     pub(super) fn room(&mut self) -> &mut BytesMut {
-        let spare = self.buffer.capacity() - self.buffer.len();
-        if spare < self.read / 2 {
+        let held = self.buffer.len();
+        let spare = self.buffer.capacity() - held;
+        let wanted = if held < self.read / 2 {
+            self.read - held
+        } else {
             // A long message doubles the buffer each time, so copying it costs no more than receiving it.
-            self.buffer.reserve(self.read.max(self.buffer.len()).min(self.read.max(self.wanted)));
+            self.read.max(held).min(self.read.max(self.wanted))
+        };
+        // Memory of messages that nobody keeps any more is used again.
+        if spare < wanted && !self.buffer.try_reclaim(wanted) && spare < self.read / 2 {
+            self.buffer.reserve(wanted);
             self.memory = self.buffer.capacity();
         }
         &mut self.buffer
@@ -177,6 +184,31 @@ mod tests {
         inbox.room().extend_from_slice(&message);
         inbox.cut().unwrap();
         assert_eq!(inbox.take().unwrap().0, message.as_slice());
+    }
+
+    #[test]
+    fn memory_that_nobody_keeps_is_used_again() {
+        let mut inbox = Inbox::new(20 << 20);
+        inbox.read = LARGE;
+        let message = [&[0x30, 0x82, 0x7f, 0xfc][..], &[0; 0x7ffc]].concat();
+        let (mut places, mut kept) = (Vec::new(), Vec::new());
+        for is_kept in [false, false, true, false] {
+            // Two messages and a part of one.
+            let room = inbox.room();
+            assert!((2 * message.len()..=LARGE).contains(&(room.capacity() - room.len())));
+            room.extend_from_slice(&message.repeat(2));
+            room.extend_from_slice(&message[..100]);
+            inbox.cut().unwrap();
+            let (octets, ends) = inbox.take().unwrap();
+            places.push(octets.as_ptr());
+            assert_eq!((octets.len(), ends.len()), (2 * message.len(), 2));
+            kept.extend(is_kept.then_some(octets));
+            inbox.room().extend_from_slice(&message[100..]);
+            inbox.cut().unwrap();
+            drop(inbox.take().unwrap());
+        }
+        assert_eq!((places[0], places[0]), (places[1], places[2]));
+        assert_ne!(places[2], places[3], "what is kept is left alone");
     }
 
     #[test]

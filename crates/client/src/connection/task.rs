@@ -105,8 +105,8 @@ struct InFlight {
     /// Nobody reads the answer any more.
     is_gone: bool,
     items: Option<BatchBuilder>,
-    /// Octets of items so far.
-    brought: usize,
+    /// When the first items came.
+    since: Option<Instant>,
     /// Given back when the operation is over.
     _permit: OwnedSemaphorePermit,
 }
@@ -210,7 +210,7 @@ impl Task {
     pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let mut changed = false;
         if self.table.len() != 1 {
-            self.transport.gather(false);
+            self.transport.be_eager();
         }
         self.write(cx)?;
         if self.full == 0
@@ -260,7 +260,7 @@ impl Task {
             is_full: false,
             is_gone,
             items: None,
-            brought: 0,
+            since: None,
             _permit: permit,
         };
         match self.table.insert(in_flight) {
@@ -356,7 +356,7 @@ impl Task {
     fn finish(&mut self, id: MessageId, end: Result<Outcome, Error>) {
         let Some(mut operation) = self.forget(id) else { return };
         // What comes next may be a lone lookup, which would wait for the tick.
-        self.transport.gather(false);
+        self.transport.be_eager();
         let mut state = operation.slot.lock();
         if let Some(items) = operation.items.take()
             && !state.gone

@@ -110,6 +110,35 @@ async fn an_answer_that_nobody_polls_for_is_taken_by_the_task() {
 }
 
 #[tokio::test]
+async fn a_caller_who_has_moved_its_search_for_long_and_stops_is_relieved() {
+    let (connection, mut peer) = pair().await;
+    let mut reply = connection.call(search("cn=a").into_any());
+    let (id, _) = peer.request().await;
+    let began = std::time::Instant::now();
+    let mut found = 0;
+    while began.elapsed() < Duration::from_millis(50) {
+        peer.raw(&entry(id, "cn=a", 20_000).repeat(10)).await;
+        found += 10;
+        while found > 0 {
+            let event = timeout(SOON, reply.next()).await.unwrap().unwrap();
+            let Event::Batch(batch) = event else { panic!("the end") };
+            found -= batch.len();
+        }
+    }
+    assert_eq!(connection.unread(), 0);
+    peer.raw(&entry(id, "cn=b", 20_000).repeat(10)).await;
+    timeout(SOON, async {
+        while connection.unread() < 10 * 20_000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+    peer.answer(id, done()).await;
+    timeout(SOON, reply.outcome()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn the_end_of_an_idle_connection_is_heard_after_lone_operations() {
     let (connection, mut peer) = pair().await;
     for _ in 0..3 {

@@ -82,11 +82,41 @@ async fn invariant_1_broken_rules_end_the_connection_with_an_error_that_names_th
             "unknown operation",
         ),
         ("nested a hundred thousand deep", Box::new(|id| deep(id, 100_000)), "malformed"),
+        (
+            "a hundred thousand controls",
+            Box::new(|id| controlled(id, 100_000)),
+            "more controls than the limit",
+        ),
+        ("a hundred thousand attributes", Box::new(|id| wide(id, 100_000)), "more attributes than the limit"),
+        (
+            "length of eight octets",
+            Box::new(|_| [&[0x30, 0x88][..], &[0xff; 8]].concat()),
+            "message larger than the limit",
+        ),
     ];
     for (name, octets, want) in table {
         let text = answered_with(octets).await;
         assert!(text.starts_with("SERVER sent "), "{name}: {text}");
         assert!(text.contains(want), "{name}: {text}");
+    }
+}
+
+/// Inner truncation: what is missing inside a right outer length is not waited for.
+#[tokio::test]
+async fn invariant_1_every_prefix_in_a_right_outer_length_is_an_error() {
+    let answers: [fn(MessageId) -> Bytes; 2] = [|id| entry(id, "cn=a", 4), |id| encoded(id, &done())];
+    for answer in answers {
+        // The id is the first thing in there, of two octets here; what follows is cut everywhere.
+        let whole = answer(MessageId(4097)).len();
+        for left in 0..whole - 6 {
+            let text = answered_with(|id| {
+                let octets = answer(id);
+                let op = octets.iter().position(|octet| matches!(octet, 0x64 | 0x65)).unwrap();
+                message(id, &octets[op..][..left])
+            })
+            .await;
+            assert!(text.starts_with("SERVER sent "), "{left} octets: {text}");
+        }
     }
 }
 
@@ -100,22 +130,29 @@ fn cut_inside(id: MessageId) -> Vec<u8> {
 
 /// An entry whose attributes are a nest of sequences.
 fn deep(id: MessageId, levels: usize) -> Vec<u8> {
-    let mut inner = Vec::new();
-    for _ in 0..levels {
-        inner.splice(0..0, header(0x30, inner.len())).for_each(drop);
-        if inner.len() > 60_000 {
-            break;
-        }
-    }
-    let mut op = vec![0x04, 0x00];
-    op.extend_from_slice(&header(0x30, inner.len()));
-    op.extend_from_slice(&inner);
-    let mut message = vec![0x02, 0x02, (id.0 >> 8) as u8, id.0 as u8];
-    message.extend_from_slice(&header(0x64, op.len()));
-    message.extend_from_slice(&op);
-    let mut whole = header(0x30, message.len());
-    whole.extend_from_slice(&message);
-    whole
+    let inner: Vec<u8> = (0..levels).rev().flat_map(|level| header(0x30, level * 5)).collect();
+    let op = [&[0x04, 0x00][..], &header(0x30, inner.len()), &inner].concat();
+    message(id, &[&header(0x64, op.len())[..], &op].concat())
+}
+
+/// An end of a search with so many controls.
+fn controlled(id: MessageId, controls: usize) -> Vec<u8> {
+    let control = [0x30, 0x07, 0x04, 0x05, b'1', b'.', b'2', b'.', b'3'].repeat(controls);
+    let done = [0x65, 0x07, 0x0a, 0x01, 0x00, 0x04, 0x00, 0x04, 0x00];
+    message(id, &[&done[..], &header(0xa0, control.len()), &control].concat())
+}
+
+/// An entry with so many attributes.
+fn wide(id: MessageId, attributes: usize) -> Vec<u8> {
+    let list = [0x30, 0x06, 0x04, 0x02, b'c', b'n', 0x31, 0x00].repeat(attributes);
+    let op = [&[0x04, 0x00][..], &header(0x30, list.len()), &list].concat();
+    message(id, &[&header(0x64, op.len())[..], &op].concat())
+}
+
+/// A message with this after its id.
+fn message(id: MessageId, rest: &[u8]) -> Vec<u8> {
+    let id = [0x02, 0x02, (id.0 >> 8) as u8, id.0 as u8];
+    [&header(0x30, id.len() + rest.len())[..], &id, rest].concat()
 }
 
 fn header(tag: u8, length: usize) -> Vec<u8> {

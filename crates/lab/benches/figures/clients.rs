@@ -23,14 +23,14 @@ pub(crate) const IN_FLIGHT: usize = 64;
 
 /// What a client process is to do, where, and as whom.
 pub(crate) struct Target {
-    /// `bulk`, `lookup` or `pipelined`.
+    /// `bulk`, `lookup` or `pipelined`; on sixteen connections `add`, `modify` or `lookup`.
     pub(crate) work: String,
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) dn: String,
     pub(crate) password: String,
     pub(crate) names: PathBuf,
-    kind: String,
+    pub(crate) kind: String,
 }
 
 impl Target {
@@ -84,7 +84,7 @@ impl Target {
         Ok(Search::new(SUFFIX.parse()?, Scope::Subtree, "(objectClass=*)".parse()?))
     }
 
-    async fn connect(&self) -> Result<Connection> {
+    pub(crate) async fn connect(&self) -> Result<Connection> {
         let connector = Connector::builder()
             .clear()
             .address(self.host.as_str(), self.port)

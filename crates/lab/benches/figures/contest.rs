@@ -36,7 +36,8 @@ impl<'a> Contender<'a> {
         let server = |pid: Option<u32>| pid.map_or(Ok(0.0), cpu_of);
         let before = server(self.server)?;
         let cost = run(&mut command).with_context(|| self.name.clone())?;
-        Ok((cost, server(self.server)? - before))
+        let whole = server(self.server)? - before;
+        Ok((cost, cost.server.unwrap_or(whole)))
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn contest(
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -1,12 +1,15 @@
 //! First figures: our client, store and listener beside OpenLDAP's, on the invented company, as ratios in one run.
 //!
 //! `crates/lab/get` and `peers/build`, then
-//! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [TABLE..]`
+//! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [--writes N] [TABLE..]`
 //!
-//! Tables: `bulk`, `replay`, `lookup`, `pipelined`, `import`, `decode`, `dn`, `filter`; all, unless some are named. Every contender runs in a
-//! process of its own, once to warm up and then `--rounds` times, taking turns with the others of its table. What is
-//! printed are medians; a ratio is the median of the ratios of the rounds. What was seen and what it means is in
-//! docs/performance.md.
+//! Tables: `bulk`, `replay`, `lookup`, `lookup16`, `pipelined` (`lookup` and `pipelined` also from memory), `writes`, `start`, `import`, `ldif`, `decode`, `dn`, `filter`;
+//! all, unless some are named. Every contender runs in a process of its own, once to warm up and then `--rounds` times,
+//! taking turns with the others of its table. What is printed are medians; a ratio is the median of the ratios of the
+//! rounds. What was seen and what it means is in docs/performance.md.
+//!
+//! `growth` is a table for itself, of several sizes: `-- growth --people 10000,100000,1000000`. It writes
+//! docs/figures/growth.csv, or the file of `--csv FILE`.
 //!
 //! Not here: allocations and LDIF (`cargo bench -p flext-ldap-proto`), and any verdict: it never fails for being slow.
 
@@ -14,10 +17,15 @@
 
 mod clients;
 mod contest;
+mod grown;
 mod language;
+mod ldif;
+mod many;
 mod peers;
 mod servers;
+mod serving;
 mod sink;
+mod start;
 mod usage;
 
 use std::fs::File;
@@ -26,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use flext_ldap_lab::{Content, Kit, Slapd, SlapdOptions};
+use flext_ldap_lab::{Content, Kit, Slapd, SlapdOptions, growth};
 use flext_ldap_testkit::company::{SUFFIX, company};
 use tempfile::TempDir;
 
@@ -55,6 +63,9 @@ fn play(arguments: &[String]) -> Result<()> {
         "import" => servers::import(rest),
         "serve" => servers::serve(rest),
         "replay" => servers::replay(rest),
+        "many" => many::play(rest),
+        "ldif" => ldif::read(rest),
+        "export" => ldif::export(rest),
         "sink" => sink::play(&Target::parse(rest)?),
         "ours" => clients::play(&Target::parse(rest)?),
         "decode" => language::decode(rest),
@@ -63,25 +74,55 @@ fn play(arguments: &[String]) -> Result<()> {
     }
 }
 
+/// What can be asked for, `growth` aside.
+const TABLES: [&str; 12] = [
+    "bulk",
+    "replay",
+    "lookup",
+    "lookup16",
+    "pipelined",
+    "writes",
+    "start",
+    "import",
+    "ldif",
+    "decode",
+    "dn",
+    "filter",
+];
+
 struct Settings {
-    people: u32,
+    /// One size, or several for `growth`.
+    people: Vec<u32>,
     rounds: usize,
     lookups: usize,
+    writes: usize,
+    csv: PathBuf,
     tables: Vec<String>,
 }
 
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut settings = Self { people: 100_000, rounds: 5, lookups: 10_000, tables: Vec::new() };
+        let mut settings = Self {
+            people: vec![100_000],
+            rounds: 5,
+            lookups: 10_000,
+            writes: 4_000,
+            csv: growth::documented().with_extension("csv"),
+            tables: Vec::new(),
+        };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().with_context(|| format!("{argument} wants a number"));
+            let mut value = || arguments.next().with_context(|| format!("{argument} wants a value"));
             match argument.as_str() {
-                "--people" => settings.people = value()?.parse()?,
+                "--people" => {
+                    settings.people = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?
+                }
                 "--rounds" => settings.rounds = value()?.parse()?,
                 "--lookups" => settings.lookups = value()?.parse()?,
-                "bulk" | "replay" | "lookup" | "pipelined" | "import" | "decode" | "dn" | "filter" => {
-                    settings.tables.push(argument.clone());
+                "--writes" => settings.writes = value()?.parse()?,
+                "--csv" => settings.csv = value()?.into(),
+                table if table == "growth" || TABLES.contains(&table) => {
+                    settings.tables.push(argument.clone())
                 }
                 _ => bail!("what is `{argument}`? see the head of crates/lab/benches/figures/main.rs"),
             }
@@ -94,13 +135,28 @@ impl Settings {
     }
 
     fn run(&self) -> Result<()> {
-        let bench = Bench::prepare(self)?;
-        println!("{} people, {} entries, {} octets of LDIF\n", self.people, bench.entries, bench.octets);
+        match (self.tables.iter().any(|table| table == "growth"), self.tables.len()) {
+            (false, _) => {}
+            (true, 1) => return grown::measure(self, &self.csv),
+            (true, _) => bail!("`growth` is a table for itself"),
+        }
+        let [people] = self.people[..] else { bail!("several sizes are for `growth` alone") };
+        let bench = Bench::prepare(self, people)?;
+        println!("{people} people, {} entries, {} octets of LDIF\n", bench.entries, bench.octets);
         if self.wants("import") {
             bench.import()?;
         }
         if self.wants("dn") || self.wants("filter") {
             bench.language(self)?;
+        }
+        if self.wants("ldif") {
+            ldif::contests(&bench)?;
+        }
+        if self.wants("writes") || self.wants("lookup16") {
+            many::contests(&bench, self.wants("writes"), self.wants("lookup16"))?;
+        }
+        if self.wants("start") {
+            start::contest(&bench)?;
         }
         if ["bulk", "replay", "lookup", "pipelined", "decode"].iter().any(|table| self.wants(table)) {
             bench.servers(self)?;
@@ -115,12 +171,15 @@ struct Bench {
     ldif: PathBuf,
     /// User names to look for, one a line.
     names: PathBuf,
+    /// User names of whom entries are changed.
+    changed: PathBuf,
     /// The same as names of entries and as filters.
     dns: PathBuf,
     filters: PathBuf,
     entries: u64,
     octets: u64,
     lookups: u64,
+    writes: u64,
     rounds: usize,
     peers: Peers,
 }
@@ -132,29 +191,42 @@ struct Login<'a> {
 }
 
 impl Bench {
-    fn prepare(settings: &Settings) -> Result<Self> {
+    fn prepare(settings: &Settings, people: u32) -> Result<Self> {
         let folder = TempDir::with_prefix("figures-").context("cannot make a folder")?;
         let (ldif, names) = (folder.path().join("company.ldif"), folder.path().join("names"));
-        let company = company(settings.people, SEED);
+        let company = company(people, SEED);
         let mut out = BufWriter::new(File::create(&ldif)?);
         company.write_ldif(&mut out)?;
         out.flush()?;
         // Not one after the other, or caches would look better than they are.
         let people: Vec<String> = company.people().map(|person| person.uid).collect();
-        let mut out = BufWriter::new(File::create(&names)?);
-        for number in 0..settings.lookups {
-            let place = number * 7_919 % people.len().max(1);
-            writeln!(out, "{}", people.get(place).context("no people")?)?;
+        let changed = folder.path().join("changed");
+        for (file, number) in [(&names, settings.lookups), (&changed, settings.writes)] {
+            let mut out = BufWriter::new(File::create(file)?);
+            for number in 0..number {
+                let place = number * 7_919 % people.len().max(1);
+                writeln!(out, "{}", people.get(place).context("no people")?)?;
+            }
+            out.flush()?;
         }
-        out.flush()?;
         let (dns, filters) = (folder.path().join("dns"), folder.path().join("filters"));
         language::write_names(&company, &dns)?;
         language::write_filters(&company, &filters)?;
         let octets = std::fs::metadata(&ldif)?.len();
-        let (entries, lookups, rounds) =
-            (company.counts().entries, settings.lookups as u64, settings.rounds.max(1));
-        let peers = Peers::load()?;
-        Ok(Self { folder, ldif, names, dns, filters, entries, octets, lookups, rounds, peers })
+        Ok(Self {
+            folder,
+            ldif,
+            names,
+            changed,
+            dns,
+            filters,
+            entries: company.counts().entries,
+            octets,
+            lookups: settings.lookups as u64,
+            writes: settings.writes as u64,
+            rounds: settings.rounds.max(1),
+            peers: Peers::load()?,
+        })
     }
 
     /// Names and filters, from text.
@@ -225,10 +297,7 @@ impl Bench {
             Contender::new("slapadd -q, whole process", self.entries, || {
                 std::fs::remove_dir_all(&data)?;
                 std::fs::create_dir(&data)?;
-                let mut command = timed(&kit, &kit.slapd)?;
-                command.args(["-T", "add", "-q", "-b", SUFFIX, "-f"]).arg(&configuration);
-                command.arg("-l").arg(&self.ldif);
-                Ok(command)
+                serving::slapadd(&kit, &configuration, &self.ldif)
             }),
             Contender::new("`Store::import`, the same indexes", self.entries, || load(&["slapd"])),
             Contender::new("`Store::import`, default indexes", self.entries, || load(&[])),
@@ -244,13 +313,12 @@ impl Bench {
         })?;
         let root = slapd.root_dn();
         let login = Login { dn: &root, password: slapd.root_password() };
-        let slapd_pid = std::fs::read_to_string(slapd.folder().join("slapd.pid"))?.trim().parse()?;
         let slapd_url = slapd.ldap_url();
 
         let data = self.folder.path().join("served");
         contest::run(role("import")?.arg(&data).arg(&self.ldif))?;
         let ours = Helper::start(role("serve")?.arg(&data).args([login.dn, login.password]))?;
-        let servers = [("slapd", slapd_url.as_str(), slapd_pid), ("ours", ours.url(), ours.pid())];
+        let servers = [("slapd", slapd_url.as_str(), slapd.pid()), ("ours", ours.url(), ours.pid())];
 
         if settings.wants("bulk") {
             let mut contenders = Vec::new();
@@ -260,14 +328,15 @@ impl Bench {
             contest("Bulk: one search for everything", "entries", contenders, self.rounds)?;
         }
         let capture = self.folder.path().join("capture");
-        if settings.wants("replay") || settings.wants("decode") {
+        if ["replay", "decode", "lookup", "pipelined"].iter().any(|table| settings.wants(table)) {
             sink::capture(&Target::new("bulk", &slapd_url, &login, &self.names), &capture)?;
         }
         if settings.wants("decode") {
             self.decode(&capture)?;
         }
+        let replay = || Helper::start(role("replay")?.arg(&capture));
         if settings.wants("replay") {
-            let replay = Helper::start(role("replay")?.arg(&capture))?;
+            let replay = replay()?;
             let contenders = self.bulk("replay", replay.url(), replay.pid(), &login)?;
             contest("Bulk from memory: the client alone", "entries", contenders, self.rounds)?;
         }
@@ -277,6 +346,9 @@ impl Bench {
                 contenders.extend(self.lookups(name, url, pid, &login)?);
             }
             contest("Lookups, one at a time", "lookups", contenders, self.rounds)?;
+            let replay = replay()?;
+            let contenders = self.lookups("replay", replay.url(), replay.pid(), &login)?;
+            contest("Lookups from memory, one at a time", "lookups", contenders, self.rounds)?;
         }
         if settings.wants("pipelined") {
             let mut contenders = Vec::new();
@@ -284,6 +356,9 @@ impl Bench {
                 contenders.extend(self.pipelined(name, url, pid, &login));
             }
             contest("Lookups, 64 in flight", "lookups", contenders, self.rounds)?;
+            let replay = replay()?;
+            let contenders = self.pipelined("replay", replay.url(), replay.pid(), &login);
+            contest("Lookups from memory, 64 in flight", "lookups", contenders, self.rounds)?;
         }
         Ok(())
     }

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bytes::{Bytes, BytesMut};
 use flext_ldap_directory::proto::{
-    ber::{Tag, Writer, frame_length},
-    message::{Envelope, Limits},
+    batch::BatchBuilder,
+    ber::{Writer, frame_length},
+    filter::Node,
+    message::{Envelope, Limits, MessageId, Request},
 };
 use flext_ldap_server::Server;
 use flext_ldap_store::{ImportOptions, IndexConfig, IndexKind, Store, StoreOptions};
@@ -45,6 +48,11 @@ impl Helper {
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
+
+    /// Kills it, so that it closes nothing in order.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        Ok(self.process.kill()?)
+    }
 }
 
 impl Drop for Helper {
@@ -55,7 +63,7 @@ impl Drop for Helper {
     }
 }
 
-fn options(folder: &str) -> Result<StoreOptions> {
+pub(crate) fn options(folder: &str) -> Result<StoreOptions> {
     Ok(StoreOptions::folder(folder).suffix(SUFFIX.parse()?))
 }
 
@@ -95,18 +103,20 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// `replay FILE`: answers every search with what the file holds.
+/// `replay FILE`: answers from memory with what the file holds: a search for a user name with that entry, any other
+/// search with everything.
 #[expect(clippy::print_stdout, reason = "the parent reads it")]
 pub(crate) fn replay(arguments: &[String]) -> Result<()> {
     let [file] = arguments else { bail!("wrong arguments") };
-    let stream = std::fs::read(file)?;
+    let mut memory = Memory::new(std::fs::read(file)?)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("ldap://{}", listener.local_addr()?);
     std::thread::spawn(move || -> Result<()> {
-        let mut streams = HashMap::new();
         for socket in listener.incoming() {
+            let mut socket = socket?;
+            socket.set_nodelay(true)?;
             // A client that goes is none of our business.
-            let _ = answer(&mut socket?, &stream, &mut streams);
+            let _ = memory.serve(&mut socket);
         }
         Ok(())
     });
@@ -114,55 +124,94 @@ pub(crate) fn replay(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Serves one client. The stream is written for each message id once, and kept for the next client that uses it.
-fn answer(socket: &mut TcpStream, stream: &[u8], streams: &mut HashMap<u32, Vec<u8>>) -> Result<()> {
-    let limits = Limits::DEFAULT;
-    let (mut received, mut octets) = (Vec::new(), [0; 4096]);
-    loop {
-        let whole = frame_length(&received, limits.message)?.filter(|length| *length <= received.len());
-        let Some(length) = whole else {
-            let read = socket.read(&mut octets)?;
-            received.extend_from_slice(octets.get(..read).filter(|read| !read.is_empty()).context("over")?);
-            continue;
-        };
-        let message = Envelope::decode(received.drain(..length).collect::<Vec<_>>().into(), &limits)?;
-        match message.tag {
-            BIND => {
-                let mut writer = Writer::new();
-                writer.sequence(|writer| {
-                    writer.integer(i64::from(message.id.0));
-                    writer.raw(b"\x61\x07\x0a\x01\x00\x04\x00\x04\x00");
-                });
+/// What a search for everything has found.
+struct Memory {
+    stream: Vec<u8>,
+    /// The stream under each message id it was asked for with: written once, for the next client that uses it.
+    streams: HashMap<u32, Vec<u8>>,
+    /// The operations that answer searches for a user name.
+    people: HashMap<String, Vec<u8>>,
+}
+
+impl Memory {
+    fn new(stream: Vec<u8>) -> Result<Self> {
+        let mut people = HashMap::new();
+        each(&stream, |message, envelope| {
+            let op = message.get(envelope.op_range()).unwrap_or_default();
+            let mut entry = BatchBuilder::over(Bytes::copy_from_slice(op));
+            if entry.add(0..op.len(), 0..0, &Limits::DEFAULT).is_ok() {
+                let entry = entry.build();
+                let name = entry.entries().next().and_then(|entry| Some(entry.text("uid")?.to_owned()));
+                people.extend(name.map(|name| (name, op.to_vec())));
+            }
+        })?;
+        Ok(Self { stream, streams: HashMap::new(), people })
+    }
+
+    /// Serves one client. What is asked in one piece is answered in one piece.
+    fn serve(&mut self, socket: &mut TcpStream) -> Result<()> {
+        let limits = Limits::DEFAULT;
+        let (mut received, mut octets) = (BytesMut::new(), [0; 64 << 10]);
+        let mut writer = Writer::new();
+        loop {
+            let whole = frame_length(&received, limits.message)?.filter(|length| *length <= received.len());
+            let Some(length) = whole else {
                 socket.write_all(writer.as_slice())?;
+                writer.clear();
+                let read = socket.read(&mut octets)?;
+                received
+                    .extend_from_slice(octets.get(..read).filter(|read| !read.is_empty()).context("over")?);
+                continue;
+            };
+            let message = Envelope::decode(received.split_to(length).freeze(), &limits)?;
+            match message.request(&limits)? {
+                Request::Bind(_) => put(&mut writer, message.id, b"\x61\x07\x0a\x01\x00\x04\x00\x04\x00"),
+                Request::Search(search) => match search.filter.nodes() {
+                    [Node::Equality(_, value)] => {
+                        if let Some(person) = self.people.get(&*String::from_utf8_lossy(value)) {
+                            put(&mut writer, message.id, person);
+                        }
+                        put(&mut writer, message.id, b"\x65\x07\x0a\x01\x00\x04\x00\x04\x00");
+                    }
+                    _ => {
+                        let stream = match self.streams.entry(message.id.0) {
+                            Entry::Occupied(known) => known.into_mut(),
+                            Entry::Vacant(new) => new.insert(renumbered(&self.stream, message.id)?),
+                        };
+                        socket.write_all(stream)?;
+                    }
+                },
+                _ => return Ok(()),
             }
-            SEARCH => {
-                let stream = match streams.entry(message.id.0) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(new) => new.insert(renumbered(stream, message.id.0)?),
-                };
-                socket.write_all(stream)?;
-            }
-            _ => return Ok(()),
         }
     }
 }
 
-const BIND: Tag = Tag::application_constructed(0);
-const SEARCH: Tag = Tag::application_constructed(3);
-
 /// The messages of `stream` under another message id.
-fn renumbered(stream: &[u8], id: u32) -> Result<Vec<u8>> {
-    let limits = Limits::DEFAULT;
+fn renumbered(stream: &[u8], id: MessageId) -> Result<Vec<u8>> {
     let mut writer = Writer::new();
+    each(stream, |message, envelope| {
+        put(&mut writer, id, message.get(envelope.op_range()).unwrap_or_default());
+    })?;
+    Ok(writer.take().to_vec())
+}
+
+/// Writes a message.
+fn put(writer: &mut Writer, id: MessageId, op: &[u8]) {
+    writer.sequence(|writer| {
+        writer.integer(i64::from(id.0));
+        writer.raw(op);
+    });
+}
+
+/// Shows every message of `stream`.
+fn each(stream: &[u8], mut see: impl FnMut(&[u8], &Envelope)) -> Result<()> {
+    let limits = Limits::DEFAULT;
     let mut rest = stream;
     while let Some(length) = frame_length(rest, limits.message)? {
         let (message, after) = rest.split_at_checked(length).context("the stream is cut")?;
-        let envelope = Envelope::decode(message.to_vec().into(), &limits)?;
-        writer.sequence(|writer| {
-            writer.integer(i64::from(id));
-            writer.raw(message.get(envelope.op_range()).unwrap_or_default());
-        });
+        see(message, &Envelope::decode(Bytes::copy_from_slice(message), &limits)?);
         rest = after;
     }
-    Ok(writer.take().to_vec())
+    Ok(())
 }

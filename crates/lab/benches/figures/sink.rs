@@ -37,15 +37,8 @@ pub(crate) fn play(target: &Target) -> Result<()> {
         }
         "lookup" => {
             let requests = requests(target)?;
-            let mut answers = Answers::new(socket.try_clone()?);
             let watch = Watch::start()?;
-            let mut times = Vec::with_capacity(requests.len());
-            for request in &requests {
-                let began = Instant::now();
-                socket.write_all(request)?;
-                answers.wait()?;
-                times.push(began.elapsed());
-            }
+            let mut times = look_up(socket, &requests)?;
             watch.report(&mut times)
         }
         "pipelined" => {
@@ -67,6 +60,19 @@ pub(crate) fn play(target: &Target) -> Result<()> {
     }
 }
 
+/// Sends one request after another, each when the one before is answered.
+pub(crate) fn look_up(mut socket: TcpStream, requests: &[Vec<u8>]) -> Result<Vec<Duration>> {
+    let mut answers = Answers::new(socket.try_clone()?);
+    let mut times = Vec::with_capacity(requests.len());
+    for request in requests {
+        let began = Instant::now();
+        socket.write_all(request)?;
+        answers.wait()?;
+        times.push(began.elapsed());
+    }
+    Ok(times)
+}
+
 /// Writes the answer to the search for everything into a file, as it comes.
 pub(crate) fn capture(target: &Target, file: &Path) -> Result<()> {
     let mut socket = connect(target)?;
@@ -76,7 +82,7 @@ pub(crate) fn capture(target: &Target, file: &Path) -> Result<()> {
     Ok(out.flush()?)
 }
 
-fn connect(target: &Target) -> Result<TcpStream> {
+pub(crate) fn connect(target: &Target) -> Result<TcpStream> {
     let mut socket = TcpStream::connect((target.host.as_str(), target.port))?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -92,7 +98,7 @@ fn connect(target: &Target) -> Result<TcpStream> {
     }
 }
 
-fn requests(target: &Target) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn requests(target: &Target) -> Result<Vec<Vec<u8>>> {
     let searches = target.searches()?.into_iter();
     Ok(searches.zip(2..).map(|(search, id)| encode(id, Request::Search(search))).collect())
 }
@@ -161,7 +167,7 @@ impl Answers {
 }
 
 /// The tag of a message's operation.
-fn operation(message: &[u8]) -> Option<u8> {
+pub(crate) fn operation(message: &[u8]) -> Option<u8> {
     let length = *message.get(1)?;
     let id = if length < 0x80 { 2 } else { 2 + usize::from(length & 0x7f) };
     let octets = usize::from(*message.get(id + 1)?);

@@ -23,17 +23,27 @@ pub(crate) struct Cost {
     /// Median and 99th percentile of a single operation, in microseconds; 0 if they were not taken.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// Processor time of the server meanwhile, in seconds, where the process has looked at it itself.
+    pub(crate) server: Option<f64>,
 }
 
 /// A stop watch for this process.
 pub(crate) struct Watch {
     began: Instant,
     cpu: f64,
+    /// The server's process, and its time at the start.
+    server: Option<(u32, f64)>,
 }
 
 impl Watch {
     pub(crate) fn start() -> Result<Self> {
-        Ok(Self { began: Instant::now(), cpu: cpu(&getrusage(UsageWho::RUSAGE_SELF)?) })
+        Ok(Self { began: Instant::now(), cpu: cpu(&getrusage(UsageWho::RUSAGE_SELF)?), server: None })
+    }
+
+    /// Looks at the server's time too, for work that begins with what is not of interest, such as many binds.
+    pub(crate) fn start_beside(server: u32) -> Result<Self> {
+        let server = Some((server, cpu_of(server)?));
+        Ok(Self { server, ..Self::start()? })
     }
 
     /// Tells the process that started this one; `times` are those of single operations.
@@ -51,6 +61,7 @@ impl Watch {
             memory: usage.max_rss() as f64,
             p50: percentile(50),
             p99: percentile(99),
+            server: self.server.map(|(pid, before)| anyhow::Ok(cpu_of(pid)? - before)).transpose()?,
         };
         println!("{}", cost.to_line()?);
         Ok(())
@@ -68,7 +79,7 @@ pub(crate) fn time(arguments: &[String]) -> Result<()> {
         bail!("{program} ended with {status}");
     }
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let cost = Cost { seconds, cpu: cpu(&usage), memory: usage.max_rss() as f64, p50: 0.0, p99: 0.0 };
+    let cost = Cost { seconds, cpu: cpu(&usage), memory: usage.max_rss() as f64, ..Cost::default() };
     println!("{}", cost.to_line()?);
     Ok(())
 }
@@ -76,7 +87,8 @@ pub(crate) fn time(arguments: &[String]) -> Result<()> {
 impl Cost {
     fn to_line(self) -> Result<String> {
         let mut line = MARK.to_owned();
-        for field in [self.seconds, self.cpu, self.memory, self.p50, self.p99] {
+        let fields = [self.seconds, self.cpu, self.memory, self.p50, self.p99];
+        for field in fields.into_iter().chain(self.server) {
             write!(line, " {field}")?;
         }
         Ok(line)
@@ -86,8 +98,10 @@ impl Cost {
     pub(crate) fn parse(output: &str) -> Result<Self> {
         let line = output.lines().find_map(|line| line.strip_prefix(MARK)).context("it reported nothing")?;
         let fields: Vec<f64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let [seconds, cpu, memory, p50, p99] = fields[..] else { bail!("a report of other fields: {line}") };
-        Ok(Self { seconds, cpu, memory, p50, p99 })
+        let [seconds, cpu, memory, p50, p99, ref server @ ..] = fields[..] else {
+            bail!("a report of other fields: {line}")
+        };
+        Ok(Self { seconds, cpu, memory, p50, p99, server: server.first().copied() })
     }
 }
 

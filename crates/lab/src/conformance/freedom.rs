@@ -85,11 +85,11 @@ pub enum Freedom {
     OnePassword: OpenLdap,
     /// slapd compares control characters, which RFC 4518 §2.2 maps to nothing.
     ControlCharactersCount: OpenLdap,
-    /// 389-ds 2.3.1 does not outlive a control whose value cannot be decoded: the process ends, and all its connections
-    /// with it. A fault; RFC 4511 §4.1.11 and §4.1.1 have an answer, at most the end of one connection.
-    MalformedControlEndsServer: Ds389,
-    /// 389-ds 2.3.1 does not outlive a virtual list view over entries without an index made for it: the process ends. A
-    /// fault; draft-ietf-ldapext-ldapv3-vlv-09 §6 has a result code.
+    /// 389-ds 2.3.1 never answers a write with a pre-read or post-read control whose value cannot be decoded. A fault; RFC
+    /// 4511 §4.1.11 and §4.1.1 have an answer, at most the end of the connection.
+    MalformedControlIsNotAnswered: Ds389,
+    /// 389-ds 2.3.1 does not outlive a virtual list view by a value over a key with an ordering rule: the process ends with
+    /// SIGSEGV. A fault; draft-ietf-ldapext-ldapv3-vlv-09 §6 has a result code.
     ViewEndsServer: Ds389,
     /// 389-ds answers "Who am I?" with a blank after `dn:`. A fault: RFC 4513 §5.2.1.8 has none.
     BlankInWhoAmI: Ds389,

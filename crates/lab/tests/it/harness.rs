@@ -238,6 +238,22 @@ fn a_stopped_server_is_gone_with_its_files() {
 }
 
 #[test]
+fn a_killed_server_starts_again_with_what_it_answered() {
+    let options = SlapdOptions { content: suffix_entry(), durable: true, ..SlapdOptions::default() };
+    let mut slapd = Slapd::start(options).unwrap();
+    let (url, root, killed) = (slapd.ldap_url(), slapd.root_dn(), slapd.pid());
+    let change = format!("dn: {SUFFIX}\nchangetype: modify\nreplace: o\no: Harbour Lane Instruments\n");
+    let modify =
+        Tool::new("ldapmodify").unwrap().args(["-x", "-H", &url, "-D", &root, "-w", slapd.root_password()]);
+    modify.input(change).run().unwrap().success().unwrap();
+    slapd.kill().unwrap();
+    slapd.restart().unwrap();
+    assert_ne!(slapd.pid(), killed);
+    let found = search(&slapd, &["-x", "-H", &url, "-s", "base", "-b", SUFFIX, "o"]).run().unwrap().success();
+    assert_eq!(found.unwrap(), format!("dn: {SUFFIX}\no: Harbour Lane Instruments\n\n"));
+}
+
+#[test]
 fn many_servers_run_side_by_side() {
     let servers: Vec<_> = (0..4).map(|_| std::thread::spawn(|| start(suffix_entry()))).collect();
     for server in servers {

@@ -1,13 +1,15 @@
 //! Attribute descriptions (RFC 4512 §2.5).
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use super::known::known_description;
 
 /// An attribute description: a type and options, e.g. `cn`, `2.5.4.3`, `userCertificate;binary`, `cn;lang-en`.
 ///
 /// `Eq` compares spelling. Whether two descriptions mean the same attribute, and whether one is a subtype of the
 /// other, is asked of the schema.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct AttributeDescription(Box<str>);
+pub struct AttributeDescription(Cow<'static, str>);
 
 /// Text that is not an attribute description.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -18,6 +20,16 @@ pub struct InvalidAttributeDescription {
 }
 
 impl AttributeDescription {
+    /// The first `length` octets of a text as a description.
+    pub(crate) fn at_start_of(text: &str, length: usize) -> Result<Self, InvalidAttributeDescription> {
+        if let Some(known) = known_description(text.as_bytes(), length) {
+            return Ok(Self(Cow::Borrowed(known)));
+        }
+        let description = text.get(..length).unwrap_or_default();
+        check_description(description)?;
+        Ok(Self(Cow::Owned(description.to_owned())))
+    }
+
     /// The whole description as spelt.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -42,8 +54,7 @@ impl FromStr for AttributeDescription {
     /// Parses a description. Underscores and a leading digit are accepted in names, as directories in the field do,
     /// and so is the option `range=0-1499` that Active Directory answers with.
     fn from_str(text: &str) -> Result<Self, InvalidAttributeDescription> {
-        check_description(text)?;
-        Ok(Self(text.into()))
+        Self::at_start_of(text, text.len())
     }
 }
 

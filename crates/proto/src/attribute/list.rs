@@ -4,7 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::AttributeDescription;
+use super::{
+    AttributeDescription,
+    known::{KEY, PADDING, known_description},
+};
 use crate::{
     ber::{DecodeError, DecodeErrorKind, Header, Reader, Tag, Writer, check_text, split_checked},
     message::Limits,
@@ -17,22 +20,11 @@ use crate::{
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct AttributesRef<'a>(&'a [u8]);
 
-/// Octets up to which a whole list is looked at before its parts are.
-const SMALL: usize = 4096;
-
 /// One attribute of an [`AttributesRef`].
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct AttributeRef<'a> {
     description: &'a str,
     values: &'a [u8],
-}
-
-/// One attribute as it is found in a list.
-struct Part<'a> {
-    description: &'a [u8],
-    values: &'a [u8],
-    /// One past the description, counted from the start of the list.
-    end: usize,
 }
 
 /// The values of one attribute, each as the octets sent.
@@ -64,33 +56,19 @@ impl<'a> AttributesRef<'a> {
     /// The attributes in the order they have on the wire.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = AttributeRef<'a>> {
-        let list = self.0;
-        // Without long or binary values the whole list happens to be UTF-8, headers included. To check that once and
-        // cut the names out of it is several times cheaper than to check each name for itself.
-        let text = if list.len() <= SMALL { std::str::from_utf8(list).ok() } else { None };
-        let mut parts = self.parts();
+        let mut list = self.0;
         std::iter::from_fn(move || {
-            let Part { description, values, end } = parts.next()?;
-            let description = match text {
-                Some(text) => text.get(end.saturating_sub(description.len())..end).unwrap_or_default(),
-                None => std::str::from_utf8(description).unwrap_or_default(),
-            };
-            Some(AttributeRef { description, values })
-        })
-    }
-
-    /// The attributes as they are found, names not looked at as text.
-    #[inline]
-    fn parts(self) -> impl Iterator<Item = Part<'a>> {
-        let list = self.0;
-        let mut octets = list;
-        std::iter::from_fn(move || {
-            let (_, attribute, rest) = split_checked(octets)?;
-            octets = rest;
-            let (_, description, set) = split_checked(attribute)?;
-            let (_, values, _) = split_checked(set)?;
-            let end = list.len().saturating_sub(rest.len()).saturating_sub(set.len());
-            Some(Part { description, values, end })
+            if let Some(Plain { behind, length, set, rest }) = Plain::split(list)
+                && let Some(values) = values_of(set)
+            {
+                list = rest;
+                let description =
+                    known_description(behind, length).unwrap_or_else(|| text_of(behind, length));
+                return Some(AttributeRef { description, values });
+            }
+            let (description, values, rest) = split_any(list)?;
+            list = rest;
+            Some(AttributeRef { description: text_of(description, description.len()), values })
         })
     }
 
@@ -100,9 +78,19 @@ impl<'a> AttributesRef<'a> {
     #[must_use]
     pub fn get(self, description: &str) -> Option<AttributeRef<'a>> {
         let wanted = description.as_bytes();
-        let Part { description, values, .. } =
-            self.parts().find(|part| part.description.eq_ignore_ascii_case(wanted))?;
-        Some(AttributeRef { description: std::str::from_utf8(description).unwrap_or_default(), values })
+        let mut list = self.0;
+        loop {
+            let (name, values, rest) = match Plain::split(list) {
+                Some(Plain { behind, length, set, rest }) if values_of(set).is_some() => {
+                    (behind.get(..length)?, values_of(set)?, rest)
+                }
+                _ => split_any(list)?,
+            };
+            if name.eq_ignore_ascii_case(wanted) {
+                return Some(AttributeRef { description: text_of(name, name.len()), values });
+            }
+            list = rest;
+        }
     }
 
     /// The first value of the attribute spelt `description`, if that value is UTF-8.
@@ -151,6 +139,14 @@ impl<'a> AttributeRef<'a> {
     }
 }
 
+impl<'a> Values<'a> {
+    /// The values in wire form: the contents of the `SET`.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
 impl<'a> Iterator for Values<'a> {
     type Item = &'a [u8];
 
@@ -162,82 +158,170 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
+/// An attribute whose headers are in the short form and have the tags they should, as nearly all do, taken apart but for its
+/// values. Neither its name nor its values are checked.
+struct Plain<'a> {
+    /// The list from the description on.
+    behind: &'a [u8],
+    /// How many octets of that are the description.
+    length: usize,
+    /// The `SET` of values with its header, up to the end of the attribute.
+    set: &'a [u8],
+    /// What follows the attribute.
+    rest: &'a [u8],
+}
+
+impl<'a> Plain<'a> {
+    #[inline(always)]
+    fn split(list: &'a [u8]) -> Option<Self> {
+        // With this much there, nobody needs to ask again before a name is looked at as a whole.
+        let [sequence, octets, string, length, ..] = *list.first_chunk::<{ 4 + KEY }>()?;
+        let headers = u32::from_le_bytes([sequence, octets, string, length]);
+        if headers & SHAPE != headers_of(Tag::SEQUENCE, 0, Tag::OCTET_STRING, 0) {
+            return None;
+        }
+        let (attribute, rest) = list.split_at_checked((headers >> 8 & 0xff) as usize + 2)?;
+        let length = (headers >> 24) as usize;
+        Some(Self { behind: list.get(4..)?, length, set: attribute.get(length + 4..)?, rest })
+    }
+}
+
+/// The values in a `SET` with its header, if that is in the short form and nothing is behind it.
+#[inline(always)]
+fn values_of(set: &[u8]) -> Option<&[u8]> {
+    let [_, octets, values @ ..] = set else { return None };
+    (usize::from(*octets) == values.len()).then_some(values)
+}
+
+/// The description and the values of the first attribute of a checked list, in whatever form it is, and what follows.
+#[inline(never)]
+fn split_any(list: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (_, attribute, rest) = split_checked(list)?;
+    let (_, description, set) = split_checked(attribute)?;
+    let (_, values, _) = split_checked(set)?;
+    Some((description, values, rest))
+}
+
+/// Of two headers in a row: the tags, and the bits that are set in lengths in the long form.
+const SHAPE: u32 = headers_of(Tag(0xff), 0x80, Tag(0xff), 0x80);
+
+/// Two headers in a row as one number.
+const fn headers_of(first: Tag, length: u8, second: Tag, other: u8) -> u32 {
+    u32::from_le_bytes([first.0, length, second.0, other])
+}
+
 /// Checks, in one pass, that `source[at..end]` is the contents of an attribute list.
 ///
 /// Trailing elements of an attribute's `SEQUENCE` that carry context-specific tags are passed over (RFC 4511 §4).
-#[inline]
 pub(crate) fn check_list(source: &[u8], at: usize, end: usize, limits: &Limits) -> Result<(), DecodeError> {
-    match source.get(at..end) {
-        Some(list) if is_plain(list, limits).unwrap_or(false) => Ok(()),
-        _ => check_any_list(source, at, end, limits),
-    }
-}
-
-/// Whether a list is well formed and of the kind most are: small, every length in the short form, every name ASCII. `None`
-/// and `Some(false)` say nothing: [`check_any_list`] decides.
-#[inline]
-fn is_plain(list: &[u8], limits: &Limits) -> Option<bool> {
-    // An attribute and a value have two octets at the least, so there cannot be too many of them either.
-    if list.len() > SMALL || list.len() / 2 > limits.attributes.min(limits.values) {
-        return Some(false);
-    }
-    // Where all of it is ASCII, nothing needs to be looked at for itself.
-    if list.is_ascii() { has_plain_shape::<true>(list) } else { has_plain_shape::<false>(list) }
-}
-
-#[inline(always)]
-fn has_plain_shape<const ASCII: bool>(list: &[u8]) -> Option<bool> {
-    let mut list = list;
+    // An attribute and a value have two octets at the least, so there cannot be too many in a short list.
+    let short = |list: &&[u8]| list.len() / 2 <= limits.attributes.min(limits.values);
+    let Some(mut list) = source.get(at..end).filter(short) else {
+        return check_attributes(source, at, end, limits);
+    };
+    let mut names = 0;
     while !list.is_empty() {
-        let (attribute, rest) = split_plain::<ASCII>(list, Tag::SEQUENCE)?;
+        let Some(rest) = pass_plain(list, &mut names).or_else(|| pass_any(source, end - list.len(), end))
+        else {
+            return check_attributes(source, at, end, limits);
+        };
         list = rest;
-        let (name, set) = split_plain::<ASCII>(attribute, Tag::OCTET_STRING)?;
-        let (mut values, behind) = split_plain::<ASCII>(set, Tag::SET)?;
-        if !behind.is_empty() || !(ASCII || name.is_ascii()) {
-            return Some(false);
-        }
-        while !values.is_empty() {
-            (_, values) = split_plain::<ASCII>(values, Tag::OCTET_STRING)?;
-        }
     }
-    Some(true)
+    // A name that is not ASCII is seen by all of them together being not, and looked at again.
+    if names & NOT_ASCII == 0 { Ok(()) } else { check_attributes(source, at, end, limits) }
 }
 
-/// Splits a value of `tag` with a length in the short form off octets: its contents, and what follows. In octets that are ASCII
-/// throughout there is no other form.
-#[inline(always)]
-fn split_plain<const ASCII: bool>(octets: &[u8], tag: Tag) -> Option<(&[u8], &[u8])> {
-    let (&[found, length], rest) = octets.split_first_chunk()?;
-    if found == tag.0 && (ASCII || length < 0x80) { rest.split_at_checked(usize::from(length)) } else { None }
-}
-
-/// As [`check_list`], for every list.
-#[inline(never)]
-fn check_any_list(source: &[u8], at: usize, end: usize, limits: &Limits) -> Result<(), DecodeError> {
+/// As [`check_list`], attribute by attribute, with the exact error.
+#[cold]
+fn check_attributes(source: &[u8], at: usize, end: usize, limits: &Limits) -> Result<(), DecodeError> {
+    let mut count = Count::default();
     let mut next = at;
-    let mut attributes = 0_usize;
-    let mut values = 0_usize;
     while next < end {
-        if attributes == limits.attributes {
-            return Err(DecodeError { offset: next, kind: DecodeErrorKind::TooManyAttributes });
-        }
-        attributes += 1;
-        let attribute = Header::expect(source, next, end, Tag::SEQUENCE)?;
-        next = attribute.end;
-        let description = Header::expect(source, attribute.start, attribute.end, Tag::OCTET_STRING)?;
-        check_text(source, description)?;
-        let set = Header::expect(source, description.end, attribute.end, Tag::SET)?;
-        let mut value = set.start;
-        while value < set.end {
-            if values == limits.values {
-                return Err(DecodeError { offset: value, kind: DecodeErrorKind::TooManyValues });
-            }
-            values += 1;
-            value = Header::expect(source, value, set.end, Tag::OCTET_STRING)?.end;
-        }
-        check_extension(source, set.end, attribute.end)?;
+        next = check_attribute(source, next, end, limits, &mut count)?;
     }
     Ok(())
+}
+
+/// What follows the attribute at `next`, in whatever form that is, of a list too short to have too many. `None` where something
+/// is wrong.
+#[inline(never)]
+fn pass_any(source: &[u8], next: usize, end: usize) -> Option<&[u8]> {
+    let next = check_attribute(source, next, end, &Limits::DEFAULT, &mut Count::default()).ok()?;
+    source.get(next..end)
+}
+
+/// What follows the first attribute of a list, where that is well formed and of the kind most are: every length in the short
+/// form, the name ASCII, nothing behind the values. `None` says nothing: [`check_attribute`] decides. Neither does anything else if
+/// [`NOT_ASCII`] is in what is added to `names`.
+#[inline(always)]
+fn pass_plain<'a>(list: &'a [u8], names: &mut u128) -> Option<&'a [u8]> {
+    let Plain { behind, length, set, rest } = Plain::split(list)?;
+    match (behind.first_chunk(), PADDING.get(length)) {
+        (Some(first), Some(padding)) => *names |= u128::from_le_bytes(*first) & !padding,
+        _ if behind.get(..length)?.is_ascii() => {}
+        _ => return None,
+    }
+    // One value, as most attributes have: then the length of the set, which is below 0x80, tells all of both headers.
+    if let Some(headers) = set.first_chunk() {
+        let octets = set.len() as u8;
+        if u32::from_le_bytes(*headers) == headers_of(Tag::SET, octets - 2, Tag::OCTET_STRING, octets - 4) {
+            return Some(rest);
+        }
+    }
+    let (&[tag, octets], mut values) = set.split_first_chunk()?;
+    if tag != Tag::SET.0 || usize::from(octets) != values.len() {
+        return None;
+    }
+    while let Some((&[tag, length], value)) = values.split_first_chunk() {
+        if tag != Tag::OCTET_STRING.0 || length >= 0x80 {
+            return None;
+        }
+        values = value.get(usize::from(length)..)?;
+    }
+    values.is_empty().then_some(rest)
+}
+
+/// The bits that are not set in ASCII.
+const NOT_ASCII: u128 = u128::from_le_bytes([0x80; KEY]);
+
+/// What a list has had so far.
+#[derive(Default)]
+struct Count {
+    attributes: usize,
+    values: usize,
+}
+
+/// Checks the attribute at `next` of a list that ends at `end`, in whatever form it is: where the next one starts.
+fn check_attribute(
+    source: &[u8],
+    next: usize,
+    end: usize,
+    limits: &Limits,
+    count: &mut Count,
+) -> Result<usize, DecodeError> {
+    if count.attributes == limits.attributes {
+        return Err(DecodeError { offset: next, kind: DecodeErrorKind::TooManyAttributes });
+    }
+    count.attributes += 1;
+    let attribute = Header::expect(source, next, end, Tag::SEQUENCE)?;
+    let description = Header::expect(source, attribute.start, attribute.end, Tag::OCTET_STRING)?;
+    check_text(source, description)?;
+    let set = Header::expect(source, description.end, attribute.end, Tag::SET)?;
+    let mut value = set.start;
+    while value < set.end {
+        if count.values == limits.values {
+            return Err(DecodeError { offset: value, kind: DecodeErrorKind::TooManyValues });
+        }
+        count.values += 1;
+        value = Header::expect(source, value, set.end, Tag::OCTET_STRING)?.end;
+    }
+    check_extension(source, set.end, attribute.end)?;
+    Ok(attribute.end)
+}
+
+/// The first `length` octets, which were checked, as text.
+fn text_of(octets: &[u8], length: usize) -> &str {
+    octets.get(..length).and_then(|octets| std::str::from_utf8(octets).ok()).unwrap_or_default()
 }
 
 /// Checks that only parts with context-specific tags are at `source[at..end]`: later standards may append them, and
@@ -295,6 +379,11 @@ impl Attributes {
     /// A list that [`check_list`] has passed, or that this crate wrote.
     pub(crate) const fn from_checked(octets: Bytes) -> Self {
         Self(octets)
+    }
+
+    /// Goes on with the list: without a copy where nobody shares its buffer and that has room.
+    pub fn into_builder(self) -> AttributesBuilder {
+        AttributesBuilder { writer: Writer::after(self.0.into()) }
     }
 
     /// The list, borrowed.
@@ -403,6 +492,36 @@ mod tests {
         assert_eq!(format!("{list:?}"), r#"{"cn": 2, "jpegPhoto": 1, "mail": 0}"#);
     }
 
+    /// Whether a name is well known, and what is behind it, changes nothing.
+    #[test]
+    fn names_of_any_kind_are_read() {
+        let names =
+            ["l", "cn", "departmentNumber", "preferredLanguage", "lieblingsfarbe", "größe", "cn;lang-en", ""];
+        for value in ["", "x", "and as much as a key can hold"] {
+            let mut builder = Attributes::builder();
+            names.iter().for_each(|name| builder.push(name, [value]));
+            let octets = builder.build().into_bytes();
+            let list = AttributesRef::check(&octets, &Limits::DEFAULT).unwrap();
+            assert_eq!(list.iter().map(AttributeRef::description).collect::<Vec<_>>(), names);
+            for (name, attribute) in names.iter().zip(list.iter()) {
+                assert_eq!((attribute.text(), list.get(name)), (Some(value), Some(attribute)), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_is_gone_on_with() {
+        let cn: (&str, &[&[u8]]) = ("cn", &[b"Ada Byrne"]);
+        let sn: (&str, &[&[u8]]) = ("sn", &[b"Byrne"]);
+        let first = list(&[cn]);
+        let shared = first.clone();
+        for one in [first, list(&[cn]), shared] {
+            let mut builder = one.into_builder();
+            builder.push(sn.0, sn.1);
+            assert_eq!(builder.build(), list(&[cn, sn]));
+        }
+    }
+
     #[test]
     fn lists_are_checked_once_with_offsets() {
         use DecodeErrorKind::{
@@ -425,6 +544,11 @@ mod tests {
                 err(8, unexpected(Tag::OCTET_STRING, 2)),
             ),
             ("name not UTF-8", b"\x30\x06\x04\x02c\xff\x31\x00", err(5, InvalidUtf8)),
+            (
+                "name not UTF-8 before another mistake",
+                b"\x30\x0e\x04\x02c\xff\x31\x08\x04\x06values\x30\x06\x04\x02cn\x30\x00",
+                err(5, InvalidUtf8),
+            ),
             ("value past the set", b"\x30\x09\x04\x02cn\x31\x03\x04\x02A", err(9, Truncated)),
             (
                 "three attributes",
@@ -445,24 +569,52 @@ mod tests {
     proptest::proptest! {
         /// The quick look never accepts what the thorough one refuses, and misses nothing that it is for.
         #[test]
-        fn plain_lists_are_lists(
+        fn plain_attributes_are_attributes(
             values in proptest::collection::vec("[ -~]{0,9}", 0..4),
+            name in "[a-z]{0,20}",
             at in 0..60_usize,
-            octet in 0..0x80_u8,
+            octet in 0..=0xff_u8,
         ) {
             let mut builder = Attributes::builder();
-            builder.push("cn", &values);
+            builder.push(&name, &values);
             builder.push("sn", ["Byrne"]);
             let mut octets = builder.build().into_bytes().to_vec();
-            let limits = Limits::DEFAULT;
-            assert_eq!(is_plain(&octets, &limits), Some(true));
+            let second = octets.len() - 15;
+            let plain = |octets: &[u8]| {
+                let mut names = 0;
+                let left = pass_plain(octets, &mut names).map(<[u8]>::len);
+                left.filter(|_| names & NOT_ASCII == 0)
+            };
+            assert_eq!(plain(&octets), Some(15));
             if let Some(place) = octets.get_mut(at) {
                 *place = octet;
             }
-            let exact = check_any_list(&octets, 0, octets.len(), &limits);
-            assert_eq!(check_list(&octets, 0, octets.len(), &limits), exact);
-            if is_plain(&octets, &limits) == Some(true) {
-                assert_eq!(exact, Ok(()));
+            let limits = Limits::DEFAULT;
+            let exact = check_attribute(&octets, 0, octets.len(), &limits, &mut Count::default());
+            if let Some(left) = plain(&octets) {
+                assert_eq!(exact, Ok(octets.len() - left));
+            } else if at >= second {
+                assert_eq!(exact, Ok(second));
+            }
+        }
+
+        /// Of several things that are wrong the first is told, wherever they are.
+        #[test]
+        fn lists_are_checked_as_their_attributes_are(
+            names in proptest::collection::vec("[a-zé]{0,20}", 1..4),
+            changes in proptest::collection::vec((0..90_usize, 0..=0xff_u8), 0..4),
+        ) {
+            let mut builder = Attributes::builder();
+            names.iter().for_each(|name| builder.push(name, ["Ada", "Byrne"]));
+            let mut octets = builder.build().into_bytes().to_vec();
+            for (at, octet) in changes {
+                if let Some(place) = octets.get_mut(at) {
+                    *place = octet;
+                }
+            }
+            for limits in [Limits::DEFAULT, Limits { attributes: 2, values: 3, ..Limits::DEFAULT }] {
+                let exact = check_attributes(&octets, 0, octets.len(), &limits);
+                assert_eq!(check_list(&octets, 0, octets.len(), &limits), exact);
             }
         }
     }

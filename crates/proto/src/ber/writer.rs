@@ -24,6 +24,11 @@ impl Writer {
         Self { buffer: BytesMut::with_capacity(octets) }
     }
 
+    /// A writer that goes on after these octets.
+    pub(crate) const fn after(buffer: BytesMut) -> Self {
+        Self { buffer }
+    }
+
     /// Octets written since the last [`take`](Self::take).
     #[must_use]
     pub fn len(&self) -> usize {

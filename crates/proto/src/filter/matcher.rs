@@ -10,7 +10,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{cell::Cell, fmt, sync::Arc};
 
 use self::leaf::Leaf;
 use super::{Filter, Node};
@@ -36,17 +36,36 @@ pub enum Truth {
 pub struct Matcher<'s> {
     schema: &'s Schema,
     /// As many as the filter has nodes, in the same order.
-    steps: Vec<Step<'s>>,
+    steps: Arc<[Step]>,
+}
+
+/// A filter made ready, kept without the schema it was made ready for.
+#[derive(Clone)]
+pub struct Prepared(Arc<[Step]>);
+
+impl Prepared {
+    /// The matcher again. `schema` must be the very one it was made for: what attributes are is kept by their places in
+    /// it.
+    #[must_use]
+    pub fn matcher<'s>(&self, schema: &'s Schema) -> Matcher<'s> {
+        Matcher { schema, steps: Arc::clone(&self.0) }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prepared({} nodes)", self.0.len())
+    }
 }
 
 /// A node made ready.
-enum Step<'s> {
+enum Step {
     List {
         kind: ListKind,
         /// The index after the last node of the list.
         end: usize,
     },
-    Leaf(Leaf<'s>),
+    Leaf(Leaf),
 }
 
 #[derive(Clone, Copy)]
@@ -77,6 +96,31 @@ struct Candidate<'e> {
     segments: &'e [AttributesRef<'e>],
     large: &'e [&'e dyn LargeAttribute],
     readable: &'e dyn Fn(&str) -> bool,
+    spend: &'e dyn Fn(usize) -> bool,
+    /// Octets looked at that `spend` was not told of yet.
+    owed: Cell<usize>,
+    /// Whether `spend` has ended the evaluation.
+    has_ended: Cell<bool>,
+}
+
+/// Octets that are looked at between two calls of `spend`.
+const TOLD: usize = 4 << 10;
+
+impl Candidate<'_> {
+    /// To be called before so many octets are looked at. Says whether they may be.
+    fn pay(&self, octets: usize) -> bool {
+        let owed = self.owed.get().saturating_add(octets);
+        if owed < TOLD {
+            self.owed.set(owed);
+            return true;
+        }
+        self.owed.set(0);
+        let goes_on = (self.spend)(owed);
+        if !goes_on {
+            self.has_ended.set(true);
+        }
+        goes_on
+    }
 }
 
 impl<'s> Matcher<'s> {
@@ -85,7 +129,7 @@ impl<'s> Matcher<'s> {
     pub fn new(filter: &Filter, schema: &'s Schema) -> Self {
         let mut resolver = subject::Resolver::new(schema);
         let list = |kind| Step::List { kind, end: 0 };
-        let mut steps: Vec<Step<'s>> = filter
+        let mut steps: Vec<Step> = filter
             .nodes()
             .iter()
             .map(|node| match node {
@@ -96,7 +140,13 @@ impl<'s> Matcher<'s> {
             })
             .collect();
         note_ends(filter.nodes(), &mut steps);
-        Self { schema, steps }
+        Self { schema, steps: steps.into() }
+    }
+
+    /// What can be kept, and be a matcher again later.
+    #[must_use]
+    pub fn prepared(&self) -> Prepared {
+        Prepared(Arc::clone(&self.steps))
     }
 
     /// Whether the outcome can depend on the entry's name: whether there is a `dn` match in the filter. Where there is
@@ -122,7 +172,7 @@ impl<'s> Matcher<'s> {
         segments: &[AttributesRef<'_>],
         readable: &dyn Fn(&str) -> bool,
     ) -> Truth {
-        self.evaluate_with(dn, segments, &[], readable, &|_| None)
+        self.evaluate_with(dn, segments, &[], readable, &|_| None, &|_| true)
     }
 
     /// As [`evaluate`](Self::evaluate), on an entry that also has `large` attributes, and where the outcome of some
@@ -131,6 +181,10 @@ impl<'s> Matcher<'s> {
     /// Of large attributes, presence is answered without a look at their values and equality by asking for the one;
     /// anything else is asked of each value. `known` is asked first, with the place of the assertion among
     /// [`Filter::nodes`], for what depends on other entries: membership, chains of references.
+    ///
+    /// `spend` is told of the work before it is done, some thousand octets or one value at a time: the octets of each
+    /// value for each assertion that looks at it, and a few for every attribute that is looked for. Where it says no,
+    /// evaluation ends, and the outcome means nothing: who bounds the work looks for that afterwards.
     #[must_use]
     pub fn evaluate_with(
         &self,
@@ -139,8 +193,10 @@ impl<'s> Matcher<'s> {
         large: &[&dyn LargeAttribute],
         readable: &dyn Fn(&str) -> bool,
         known: &dyn Fn(usize) -> Option<Truth>,
+        spend: &dyn Fn(usize) -> bool,
     ) -> Truth {
-        let entry = Candidate { dn, segments, large, readable };
+        let (owed, has_ended) = (Cell::new(0), Cell::new(false));
+        let entry = Candidate { dn, segments, large, readable, spend, owed, has_ended };
         // The lists that were entered, with what is known of them.
         let mut open: Vec<(ListKind, usize, Truth)> = Vec::new();
         let mut next = 0;
@@ -154,6 +210,9 @@ impl<'s> Matcher<'s> {
                 Step::List { kind, .. } => kind.of_none(),
                 Step::Leaf(leaf) => known(next - 1).unwrap_or_else(|| leaf.evaluate(self.schema, &entry)),
             };
+            if entry.has_ended.get() {
+                return Truth::Undefined;
+            }
             loop {
                 let Some((kind, end, so_far)) = open.last_mut() else { return truth };
                 *so_far = kind.with(*so_far, truth);
@@ -169,7 +228,7 @@ impl<'s> Matcher<'s> {
 }
 
 /// Goes from the last node to the first with the ends of the subtrees met, the nearest on top.
-fn note_ends(nodes: &[Node], steps: &mut [Step<'_>]) {
+fn note_ends(nodes: &[Node], steps: &mut [Step]) {
     let mut ends: Vec<usize> = Vec::new();
     for (index, (node, step)) in nodes.iter().zip(steps).enumerate().rev() {
         let first_child = ends.len();

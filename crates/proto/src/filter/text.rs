@@ -10,54 +10,57 @@ use bytes::Bytes;
 use super::{
     Extensible, Filter, FilterError, FilterErrorKind, MAX_NODES, Node, Substrings, is_matching_rule,
 };
-use crate::attribute::{AttributeDescription, InvalidAttributeDescription};
+use crate::attribute::AttributeDescription;
 
 /// Levels of parentheses.
 const MAX_DEPTH: usize = 1000;
 
-/// Nodes that room is made for before they are seen.
-const LIKELY_NODES: usize = 64;
+/// Nodes that room is made for where there is more than one.
+const LIKELY_NODES: usize = 8;
 
 /// Parses a filter in one pass. What is open is kept in a list, so depth costs no stack.
 pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
     let mut parser =
-        Parser { text, octets: text.as_bytes(), kept: Bytes::new(), position: 0, left: MAX_NODES };
-    // As many nodes as there are parentheses, unless some are wrong.
-    let likely = parser.octets.iter().filter(|octet| **octet == b'(').count();
-    let mut nodes = Vec::with_capacity(likely.clamp(1, LIKELY_NODES));
-    let mut open: Vec<Open> = Vec::new();
+        Parser { text, octets: text.as_bytes(), position: 0, left: MAX_NODES, nodes: Vec::new() };
     parser.skip_space();
     // Without outer parentheses the end of the text is what closes the first filter.
     let bare = parser.peek() != Some(b'(');
+    // The innermost list that is open, and those around it.
+    let mut inner: Option<Open> = None;
+    let mut outer: Vec<Open> = Vec::new();
     'filter: loop {
-        if open.len() >= MAX_DEPTH {
+        if outer.len() + usize::from(inner.is_some()) >= MAX_DEPTH {
             return Err(parser.error(FilterErrorKind::TooDeep));
         }
         parser.count()?;
-        if !(bare && nodes.is_empty()) {
+        if !(bare && parser.nodes.is_empty()) {
             parser.expect(b'(', FilterErrorKind::ExpectedOpen)?;
         }
         parser.skip_space();
         if let Some(list) = parser.list() {
-            open.push(Open {
-                node: nodes.len(),
-                wanted: if list == Node::Not { 1 } else { usize::MAX },
-                children: 0,
-            });
-            nodes.push(list);
+            let wanted = if list == Node::Not { 1 } else { usize::MAX };
+            let open = Open { node: parser.nodes.len(), wanted, children: 0 };
+            outer.extend(inner.replace(open));
+            if parser.nodes.is_empty() {
+                parser.nodes.reserve_exact(LIKELY_NODES);
+            }
+            parser.nodes.push(list);
         } else {
-            nodes.push(parser.item()?);
-            if !(bare && open.is_empty()) {
+            if parser.nodes.is_empty() {
+                parser.nodes.reserve_exact(1);
+            }
+            parser.item()?;
+            if !(bare && inner.is_none()) {
                 parser.expect(b')', FilterErrorKind::ExpectedClose)?;
             }
-            if let Some(parent) = open.last_mut() {
+            if let Some(parent) = &mut inner {
                 parent.children += 1;
             }
         }
         // Close the lists that end here.
         parser.skip_space();
-        while let Some(&Open { node, wanted, children }) = open.last() {
-            let outermost = bare && open.len() == 1;
+        while let Some(Open { node, wanted, children }) = inner {
+            let outermost = bare && outer.is_empty();
             match parser.peek() {
                 Some(b')') | None if wanted == 1 && children == 0 => {
                     return Err(parser.error(FilterErrorKind::ExpectedOpen));
@@ -68,23 +71,24 @@ pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
                 Some(_) if outermost => return Err(parser.error(FilterErrorKind::TrailingText)),
                 _ => return Err(parser.error(FilterErrorKind::ExpectedClose)),
             }
-            if let Some(list) = nodes.get_mut(node) {
+            if let Some(list) = parser.nodes.get_mut(node) {
                 list.set_children(children);
             }
-            open.pop();
-            if let Some(parent) = open.last_mut() {
+            inner = outer.pop();
+            if let Some(parent) = &mut inner {
                 parent.children += 1;
             }
             parser.skip_space();
         }
         return match parser.peek() {
-            None => Ok(Filter(nodes)),
+            None => Ok(Filter(parser.nodes)),
             Some(_) => Err(parser.error(FilterErrorKind::TrailingText)),
         };
     }
 }
 
 /// A list whose end has not been seen.
+#[derive(Clone, Copy)]
 struct Open {
     /// Its index among the nodes.
     node: usize,
@@ -97,11 +101,11 @@ struct Open {
 struct Parser<'a> {
     text: &'a str,
     octets: &'a [u8],
-    /// A copy of the text, made for the first value; values without escapes are parts of it.
-    kept: Bytes,
     position: usize,
     /// What there may still be, parts of substring assertions included.
     left: usize,
+    /// What has been read.
+    nodes: Vec<Node>,
 }
 
 impl<'a> Parser<'a> {
@@ -117,43 +121,54 @@ impl<'a> Parser<'a> {
         Some(list)
     }
 
-    /// `item` (RFC 4515 §3), up to the `)`.
-    fn item(&mut self) -> Result<Node, FilterError> {
+    /// Reads `item` (RFC 4515 §3), up to the `)`.
+    fn item(&mut self) -> Result<(), FilterError> {
         let start = self.position;
-        let spelt = self.name(true);
+        let length = self.skip(NAME | OPTION);
         match (self.peek(), self.peek_second()) {
             (Some(b'='), _) => {
-                let attribute = attribute(start, spelt)?;
+                let attribute = self.attribute(start, length)?;
                 self.position += 1;
                 self.equality(attribute)
             }
             (Some(comparison @ (b'>' | b'<' | b'~')), Some(b'=')) => {
-                let attribute = attribute(start, spelt)?;
+                let attribute = self.attribute(start, length)?;
                 self.position += 2;
                 let value = self.value()?;
-                Ok(match comparison {
+                self.nodes.push(match comparison {
                     b'>' => Node::GreaterOrEqual(attribute, value),
                     b'<' => Node::LessOrEqual(attribute, value),
                     _ => Node::Approximate(attribute, value),
-                })
+                });
+                Ok(())
             }
-            (Some(b':'), _) if spelt.is_empty() => self.extensible(None),
+            (Some(b':'), _) if length == 0 => self.extensible(None),
             (Some(b':'), _) => {
-                let attribute = attribute(start, spelt)?;
+                let attribute = self.attribute(start, length)?;
                 self.extensible(Some(attribute))
             }
             _ => {
-                attribute(start, spelt)?;
+                self.attribute(start, length)?;
                 Err(self.error(FilterErrorKind::ExpectedComparison))
             }
         }
     }
 
+    /// The attribute description of so many octets at `start`.
+    fn attribute(&self, start: usize, length: usize) -> Result<AttributeDescription, FilterError> {
+        let text = self.text.get(start..).unwrap_or_default();
+        AttributeDescription::at_start_of(text, length).map_err(|error| FilterError {
+            offset: start + error.offset,
+            kind: FilterErrorKind::ExpectedAttribute,
+        })
+    }
+
     /// What follows `attribute=`: a value, `*`, or parts between `*`.
-    fn equality(&mut self, attribute: AttributeDescription) -> Result<Node, FilterError> {
+    fn equality(&mut self, attribute: AttributeDescription) -> Result<(), FilterError> {
         let first = self.piece()?;
         if self.peek() != Some(b'*') {
-            return Ok(Node::Equality(attribute, first));
+            self.nodes.push(Node::Equality(attribute, first));
+            return Ok(());
         }
         if !first.is_empty() {
             self.count()?;
@@ -173,15 +188,16 @@ impl<'a> Parser<'a> {
         }
         let some = |part: Bytes| (!part.is_empty()).then_some(part);
         let parts = Substrings { initial: some(first), any, last: some(last) };
-        Ok(if parts == Substrings::default() {
+        self.nodes.push(if parts == Substrings::default() {
             Node::Present(attribute)
         } else {
             Node::Substrings(attribute, parts)
-        })
+        });
+        Ok(())
     }
 
     /// What follows the attribute, if there is one, in the four forms of `extensible` (RFC 4515 §3).
-    fn extensible(&mut self, attribute: Option<AttributeDescription>) -> Result<Node, FilterError> {
+    fn extensible(&mut self, attribute: Option<AttributeDescription>) -> Result<(), FilterError> {
         let (mut dn_attributes, mut rule) = (false, None);
         loop {
             self.expect(b':', FilterErrorKind::ExpectedComparison)?;
@@ -189,7 +205,8 @@ impl<'a> Parser<'a> {
                 break;
             }
             let start = self.position;
-            let spelt = self.name(false);
+            self.skip(NAME);
+            let spelt = self.text.get(start..self.position).unwrap_or_default();
             if spelt.eq_ignore_ascii_case("dn") && !dn_attributes && rule.is_none() {
                 dn_attributes = true;
             } else if rule.is_none() && is_matching_rule(spelt) {
@@ -203,20 +220,16 @@ impl<'a> Parser<'a> {
         }
         self.position += 1;
         let value = self.value()?;
-        Ok(Node::Extensible(Extensible { attribute, dn_attributes, rule, value }))
+        self.nodes.push(Node::Extensible(Extensible { attribute, dn_attributes, rule, value }));
+        Ok(())
     }
 
-    /// The longest run of characters that attribute descriptions have, or of those that identifiers have.
-    fn name(&mut self, options: bool) -> &'a str {
-        let start = self.position;
-        let belongs = |octet: &u8| {
-            octet.is_ascii_alphanumeric()
-                || matches!(octet, b'-' | b'_' | b'.')
-                || (options && *octet == b';')
-        };
-        let rest = self.octets.get(start..).unwrap_or_default();
-        self.position += rest.iter().position(|octet| !belongs(octet)).unwrap_or(rest.len());
-        self.text.get(start..self.position).unwrap_or_default()
+    /// Passes over the longest run of octets of these classes: how many there are.
+    fn skip(&mut self, classes: u8) -> usize {
+        let rest = self.octets.get(self.position..).unwrap_or_default();
+        let length = rest.iter().position(|octet| class(*octet) & classes == 0).unwrap_or(rest.len());
+        self.position += length;
+        length
     }
 
     /// A value in which `*` must be escaped.
@@ -231,20 +244,20 @@ impl<'a> Parser<'a> {
     /// Octets up to `*`, `)` or the end, unescaped.
     fn piece(&mut self) -> Result<Bytes, FilterError> {
         let start = self.position;
-        self.position += self.plain().len();
+        self.skip(NAME | OPTION | PLAIN);
         match self.octets.get(self.position) {
-            None | Some(b'*' | b')') => Ok(self.keep(start)),
+            None | Some(b'*' | b')') => Ok(Bytes::copy_from_slice(self.since(start))),
             _ => self.escaped_piece(start),
         }
     }
 
     /// The rest of a piece in which something is escaped, or wrong.
     fn escaped_piece(&mut self, start: usize) -> Result<Bytes, FilterError> {
-        let mut value = self.octets.get(start..self.position).unwrap_or_default().to_vec();
+        let mut value = self.since(start).to_vec();
         loop {
-            let plain = self.plain();
-            value.extend_from_slice(plain);
-            self.position += plain.len();
+            let start = self.position;
+            self.skip(NAME | OPTION | PLAIN);
+            value.extend_from_slice(self.since(start));
             match self.octets.get(self.position..).unwrap_or_default() {
                 [] | [b'*' | b')', ..] => return Ok(value.into()),
                 [b'\\', high, low, ..] if let Some(octet) = hex_octet(*high, *low) => {
@@ -257,23 +270,9 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The octets from here on that stand for themselves.
-    fn plain(&self) -> &'a [u8] {
-        let rest = self.octets.get(self.position..).unwrap_or_default();
-        let special = |octet: &u8| matches!(octet, b'*' | b'(' | b')' | b'\\' | 0);
-        let run = rest.iter().position(special).unwrap_or(rest.len());
-        rest.get(..run).unwrap_or_default()
-    }
-
-    /// The text from `start` to here, as a part of the one copy.
-    fn keep(&mut self, start: usize) -> Bytes {
-        if start == self.position {
-            return Bytes::new();
-        }
-        if self.kept.is_empty() {
-            self.kept = Bytes::copy_from_slice(self.octets);
-        }
-        self.kept.slice(start..self.position)
+    /// The octets from `start` to here.
+    fn since(&self, start: usize) -> &'a [u8] {
+        self.octets.get(start..self.position).unwrap_or_default()
     }
 
     /// Takes one from what there may still be.
@@ -309,11 +308,30 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn attribute(start: usize, spelt: &str) -> Result<AttributeDescription, FilterError> {
-    spelt.parse().map_err(|error: InvalidAttributeDescription| FilterError {
-        offset: start + error.offset,
-        kind: FilterErrorKind::ExpectedAttribute,
-    })
+/// What attribute types and matching rules are spelt with.
+const NAME: u8 = 1;
+/// What is in attribute descriptions besides.
+const OPTION: u8 = 2;
+/// What else stands for itself in a value.
+const PLAIN: u8 = 4;
+
+/// What an octet can be: one of these, or special in values (RFC 4515 §3).
+fn class(octet: u8) -> u8 {
+    static CLASSES: [u8; 256] = {
+        let mut classes = [0; 256];
+        let mut rest: &mut [u8] = &mut classes;
+        while let Some((last, before)) = rest.split_last_mut() {
+            *last = match before.len() as u8 {
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' => NAME,
+                b';' => OPTION,
+                b'*' | b'(' | b')' | b'\\' | 0 => 0,
+                _ => PLAIN,
+            };
+            rest = before;
+        }
+        classes
+    };
+    CLASSES.get(usize::from(octet)).copied().unwrap_or_default()
 }
 
 fn hex_octet(high: u8, low: u8) -> Option<u8> {

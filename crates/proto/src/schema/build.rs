@@ -82,6 +82,7 @@ impl SchemaBuilder {
             resolve_classes(classes, &attribute_types, &attribute_index, &mut errors);
         let schema = Schema {
             attribute_types,
+            attribute_subtypes: subtypes(&attribute_superiors),
             attribute_superiors,
             attribute_index,
             object_classes,
@@ -90,6 +91,17 @@ impl SchemaBuilder {
         };
         (schema, errors.into_vec())
     }
+}
+
+/// The direct subtypes of each type, from the supertype of each.
+fn subtypes(superiors: &[Option<u32>]) -> Vec<Box<[u32]>> {
+    let mut subtypes = vec![Vec::new(); superiors.len()];
+    for (number, superior) in (0..).zip(superiors) {
+        if let Some(list) = superior.and_then(|superior| subtypes.get_mut(superior as usize)) {
+            list.push(number);
+        }
+    }
+    subtypes.into_iter().map(Vec::into_boxed_slice).collect()
 }
 
 /// What drafts of both kinds have in common.

@@ -1,63 +1,94 @@
 //! Lookup by name or OID, without regard to ASCII case and without allocation.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
-
 /// Numbers of definitions by their names and OIDs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct NameIndex(HashMap<Box<[u8]>, u32, BuildHasherDefault<Mixed>>);
-
-/// A hash for keys that nobody hostile chooses: names a peer sends are looked up here, never put in.
-#[derive(Clone, Debug, Default)]
-struct Mixed(u64);
-
-impl Hasher for Mixed {
-    fn write(&mut self, octets: &[u8]) {
-        // An odd number whose bits look random: the golden ratio's.
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let (words, rest) = octets.as_chunks::<8>();
-        let mut mix = |word: u64| self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(ODD);
-        for word in words {
-            mix(u64::from_le_bytes(*word));
-        }
-        if !rest.is_empty() {
-            mix(rest.iter().fold(0, |word, octet| word << 8 | u64::from(*octet)));
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        // Tables take their places from the low bits and from the high ones.
-        self.0 ^ self.0.rotate_right(32)
-    }
+pub(super) struct NameIndex {
+    /// Keys in lower case, with the numbers.
+    keys: Vec<(Box<[u8]>, u32)>,
+    /// One more than the place of a key, at the place that its hash gives or in one of the next; 0 where none is. There are
+    /// a power of two, at least twice as many as keys.
+    slots: Vec<u32>,
 }
 
-/// Names up to this length are looked up without allocation.
-const SHORT: usize = 64;
+/// A hash for keys that nobody hostile chooses: names a peer sends are looked up here, never put in. Letters of either case
+/// are the same to it.
+fn hash(name: &[u8]) -> usize {
+    // An odd number whose bits look random: the golden ratio's.
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ (word | LOWER)).wrapping_mul(ODD);
+    let mut hash = name.len() as u64;
+    if let Some(last) = name.last_chunk() {
+        for word in name.as_chunks::<8>().0 {
+            hash = mix(hash, u64::from_le_bytes(*word));
+        }
+        hash = mix(hash, u64::from_le_bytes(*last));
+    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        hash = mix(hash, u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)));
+    } else {
+        hash = mix(hash, name.iter().fold(0, |word, octet| word << 8 | u64::from(*octet)));
+    }
+    // Places are taken from the low bits, and multiplication mixes the high ones best.
+    usize::try_from(hash >> 32).unwrap_or_default()
+}
 
 impl NameIndex {
     /// Numbers definitions from 0, each with its keys in lower case. The first of equal keys counts.
     pub(super) fn new(definitions: impl Iterator<Item = impl Iterator<Item = String>>) -> Self {
-        let mut numbers = HashMap::default();
-        for (number, keys) in (0_u32..).zip(definitions) {
-            for key in keys {
-                numbers.entry(key.into_bytes().into_boxed_slice()).or_insert(number);
+        let numbered =
+            (0_u32..).zip(definitions).flat_map(|(number, keys)| keys.map(move |key| (key, number)));
+        let keys: Vec<_> =
+            numbered.map(|(key, number)| (key.into_bytes().into_boxed_slice(), number)).collect();
+        let mut index = Self { slots: vec![0; keys.len().saturating_mul(2).next_power_of_two()], keys };
+        for (place, (key, _)) in (1_u32..).zip(&index.keys) {
+            // What is free first is found first, so a second equal key is never found.
+            let free = index.places(key).find(|slot| index.slots.get(*slot) == Some(&0));
+            if let Some(slot) = free.and_then(|slot| index.slots.get_mut(slot)) {
+                *slot = place;
             }
         }
-        Self(numbers)
+        index
     }
 
     /// The number of the definition with this name or OID.
     pub(super) fn find(&self, name: &str) -> Option<u32> {
-        let mut buffer = [0; SHORT];
-        match buffer.get_mut(..name.len()) {
-            Some(lower) => {
-                lower.copy_from_slice(name.as_bytes());
-                lower.make_ascii_lowercase();
-                self.0.get(&*lower).copied()
+        let name = name.as_bytes();
+        for slot in self.places(name) {
+            let place = self.slots.get(slot)?.checked_sub(1)?;
+            let (key, number) = self.keys.get(place as usize)?;
+            if key.eq_ignore_ascii_case(name) {
+                return Some(*number);
             }
-            None => self.0.get(name.to_ascii_lowercase().as_bytes()).copied(),
         }
+        None
+    }
+
+    /// The places at which a key can be, in their order.
+    fn places(&self, name: &[u8]) -> impl Iterator<Item = usize> + use<> {
+        let (first, count) = (hash(name), self.slots.len());
+        (0..count).map(move |next| first.wrapping_add(next) & count.wrapping_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_whatever_their_case() {
+        let long = "x".repeat(300);
+        let names = ["c", "cn", "uid", "mail", "2.5.4.3", "sn\u{e9}", "objectclass", "creatorsname", &long];
+        let numbered = names.map(|name| std::iter::once(name.to_owned()));
+        let index = NameIndex::new(numbered.into_iter());
+        for (number, name) in (0..).zip(names) {
+            assert_eq!(index.find(name), Some(number), "{name}");
+            assert_eq!(index.find(&name.to_ascii_uppercase()), Some(number), "{name}");
+            assert_eq!(index.find(&format!("{name}x")), None, "{name}");
+        }
+        assert_eq!(index.find(""), None);
+        assert_eq!(NameIndex::default().find("cn"), None);
+        let twice = [["cn", "commonname"], ["name", "cn"]].map(|keys| keys.into_iter().map(str::to_owned));
+        let index = NameIndex::new(twice.into_iter());
+        assert_eq!(["cn", "CommonName", "name"].map(|name| index.find(name)), [Some(0), Some(0), Some(1)]);
     }
 }

@@ -91,6 +91,11 @@ impl MatchingRule {
         self.normalize_in(None, value)
     }
 
+    /// Whether it compares names and nothing besides.
+    pub(super) fn is_of_names(self) -> bool {
+        matches!(self.row().form, Form::Name)
+    }
+
     /// As [`normalize`](Self::normalize), with the schema to ask for names; the standard one if there is none.
     pub(super) fn normalize_in<'v>(
         self,
@@ -215,6 +220,9 @@ fn after_any<'v>(value: &'v [u8], part: &[u8], at_start: bool) -> Option<&'v [u8
         return Some(after);
     }
     let core = part.strip_suffix(b" ").unwrap_or(part);
+    if core.len() > value.len() {
+        return None;
+    }
     if let Some(at) = memmem::find(value, part) {
         return value.get(at + core.len()..);
     }

@@ -98,9 +98,14 @@ impl Schema {
             if number > 0 {
                 normal.push(b',');
             }
-            normal.extend(rdn_key(self, rdn, Unknown::BySpelling).ok()?);
+            normal.extend(self.normal_rdn(rdn)?);
         }
         Some(normal)
+    }
+
+    /// The same of one component.
+    pub(super) fn normal_rdn(&self, rdn: RdnRef<'_>) -> Option<Vec<u8>> {
+        rdn_key(self, rdn, Unknown::BySpelling).ok()
     }
 
     /// The preferred name, in lower case, of the definition this names; an OID or name that is not known is itself, in

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use super::{AttributeType, ClassKind, Schema, names};
+use super::{AttributeType, ClassKind, Schema, Syntax, names};
 use crate::{attribute::AttributeRef, dn::Dn, result::ResultCode};
 
 /// One thing that is wrong with an entry.
@@ -225,22 +225,26 @@ fn check_values(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<V
             violations.push(Violation::TooManyValues(first.description().to_owned()));
         }
         let mut seen = Seen::default();
+        let mut normalizer = schema.normalizer(attribute_type);
+        // What has a normal form as a name is one.
+        let are_names = normalizer.is_of_names() && attribute_type.syntax == Syntax::DN;
         for attribute in group.iter().map(|known| known.attribute) {
             for (index, value) in (1..).zip(attribute.values()) {
                 let name = || attribute.description().to_owned();
-                if !is_binary && let Err(error) = attribute_type.syntax.check(value) {
+                let normal = if is_binary || total == 1 { None } else { normalizer.normalize(value).ok() };
+                if !is_binary
+                    && (!are_names || normal.is_none())
+                    && let Err(error) = attribute_type.syntax.check(value)
+                {
                     violations.push(Violation::InvalidSyntax {
                         attribute: name(),
                         index,
                         syntax: error.syntax,
                     });
                 }
-                if total > 1 {
-                    // A value that does not fit was reported above; it is still only itself.
-                    let normal = if is_binary { None } else { schema.normalize(attribute_type, value).ok() };
-                    if !seen.insert(normal.unwrap_or(Cow::Borrowed(value))) {
-                        violations.push(Violation::DuplicateValue { attribute: name(), index });
-                    }
+                // A value that does not fit was reported above; it is still only itself.
+                if total > 1 && !seen.insert(normal.unwrap_or(Cow::Borrowed(value))) {
+                    violations.push(Violation::DuplicateValue { attribute: name(), index });
                 }
             }
         }

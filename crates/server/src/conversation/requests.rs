@@ -19,7 +19,7 @@ use flext_ldap_proto::{
 };
 use tokio::{io::AsyncReadExt as _, time::Instant};
 
-use super::{Binding, Conversation, End, Running, Stage, persistent, sealed::sealed};
+use super::{Binding, Conversation, End, Polled, Running, Stage, persistent, sealed::sealed};
 use crate::{
     What, answer, monitor,
     root_dse::{self, MONITOR_CONTEXT},
@@ -88,9 +88,10 @@ impl Conversation<'_> {
     }
 
     /// Starts what whole messages ask for.
-    pub(super) fn take_requests(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn take_requests(&mut self, cx: &mut Context<'_>, until: Instant) -> bool {
         let mut progress = false;
-        while self.may_take() {
+        // Each can have worked for a while already.
+        while self.may_take() && !(progress && Instant::now() >= until) {
             match frame_length(&self.received, self.message_limit()) {
                 Ok(Some(length)) if length <= self.received.len() => {
                     let message = sealed(self.received.split_to(length));
@@ -180,7 +181,8 @@ impl Conversation<'_> {
         self.start(id, op, controls, what, cx);
     }
 
-    /// Asks the directory, and polls once: a write that the peer does not wait for must have started.
+    /// Asks the directory, and polls: a write that the peer does not wait for must have started, and what is found at once
+    /// is answered at once.
     fn start(&mut self, id: MessageId, op: Op, controls: Controls, what: What, cx: &mut Context<'_>) {
         let kind = op.kind();
         let story = self.story(kind.name(), what);
@@ -210,7 +212,13 @@ impl Conversation<'_> {
             .and_then(|monitor| monitor.answer(&request, &self.connection.peer, &self.shared.core))
             .unwrap_or_else(|| session.call(request));
         self.running.push(Running { id, kind, root_dse, asks_monitor, persistent, reply, entries: 0, story });
-        let _ = self.poll_one(self.running.len().saturating_sub(1), cx);
+        let last = self.running.len().saturating_sub(1);
+        if let Polled::Items = self.poll_one(last, cx)
+            && self.has_room()
+        {
+            // Most often that was all, and the end can go out with it.
+            let _ = self.poll_one(last, cx);
+        }
     }
 
     fn refuse_unasked(&mut self, id: MessageId, request: &Request, what: What, result: LdapResult) {

@@ -12,7 +12,9 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use crate::peer::{Lab, compare, delete, done, search};
+use flext_ldap_server::ServerLimits;
+
+use crate::peer::{Lab, compare, delete, done, encoded, search};
 
 fn cancel(id: u32) -> Request {
     Request::Extended(Cancel(MessageId(id)).request())
@@ -74,6 +76,25 @@ async fn operations_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn a_connection_full_of_scans_holds_up_nobody_on_the_same_thread() {
+    const SCANS: usize = 400;
+    let limits = ServerLimits { operations: SCANS, ..ServerLimits::default() };
+    let lab = Lab::limited(limits).await;
+    let (mut busy, mut other) = (lab.peer().await, lab.peer().await);
+    let scans: Vec<u8> = (1..).take(SCANS).flat_map(|id| encoded(id, &search("cn=busy"))).collect();
+    busy.send_octets(&scans).await;
+    lab.state.until(|state| state.calls.load(SeqCst) > 0).await;
+    for id in 1..=20 {
+        let worked = lab.state.worked.load(SeqCst);
+        other.send(id, &search("cn=one")).await;
+        assert_eq!(other.receive().await.unwrap(), (id, Response::SearchItem));
+        assert_eq!(other.receive().await.unwrap(), (id, Response::SearchDone(done(ResultCode::SUCCESS))));
+        let worked = lab.state.worked.load(SeqCst) - worked;
+        assert!(worked <= 60, "{worked} ms of scans before the answer {id}");
+    }
+}
+
+#[tokio::test]
 async fn abandon_ends_a_search_without_an_answer() {
     let lab = Lab::new().await;
     let mut peer = lab.peer().await;
@@ -121,8 +142,8 @@ async fn what_cannot_be_cancelled() {
     malformed.value = Some(Bytes::from_static(&[0x30, 0x05, 0x02]));
     assert_eq!(code(&peer.ask(3, &Request::Extended(malformed)).await), ResultCode::PROTOCOL_ERROR);
     // The search and its cancel arrive together: the answer is there, and not sent yet.
-    let mut both = crate::peer::encoded(4, &search("cn=x")).to_vec();
-    both.extend(crate::peer::encoded(5, &cancel(4)));
+    let mut both = encoded(4, &search("cn=x")).to_vec();
+    both.extend(encoded(5, &cancel(4)));
     peer.send_octets(&both).await;
     assert_eq!(peer.receive().await.unwrap(), (4, Response::SearchDone(done(ResultCode::SUCCESS))));
     let (id, response) = peer.receive().await.unwrap();

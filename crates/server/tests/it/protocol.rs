@@ -2,10 +2,12 @@
 //! connection hears of it. Where only the contents of a request are wrong, the request alone is refused.
 
 use flext_ldap_proto::{
+    attribute::Attributes,
     ber::{Tag, Writer},
     control::{Control, Controls},
+    extended::{ExtendedOperation as _, WhoAmI},
     filter::Filter,
-    message::{MessageId, Request, Response},
+    message::{Add, ChangeKind, MessageId, Modify, Rename, Request, Response},
     oid::Oid,
     result::ResultCode,
 };
@@ -66,10 +68,25 @@ async fn malformed_messages_end_the_connection_and_nothing_else() {
 #[tokio::test]
 async fn every_prefix_in_a_right_outer_length_ends_the_connection() {
     let lab = Lab::new().await;
+    let mut attributes = Attributes::builder();
+    attributes.push("sn", ["b"]);
+    let modify = Modify::new("cn=a".parse().unwrap()).change(ChangeKind::Add, "sn".parse().unwrap(), ["b"]);
     let requests = [
         search_for("dc=example", "(&(cn=a)(!(sn=b*c))(x:dn:2.4:=d))".parse().unwrap()),
         bind("cn=a", "b"),
+        crate::peer::sasl("STEPS"),
         crate::peer::compare("cn=a"),
+        delete("cn=a"),
+        Request::Add(Add::new("cn=a".parse().unwrap(), attributes.build())),
+        Request::Modify(modify),
+        Request::Rename(Rename {
+            dn: "cn=a".parse().unwrap(),
+            new_rdn: "cn=b".parse().unwrap(),
+            delete_old_rdn: true,
+            new_superior: Some("dc=c".parse().unwrap()),
+        }),
+        Request::Extended(WhoAmI.request()),
+        Request::Abandon(MessageId(3)),
     ];
     for request in requests {
         let whole = contents(&encoded(7, &request));

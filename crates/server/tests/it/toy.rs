@@ -1,14 +1,15 @@
 //! A directory that does what tests need. What it does follows from the name it is asked for:
-//! `cn=one` one entry, `cn=many` entries until nobody reads, `cn=never` nothing until released, `cn=panic` a panic,
-//! `cn=storage` a failure with a cause that peers must not see; any other name succeeds.
+//! `cn=one` one entry, `cn=many` entries until nobody reads, `cn=never` nothing until released, `cn=busy` work without
+//! an end, a millisecond at a time, `cn=panic` a panic, `cn=storage` a failure with a cause that peers must not see; any other name succeeds.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -21,7 +22,10 @@ use flext_ldap_proto::{
     control::Controls,
     result::{LdapResult, ResultCode},
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::yield_now,
+};
 
 pub(crate) struct Toy {
     pub(crate) state: Arc<State>,
@@ -36,6 +40,8 @@ pub(crate) struct State {
     pub(crate) sessions: AtomicUsize,
     /// Batches of `cn=many` delivered.
     pub(crate) batches: AtomicUsize,
+    /// Milliseconds that `cn=busy` has worked.
+    pub(crate) worked: AtomicUsize,
     /// Replies of `cn=never` and `cn=many` that are alive.
     pub(crate) alive: AtomicUsize,
     /// Requests seen.
@@ -57,6 +63,7 @@ impl Default for Toy {
             binds: Mutex::default(),
             sessions: AtomicUsize::new(0),
             batches: AtomicUsize::new(0),
+            worked: AtomicUsize::new(0),
             alive: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -193,6 +200,7 @@ impl Directory for ToySession {
                     Ok(Outcome::new(LdapResult::new(yes)))
                 })
             }
+            "cn=busy" => Reply::events(Busy(Arc::clone(&self.state))),
             "cn=panic" => panic!("asked to"),
             "cn=storage" => {
                 Reply::ready(Err(Error::new(ErrorKind::Storage, "cannot read `/secret/path`")
@@ -218,6 +226,19 @@ impl Drop for Alive {
     fn drop(&mut self) {
         self.0.alive.fetch_sub(1, Ordering::SeqCst);
         self.0.change();
+    }
+}
+
+/// A search that finds nothing, as slices of a scan would: work, then everybody's turn.
+struct Busy(Arc<State>);
+
+impl Events for Busy {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
+        let until = Instant::now() + Duration::from_millis(1);
+        while Instant::now() < until {}
+        self.0.worked.fetch_add(1, Ordering::SeqCst);
+        let _ = pin!(yield_now()).poll(cx);
+        Poll::Pending
     }
 }
 

@@ -27,7 +27,7 @@ impl Store {
         if context.administrator.as_ref().is_some_and(|one| one.key == named.key) {
             return Ok(true);
         }
-        let caller = Caller { actor: Actor::Anonymous, peer: peer.clone() };
+        let caller = Caller::new(Actor::Anonymous, peer.clone());
         let tables = self.snapshot()?;
         let access = context.access(&caller, &*tables)?;
         let may = access.attribute(&named, "userPassword", AttributeRight::Authenticate);
@@ -79,18 +79,18 @@ impl Store {
         // Nobody acts as them: it is only said what would be.
         let actor =
             who.map_or(Actor::Anonymous, |dn| Actor::User(Identity::from_successful_bind(dn.clone())));
-        let key = who.map(|dn| context.key(dn)).transpose()?;
-        let caller = Caller { actor, peer: peer.clone() };
+        let key = who.map(|dn| context.key(dn).map(Arc::new)).transpose()?;
+        let caller = Caller::new(actor, peer.clone());
         let named = Named { dn: on.to_string(), key: context.key(on)? };
         let tables = self.snapshot()?;
         let policy: Arc<dyn AccessPolicy> = Arc::new(rules.clone());
-        let requester = Requester { actor: &caller.actor, dn: key.as_ref(), peer: &caller.peer };
-        let about = About { context, entries: &*tables, caller: &caller, key: key.as_ref() };
+        let requester = Requester { actor: &caller.actor, dn: key.as_deref(), peer: &caller.peer };
+        let about = About { context, entries: &*tables, caller: &caller, key: key.as_deref() };
         let rights = policy.rights_of(requester, &about)?;
         let standing = Standing { key: key.clone(), rights: Some((policy, rights)) };
         let access = context.access_of(&caller, &*tables, standing);
         let seen = access.at(&named);
-        let target = Target { dn: &named.key, is_self: key.as_ref() == Some(&named.key), entry: &seen };
+        let target = Target { dn: &named.key, is_self: key.as_deref() == Some(&named.key), entry: &seen };
         let mut explanation = rules.explain(requester, &about, target, &named.dn, attribute)?;
         if seen.seen().is_none() {
             explanation

@@ -23,6 +23,7 @@ use flext_ldap_proto::{
 use super::membership;
 use crate::{
     context::{Caller, Context, base},
+    meter::Meter,
     read::{Named, Resolved},
     row::Stored,
     tables::{Failure, Rows, Tables},
@@ -33,7 +34,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Standing {
     /// The name of the one who asks.
-    pub(super) key: Option<DnKey>,
+    pub(super) key: Option<Arc<DnKey>>,
     /// What the policy says; none where it is not asked.
     pub(super) rights: Option<(Arc<dyn AccessPolicy>, Arc<dyn Rights>)>,
 }
@@ -42,7 +43,7 @@ pub(crate) struct Standing {
 pub(crate) struct Access<'a> {
     context: &'a Context,
     pub(crate) caller: &'a Caller,
-    pub(crate) key: Option<DnKey>,
+    pub(crate) key: Option<Arc<DnKey>>,
     /// Whether the policy need not be asked.
     pub(crate) all: bool,
     rights: Option<(Arc<dyn AccessPolicy>, Arc<dyn Rights>)>,
@@ -110,19 +111,22 @@ impl Lookup for About<'_> {
 
 impl Context {
     /// The name of a caller, and whether they may do everything.
-    pub(crate) fn is_unrestricted(&self, caller: &Caller) -> (Option<DnKey>, bool) {
-        let key = match &caller.actor {
-            Actor::User(identity) => identity.dn().and_then(|dn| self.schema.dn_key(dn).ok()),
-            Actor::Service | Actor::Anonymous => None,
-        };
+    pub(crate) fn is_unrestricted(&self, caller: &Caller) -> (Option<Arc<DnKey>>, bool) {
+        let key = caller.key.clone().or_else(|| self.key_of(&caller.actor));
         let all = match &caller.actor {
             Actor::Service => true,
             Actor::Anonymous => false,
             Actor::User(_) => {
-                key.is_some() && self.administrator.as_ref().map(|one| &one.key) == key.as_ref()
+                key.is_some() && self.administrator.as_ref().map(|one| &one.key) == key.as_deref()
             }
         };
         (key, all)
+    }
+
+    /// The name of an actor as it is compared. What the schema is changed to later makes no other one of it.
+    pub(crate) fn key_of(&self, actor: &Actor) -> Option<Arc<DnKey>> {
+        let Actor::User(identity) = actor else { return None };
+        self.schema.dn_key(identity.dn()?).ok().map(Arc::new)
     }
 
     /// On whose behalf, and what that allows, as of this state of the store.
@@ -131,8 +135,8 @@ impl Context {
         if all {
             return Ok(Standing { key, rights: None });
         }
-        let who = Requester { actor: &caller.actor, dn: key.as_ref(), peer: &caller.peer };
-        let about = About { context: self, entries: tables, caller, key: key.as_ref() };
+        let who = Requester { actor: &caller.actor, dn: key.as_deref(), peer: &caller.peer };
+        let about = About { context: self, entries: tables, caller, key: key.as_deref() };
         let rights = self.policy.rights_of(who, &about)?;
         Ok(Standing { key, rights: Some((Arc::clone(&self.policy), rights)) })
     }
@@ -241,11 +245,11 @@ impl On<'_, '_> {
     /// Passwords are neither searched nor read nor compared, whoever asks.
     pub(crate) fn attribute(&self, description: &str, right: AttributeRight) -> bool {
         let looks = matches!(right, AttributeRight::Search | AttributeRight::Read | AttributeRight::Compare);
-        let context = self.access.context;
-        if looks && context.is_password(description) {
+        let (context, name) = (self.access.context, base(description));
+        if looks && context.is_password_type(name) {
             return false;
         }
-        self.ask(|rights, target| rights.attribute(target, context.preferred(description), right))
+        self.ask(|rights, target| rights.attribute(target, context.preferred_type(name), right))
     }
 
     /// Whether these values may be put in or taken out.
@@ -263,7 +267,10 @@ impl On<'_, '_> {
         let own = || {
             !change.values.is_empty()
                 && self.access.key.is_some()
-                && change.values.iter().all(|value| membership::key_of(schema, value) == self.access.key)
+                && change
+                    .values
+                    .iter()
+                    .all(|value| membership::key_of(schema, value).as_ref() == self.access.key.as_deref())
         };
         self.attribute(name, right) || (own() && self.attribute(name, AttributeRight::WriteOwnName))
     }
@@ -271,7 +278,7 @@ impl On<'_, '_> {
     fn ask(&self, ask: impl FnOnce(&dyn Rights, Target<'_>) -> bool) -> bool {
         let Some((_, rights)) = &self.access.rights else { return self.access.all };
         let dn = &self.named.key;
-        let target = Target { dn, is_self: self.access.key.as_ref() == Some(dn), entry: self };
+        let target = Target { dn, is_self: self.access.key.as_deref() == Some(dn), entry: self };
         ask(&**rights, target) && self.access.failure.borrow().is_none()
     }
 
@@ -307,7 +314,7 @@ impl On<'_, '_> {
             &dn,
             &segments,
             stored.large(),
-            None,
+            &Meter::unbounded(),
             &|_| true,
             &|_| None,
         );
@@ -329,7 +336,7 @@ impl On<'_, '_> {
         let is_name =
             kind.and_then(|kind| kind.equality).is_some_and(|rule| rule.name() == "distinguishedNameMatch");
         if is_name
-            && key.as_ref() == Some(dn)
+            && key.as_deref() == Some(dn)
             && let Actor::User(identity) = &caller.actor
             && let Some(name) = identity.dn()
         {

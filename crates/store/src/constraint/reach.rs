@@ -25,6 +25,7 @@ use super::{
 use crate::{
     context::{Access, Context},
     index::Asked,
+    meter::Meter,
     project::View,
     read::Resolved,
     row::Id,
@@ -42,6 +43,9 @@ const GROUPS: usize = 64;
 
 /// With so many candidates, members of a group are looked up to leave some out.
 const MANY: u64 = 10_000;
+
+/// What a group that is looked up costs, in octets looked at.
+const LOOKED_UP: usize = 2_048;
 
 /// So few candidates are followed to a group rather than a group to all its members.
 const FEW: u64 = 1_000;
@@ -80,6 +84,7 @@ impl Reach {
         access: &Access<'_>,
         tables: &Snapshot,
         filter: &Filter,
+        meter: &Meter,
     ) -> Result<Self, Failure> {
         let mut reach = Self::default();
         let membership = context.constraints.membership.as_ref();
@@ -127,6 +132,9 @@ impl Reach {
                     None
                 }
             };
+            if leaf.is_some() {
+                meter.look(LOOKED_UP)?;
+            }
             reach.leaves.extend(leaf.map(|leaf| (place, leaf)));
         }
         if chains > CHAINS {
@@ -234,14 +242,14 @@ impl Reach {
         id: Id,
         dn: &Dn,
         view: &View,
-        until: Option<Instant>,
+        meter: &Meter,
     ) -> Result<Truth, Failure> {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let failed = RefCell::new(None);
         let known = |place: usize| {
             let leaf = self.leaf(place)?;
-            if !readable(leaf.attribute()) {
+            if !meter.spend(LOOKED_UP) || !readable(leaf.attribute()) {
                 return Some(Truth::Undefined);
             }
             let holds = match leaf {
@@ -261,7 +269,7 @@ impl Reach {
                 }
             }
         };
-        let truth = view.truth_knowing(context, tables, matcher, dn, until, &readable, &known)?;
+        let truth = view.truth_knowing(context, tables, matcher, dn, meter, &readable, &known)?;
         failed.into_inner().map_or(Ok(truth), Err)
     }
 }

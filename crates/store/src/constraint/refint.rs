@@ -265,7 +265,7 @@ fn replace(
 ) -> Result<bool, Failure> {
     let inline = draft.values(context, description);
     if !inline.is_empty() {
-        let Some(values) = replaced(&context.schema, inline, description, names) else { return Ok(false) };
+        let Some(values) = replaced(&context.schema, &inline, description, names) else { return Ok(false) };
         draft.set(context, description, values);
         return Ok(true);
     }

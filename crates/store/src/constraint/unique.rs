@@ -19,6 +19,7 @@ use super::{indexed, misuse};
 use crate::{
     context::{Access, Context, base},
     index::{Asked, Indexes},
+    meter::Meter,
     project::computed,
     read::Named,
     row::{Id, Stored},
@@ -138,7 +139,8 @@ impl Unique {
         let matcher = Matcher::new(filter, &context.schema);
         let readable = |attribute: &str| !context.is_password(attribute);
         let large = stored.large();
-        let truth = evaluate(context, tables, &matcher, &dn, &segments, large, None, &readable, &|_| None)?;
+        let meter = Meter::unbounded();
+        let truth = evaluate(context, tables, &matcher, &dn, &segments, large, &meter, &readable, &|_| None)?;
         Ok(truth == Truth::True)
     }
 

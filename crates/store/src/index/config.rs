@@ -210,6 +210,23 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_are_as_documented() {
+        let text = include_str!("../../../../docs/server.md");
+        let (_, text) = text.split_once("## Indexes that a directory has").unwrap();
+        let (text, _) = text.split_once("\n## ").unwrap();
+        let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let mut told = vec![("objectClass".to_owned(), "eq".to_owned())];
+        for row in text.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<_> = row.split('|').map(words).collect();
+            told.extend(cells[2].iter().map(|name| (name.clone(), cells[1].join(" "))));
+        }
+        told.sort();
+        let mut known = DEFAULT.map(|(name, words)| (name.to_owned(), words.to_owned()));
+        known.sort();
+        assert_eq!(told, known);
+    }
+
+    #[test]
     fn every_default_has_kinds() {
         let config = IndexConfig::default();
         for (name, words) in DEFAULT {

@@ -27,10 +27,10 @@ impl Keys {
     /// With room for what most entries have.
     pub(super) fn with_room() -> Self {
         Self {
-            octets: Vec::with_capacity(1_024),
+            octets: Vec::with_capacity(768),
             ends: Vec::with_capacity(32),
-            blocks: Vec::with_capacity(8),
-            grams: Vec::with_capacity(128),
+            // Those of parts take room where there are some.
+            ..Self::default()
         }
     }
 
@@ -42,12 +42,28 @@ impl Keys {
 
     /// Adds keys of a substring index: what `put` appends to what it is given.
     pub(super) fn push_grams(&mut self, prefix: &Arc<[u8]>, put: impl FnOnce(&mut Vec<[u8; 3]>)) {
+        if self.grams.is_empty() {
+            self.blocks.reserve(8);
+            self.grams.reserve(240);
+        }
         let before = self.grams.len();
         put(&mut self.grams);
         let count = self.grams.len().saturating_sub(before);
         if count > 0 {
             self.blocks.push((Arc::clone(prefix), count));
         }
+    }
+
+    /// With these keys of single values, which may be very many, besides.
+    pub(crate) fn with_values(self, values: Self) -> Self {
+        if values.ends.is_empty() {
+            return self;
+        }
+        let before = values.octets.len();
+        let Self { mut octets, mut ends, .. } = values;
+        octets.extend_from_slice(&self.octets);
+        ends.extend(self.ends.iter().map(|end| before.saturating_add(*end)));
+        Self { octets, ends, ..self }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Keyed<'_>> {

@@ -8,6 +8,7 @@ use super::{
     key,
 };
 use crate::{
+    meter::Meter,
     row::Id,
     tables::{Failure, Rows, Tables},
 };
@@ -15,6 +16,9 @@ use crate::{
 /// How many rows may be read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget(pub(crate) u64);
+
+/// What reading a row costs besides its octets, in octets looked at.
+const READ: usize = 1_024;
 
 /// Entries under keys, as far as they were counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -41,7 +45,9 @@ impl<T: Rows> Tables<T> {
         let mut count = 0;
         for key in keys {
             let span = Span::Key(key.clone());
-            count += self.count_span(&span, &Deferred::default(), enough, Budget(u64::MAX))?.entries;
+            count += self
+                .count_span(&span, &Deferred::default(), enough, Budget(u64::MAX), &Meter::unbounded())?
+                .entries;
             if count > enough {
                 break;
             }
@@ -54,7 +60,8 @@ impl<T: Rows> Tables<T> {
         let mut ids = RoaringBitmap::new();
         for key in keys {
             let span = Span::Key(key.clone());
-            self.read_span(&span, None, &Deferred::default(), &mut Budget(u64::MAX), &mut ids)?;
+            let (mut budget, meter) = (Budget(u64::MAX), Meter::unbounded());
+            self.read_span(&span, None, &Deferred::default(), &mut budget, &meter, &mut ids)?;
         }
         Ok(ids)
     }
@@ -78,16 +85,54 @@ impl<T: Rows> Tables<T> {
         deferred: &Deferred,
         enough: u64,
         budget: Budget,
+        meter: &Meter,
     ) -> Result<Count, Failure> {
-        let mut count = Count { entries: deferred.count(span), ..Count::default() };
+        self.count_rows(span, deferred.count(span), enough, budget, meter, |_, _| ())
+    }
+
+    /// How many entries are under a key whose changes do not wait, and which ones unless there are more than `few`.
+    pub(crate) fn count_key(
+        &self,
+        key: &Span,
+        few: u64,
+        enough: u64,
+        budget: Budget,
+        meter: &Meter,
+    ) -> Result<(Count, Option<RoaringBitmap>), Failure> {
+        let mut ids = RoaringBitmap::new();
+        let count = self.count_rows(key, 0, enough, budget, meter, |row_key, row| {
+            if ids.len() <= few
+                && let Some((_, chunk)) = key::split(row_key)
+            {
+                add(&mut ids, chunk, row);
+            }
+        })?;
+        let is_all = !count.more && count.entries <= few;
+        Ok((count, is_all.then_some(ids)))
+    }
+
+    /// Counts on from `entries`, showing the rows that are counted.
+    fn count_rows(
+        &self,
+        span: &Span,
+        entries: u64,
+        enough: u64,
+        budget: Budget,
+        meter: &Meter,
+        mut see: impl FnMut(&[u8], &[u8]),
+    ) -> Result<Count, Failure> {
+        let mut count = Count { entries, ..Count::default() };
         let (first, last) = span.rows();
         for row in self.index.range::<&[u8]>(first.as_slice()..=last.as_slice())? {
             if count.rows >= budget.0 || count.entries > enough {
                 count.more = true;
                 break;
             }
+            let (row_key, row) = row?;
             count.rows += 1;
-            count.entries += Chunk::decode(row?.1.value()).len();
+            meter.look(READ + row_key.value().len() + row.value().len())?;
+            count.entries += Chunk::decode(row.value()).len();
+            see(row_key.value(), row.value());
         }
         Ok(count)
     }
@@ -100,17 +145,19 @@ impl<T: Rows> Tables<T> {
         within: Option<&RoaringBitmap>,
         deferred: &Deferred,
         budget: &mut Budget,
+        meter: &Meter,
         ids: &mut RoaringBitmap,
     ) -> Result<bool, Failure> {
         deferred.read(span, ids);
         if let (Span::Key(key), Some(within)) = (span, within) {
-            return self.read_chunks(key, within, budget, ids);
+            return self.read_chunks(key, within, budget, meter, ids);
         }
         let (first, last) = span.rows();
         for row in self.index.range::<&[u8]>(first.as_slice()..=last.as_slice())? {
             let Some(left) = budget.0.checked_sub(1) else { return Ok(false) };
             budget.0 = left;
             let (row_key, row) = row?;
+            meter.look(READ + row_key.value().len() + row.value().len())?;
             let Some((_, chunk)) = key::split(row_key.value()) else { continue };
             add(ids, chunk, row.value());
         }
@@ -123,6 +170,7 @@ impl<T: Rows> Tables<T> {
         key: &[u8],
         within: &RoaringBitmap,
         budget: &mut Budget,
+        meter: &Meter,
         ids: &mut RoaringBitmap,
     ) -> Result<bool, Failure> {
         let mut next = within.min();
@@ -130,6 +178,7 @@ impl<T: Rows> Tables<T> {
             let Some(left) = budget.0.checked_sub(1) else { return Ok(false) };
             budget.0 = left;
             let chunk = id >> CHUNK_BITS;
+            meter.look(READ)?;
             if let Some(row) = self.index.get(key::row(key, chunk).as_slice())? {
                 add(ids, chunk, row.value());
             }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use flext_ldap_proto::schema::Schema;
+use flext_ldap_proto::schema::{AttributeType, Schema};
 
 use super::{Index, IndexKind, Indexes, Keys, gram, key};
 use crate::{context::base, row::Stored};
@@ -42,6 +42,25 @@ impl Indexes {
         self.value_keys_of(schema, description, value, &|_| true)
     }
 
+    /// Adds those keys of a value of `kind` whose normal form is known, if it has one.
+    pub(crate) fn add_value_keys(
+        &self,
+        schema: &Schema,
+        kind: &AttributeType,
+        value: &[u8],
+        normal: Option<&[u8]>,
+        keys: &mut Keys,
+    ) {
+        for index in self.types.get(&kind.oid).into_iter().flatten() {
+            match (index.kind, normal) {
+                (IndexKind::Equality, Some(normal)) => index.push_equality(schema, normal, keys),
+                // Sorted by another rule.
+                (IndexKind::Ordering, _) => index.add_keys(schema, std::iter::once(value), keys),
+                _ => {}
+            }
+        }
+    }
+
     /// Those of indexes that `wanted` is true of, by what their keys start with.
     pub(crate) fn value_keys_of(
         &self,
@@ -64,7 +83,7 @@ impl Indexes {
         key::prefix_of(key).ends_with(b"\0>")
     }
 
-    fn indexes_of(&self, schema: &Schema, description: &str) -> &[Index] {
+    pub(super) fn indexes_of(&self, schema: &Schema, description: &str) -> &[Index] {
         let kind = schema.attribute_type(base(description));
         kind.and_then(|kind| self.types.get(&kind.oid)).map_or(&[], Vec::as_slice)
     }

@@ -5,6 +5,7 @@ use roaring::RoaringBitmap;
 use super::{PartUse, Planner, READ, Step};
 use crate::{
     index::{Budget, Deferred, Part, Untold},
+    meter::Meter,
     tables::{Failure, Rows, Tables},
 };
 
@@ -54,7 +55,7 @@ impl<T: Rows> Planner<'_, T> {
                     Step::Set { ids, but } => value = Some(Value::of(ids, but)),
                     Step::Read { members, but } => {
                         let within = within.and_then(|frame| frames.get(frame)).and_then(Frame::ids);
-                        let read = read(self.tables, &members, within, deferred, &mut budget)?;
+                        let read = read(self.tables, &members, within, deferred, &mut budget, self.meter)?;
                         if let (None, Some(note)) = (&read, self.notes.get_mut(number)) {
                             note.told = Err(Some(Untold::TooMany));
                             note.part = PartUse::NotRead;
@@ -88,6 +89,7 @@ fn read<T: Rows>(
     within: Option<&RoaringBitmap>,
     deferred: &Deferred,
     budget: &mut Budget,
+    meter: &Meter,
 ) -> Result<Option<RoaringBitmap>, Failure> {
     let mut all = RoaringBitmap::new();
     for parts in members {
@@ -96,7 +98,7 @@ fn read<T: Rows>(
             let mut read = RoaringBitmap::new();
             for span in part {
                 let within = ids.as_ref().or(within);
-                if !tables.read_span(span, within, deferred, budget, &mut read)? {
+                if !tables.read_span(span, within, deferred, budget, meter, &mut read)? {
                     return Ok(None);
                 }
             }

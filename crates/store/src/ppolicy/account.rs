@@ -29,6 +29,23 @@ pub(crate) struct Account {
 /// `000001010000Z`: locked until an administrator unlocks it, whatever the policy says.
 const FOR_GOOD: Micros = -62_167_219_200 * SECOND;
 
+/// Whether an attribute is one of those that hold an account to its policy (§5.3), by its name in the schema.
+pub(crate) fn is_of_account(attribute: &str) -> bool {
+    const ALL: [&str; 10] = [
+        "pwdPolicySubentry",
+        "pwdChangedTime",
+        "pwdAccountLockedTime",
+        "pwdFailureTime",
+        "pwdHistory",
+        "pwdGraceUseTime",
+        "pwdReset",
+        "pwdStartTime",
+        "pwdEndTime",
+        "pwdLastSuccess",
+    ];
+    ALL.iter().any(|one| one.eq_ignore_ascii_case(attribute))
+}
+
 /// What a bind with the right password comes to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Entered {

@@ -17,6 +17,7 @@ use super::{Account, Micros, PasswordPolicy, SECOND, attempts::Room, heard, refu
 use crate::{
     context::{Caller, Context},
     credentials,
+    hashing::Origin,
     read::Resolved,
     row::Id,
     store::Store,
@@ -31,6 +32,21 @@ pub(crate) enum Purpose {
     Bind,
     /// To show that one knows it. Only wrong ones are of interest to the policy.
     Proof,
+}
+
+/// Who has shown a password.
+pub(crate) struct Proven {
+    pub(crate) identity: Identity,
+    /// The entry; none of the administrator.
+    pub(crate) account: Option<Id>,
+    pub(crate) response: PasswordPolicyResponse,
+}
+
+impl Proven {
+    fn administrator(dn: Dn) -> Self {
+        let identity = Identity::from_successful_bind(dn);
+        Self { identity, account: None, response: PasswordPolicyResponse::default() }
+    }
 }
 
 /// An account as of one commit.
@@ -51,20 +67,21 @@ impl Store {
         dn: &Dn,
         password: Secret,
         purpose: Purpose,
+        from: Origin,
         by: Deadline,
-    ) -> Result<(Identity, PasswordPolicyResponse), Failure> {
+    ) -> Result<Proven, Failure> {
         let context = &*self.context();
         let key = context.schema.dn_key(dn).ok();
         let administrator = context.administrator.as_ref().filter(|one| Some(&one.key) == key.as_ref());
+        // The password of an entry of that name is not looked at: who may write the entry would be the administrator.
         if let Some(one) = administrator {
             let digest = Sha256::new().chain_update(&one.salt).chain_update(password.expose()).finalize();
-            if digest.as_slice().ct_eq(&one.digest).into() {
-                self.verify_nothing(password).await?;
-                return Ok((
-                    Identity::from_successful_bind(one.dn.clone()),
-                    PasswordPolicyResponse::default(),
-                ));
-            }
+            let fits: bool = digest.as_slice().ct_eq(&one.digest).into();
+            self.verify_nothing(password, from).await?;
+            return match fits {
+                true => Ok(Proven::administrator(one.dn.clone())),
+                false => Err(invalid_credentials()),
+            };
         }
         let id = match &key {
             Some(key) => match self.reading("a bind", || context.resolve(&*self.snapshot()?, key))? {
@@ -74,18 +91,24 @@ impl Store {
             None => None,
         };
         let Some(id) = id else {
-            self.verify_nothing(password).await?;
+            self.verify_nothing(password, from).await?;
             return Err(invalid_credentials());
         };
-        let (seen, _, response) = self.verify(id, password, purpose, by).await?;
+        let (seen, _, response) = self.verify(id, password, purpose, from, by).await?;
         // As it is written in the directory, however it was spelt by the one who binds.
         let name = seen.name.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
-        Ok((Identity::from_successful_bind(name), response))
+        Ok(Proven { identity: Identity::from_successful_bind(name), account: Some(id), response })
     }
 
     /// Which of an entry's stored passwords this one fits, as stored.
-    pub(crate) async fn prove(&self, id: Id, password: Secret, by: Deadline) -> Result<Vec<u8>, Failure> {
-        let (seen, place, _) = self.verify(id, password, Purpose::Proof, by).await?;
+    pub(crate) async fn prove(
+        &self,
+        id: Id,
+        password: Secret,
+        from: Origin,
+        by: Deadline,
+    ) -> Result<Vec<u8>, Failure> {
+        let (seen, place, _) = self.verify(id, password, Purpose::Proof, from, by).await?;
         seen.stored.into_iter().nth(place).ok_or_else(invalid_credentials)
     }
 
@@ -95,6 +118,7 @@ impl Store {
         id: Id,
         password: Secret,
         purpose: Purpose,
+        from: Origin,
         by: Deadline,
     ) -> Result<(Seen, usize, PasswordPolicyResponse), Failure> {
         let context = &*self.context();
@@ -119,17 +143,18 @@ impl Store {
             });
             match entered.await? {
                 Some((attempt, seen)) => (Some(attempt), seen),
-                None => return Err(self.locked(context, password).await?),
+                None => return Err(self.locked(context, password, from).await?),
             }
         } else if seen.account.is_locked(seen.policy.as_ref(), context.now()) {
-            return Err(self.locked(context, password).await?);
+            return Err(self.locked(context, password, from).await?);
         } else {
             (None, seen)
         };
 
         let stored = seen.stored.clone();
         self.count_verification();
-        let place = self.hashers().run(move || credentials::verify(&stored, password.expose())).await?;
+        let verify = move || credentials::verify(&stored, password.expose());
+        let place = self.hashers().run(from, verify).await?;
         let Some(place) = place else {
             if let Some(attempt) = &attempt {
                 let at = context.now();
@@ -173,8 +198,8 @@ impl Store {
     }
 
     /// The refusal of a locked account, after the time that a wrong password takes.
-    async fn locked(&self, context: &Context, password: Secret) -> Result<Failure, Failure> {
-        self.verify_nothing(password).await?;
+    async fn locked(&self, context: &Context, password: Secret, from: Origin) -> Result<Failure, Failure> {
+        self.verify_nothing(password, from).await?;
         if context.ppolicy.tells_lockout {
             return Ok(refused(ResultCode::INVALID_CREDENTIALS, PasswordPolicyError::ACCOUNT_LOCKED, ""));
         }
@@ -182,9 +207,9 @@ impl Store {
     }
 
     /// Takes as long as verifying a password.
-    async fn verify_nothing(&self, password: Secret) -> Result<(), Failure> {
+    async fn verify_nothing(&self, password: Secret, from: Origin) -> Result<(), Failure> {
         let verify = move || credentials::verify(&[], password.expose());
-        self.hashers().run(verify).await.map(|_none| ())
+        self.hashers().run(from, verify).await.map(|_none| ())
     }
 
     /// Whether whoever this is must change their password before anything else (draft-behera-10 §8.1). A session holds its

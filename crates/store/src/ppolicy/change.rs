@@ -14,6 +14,7 @@ use crate::{
     context::{Caller, Context},
     credentials,
     extended::check_password,
+    hashing::Origin,
     read::Resolved,
     store::Store,
     tables::Failure,
@@ -55,7 +56,7 @@ impl Store {
             return Ok(None);
         };
         let passwords = tables.secrets(id)?;
-        if access.key.as_ref() == Some(&key) {
+        if access.key.as_deref() == Some(&key) {
             if !policy.allow_user_change {
                 return Err(refused(
                     ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
@@ -108,7 +109,12 @@ impl Store {
     }
 
     /// Checks new passwords, hashes among them, before they are hashed.
-    pub(crate) async fn check_new(&self, change: &Change, passwords: &[Bytes]) -> Result<(), Failure> {
+    pub(crate) async fn check_new(
+        &self,
+        change: &Change,
+        passwords: &[Bytes],
+        from: Origin,
+    ) -> Result<(), Failure> {
         for password in passwords {
             check_quality(&self.context(), change, password)?;
         }
@@ -117,7 +123,8 @@ impl Store {
         }
         for password in passwords.iter().filter(|password| !credentials::is_hash(password)) {
             let (used, password) = (change.used.clone(), password.clone());
-            if self.hashers().run(move || credentials::verify(&used, &password)).await?.is_some() {
+            let verify = move || credentials::verify(&used, &password);
+            if self.hashers().run(from, verify).await?.is_some() {
                 return Err(refused(
                     ResultCode::CONSTRAINT_VIOLATION,
                     PasswordPolicyError::PASSWORD_IN_HISTORY,

@@ -116,6 +116,7 @@ impl Range {
                 if filter.is_none_or(|filter| filter.passes(&large.description, value)) {
                     values.octets(value);
                 }
+                filter.map_or(Ok(()), ValueFilter::settled)?;
                 written += 1;
                 last.clear();
                 last.extend_from_slice(key);

@@ -24,20 +24,20 @@ use flext_ldap_proto::{
     result::{LdapResult, ResultCode},
 };
 use roaring::RoaringBitmap;
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
-use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, Within};
+use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, source::Within};
 use crate::{
     access::Access,
     change_log::{Logged, LoggedKind},
     constraint::member_of,
-    context::Context,
+    context::{Caller, Context},
+    known::Class,
+    long_work,
     project::{View, computed},
     read::{Climbed, Named},
     row::{Id, ROOT},
+    shares::Place,
     special,
     store::Store,
     tables::{Failure, Snapshot},
@@ -56,7 +56,7 @@ pub(super) struct Following {
     /// Entries that matched when they were last looked at.
     found: RoaringBitmap,
     commits: Commits,
-    _permit: OwnedSemaphorePermit,
+    place: Option<Place>,
 }
 
 /// Commits to come.
@@ -67,25 +67,48 @@ enum Commits {
 }
 
 impl Following {
-    pub(super) fn new(store: &Store, asked: PersistentSearch) -> Result<Self, Failure> {
-        let permit = store.followers().try_acquire_owned().map_err(|_| {
-            Failure::refused(ResultCode::BUSY, "too many persistent searches are under way; end one first")
-        })?;
-        Ok(Self {
+    pub(super) fn new(store: &Store, asked: PersistentSearch) -> Self {
+        Self {
             asked,
             base: ROOT,
             next: 0,
             found: RoaringBitmap::new(),
             commits: Commits::Idle(store.commits()),
-            _permit: permit,
-        })
+            place: None,
+        }
     }
 
-    /// Says where the search starts and which change is the next.
-    pub(super) fn begin(&mut self, base: Id, tables: &Snapshot) -> Result<(), Failure> {
+    /// Says where the search starts and which change is the next, for one who may know of the base.
+    pub(super) fn begin(
+        &mut self,
+        store: &Store,
+        context: &Context,
+        access: &Access<'_>,
+        caller: &Caller,
+        base: Id,
+        tables: &Snapshot,
+    ) -> Result<(), Failure> {
+        // Nobody's rights are asked of the root, which is no entry: one of those below it has to be known of.
+        if base == ROOT && !access.all && !special::knows_a_suffix(context, access, tables)? {
+            return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, ""));
+        }
+        if self.place.is_none() {
+            let place = store.followers().try_take(context, caller);
+            self.place = Some(place.ok_or_else(|| {
+                Failure::refused(
+                    ResultCode::BUSY,
+                    "too many persistent searches are under way; end one first",
+                )
+            })?);
+        }
         self.base = base;
         self.next = State::read(tables)?.next_change;
         Ok(())
+    }
+
+    /// Whether nothing is delivered of what is there already.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.asked.changes_only
     }
 
     /// Remembers an entry that matches. Says whether it is delivered.
@@ -136,23 +159,31 @@ impl Searching {
     pub(super) fn poll_following(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<Event, Error>> {
         let started = Instant::now();
         loop {
+            // What was done apart comes first.
+            if self.items > 0 {
+                return Poll::Ready(Ok(Event::Batch(self.take())));
+            }
+            if let Some(outcome) = self.outcome.take() {
+                return Poll::Ready(Ok(Event::Done(outcome)));
+            }
             if let Some(following) = &mut self.following {
                 following.commits.look();
             }
             let store = self.store.clone();
             let more = match store.reading("a persistent search", || self.follow(started)) {
                 Ok(more) => more,
+                Err(Failure::Refused(_)) if self.meter.needs_more() => {
+                    self.needs_more = true;
+                    return Poll::Pending;
+                }
                 Err(Failure::Refused(result)) => {
                     self.finish(result);
                     false
                 }
                 Err(Failure::Failed(error)) => return Poll::Ready(Err(error)),
             };
-            if self.items > 0 {
-                return Poll::Ready(Ok(Event::Batch(self.take())));
-            }
-            if let Some(outcome) = self.outcome.take() {
-                return Poll::Ready(Ok(Event::Done(outcome)));
+            if self.items > 0 || self.outcome.is_some() {
+                continue;
             }
             if more {
                 if started.elapsed() > SLICE {
@@ -167,8 +198,9 @@ impl Searching {
     }
 
     /// Looks at changes until a batch is full, the slice is over, or there are no more. Says whether there are.
-    fn follow(&mut self, started: Instant) -> Result<bool, Failure> {
+    pub(super) fn follow(&mut self, started: Instant) -> Result<bool, Failure> {
         let Some(mut following) = self.following.take() else { return Ok(false) };
+        self.begin_step();
         let more = self.follow_log(&mut following, started);
         self.following = Some(following);
         more
@@ -193,7 +225,7 @@ impl Searching {
             context,
             access: &access,
             tables: &tables,
-            matcher: Matcher::new(&self.search.filter.clone(), &context.schema),
+            matcher: self.matcher(context),
             scope: if is_there {
                 Some(self.place_of_entries(context, &tables, following.base)?)
             } else {
@@ -202,9 +234,9 @@ impl Searching {
             csn: if self.needs_computed { tables.context_csn()? } else { String::new() },
         };
         if !self.controls.manage_dsa_it {
-            self.referrals = special::referral_objects(context, &tables)?;
+            self.referrals = special::of_class(context, &tables, Class::Referral)?;
         }
-        self.subentries = special::subentries(context, &tables)?;
+        self.subentries = special::of_class(context, &tables, Class::Subentry)?;
         for (number, change) in tables.changes(following.next, ROWS)? {
             if number != following.next || change.kind == LoggedKind::Other {
                 return Err(lost("entries were changed many at once, without a record of each"));
@@ -212,7 +244,7 @@ impl Searching {
             self.changed(following, &pass, &change)?;
             following.next = following.next.saturating_add(1);
             let full = self.items >= BATCH_ITEMS || self.writer.size() >= BATCH_OCTETS;
-            if full || started.elapsed() > SLICE {
+            if full || self.meter.is_well_spent() || started.elapsed() > SLICE {
                 break;
             }
         }
@@ -318,7 +350,9 @@ impl Searching {
         let on = access.on(&view.named, &view.stored);
         let readable = |attribute: &str| on.attribute(attribute, AttributeRight::Search);
         let dn = dn.unwrap_or_else(Dn::root);
-        let truth = view.truth(context, *tables, matcher, &dn, None, &readable)?;
+        let is_long = long_work::is_long(&self.search.filter, &view.stored);
+        let ask = || view.truth(context, *tables, matcher, &dn, &self.meter, &readable);
+        let truth = context.long_work.run(is_long, ask)?;
         drop(on);
         Ok((truth == Truth::True).then_some(view))
     }

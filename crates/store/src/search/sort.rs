@@ -24,19 +24,23 @@ use flext_ldap_proto::{
     schema::{MatchingRule, RuleKind},
 };
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
-use super::{Searching, Source, Stage, Within, view::Window};
+use super::{
+    Searching, Stage,
+    source::{Source, Within},
+    view::Window,
+};
 use crate::{
     access::Access,
     context::Context,
     controls::SearchControls,
     lists::{Held, ListId, NoMemory},
+    meter::{Meter, ROW},
     page::Token,
     project::{View, is_computed},
     row::{Id, ROOT},
     tables::{Failure, Snapshot},
-    values::{Clock, ValueRows},
+    values::ValueRows,
 };
 
 /// Keys of one order.
@@ -147,11 +151,11 @@ impl Sorting {
         access: &Access<'_>,
         rows: &dyn ValueRows,
         view: &View,
-        until: Option<Instant>,
+        meter: &Meter,
     ) -> Result<Box<[u8]>, Failure> {
         let mut out = Vec::new();
         for key in &mut self.keys {
-            let least = key.least(context, access, rows, view, until)?;
+            let least = key.least(context, access, rows, view, meter)?;
             put_part(&mut out, least.as_deref(), key.reverse);
         }
         Ok(out.into())
@@ -241,7 +245,7 @@ impl Key {
         access: &Access<'_>,
         rows: &dyn ValueRows,
         view: &View,
-        until: Option<Instant>,
+        meter: &Meter,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let mut least: Option<Vec<u8>> = None;
         let rule = self.rule;
@@ -262,13 +266,12 @@ impl Key {
                 attribute.values().for_each(&mut consider);
             }
         }
-        let mut clock = Clock::new(until);
         for large in view.stored.large() {
             let name = &large.description;
             if self.is_meant(context, name) && on.attribute(name, AttributeRight::Search) {
                 // The rows are in the order of another rule.
                 large.visit(rows, None, &mut |_, value| {
-                    clock.look()?;
+                    meter.look(value.len().saturating_add(ROW))?;
                     consider(value);
                     Ok(ControlFlow::Continue(()))
                 })?;
@@ -325,10 +328,11 @@ impl Searching {
         base: Id,
         token: Option<&Token>,
     ) -> Result<bool, Failure> {
-        let scope = self.place_of_entries(context, tables, base)?;
-        let Some(sorting) = self.sorting.as_mut().filter(|sorting| sorting.is_on()) else {
+        if !self.sorting.as_ref().is_some_and(Sorting::is_on) {
             return Ok(false);
-        };
+        }
+        let scope = self.place_of_entries(context, tables, base)?;
+        let Some(sorting) = &mut self.sorting else { return Ok(false) };
         sorting.scope = scope;
         let list = match token {
             Some(Token::Place { list, .. }) => Some(*list),
@@ -374,12 +378,12 @@ impl Searching {
         view: &View,
         id: Id,
     ) -> Result<Gathered, Failure> {
-        let until = self.until();
+        let meter = Arc::clone(&self.meter);
         let Some(sorting) = &mut self.sorting else { return Ok(Gathered::No) };
         if !matches!(sorting.phase, Phase::Gather { .. }) {
             return Ok(Gathered::No);
         }
-        let key = sorting.key(context, access, tables, view, until)?;
+        let key = sorting.key(context, access, tables, view, &meter)?;
         let Phase::Gather { found, held } = &mut sorting.phase else { return Ok(Gathered::No) };
         let code = match held.take(key.len().saturating_add(OVERHEAD)) {
             Ok(()) => {

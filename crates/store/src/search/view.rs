@@ -15,6 +15,7 @@ use crate::{
     access::Access,
     context::Context,
     lists::ListId,
+    meter::Meter,
     page::{self, Token},
     project::{View, computed},
     row::Id,
@@ -155,7 +156,7 @@ impl Sorting {
         let computed =
             if self.needs_computed(context) { computed(&node, &named, "") } else { Default::default() };
         let view = View { named, stored, computed };
-        self.key(context, access, tables, &view, None).map(Some)
+        self.key(context, access, tables, &view, &Meter::unbounded()).map(Some)
     }
 }
 

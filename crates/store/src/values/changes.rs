@@ -34,6 +34,16 @@ impl Changes {
         Self { over: false, rows: BTreeMap::new(), count: 0, octets: 0 }
     }
 
+    /// All rows of an attribute that is new. Of equal values the first counts.
+    pub(crate) fn of_new(mut rows: Vec<(Vec<u8>, Bytes)>) -> Self {
+        rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+        rows.dedup_by(|(later, _), (first, _)| later == first);
+        let octets = rows.iter().map(|(_, value)| encoded_length(value.len() as u64)).sum();
+        let count = rows.len() as u64;
+        let rows = rows.into_iter().map(|(key, value)| (key, Changed::Put(value))).collect();
+        Self { over: false, rows, count, octets }
+    }
+
     /// Starts from what is stored.
     pub(crate) fn of(stored: &Large) -> Self {
         Self { over: true, rows: BTreeMap::new(), count: stored.count, octets: stored.octets }
@@ -90,9 +100,6 @@ pub(crate) struct Beneath<'a> {
 }
 
 impl Beneath<'_> {
-    /// What is stored of an attribute that is not.
-    pub(crate) const NOTHING: Self = Self { large: None, rows: None };
-
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Failure> {
         match (self.large, self.rows) {
             (Some(large), Some(rows)) => large.get(rows, key),

@@ -1,23 +1,18 @@
 //! New entries: what is large of them leaves the row before it is written.
 
-use bytes::Bytes;
 use flext_ldap_proto::attribute::{AttributeRef, Attributes, AttributesRef};
 
-use super::{
-    Large,
-    changes::{Beneath, Changes},
-    stays_inline, value_key,
-};
+use super::{Large, changes::Changes, normal_key, stays_inline};
 use crate::{
-    context::Context,
-    row::{Id, Stored},
-    tables::Failure,
+    context::{Context, base},
+    index::Keys,
+    row::{ROOT, Stored},
 };
 
 impl Stored {
-    /// The entry `id` as it is stored: attributes that are large get rows, which are yet to be written. No value of an
-    /// attribute may be there twice.
-    pub(crate) fn split(self, context: &Context, id: Id) -> Result<Self, Failure> {
+    /// A new entry as it is stored, save its id, if something of it is large: that gets rows, which are yet to be written, and
+    /// the index keys of its values are added to `keys`. No value of an attribute may be there twice.
+    pub(crate) fn split(&self, context: &Context, keys: &mut Keys) -> Option<Self> {
         let is_large = |attribute: AttributeRef<'_>| {
             let limits = &context.limits;
             let count = attribute.values().count();
@@ -25,32 +20,42 @@ impl Stored {
             (count > limits.inline_values || octets > limits.inline_octets)
                 && !stays_inline(context, attribute.description())
         };
-        let segments = [(self.user(), false), (self.operational(), true)];
         // Hardly an entry has one.
         let fits = |segment: AttributesRef<'_>| {
             let least = context.limits.inline_values.saturating_mul(2).min(context.limits.inline_octets);
             segment.as_bytes().len() <= least || !segment.iter().any(is_large)
         };
-        if segments.iter().all(|(segment, _)| fits(*segment)) {
-            return Ok(self);
+        if fits(self.user()) && fits(self.operational()) {
+            return None;
         }
         let mut large = Vec::new();
         let mut rest = [Attributes::builder(), Attributes::builder()];
-        for ((segment, operational), rest) in segments.into_iter().zip(&mut rest) {
-            for attribute in segment.iter() {
+        for ((segment, rest), operational) in self.segments().iter().zip(&mut rest).zip([false, true]) {
+            for attribute in segment.as_ref().iter() {
                 if !is_large(attribute) {
                     rest.push(attribute.description(), attribute.values());
                     continue;
                 }
-                let mut changes = Changes::anew();
-                for value in attribute.values() {
-                    let key = value_key(context, attribute.description(), value);
-                    changes.insert(&Beneath::NOTHING, key, Bytes::copy_from_slice(value))?;
-                }
-                large.push(Large::new(context, id, attribute.description(), operational).with(changes));
+                let changes = values(context, segment, attribute, keys);
+                large.push(Large::new(context, ROOT, attribute.description(), operational).with(changes));
             }
         }
         let [user, operational] = rest.map(|rest| rest.build());
-        Ok(Self::new(user, operational).with_large(large))
+        Some(Self::new(user, operational).with_large(large))
     }
+}
+
+/// The rows of a large attribute of a list.
+fn values(context: &Context, segment: &Attributes, attribute: AttributeRef<'_>, keys: &mut Keys) -> Changes {
+    let segment = segment.clone().into_bytes();
+    let kind = context.schema.attribute_type(base(attribute.description()));
+    let mut normalizer = kind.map(|kind| context.schema.normalizer(kind));
+    let rows = attribute.values().map(|value| {
+        let normal = normalizer.as_mut().and_then(|normalizer| normalizer.normalize(value).ok());
+        if let Some(kind) = kind {
+            context.indexes.add_value_keys(&context.schema, kind, value, normal.as_deref(), keys);
+        }
+        (normal_key(normal.as_deref().unwrap_or(value)), segment.slice_ref(value))
+    });
+    Changes::of_new(rows.collect())
 }

@@ -75,7 +75,7 @@ impl Work<'_> {
         }
         let now = context.now();
         let policy = PasswordPolicy::of_account(context, self.tables, stored.operational())?;
-        let own = !access.all && access.key.as_ref() == Some(&target.view.named.key);
+        let own = !access.all && access.key.as_deref() == Some(&target.view.named.key);
         let before = Account::read(stored.operational());
         if let Some(policy) = policy.as_ref().filter(|_| !access.all) {
             if own {
@@ -96,6 +96,10 @@ impl Work<'_> {
             .iter()
             .any(|change| context.preferred(base(change.attribute.as_str())).eq_ignore_ascii_case("pwdReset"))
         {
+            after.reset = current.reset;
+        }
+        // Taking a password away is no change of it.
+        if own && secrets.after.iter().all(|one| secrets.before.contains(one)) {
             after.reset = current.reset;
         }
         after.write(&current, context, operational);

@@ -1,6 +1,6 @@
 //! Add (RFC 4511 §4.7).
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{
@@ -10,7 +10,10 @@ use flext_ldap_proto::{
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, new_entry::row_keys, own_key, too_long};
+use super::{
+    ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, bound, new_entry, own_key, too_long,
+    values::ValueRowsEffect,
+};
 use crate::{
     constraint,
     context::{Access, Context},
@@ -71,27 +74,30 @@ impl Work<'_> {
             Some(entry) => entry?,
             None => NewEntry::new(context, op, write, relaxed)?,
         };
-        let (user, mut operational, mut keys) = entry.finish(context, self.stamp);
+        if !write.keep_operational {
+            bound::all_fit_row(context, op.attributes.as_ref())?;
+        }
+        let (mut whole, mut split, mut keys) = entry.finish(context, self.stamp);
         let mut former = Vec::new();
         let account = !write.secrets.is_empty() && !write.keep_operational;
-        if account || operational.as_ref().get(history::ATTRIBUTE).is_some() {
-            let mut draft = Draft::new(context, operational.as_ref());
+        if account || whole.operational().get(history::ATTRIBUTE).is_some() {
+            let mut draft = Draft::new(context, whole.operational());
             former = history::take(context, &mut draft);
             if account {
                 self.account_added(&mut draft)?;
             }
-            operational = draft.whole();
-            keys = row_keys(context, &user, &operational)?;
+            whole = Stored::new(whole.user().to_attributes(), draft.whole());
+            (split, keys) = new_entry::split(context, &whole);
         }
 
-        let whole = Stored::new(user, operational);
         let id = self.next_id;
         constraint::check(self, access, id, None, (&whole, &named))?;
-        let stored = whole.clone().split(context, id)?;
+        let stored = split.map_or(whole, |split| split.numbered(id));
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
         effect.keys = keys;
-        effect.values = self.value_rows(id, None, Some(&stored), &BTreeSet::new());
+        let values = self.value_rows(id, None, Some(&stored), &Arc::default());
+        effect.values = values.into_iter().map(ValueRowsEffect::keyed).collect();
         self.entry_row(&mut effect, id, Some(&stored));
         if let Some(row) = history::encode(&write.secrets, &former) {
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), Some(row)));
@@ -137,7 +143,7 @@ impl Work<'_> {
         if key.rdns().len() == levels {
             return Ok((ROOT, Named::default()));
         }
-        special::refer(self.context, self.tables, last, &op.dn, write.controls.manage_dsa_it)?;
+        special::refer(self.context, self.tables, access, last, &op.dn, write.controls.manage_dsa_it)?;
         if let Some(id) = last {
             let above = self.tables.named(id)?;
             if key.is_child_of(&above.key) {

@@ -1,17 +1,21 @@
 //! Modify (RFC 4511 §4.6).
 
+use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{
     dn::Dn,
     message::{Change, ChangeKind, Modify},
     result::ResultCode,
 };
 
-use super::{ChangeRowKind, Effect, Work, Write, account::Secrets, no_user_modification, permissive, relax};
+use super::{
+    ChangeRowKind, Effect, Work, Write, account::Secrets, bound::Bound, no_user_modification, permissive,
+    relax,
+};
 use crate::{
     constraint,
     context::{Access, Context, base},
     modify::Draft,
-    ppolicy::PasswordPolicy,
+    ppolicy::{self, PasswordPolicy},
     project::View,
     row::Stored,
     tables::{Failure, Name},
@@ -31,9 +35,20 @@ impl Work<'_> {
         // Decided on the entry as it was, so that no change can give the right to the next.
         let on = access.on(&target.view.named, stored);
         let relaxed = self.relaxed(write, &on)?;
+        let own = access.key.as_deref() == Some(&target.view.named.key) && !on.entry(EntryRight::Manage);
+        let bound = Bound::of(context, write, access);
+        let mut incremented = 0_u64;
         for change in &op.changes {
             let name = change.attribute.as_str();
             self.may_write(&on, change)?;
+            if own && ppolicy::is_of_account(context.preferred(base(name))) {
+                return Err(Failure::refused(
+                    ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                    format!(
+                        "`{name}` says how an account is held to the password policy, which is not for its owner"
+                    ),
+                ));
+            }
             effect.change.attributes.push(context.canonical(name));
             if context.is_password(name) {
                 if let Some(change) = permissive::secrets(write, change, &secrets)? {
@@ -52,6 +67,11 @@ impl Work<'_> {
                 return Err(no_user_modification(name));
             }
             let draft = if kind.is_operational() { &mut operational } else { &mut user };
+            if change.kind == ChangeKind::Increment {
+                // One change of all its values.
+                incremented = incremented.saturating_add(draft.count(context, name));
+                bound.admit(incremented)?;
+            }
             if let Some(change) = permissive::values(context, write, change, draft)? {
                 draft.apply(context, &change)?;
             }
@@ -86,7 +106,7 @@ impl Work<'_> {
     /// The structural class of an entry stays what it was (RFC 4512 §2.4.2).
     fn keeps_class(&self, old: &Stored, user: &mut Draft<'_>) -> Result<(), Failure> {
         let context = self.context;
-        let classes = user.values(context, "objectClass").to_vec();
+        let classes = user.values(context, "objectClass");
         let old: Vec<&[u8]> =
             old.user().get("objectClass").map(|one| one.values().collect()).unwrap_or_default();
         if classes.iter().map(|class| &**class).eq(old.iter().copied()) {
@@ -95,7 +115,7 @@ impl Work<'_> {
         user.complete_classes(context);
         let structural = |classes: Vec<&[u8]>| context.schema.structural_class(classes.into_iter());
         let before = structural(old);
-        let completed = user.values(context, "objectClass").to_vec();
+        let completed = user.values(context, "objectClass");
         let after = structural(completed.iter().map(|class| &**class).collect());
         match (before, after) {
             (Some(before), Some(after)) if before.oid != after.oid => Err(Failure::refused(

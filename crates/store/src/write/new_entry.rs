@@ -4,10 +4,10 @@
 //! Nothing here looks at what is stored, so it is done on whatever thread has time: an import does it beside the
 //! writer. Where the entry is to stand, who may put it there, and when it came are for [`Work::add`](super::Work).
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, fmt, sync::Arc};
 
 use flext_ldap_proto::{
-    attribute::{AttributeRef, Attributes},
+    attribute::{AttributeRef, Attributes, AttributesBuilder},
     dn::{Dn, DnKey, RdnKey},
     message::Add,
     result::ResultCode,
@@ -19,7 +19,7 @@ use crate::{
     clock::Stamp,
     context::{Context, base},
     index::Keys,
-    row::{ROOT, Stored},
+    row::Stored,
     tables::Failure,
 };
 
@@ -68,9 +68,10 @@ impl LastParent {
 /// A new entry.
 #[derive(Debug)]
 pub(super) struct NewEntry {
-    pub(super) user: Attributes,
-    /// What was given of operational attributes and what does not depend on when the entry is added.
-    operational: Attributes,
+    /// What was given and what does not depend on when the entry is added.
+    whole: Stored,
+    /// The same with what is large apart, where something is.
+    split: Option<Stored>,
     keys: Keys,
     /// Attributes that say when, in the order of [`Stamp`]: those that were not given.
     stamped: Vec<(&'static str, When)>,
@@ -144,48 +145,36 @@ impl NewEntry {
         }
         draft.replace(context, "structuralObjectClass", class.map(ObjectClass::name).unwrap_or_default());
         let room = given.as_ref().as_bytes().len();
-        let operational = draft.build(room + 256, Part::is_operational);
+        let operational = draft.build(room + 400, Part::is_operational);
         let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
-        let keys = row_keys(context, &user, &operational)?;
-        Ok(Self { user, operational, keys, stamped })
+        let whole = Stored::new(user, operational);
+        let (split, keys) = split(context, &whole);
+        Ok(Self { whole, split, keys, stamped })
     }
 
-    /// The operational attributes of an entry that is added now, and all keys.
-    pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Attributes, Attributes, Keys) {
-        let Self { user, operational, mut keys, stamped } = self;
-        if stamped.is_empty() {
-            return (user, operational, keys);
+    /// The entry that is added now: as it is, the same with what is large apart, where something is, and all keys.
+    pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Stored, Option<Stored>, Keys) {
+        let Self { whole, split, mut keys, stamped } = self;
+        let late = stamped.into_iter().map(|(name, when)| match when {
+            When::Csn => (name, stamp.csn.as_bytes()),
+            When::Time => (name, stamp.time.as_bytes()),
+        });
+        for (name, value) in late.clone() {
+            context.indexes.add_keys(&context.schema, name, value, &mut keys);
         }
-        let mut late = Attributes::builder_with_room(160);
-        for (name, when) in stamped {
-            late.push(
-                name,
-                [match when {
-                    When::Csn => &stamp.csn,
-                    When::Time => &stamp.time,
-                }],
-            );
-        }
-        let late = late.build();
-        context.indexes.add_keys(&context.schema, [late.as_ref()], &mut keys);
-        let late_octets = late.as_ref().as_bytes();
-        let mut all =
-            Attributes::builder_with_room(operational.as_ref().as_bytes().len() + late_octets.len());
-        all.extend(operational.as_ref());
-        all.extend(late.as_ref());
-        (user, all.build(), keys)
+        let mut add =
+            |list: &mut AttributesBuilder| late.clone().for_each(|(name, value)| list.push(name, [value]));
+        let split = split.map(|split| split.with_operational(&mut add));
+        (whole.with_operational(&mut add), split, keys)
     }
 }
 
-/// The keys a new entry is under, but those of single values of what will be large of it.
-pub(super) fn row_keys(
-    context: &Context,
-    user: &Attributes,
-    operational: &Attributes,
-) -> Result<Keys, Failure> {
-    // The id makes no difference to what is large.
-    let stored = Stored::new(user.clone(), operational.clone()).split(context, ROOT)?;
-    Ok(context.indexes.row_keys(&context.schema, &stored, &|_| true))
+/// A new entry with what is large apart, where something is, and the keys it is found under.
+pub(super) fn split(context: &Context, whole: &Stored) -> (Option<Stored>, Keys) {
+    let mut values = Keys::default();
+    let split = whole.split(context, &mut values);
+    let keys = context.indexes.row_keys(&context.schema, split.as_ref().unwrap_or(whole), &|_| true);
+    (split, keys.with_values(values))
 }
 
 /// The attributes of a new entry: those of the request where they stand, and what is added to them.
@@ -203,6 +192,7 @@ impl<'a> Draft<'a> {
     fn of_request(context: &'a Context, op: &'a Add, write: &Write, relaxed: bool) -> Result<Self, Failure> {
         let attributes = op.attributes.as_ref();
         let mut draft = Self(Vec::with_capacity(32));
+        let mut odd = HashSet::new();
         for attribute in attributes.iter() {
             let name = attribute.description();
             if attribute.values().next().is_none() {
@@ -222,7 +212,14 @@ impl<'a> Draft<'a> {
                 // Another directory's export has it as that directory computed it.
                 continue;
             }
-            if draft.find(context, name, kind).is_some() {
+            // Of one type there can be thousands with options, and of no type as many: these are not looked for among
+            // each other.
+            let is_there = if kind.is_none() || name.contains(';') {
+                !odd.insert(context.canonical(name))
+            } else {
+                draft.find(context, name, kind).is_some()
+            };
+            if is_there {
                 return Err(Failure::refused(
                     ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
                     format!("attribute `{name}` is given twice"),

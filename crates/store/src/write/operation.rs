@@ -31,7 +31,11 @@ pub(crate) struct Operation<'a, 't> {
     pub(crate) schema_changed: bool,
     pub(crate) tables: &'a mut Writable<'t>,
     pub(crate) pending: Pending,
-    pub(crate) recent: Recent,
+    recent: Recent,
+    /// Whether `recent` knows all that `pending` has: nobody asks while entries are loaded.
+    noted: bool,
+    /// Whether it is to know.
+    noting: bool,
     pub(crate) state: &'a mut State,
 }
 
@@ -53,8 +57,27 @@ impl<'a, 't> Operation<'a, 't> {
             tables,
             pending: Pending::default(),
             recent: Recent::default(),
+            noted: true,
+            noting: false,
             state,
         }
+    }
+
+    /// Has what is put into indexes known to what comes next, if that asks: it is written, or noted from now on.
+    pub(crate) fn ask(&mut self, asks: bool) -> Result<(), Failure> {
+        self.noting |= asks;
+        if self.noting && !self.noted {
+            self.flush()?;
+        }
+        self.noted = self.noting;
+        Ok(())
+    }
+
+    /// Writes what is gathered for indexes. It need not be known besides.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.recent = Recent::default();
+        self.tables.settle_load()?;
+        std::mem::take(&mut self.pending).flush(self.tables)
     }
 
     /// Does one write, or nothing; `prepared` is what was made of an add on the way here.
@@ -84,10 +107,11 @@ impl<'a, 't> Operation<'a, 't> {
         {
             return self.together(&write.caller.actor, |parts| parts.part(|work| work.effect(write, None)));
         }
-        let Self { context, tables, pending, recent, .. } = self;
+        let Self { context, tables, pending, recent, noted, .. } = self;
         let mut index = |tables: &mut Writable<'_>, keyed: Keyed<'_>, id, present| {
             // Nobody looks up parts of values while writing.
             if let Keyed::One(key) = keyed
+                && *noted
                 && context.constraints.look_up(key)
             {
                 recent.set(key, id, present);

@@ -37,7 +37,7 @@ pub(super) fn stamps(
             let canonical = context.canonical(name);
             op.changes.iter().any(|change| context.canonical(change.attribute.as_str()) == canonical)
         })
-        .map(|name| (name, operational.values(context, name).to_vec()))
+        .map(|name| (name, operational.values(context, name)))
         .filter(|(_, values)| !values.is_empty())
         .collect()
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{
-    dn::{Dn, DnKey},
-    message::Rename,
+    dn::{Ava, Dn, DnKey},
+    message::{Change, ChangeKind, Rename},
     result::ResultCode,
 };
 
@@ -67,6 +67,7 @@ impl Work<'_> {
         if !self.tables.fits(target.id, &target.view.named.dn, &named.dn)? {
             return Err(too_long());
         }
+        self.may_name(op, &target, access)?;
         let stored = self.renamed(op, &target, write, &named)?;
         let id = target.id;
         let before = (&target.view.stored, &target.view.named);
@@ -100,6 +101,34 @@ impl Work<'_> {
         Ok(effect)
     }
 
+    /// The right to rename is one to give the attributes that name the entry another value. Attributes that did not name
+    /// it before, or do not any more, are written as by a modify.
+    fn may_name(&self, op: &Rename, target: &Target, access: &Access<'_>) -> Result<(), Failure> {
+        let old: Dn = target.view.named.dn.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
+        let old: Vec<_> = old.rdns().take(1).flat_map(|rdn| rdn.avas().collect::<Vec<_>>()).collect();
+        let new: Vec<_> = op.new_rdn.as_ref().avas().collect();
+        let names = |avas: &[Ava<'_>], one: &Ava<'_>| {
+            let canonical = self.context.canonical(one.attribute_type());
+            avas.iter().any(|ava| self.context.canonical(ava.attribute_type()) == canonical)
+        };
+        let on = access.on(&target.view.named, &target.view.stored);
+        let changed = |kind, ava: &Ava<'_>| {
+            let attribute = ava.attribute_type().parse().map_err(|_| Failure::damaged("a name"))?;
+            let change = Change { kind, attribute, values: vec![ava.value().into_owned().into()] };
+            self.may_write(&on, &change)
+        };
+        let user = Draft::user(self.context, self.tables, &target.view.stored);
+        for ava in new.iter().filter(|ava| !names(&old, ava)) {
+            if !user.has(self.context, ava.attribute_type(), &ava.value())? {
+                changed(ChangeKind::Add, ava)?;
+            }
+        }
+        for ava in old.iter().filter(|ava| op.delete_old_rdn && !names(&new, ava)) {
+            changed(ChangeKind::Delete, ava)?;
+        }
+        Ok(())
+    }
+
     /// Where the entry stands from now on. It cannot stand below itself.
     fn new_parent(
         &self,
@@ -122,7 +151,7 @@ impl Work<'_> {
         if !access.entry(&above, EntryRight::Disclose) {
             return Err(special::missing(self.context, self.tables, access, None)?);
         }
-        special::refer(self.context, self.tables, Some(id), superior, write.controls.manage_dsa_it)?;
+        special::refer(self.context, self.tables, access, Some(id), superior, write.controls.manage_dsa_it)?;
         if self.tables.is_within(id, target.id, &mut HashMap::new())? {
             return Err(Failure::refused(
                 ResultCode::UNWILLING_TO_PERFORM,

@@ -7,7 +7,7 @@
 use flext_ldap_directory::{EntryRight, Outcome};
 use flext_ldap_proto::{message::Delete, result::ResultCode};
 
-use super::{Operation, Target, Work, Write};
+use super::{Operation, Target, Work, Write, bound::Bound};
 use crate::{
     project::{View, computed},
     row::Id,
@@ -23,6 +23,8 @@ impl Operation<'_, '_> {
                 let access = work.context.access(&write.caller, work.tables)?;
                 let target = work.target(&op.dn, write, &access)?;
                 doomed = work.tree(target.id)?;
+                let bound = Bound::of(work.context, write, &access);
+                let mut values = 0_u64;
                 for id in &doomed {
                     let target = work.standing(*id)?;
                     let on = access.on(&target.view.named, &target.view.stored);
@@ -32,6 +34,10 @@ impl Operation<'_, '_> {
                             "no right to delete this entry and all that stands below it",
                         ));
                     }
+                    for large in target.view.stored.large() {
+                        values = values.saturating_add(large.count);
+                    }
+                    bound.admit(values)?;
                 }
                 access.settled()?;
                 Ok(target.id)

@@ -4,7 +4,11 @@
 //! removing a million values takes time but no memory to speak of, unless the entry is one that others refer to: what an
 //! operation of several parts deletes is held until all of them are right. It is one transaction, and other writes wait.
 
-use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 use super::Work;
 use crate::{
@@ -35,10 +39,13 @@ pub(super) struct ValueRowsEffect {
     cleared: Option<Large>,
     /// As it will be. Absent where nothing of it will be large.
     new: Option<(Large, Arc<Changes>)>,
+    /// Whether the index keys of what is put are among the entry's own.
+    is_keyed: bool,
     /// Index keys that the entry keeps whatever goes here.
-    kept: BTreeSet<Vec<u8>>,
-    /// Large attributes of the same type with other options: a value that goes here may stay there.
-    others: Vec<Large>,
+    kept: Arc<BTreeSet<Vec<u8>>>,
+    /// Large attributes of the same type, whatever options they have, as they will be: a value that goes here may stay
+    /// there.
+    same: Arc<[Large]>,
     /// Index keys of values that went, which values that stay may have too.
     shared: BTreeSet<Vec<u8>>,
 }
@@ -50,35 +57,35 @@ impl Work<'_> {
         id: Id,
         old: Option<&Stored>,
         new: Option<&Stored>,
-        inline: &BTreeSet<Vec<u8>>,
+        inline: &Arc<BTreeSet<Vec<u8>>>,
     ) -> Vec<ValueRowsEffect> {
         let (old, new) = (old.map_or(&[][..], Stored::large), new.map_or(&[][..], Stored::large));
+        let types = self.by_type(new);
+        let before: HashMap<&[u8], &Large> = old.iter().map(|one| (one.prefix(), one)).collect();
+        let after: HashSet<&[u8]> = new.iter().map(Large::prefix).collect();
         let mut effects = Vec::new();
         let mut add =
             |description: &str, cleared: Option<&Large>, changed: Option<(&Large, &Arc<Changes>)>| {
-                let prefix = changed.map(|(large, _)| large).or(cleared).map(Large::prefix);
-                let others = new.iter().filter(|one| {
-                    Some(one.prefix()) != prefix && self.same_type(&one.description, description)
-                });
                 effects.push(ValueRowsEffect {
                     id,
                     description: description.to_owned(),
                     cleared: cleared.cloned(),
                     new: changed.map(|(large, changes)| (large.clone(), Arc::clone(changes))),
-                    kept: inline.clone(),
-                    others: others.cloned().collect(),
+                    is_keyed: false,
+                    kept: Arc::clone(inline),
+                    same: types.get(&self.type_of(description)).cloned().unwrap_or_default(),
                     shared: BTreeSet::new(),
                 });
             };
         for one in old {
-            if !new.iter().any(|other| other.prefix() == one.prefix()) {
+            if !after.contains(one.prefix()) {
                 add(&one.description, Some(one), None);
             }
         }
         for one in new {
             let Some(changes) = one.changes() else { continue };
-            let before = old.iter().find(|other| other.prefix() == one.prefix());
-            add(&one.description, before.filter(|_| !changes.over), Some((one, changes)));
+            let cleared = before.get(one.prefix()).copied().filter(|_| !changes.over);
+            add(&one.description, cleared, Some((one, changes)));
         }
         effects
     }
@@ -95,18 +102,20 @@ impl Work<'_> {
         if new.large().is_empty() || lost.is_empty() {
             return Ok(());
         }
-        for large in new.large() {
-            for attribute in old.user().iter().chain(old.operational().iter()) {
-                if !self.same_type(attribute.description(), &large.description) {
+        let types = self.by_type(new.large());
+        for attribute in old.user().iter().chain(old.operational().iter()) {
+            let Some(same) = types.get(&self.type_of(attribute.description())) else { continue };
+            for value in attribute.values() {
+                let Context { schema, indexes, .. } = self.context;
+                let keys = indexes.value_keys(schema, attribute.description(), value);
+                if !keys.iter().any(|key| lost.contains(key)) {
                     continue;
                 }
-                for value in attribute.values() {
-                    let key = crate::values::value_key(self.context, &large.description, value);
-                    if large.get(self.tables, &key)?.is_some() {
-                        let indexes = &self.context.indexes;
-                        for key in indexes.value_keys(&self.context.schema, &large.description, value) {
-                            lost.remove(&key);
-                        }
+                let row = crate::values::value_key(self.context, attribute.description(), value);
+                for large in &**same {
+                    if large.get(self.tables, &row)?.is_some() {
+                        keys.iter().for_each(|key| _ = lost.remove(key));
+                        break;
                     }
                 }
             }
@@ -117,12 +126,40 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn same_type(&self, one: &str, other: &str) -> bool {
-        self.context.preferred(one).eq_ignore_ascii_case(self.context.preferred(other))
+    /// Large attributes by their types: there can be thousands, of one type with other options each.
+    fn by_type(&self, large: &[Large]) -> HashMap<String, Arc<[Large]>> {
+        let mut types: HashMap<String, Vec<Large>> = HashMap::new();
+        for one in large {
+            types.entry(self.type_of(&one.description)).or_default().push(one.clone());
+        }
+        types.into_iter().map(|(name, large)| (name, large.into())).collect()
+    }
+
+    fn type_of(&self, description: &str) -> String {
+        self.context.preferred(description).to_ascii_lowercase()
     }
 }
 
 impl ValueRowsEffect {
+    /// Of a new entry whose own index keys have those of what is put.
+    pub(super) fn keyed(self) -> Self {
+        Self { is_keyed: true, ..self }
+    }
+
+    /// Values that are put or removed, each as often as rows are looked at for it: one that goes may be in any of the large
+    /// attributes of its type.
+    pub(super) fn looks(&self) -> u64 {
+        let rows = self.new.iter().flat_map(|(_, changes)| changes.rows.values());
+        let (mut put, mut removed) = (0_u64, self.cleared.as_ref().map_or(0, |cleared| cleared.count));
+        for change in rows {
+            match change {
+                Changed::Put(_) => put += 1,
+                Changed::Removed(_) => removed += 1,
+            }
+        }
+        put.saturating_add(removed.saturating_mul(self.same.len().max(1) as u64))
+    }
+
     /// Writes it all.
     pub(super) fn apply(
         mut self,
@@ -137,9 +174,8 @@ impl ValueRowsEffect {
         }
         if let Some((large, changes)) = new {
             self.change(context, tables, index, &large, &changes, cleared.is_some())?;
-            self.others.push(large);
         }
-        leave_held(context, tables, &self.others, &mut self.shared)?;
+        leave_held(context, tables, &self.same, &mut self.shared)?;
         for key in self.shared {
             index(tables, Keyed::One(&key), self.id, false)?;
         }
@@ -163,13 +199,16 @@ impl ValueRowsEffect {
                 Changed::Put(value) if is_there && tables.value(&row)?.as_ref() == Some(value) => {}
                 Changed::Put(value) => {
                     tables.put(Name::Value, &row, Some(value))?;
+                    if self.is_keyed {
+                        continue;
+                    }
                     for key in context.indexes.value_keys(&context.schema, &self.description, value) {
                         index(tables, Keyed::One(&key), self.id, true)?;
                     }
                 }
                 Changed::Removed(value) => {
                     tables.put(Name::Value, &row, None)?;
-                    self.lose(context, tables, index, key, value)?;
+                    self.lose(context, tables, index, large, key, value)?;
                 }
             }
         }
@@ -195,7 +234,7 @@ impl ValueRowsEffect {
                     continue;
                 }
                 tables.put(Name::Value, &[cleared.prefix(), key].concat(), None)?;
-                self.lose(context, tables, index, key, value)?;
+                self.lose(context, tables, index, cleared, key, value)?;
             }
         }
     }
@@ -206,10 +245,11 @@ impl ValueRowsEffect {
         context: &Context,
         tables: &mut Writable<'_>,
         index: IndexSink<'_>,
+        large: &Large,
         key: &[u8],
         value: &[u8],
     ) -> Result<(), Failure> {
-        for other in &self.others {
+        for other in self.same.iter().filter(|other| other.prefix() != large.prefix()) {
             if other.get(tables, key)?.is_some() {
                 return Ok(());
             }

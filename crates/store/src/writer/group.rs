@@ -25,9 +25,6 @@ const GROUP: usize = 512;
 /// often.
 const PENDING: usize = 64 << 20;
 
-/// Octets of rows of new entries that are gathered before they go to their tables.
-const STAGED: usize = 4 << 20;
-
 /// How long an import's commit waits for more of it.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -136,11 +133,9 @@ impl Doing<'_, '_, '_> {
     /// Single writes look at indexes and ranges of tables.
     fn ready_for_single(&mut self, loaded: bool) -> Result<(), Failure> {
         if loaded {
-            let Operation { tables, pending, .. } = &mut self.operation;
-            tables.settle_load()?;
-            std::mem::take(pending).flush(tables)?;
+            self.operation.flush()?;
         }
-        Ok(())
+        self.operation.ask(true)
     }
 
     /// Does some writes of an import: `results` has one for each that was begun with.
@@ -159,13 +154,14 @@ impl Doing<'_, '_, '_> {
             if let Some(error) = self.storage.failure() {
                 return Err(write_error(error).into());
             }
-            let tables = &mut *self.operation.tables;
             let adds = matches!(write.op, WriteOp::Add(_));
-            if !adds || tables.staged.octets() >= STAGED {
-                tables.settle_load()?;
-            }
+            self.operation.ask(!adds || self.operation.context.constraints.ask_of_adds())?;
+            let tables = &mut *self.operation.tables;
             if adds {
                 tables.begin_load();
+                tables.ease_load()?;
+            } else {
+                tables.settle_load()?;
             }
             match self.operation.write(&write, prepared) {
                 Ok(_) => results.push(Ok(())),

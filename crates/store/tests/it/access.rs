@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flext_ldap_directory::{
-    Actor, BindReply, BindStep, Deadline, Directory, ErrorKind, External, Identity, Peer, PeerAddress,
+    Actor, BindReply, BindStep, Deadline, Directory, ErrorKind, External, Identity, Op, Peer, PeerAddress,
     Protection, Request, Sessions,
 };
 use flext_ldap_proto::{
+    extended::{ExtendedOperation, WhoAmI},
     filter::Filter,
     message::{Change, ChangeKind, Compare, Delete, Modify, Rename, Scope, Search},
     result::ResultCode,
@@ -34,7 +35,7 @@ fn replace(name: &str, attribute_name: &str, value: &str) -> Modify {
     }
 }
 
-async fn code_as(store: &Store, op: impl Into<flext_ldap_directory::Op>, actor: &Actor) -> ResultCode {
+async fn code_as(store: &Store, op: impl Into<Op>, actor: &Actor) -> ResultCode {
     ask(store, op, actor.clone()).await.unwrap().result.code
 }
 
@@ -53,7 +54,7 @@ async fn anonymous_reads_root_and_schema_only() {
     }
     let compare = Compare { dn: dn(ANNA), attribute: attribute("cn"), value: Bytes::from_static(b"x") };
     assert_eq!(code_as(&store, compare, &Actor::Anonymous).await, ResultCode::NO_SUCH_OBJECT);
-    let writes: Vec<flext_ldap_directory::Op> = vec![
+    let writes: Vec<Op> = vec![
         person("eve").into(),
         Delete { dn: dn(ANNA) }.into(),
         replace(ANNA, "title", "x").into(),
@@ -223,6 +224,55 @@ async fn a_peer_acts_for_whom_it_has_bound_as() {
     let reply = session.bind(BindStep::simple(ADMIN, "wrong".into()), by).await.unwrap();
     assert!(matches!(reply, BindReply::Refused(_)));
     assert_eq!(ask(&session, person("mallory"), actor).await.unwrap_err().kind(), ErrorKind::NotCarried);
+}
+
+/// Who may write an entry of the administrator's name gets nothing by it.
+#[tokio::test]
+async fn the_password_of_an_entry_is_not_the_administrators() {
+    let store = small().await;
+    let lines =
+        ["objectClass: organizationalRole", "objectClass: simpleSecurityObject", "userPassword: mine"];
+    ok(&store, entry(ADMIN, &lines)).await;
+    assert_eq!(bind(&store, ADMIN, "mine").await, Err(ResultCode::INVALID_CREDENTIALS));
+    assert!(bind(&store, ADMIN, ADMIN_PASSWORD).await.is_ok());
+}
+
+/// A conversation is that of an entry: who gets its name gets nothing, and who had it loses what they had.
+#[tokio::test]
+async fn a_conversation_ends_with_its_entry() {
+    let store = small().await;
+    let (anna, bert) =
+        ("uid=anna,ou=people,dc=harbourlane,dc=example", "uid=bert,ou=people,dc=harbourlane,dc=example");
+    for name in [anna, bert] {
+        let values = vec![Bytes::from_static(b"spring tide")];
+        let change = Change { kind: ChangeKind::Replace, attribute: attribute("userPassword"), values };
+        ok(&store, Modify { dn: dn(name), changes: vec![change] }).await;
+    }
+    let rename = |from: &str, to: &str| Rename {
+        dn: dn(from),
+        new_rdn: to.parse().unwrap(),
+        delete_old_rdn: true,
+        new_superior: None,
+    };
+    let mut of_anna = session(&store).await;
+    let by = Deadline::after(Duration::from_secs(60));
+    let bound = of_anna.bind(BindStep::simple(ANNA, "spring tide".into()), by).await.unwrap();
+    let BindReply::Done { actor, .. } = bound else { panic!("{bound:?}") };
+    let asks = async || {
+        let request = Request::new(Op::from(WhoAmI.request()), actor.clone());
+        of_anna.call(request).outcome().await.unwrap().result.code
+    };
+    let denied = ResultCode::INSUFFICIENT_ACCESS_RIGHTS;
+    assert_eq!(asks().await, ResultCode::SUCCESS);
+    ok(&store, rename(ANNA, "uid=anne")).await;
+    assert_eq!(asks().await, denied);
+    ok(&store, rename(BERT, "uid=anna")).await;
+    assert_eq!(asks().await, denied);
+    ok(&store, rename(ANNA, "uid=bert")).await;
+    ok(&store, rename("uid=anne,ou=people,dc=harbourlane,dc=example", "uid=anna")).await;
+    assert_eq!(asks().await, ResultCode::SUCCESS);
+    ok(&store, Delete { dn: dn(ANNA) }).await;
+    assert_eq!(asks().await, denied);
 }
 
 #[tokio::test]

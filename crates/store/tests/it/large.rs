@@ -507,3 +507,45 @@ async fn another_schema_gives_values_other_keys() {
     let entry = one(&store, base("fleet", &["berth"])).await;
     assert_eq!(values(&entry, "berth"), texts.into_iter().collect());
 }
+
+#[tokio::test]
+async fn what_takes_long_is_run_as_the_program_says() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use flext_ldap_proto::control::{ServerSideSort, SortKey};
+
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let options = options().long_work(move |work| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        work();
+    });
+    let store = Store::open(options).unwrap();
+    fill(&store).await;
+    ok(&store, a_group("few", 0..10)).await;
+    ok(&store, a_group("many", 0..3_000)).await;
+    let looked = |name: &str, filter: &str| {
+        let search = Search::new(dn(&group(name)), Scope::Base, filter.parse().unwrap()).attributes(["cn"]);
+        let (store, runs) = (store.clone(), Arc::clone(&runs));
+        async move {
+            let before = runs.load(Ordering::Relaxed);
+            let key = SortKey { attribute: attribute("member"), ordering_rule: None, reverse: false };
+            let request =
+                Request::new(search, Actor::Service).critical(&ServerSideSort(vec![key])).into_any();
+            let outcome = store.call(request).outcome().await.unwrap();
+            assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+            runs.load(Ordering::Relaxed) - before
+        }
+    };
+    // Some hundred thousand octets: it takes a few parts of a filter to make them long.
+    let parts = "(cn=x)".repeat(20);
+    assert_eq!(looked("few", &format!("(|(cn=*){parts})")).await, 0);
+    assert_eq!(looked("many", "(cn=*)").await, 0);
+    // Asked, put in order; then, as what was found, asked again and written.
+    assert_eq!(looked("many", &format!("(|(cn=*){parts})")).await, 5);
+    // A filter alone can be long enough.
+    assert_eq!(looked("few", &format!("(|(cn=*){})", "(cn=x)".repeat(2_000))).await, 5);
+}

@@ -52,10 +52,12 @@ fn company(people: usize) -> String {
     }
     for group in 0..people / 100 {
         write!(text, "dn: cn=watch {group},ou=groups,{SUFFIX}\nobjectClass: groupOfNames\n").unwrap();
-        for member in 0..50 {
+        // One has so many that each is a row of its own.
+        for member in 0..if group == 0 { 90 } else { 50 } {
             let number = group * 50 + member;
             let mixed = number * 7_919 % 10_007;
-            writeln!(text, "member: uid=crew{mixed},ou=Quay {},ou=people,{SUFFIX}", number % 7).unwrap();
+            let spelt = ["uid=crew", "UID = Crew", "uid=\\63rew"][number % 3];
+            writeln!(text, "member: {spelt}{mixed},ou=Quay {},ou=people,{SUFFIX}", number % 7).unwrap();
         }
         text.push('\n');
     }
@@ -148,7 +150,7 @@ async fn a_load_leaves_what_single_adds_leave() {
         clean(&store);
         store.close();
     }
-    for table in ["node", "tree", "secret", "index"] {
+    for table in ["node", "tree", "value", "secret", "index"] {
         // Every entry has an identifier and time stamps of its own in each store.
         let own: [&[u8]; 4] =
             [b"1.3.6.1.1.16.4\0", b"1.3.6.1.4.1.4203.666.1.7\0", b"2.5.18.1\0", b"2.5.18.2\0"];
@@ -183,16 +185,19 @@ async fn what_is_added_changed_renamed_and_deleted_in_one_load_is_done_in_order(
         text,
         "dn: ou=later,{SUFFIX}\nchangetype: add\nobjectClass: organizationalUnit\n\n\
          dn: cn=x,ou=later,{SUFFIX}\nchangetype: add\nobjectClass: person\nsn: x\n\n\
+         dn: cn=team,{SUFFIX}\nchangetype: add\nobjectClass: groupOfNames\n\
+         member: cn=x,ou=later,{SUFFIX}\nmember: cn=w,ou=later,{SUFFIX}\n\n\
          dn: cn=x,ou=later,{SUFFIX}\nchangetype: modify\nreplace: sn\nsn: y\n-\n\n\
          dn: ou=later,{SUFFIX}\nchangetype: modrdn\nnewrdn: ou=sooner\ndeleteoldrdn: 1\n\n\
          dn: cn=z,ou=sooner,{SUFFIX}\nchangetype: add\nobjectClass: person\nsn: z\n\n\
+         dn: cn=night team,{SUFFIX}\nchangetype: add\nobjectClass: groupOfNames\nmember: cn=x,ou=sooner,{SUFFIX}\n\n\
          dn: cn=x,ou=sooner,{SUFFIX}\nchangetype: delete\n\n\
          dn: cn=x,ou=sooner,{SUFFIX}\nchangetype: add\nobjectClass: person\nsn: again\n\n"
     )
     .unwrap();
     let store = Store::open(options()).unwrap();
     let report = store.import(text.as_bytes(), &ImportOptions::default(), &mut |_| {}).unwrap();
-    assert_eq!(report.applied, 57);
+    assert_eq!(report.applied, 59);
     assert!(read(&store, &format!("ou=later,{SUFFIX}")).await.is_none());
     assert_eq!(
         find(&store, subtree("(sn=again)"), Actor::Service).await.0,
@@ -200,6 +205,13 @@ async fn what_is_added_changed_renamed_and_deleted_in_one_load_is_done_in_order(
     );
     assert_eq!(find(&store, subtree("(|(sn=x)(sn=y))"), Actor::Service).await.0, [""; 0]);
     assert_eq!(find(&store, subtree("(cn=z)"), Actor::Service).await.0, [format!("cn=z,ou=sooner,{SUFFIX}")]);
+    // What refers to an entry is found whether it was added before the first change or after it.
+    for (group, left) in [("team", format!("cn=w,ou=later,{SUFFIX}")), ("night team", "cn=nobody".to_owned())]
+    {
+        let entry = read(&store, &format!("cn={group},{SUFFIX}")).await.unwrap();
+        let members = entry.attributes().get("member").unwrap();
+        assert_eq!(members.values().collect::<Vec<_>>(), [left.as_bytes()], "{group}");
+    }
     clean(&store);
 }
 

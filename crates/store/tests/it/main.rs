@@ -4,6 +4,7 @@
 
 mod access;
 mod backup;
+mod bounds;
 mod bulk;
 mod check;
 mod controls;
@@ -27,3 +28,4 @@ mod schema;
 mod searching;
 mod support;
 mod unique;
+mod work;

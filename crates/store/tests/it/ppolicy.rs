@@ -12,8 +12,8 @@ use bytes::Bytes;
 use flext_ldap_directory::{Actor, BindReply, BindStep, Deadline, Identity, Op, Outcome, Request, Session};
 use flext_ldap_proto::{
     control::{
-        Controls, PasswordPolicyError as Code, PasswordPolicyRequest, PasswordPolicyResponse,
-        PasswordPolicyWarning as Warning, TreeDelete,
+        Assertion, Controls, PasswordPolicyError as Code, PasswordPolicyRequest, PasswordPolicyResponse,
+        PasswordPolicyWarning as Warning, PostRead, PreRead, TreeDelete,
     },
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
     message::{Change, ChangeKind, Delete, Limits as Decoding, Modify, Rename, Scope, Search},
@@ -461,9 +461,26 @@ async fn who_must_change_the_password_does_nothing_else() {
         Op::Modify(both),
         Op::Modify(one(ChangeKind::Replace, "mail", &["a@harbourlane.example"])),
         Op::Extended(others.request()),
+        // Nothing is changed, but what the entry holds could be told.
+        Op::Modify(modify(Vec::new())),
     ] {
         assert_eq!(call(op.clone(), true).await, (denied, Some(must)), "{op:?}");
     }
+    let tell = [
+        Controls::none().critical(&PreRead(["mail"].into())),
+        Controls::none().critical(&PostRead(["mail"].into())),
+        Controls::none().critical(&Assertion(filter("(mail=*)"))),
+    ];
+    for controls in tell {
+        let mut request = Request::new(Op::from(set_password("spring tide 9")), anna());
+        request.controls = controls;
+        assert_eq!(session.call(request).outcome().await.unwrap().result.code, denied);
+    }
+    // Taking the password away is no change of it.
+    let gone = one(ChangeKind::Delete, "userPassword", &["from the desk 1"]);
+    assert_eq!(call(gone.into(), true).await, (ResultCode::SUCCESS, None));
+    assert_eq!(values(&store, "pwdReset").await, ["TRUE"]);
+    assert_eq!(call(search.clone().into(), true).await, (denied, Some(must)));
     assert_eq!(call(WhoAmI.request().into(), true).await, (ResultCode::SUCCESS, None));
     assert_eq!(call(set_password("spring tide 9").into(), true).await, (ResultCode::SUCCESS, None));
     assert_eq!(values(&store, "pwdReset").await, Vec::<String>::new());

@@ -223,6 +223,58 @@ async fn renames_are_decided_on_both_names() {
     assert!(!allowed(&store, Delete { dn: dn(ANNA) }, &user(ANNA)).await);
 }
 
+/// The right to rename writes no attribute that does not name the entry already.
+#[tokio::test]
+async fn renames_write_no_other_attributes() {
+    let store = under(
+        "
+- to: {attributes: [employeeType, title]}
+  allow: [users: read]
+- to: {subtree: 'ou=people,dc=harbourlane,dc=example'}
+  allow: ['dn uid=anna,ou=people,dc=harbourlane,dc=example': [write, rename], users: [read, rename]]
+- allow: [users: read]
+",
+    )
+    .await;
+    ok(&store, change(BERT, ChangeKind::Add, "employeeType", &["staff"])).await;
+    for (to, by, may) in [
+        ("uid=bert+employeeType=admin", ANNA, false),
+        ("uid=bert+title=Harbour Master", ANNA, false),
+        // A value that is there already is not written.
+        ("uid=bert+employeeType=staff", ANNA, true),
+    ] {
+        assert_eq!(allowed(&store, rename(BERT, to, None), &user(by)).await, may, "{to}");
+    }
+    let named = "uid=bert+employeeType=staff,ou=people,dc=harbourlane,dc=example";
+    let keeping = |to: &str, keep: bool| Rename { delete_old_rdn: !keep, ..rename(named, to, None) };
+    assert!(!allowed(&store, keeping("uid=bert", false), &user(ANNA)).await);
+    assert!(allowed(&store, keeping("uid=bert", true), &user(ANNA)).await);
+    // What one may write by a modify, one may by a rename, and nobody else.
+    assert!(!allowed(&store, rename(BERT, "uid=bert+sn=Pike", None), &user(CLEO)).await);
+    assert!(allowed(&store, rename(BERT, "uid=bert+sn=Pike", None), &user(ANNA)).await);
+}
+
+/// Whoever may write their own entry does not let go of the password policy by that.
+#[tokio::test]
+async fn nobody_writes_how_their_own_account_is_held() {
+    let store = under("[{allow: [self: write, users: [read, write]]}]").await;
+    let policy = "cn=lax,dc=harbourlane,dc=example";
+    for (name, value) in [
+        ("pwdPolicySubentry", policy),
+        ("1.3.6.1.4.1.42.2.27.8.1.23", policy),
+        ("pwdAccountLockedTime", "000001010000Z"),
+        ("pwdReset", "FALSE"),
+        ("pwdEndTime", "20990101000000Z"),
+    ] {
+        let write = |on: &str| change(on, ChangeKind::Replace, name, &[value]);
+        assert!(!allowed(&store, write(ANNA), &user(ANNA)).await, "{name}");
+        assert!(allowed(&store, write(BERT), &user(ANNA)).await, "{name}");
+    }
+    // Who may do everything with the entry may do that.
+    let store = under("[{allow: [self: manage, users: read]}]").await;
+    assert!(allowed(&store, change(ANNA, ChangeKind::Replace, "pwdReset", &["FALSE"]), &user(ANNA)).await);
+}
+
 #[tokio::test]
 async fn values_can_be_added_without_being_taken_away() {
     let store = under(
@@ -317,7 +369,7 @@ async fn who_may_write_passwords_resets_those_of_others() {
     let code = async |op, actor| ask(&store, Op::Extended(op), actor).await.unwrap().result.code;
     assert_eq!(code(reset(BERT, None), user(ANNA)).await, ResultCode::SUCCESS);
     assert_eq!(code(reset(BERT, None), user(CLEO)).await, ResultCode::INSUFFICIENT_ACCESS_RIGHTS);
-    assert_eq!(code(reset(CLEO, None), user(CLEO)).await, ResultCode::UNWILLING_TO_PERFORM);
+    assert_eq!(code(reset(CLEO, Some("neap tide")), user(CLEO)).await, ResultCode::UNWILLING_TO_PERFORM);
     assert_eq!(code(reset(CLEO, Some("spring tide")), user(CLEO)).await, ResultCode::SUCCESS);
 }
 

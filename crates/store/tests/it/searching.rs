@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use flext_ldap_directory::{Actor, Directory, ErrorKind, Event, Identity, Request, SessionExt};
 use flext_ldap_proto::{
-    control::PagedResults,
+    control::{ManageDsaIt, PagedResults},
     filter::Filter,
-    message::{Delete, Limits as WireLimits, Scope, Search},
+    message::{Delete, DerefAliases, Limits as WireLimits, Rename, Scope, Search},
     result::ResultCode,
 };
 use flext_ldap_store::{Limits, StandardPolicy, Store, Unindexed, UnindexedPolicy};
@@ -410,4 +410,63 @@ async fn a_search_at_work_lets_sockets_be_looked_at() {
     }
     at_work.abort();
     assert!(most <= 24, "{most} slices before a socket was looked at");
+}
+
+/// Readers share what they found out of a commit: names, bases, which entries are referrals, aliases or subentries.
+#[tokio::test]
+async fn what_a_search_found_out_holds_until_the_next_commit_and_no_longer() {
+    let store = small().await;
+    let below = |base: &str| {
+        let search = Search::new(dn(base), Scope::Subtree, filter("(|(uid=*)(cn=limits))"));
+        async { find(&store, search, Actor::Service).await }
+    };
+    let names = |unit: &str| ["anna", "bert", "cleo"].map(|uid| format!("uid={uid},ou={unit},{SUFFIX}"));
+    let (people, staff) = (format!("ou=people,{SUFFIX}"), format!("ou=staff,{SUFFIX}"));
+    for _ in 0..2 {
+        assert_eq!(below(&people).await.0, names("people"));
+        assert_eq!(below(&format!("OU=People, {SUFFIX}")).await.0, names("people"));
+        assert_eq!(below(&staff).await.1.result.code, ResultCode::NO_SUCH_OBJECT);
+    }
+    let new_rdn = "ou=staff".parse().unwrap();
+    ok(&store, Rename { dn: dn(&people), new_rdn, delete_old_rdn: true, new_superior: None }).await;
+    let (_, gone) = below(&people).await;
+    assert_eq!((gone.result.code, &*gone.result.matched_dn), (ResultCode::NO_SUCH_OBJECT, SUFFIX));
+    assert_eq!(below(&staff).await.0, names("staff"));
+    assert_eq!(find(&store, subtree("(uid=bert)"), Actor::Service).await.0, [names("staff")[1].clone()]);
+
+    // What is not like other entries comes, and goes again.
+    let table = [
+        ("subentry", "cn=limits", "subtreeSpecification: {}", ResultCode::SUCCESS),
+        ("alias", "cn=other", "aliasedObjectName: dc=example", ResultCode::ALIAS_DEREFERENCING_PROBLEM),
+        ("referral", "cn=far", "ref: ldap://far.example/dc=example", ResultCode::REFERRAL),
+    ];
+    for (class, rdn, line, code) in table {
+        let name = format!("{rdn},{SUFFIX}");
+        let base = if class == "referral" { &*name } else { &*staff };
+        let searched = async || {
+            let mut search = Search::new(dn(base), Scope::Subtree, filter("(|(uid=*)(cn=limits))"));
+            search.deref = DerefAliases::Always;
+            find(&store, search, Actor::Service).await.1.result.code
+        };
+        let before = if class == "referral" { ResultCode::NO_SUCH_OBJECT } else { ResultCode::SUCCESS };
+        assert_eq!(searched().await, before, "{class}");
+        let cn = rdn.replace('=', ": ");
+        let class_line = format!("objectClass: {class}");
+        let lines = [&*class_line, "objectClass: extensibleObject", &*cn, line];
+        let add = Request::new(entry(&name, &lines), Actor::Service).critical(&ManageDsaIt);
+        assert_eq!(store.call(add.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
+        assert_eq!(searched().await, code, "{class}");
+        // A subentry is not among what is found.
+        assert_eq!(
+            find(&store, subtree("(cn=limits)"), Actor::Service).await.0,
+            [] as [String; 0],
+            "{class}"
+        );
+        let delete = Request::new(Delete { dn: dn(&name) }, Actor::Service).critical(&ManageDsaIt);
+        assert_eq!(store.call(delete.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
+        assert_eq!(searched().await, before, "{class}");
+    }
+    // The same name without being a subentry.
+    ok(&store, entry(&format!("cn=limits,{SUFFIX}"), &["objectClass: device", "cn: limits"])).await;
+    assert_eq!(find(&store, subtree("(cn=limits)"), Actor::Service).await.0.len(), 1);
 }

@@ -62,7 +62,9 @@ impl Draft {
     ///
     /// All that is wrong with it.
     pub(in super::super) fn settle(mut self, purpose: Purpose<'_>) -> anyhow::Result<Config> {
-        if self.config.data.is_none() {
+        // A file that is no map of keys, or says it wrongly, has been told of.
+        let told = self.problems.iter().any(|problem| problem.path.is_empty() || problem.path == "data");
+        if self.config.data.is_none() && !told {
             self.problem("data", "is missing: the folder the directory lives in, in --config or by --data");
         }
         match purpose {
@@ -306,7 +308,7 @@ impl Known {
         }
         let ask = control::Ask::Known(names.iter().map(ToString::to_string).collect());
         let mut answer = Vec::new();
-        let asked = control::ask(&data.data, ask, &mut |_, octets| {
+        let asked = control::ask(&data.data, &ask, &mut |_, octets| {
             answer.extend_from_slice(octets);
             Ok(())
         });

@@ -6,6 +6,7 @@ use std::{
     pin::pin,
     sync::atomic::Ordering,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use flext_ldap_directory::{
         message::{Envelope, MessageId, Response},
     },
 };
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, time::Instant};
 
 use super::{
     super::{Shared, operation::Kind, slot::State, table::Found},
@@ -26,8 +27,7 @@ use super::{
 };
 use crate::ending::Ending;
 
-/// Octets a search has brought from which on it is a bulk one, and octets a read must bring for gathering to pay.
-const BULK: usize = 64 << 10;
+/// Octets a read must bring for gathering to pay.
 const BULK_READ: usize = 4 << 10;
 
 impl Task {
@@ -147,14 +147,23 @@ impl Task {
 
     /// Reads in large pieces while one bulk search is alone on the connection, and eagerly otherwise.
     fn adapt_reading(&mut self, octets: usize, search: Option<MessageId>) {
-        let is_bulk = search.and_then(|id| self.table.get_mut(id)).is_some_and(|operation| {
-            operation.brought = operation.brought.saturating_add(octets);
-            operation.kind == Kind::Op(OpKind::Search) && operation.brought >= BULK
-        });
-        if is_bulk && octets >= BULK_READ && self.table.len() == 1 {
-            self.transport.gather(true);
+        let Some(operation) = search.and_then(|id| self.table.get_mut(id)) else { return };
+        let since = *operation.since.get_or_insert_with(Instant::now);
+        if octets >= BULK_READ
+            && operation.kind == Kind::Op(OpKind::Search)
+            && self.table.len() == 1
+            && let Some(tick) = tick_after(since.elapsed())
+        {
+            self.transport.gather(tick);
         }
     }
+}
+
+/// How long octets may gather for a search that has been delivering for so long: a sixteenth of that, so that nobody
+/// waits long for the end of a short result, and at most 4 ms. Timers have a resolution of a millisecond.
+fn tick_after(delivering: Duration) -> Option<Duration> {
+    let tick = delivering / 16;
+    (tick >= Duration::from_millis(1)).then(|| tick.min(Duration::from_millis(4)))
 }
 
 /// Leaves items for their caller. Returns the octets that are unread now.
@@ -198,4 +207,16 @@ fn outcome_of(kind: Kind, response: Response) -> Option<Outcome> {
         _ => return None,
     };
     Some(Outcome::new(result))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_results_are_read_eagerly_and_no_tick_is_long() {
+        let tick = |delivering| tick_after(Duration::from_millis(delivering)).map(|tick| tick.as_micros());
+        assert_eq!([0, 1, 15].map(tick), [None; 3]);
+        assert_eq!([16, 40, 64, 3_600_000].map(tick), [1_000, 2_500, 4_000, 4_000].map(Some));
+    }
 }

@@ -15,21 +15,27 @@ use crate::{
 };
 
 /// An assertion, or `None` where the schema, not the entry, makes it undefined.
-pub(super) struct Leaf<'s>(Option<Assertion<'s>>);
+pub(super) struct Leaf(Option<Assertion>);
 
-struct Assertion<'s> {
-    values: ValuesOf<'s>,
+struct Assertion {
+    values: ValuesOf,
     /// Whether the values of the entry's name count too.
     in_name: bool,
     test: Test,
 }
 
 /// Which values of an entry are looked at.
-enum ValuesOf<'s> {
-    Attribute(Arc<Subject<'s>>),
+enum ValuesOf {
+    Attribute(Arc<Subject>),
     /// Those of every attribute the rule applies to.
     EveryAttribute(MatchingRule),
 }
+
+/// What an assertion costs, finding one attribute among others, and looking at one value besides its octets, in octets
+/// looked at.
+const ASSERTION: usize = 64;
+const FIND: usize = 8;
+const LOOK: usize = 16;
 
 /// What is asked of one value. Assertions are normalised.
 enum Test {
@@ -63,24 +69,28 @@ enum Order {
     Before,
 }
 
-impl<'s> Leaf<'s> {
-    pub(super) fn new(node: &Node, schema: &'s Schema, resolver: &mut Resolver<'s>) -> Self {
+impl Leaf {
+    pub(super) fn new(node: &Node, schema: &Schema, resolver: &mut Resolver<'_>) -> Self {
         Self(match node {
             Node::And { .. } | Node::Or { .. } | Node::Not => None,
-            Node::Present(attribute) => Assertion::of(resolver, attribute, |_| Some(Test::Present)),
+            Node::Present(attribute) => Assertion::of(resolver, schema, attribute, |_| Some(Test::Present)),
             // An approximate match is one for equality: RFC 4511 §4.5.1.7.6 leaves to the server what is near.
             Node::Equality(attribute, value) | Node::Approximate(attribute, value) => {
-                Assertion::of(resolver, attribute, |attribute| Test::equality(schema, attribute, value))
+                Assertion::of(resolver, schema, attribute, |attribute| {
+                    Test::equality(schema, attribute, value)
+                })
             }
-            Node::GreaterOrEqual(attribute, value) => Assertion::of(resolver, attribute, |attribute| {
-                Test::ordering(schema, attribute.ordering?, value, Order::AtOrAfter)
-            }),
-            Node::LessOrEqual(attribute, value) => Assertion::of(resolver, attribute, |attribute| {
+            Node::GreaterOrEqual(attribute, value) => {
+                Assertion::of(resolver, schema, attribute, |attribute| {
+                    Test::ordering(schema, attribute.ordering?, value, Order::AtOrAfter)
+                })
+            }
+            Node::LessOrEqual(attribute, value) => Assertion::of(resolver, schema, attribute, |attribute| {
                 Test::ordering(schema, attribute.ordering?, value, Order::AtOrBefore)
             }),
-            Node::Substrings(attribute, parts) => {
-                Assertion::of(resolver, attribute, |attribute| Test::substrings(attribute.substrings?, parts))
-            }
+            Node::Substrings(attribute, parts) => Assertion::of(resolver, schema, attribute, |attribute| {
+                Test::substrings(attribute.substrings?, parts)
+            }),
             Node::Extensible(extensible) => Assertion::extensible(resolver, schema, extensible),
         })
     }
@@ -91,64 +101,74 @@ impl<'s> Leaf<'s> {
 
     pub(super) fn evaluate(&self, schema: &Schema, entry: &Candidate<'_>) -> Truth {
         let Some(Assertion { values, in_name, test }) = &self.0 else { return Truth::Undefined };
+        if !entry.pay(ASSERTION) {
+            return Truth::Undefined;
+        }
         if let ValuesOf::Attribute(subject) = values
-            && !(entry.readable)(subject.name())
+            && !subject.attribute(schema).is_some_and(|attribute| (entry.readable)(attribute.name()))
         {
             return Truth::Undefined;
         }
         let attributes = entry.segments.iter().flat_map(|segment| segment.iter());
         let in_attributes = || {
             attributes
-                .filter(|attribute| values.include(schema, entry, attribute.description()))
-                .any(|attribute| test.is_fulfilled_by_any(schema, attribute.values()))
+                .filter(|attribute| entry.pay(FIND) && values.include(schema, entry, attribute.description()))
+                .any(|attribute| test.is_fulfilled_by_any(schema, entry, attribute.values()))
         };
         let in_large = || {
             let mut large = entry.large.iter();
             large.any(|one| {
-                values.include(schema, entry, one.description()) && test.is_fulfilled_in(schema, *one)
+                values.include(schema, entry, one.description()) && test.is_fulfilled_in(schema, entry, *one)
             })
         };
         let in_dn = || {
             let avas = entry.dn.rdns().flat_map(|rdn| rdn.avas());
-            avas.filter(|ava| values.include(schema, entry, ava.attribute_type()))
-                .any(|ava| test.is_fulfilled_by(schema, &ava.value()))
+            avas.filter(|ava| values.include(schema, entry, ava.attribute_type())).any(|ava| {
+                let value = ava.value();
+                entry.pay(value.len() + LOOK) && test.is_fulfilled_by(schema, &value)
+            })
         };
         if in_attributes() || in_large() || (*in_name && in_dn()) { Truth::True } else { Truth::False }
     }
 }
 
-impl<'s> Assertion<'s> {
+impl Assertion {
     fn of(
-        resolver: &mut Resolver<'s>,
+        resolver: &mut Resolver<'_>,
+        schema: &Schema,
         attribute: &AttributeDescription,
         test: impl FnOnce(&AttributeType) -> Option<Test>,
     ) -> Option<Self> {
         let subject = resolver.resolve(attribute)?;
-        let test = test(subject.attribute)?;
+        let test = test(subject.attribute(schema)?)?;
         Some(Self { values: ValuesOf::Attribute(subject), in_name: false, test })
     }
 
     /// RFC 4511 §4.5.1.7.7: without a rule it is the attribute's equality, without an attribute it is every attribute
     /// that the rule applies to.
-    fn extensible(resolver: &mut Resolver<'s>, schema: &Schema, extensible: &Extensible) -> Option<Self> {
+    fn extensible(resolver: &mut Resolver<'_>, schema: &Schema, extensible: &Extensible) -> Option<Self> {
         let Extensible { attribute, dn_attributes, rule, value } = extensible;
         let subject = match attribute {
             Some(attribute) => Some(resolver.resolve(attribute)?),
+            None => None,
+        };
+        let kind = match &subject {
+            Some(subject) => Some(subject.attribute(schema)?),
             None => None,
         };
         let rule = match rule {
             Some(name) => Some(MatchingRule::find(name)?),
             None => None,
         };
-        if let (Some(rule), Some(subject)) = (rule, &subject)
-            && !applies(rule, subject.attribute)
+        if let (Some(rule), Some(kind)) = (rule, kind)
+            && !applies(rule, kind)
         {
             // RFC 4511 §4.5.1.7: a rule that is not valid for the attribute type.
             return None;
         }
-        let test = match (rule, &subject) {
+        let test = match (rule, kind) {
             (Some(rule), _) => Test::by_rule(schema, rule, value)?,
-            (None, Some(subject)) => Test::equality(schema, subject.attribute, value)?,
+            (None, Some(kind)) => Test::equality(schema, kind, value)?,
             (None, None) => return None,
         };
         let values = match (subject, rule) {
@@ -160,14 +180,14 @@ impl<'s> Assertion<'s> {
     }
 }
 
-impl ValuesOf<'_> {
+impl ValuesOf {
     /// Whether the attribute that an entry or its name spells so is looked at.
     fn include(&self, schema: &Schema, entry: &Candidate<'_>, description: &str) -> bool {
         match self {
             Self::Attribute(subject) => subject
-                .find(description)
+                .find(schema, description)
                 // The type asserted is known to be readable.
-                .is_some_and(|name| name == subject.name() || (entry.readable)(name)),
+                .is_some_and(|kind| subject.is(schema, kind) || (entry.readable)(kind.name())),
             Self::EveryAttribute(rule) => {
                 let name = description.split(';').next().unwrap_or_default();
                 schema
@@ -246,6 +266,7 @@ impl Test {
     fn is_fulfilled_by_any<'e>(
         &self,
         schema: &Schema,
+        entry: &Candidate<'_>,
         values: impl Clone + Iterator<Item = &'e [u8]>,
     ) -> bool {
         // What is spelt as it is asserted needs no rule; among several values that saves normalising those before it.
@@ -253,16 +274,23 @@ impl Test {
             Self::Equality { given, .. } => values.clone().any(|value| value == given),
             _ => false,
         };
-        is_spelt || values.into_iter().any(|value| self.is_fulfilled_by(schema, value))
+        is_spelt
+            || matches!(self, Self::Present) && values.clone().next().is_some()
+            || values
+                .into_iter()
+                .any(|value| entry.pay(value.len() + LOOK) && self.is_fulfilled_by(schema, value))
     }
 
-    fn is_fulfilled_in(&self, schema: &Schema, large: &dyn LargeAttribute) -> bool {
+    fn is_fulfilled_in(&self, schema: &Schema, entry: &Candidate<'_>, large: &dyn LargeAttribute) -> bool {
         let known = match self {
             Self::Present => Some(true),
             Self::Equality { rule, normal, .. } => large.contains(*rule, normal),
             _ => None,
         };
-        known.unwrap_or_else(|| large.any(&mut |value| self.is_fulfilled_by(schema, value)))
+        known.unwrap_or_else(|| {
+            // One that may not be looked at any more ends going through them.
+            large.any(&mut |value| !entry.pay(value.len() + LOOK) || self.is_fulfilled_by(schema, value))
+        })
     }
 
     fn is_fulfilled_by(&self, schema: &Schema, value: &[u8]) -> bool {

@@ -4,86 +4,81 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     attribute::AttributeDescription,
-    schema::{AttributeType, Schema},
+    schema::{AttributeType, Schema, TypeNumber},
 };
 
-/// An attribute description, resolved.
-pub(super) struct Subject<'s> {
-    pub(super) attribute: &'s AttributeType,
-    names: Names<'s>,
+/// An attribute description, resolved. By numbers, so that it can be kept for as long as its schema is in force.
+pub(super) struct Subject {
+    attribute: TypeNumber,
+    family: Family,
     /// What an attribute of an entry must have too.
     options: Vec<Box<str>>,
 }
 
-/// Every name and OID of a type and of its subtypes, with the preferred name of each; the type first. An entry is nearly
-/// always spelt with the first.
-type Names<'s> = Arc<[(&'s str, &'s str)]>;
+/// A type and its subtypes, the type first. An entry is nearly always spelt with that one's first name.
+type Family = Arc<[TypeNumber]>;
 
 /// Resolves descriptions, each once, and looks for the subtypes of a type once, so that a filter of many leaves costs no
 /// more than their number.
 pub(super) struct Resolver<'s> {
     schema: &'s Schema,
-    resolved: HashMap<AttributeDescription, Option<Arc<Subject<'s>>>>,
-    /// By preferred name.
-    names: HashMap<&'s str, Names<'s>>,
+    resolved: HashMap<AttributeDescription, Option<Arc<Subject>>>,
+    families: HashMap<TypeNumber, Family>,
 }
 
 impl<'s> Resolver<'s> {
     pub(super) fn new(schema: &'s Schema) -> Self {
-        Self { schema, resolved: HashMap::new(), names: HashMap::new() }
+        Self { schema, resolved: HashMap::new(), families: HashMap::new() }
     }
 
     /// `None` if the schema does not know the type.
-    pub(super) fn resolve(&mut self, description: &AttributeDescription) -> Option<Arc<Subject<'s>>> {
+    pub(super) fn resolve(&mut self, description: &AttributeDescription) -> Option<Arc<Subject>> {
         if let Some(known) = self.resolved.get(description) {
             return known.clone();
         }
-        let subject = self.schema.attribute_type(description.attribute_type()).map(|attribute| {
-            let names = self.names.entry(attribute.name()).or_insert_with(|| names(attribute, self.schema));
+        let schema = self.schema;
+        let subject = schema.type_number(description.attribute_type()).map(|attribute| {
+            let family = self.families.entry(attribute).or_insert_with(|| family(attribute, schema));
             let options = description.options().map(Box::from).collect();
-            Arc::new(Subject { attribute, names: Arc::clone(names), options })
+            Arc::new(Subject { attribute, family: Arc::clone(family), options })
         });
         self.resolved.insert(description.clone(), subject.clone());
         subject
     }
 }
 
-fn names<'s>(attribute: &'s AttributeType, schema: &'s Schema) -> Names<'s> {
-    let mut types = vec![attribute];
-    let mut next = 0;
-    // Superiors are given by preferred name.
-    while let Some(superior) = types.get(next).map(|superior| superior.name()) {
-        types.extend(schema.attribute_types().filter(|candidate| {
-            candidate.superior.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(superior))
-        }));
-        next += 1;
-    }
-    let names = types.into_iter().flat_map(|attribute| {
-        let names = attribute.names.iter().chain([&attribute.oid]);
-        names.map(|name| (&**name, attribute.name()))
-    });
-    names.collect()
+fn family(attribute: TypeNumber, schema: &Schema) -> Family {
+    schema.subtype_numbers(attribute).into()
 }
 
-impl<'s> Subject<'s> {
-    /// The preferred name of the type.
-    pub(super) fn name(&self) -> &'s str {
-        self.attribute.name()
+impl Subject {
+    /// The type, in the schema it was resolved by.
+    pub(super) fn attribute<'s>(&self, schema: &'s Schema) -> Option<&'s AttributeType> {
+        schema.type_of(self.attribute)
     }
 
-    /// The preferred name of the type that `description` has, if that is this one or a subtype (RFC 4512 §2.5.2).
-    pub(super) fn find(&self, description: &str) -> Option<&'s str> {
-        self.names.iter().find_map(|(name, preferred)| {
-            // Most names differ in length, so this is looked at before any letter is.
-            let options = match description.as_bytes().get(name.len()) {
-                None if description.len() == name.len() => "",
-                Some(b';') => description.get(name.len()..)?,
-                _ => return None,
-            };
-            let is_it = description.get(..name.len())?.eq_ignore_ascii_case(name)
-                && self.options.iter().all(|option| has_option(options, option));
-            is_it.then_some(*preferred)
+    /// Whether this is the type itself, and no subtype.
+    pub(super) fn is(&self, schema: &Schema, attribute: &AttributeType) -> bool {
+        self.attribute(schema).is_some_and(|own| std::ptr::eq(own, attribute))
+    }
+
+    /// The type that `description` has, if that is this one or a subtype (RFC 4512 §2.5.2).
+    pub(super) fn find<'s>(&self, schema: &'s Schema, description: &str) -> Option<&'s AttributeType> {
+        self.family.iter().filter_map(|number| schema.type_of(*number)).find(|attribute| {
+            let mut names = attribute.names.iter().chain([&attribute.oid]);
+            names.any(|name| self.is_spelt(name, description))
         })
+    }
+
+    fn is_spelt(&self, name: &str, description: &str) -> bool {
+        // Most names differ in length, so this is looked at before any letter is.
+        let options = match description.as_bytes().get(name.len()) {
+            None if description.len() == name.len() => "",
+            Some(b';') => description.get(name.len()..).unwrap_or_default(),
+            _ => return false,
+        };
+        description.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+            && self.options.iter().all(|option| has_option(options, option))
     }
 }
 

@@ -251,6 +251,28 @@ fn three_valued_lists() {
     assert_eq!(person.matches("(&(&)(!(|)))"), True);
 }
 
+/// Bombs of many parts on one long value: work is told of before it is done, and can be ended.
+#[test]
+fn work_is_told_of_before_it_is_done_and_can_be_ended() {
+    let mut user = Attributes::builder();
+    user.push("cn", ["ab".repeat(50_000)]);
+    let (user, dn) = (user.build(), Dn::root());
+    let filter: Filter = format!("(|{})", "(cn=*abd*)".repeat(400)).parse().unwrap();
+    let matcher = Matcher::new(&filter, Schema::standard());
+    for (most, want) in [(usize::MAX, (False, 400)), (1_000_000, (Undefined, 10))] {
+        let told = std::cell::RefCell::new(Vec::new());
+        let spend = |octets| {
+            told.borrow_mut().push(octets);
+            told.borrow().iter().sum::<usize>() <= most
+        };
+        let truth = matcher.evaluate_with(&dn, &[user.as_ref()], &[], &|_| true, &|_| None, &spend);
+        let told = told.into_inner();
+        assert_eq!((truth, told.len()), want);
+        // The value, what it costs to look at one, to find the attribute, and to ask for the assertion.
+        assert!(told.iter().all(|octets| *octets == 100_000 + 16 + 8 + 64));
+    }
+}
+
 #[test]
 fn a_decided_list_is_left() {
     let person = Person::new();
@@ -332,7 +354,7 @@ fn many_leaves_are_made_ready_at_linear_cost() {
 struct Many {
     description: &'static str,
     values: Vec<&'static str>,
-    asked: std::cell::Cell<(u32, u32)>,
+    asked: Cell<(u32, u32)>,
 }
 
 impl LargeAttribute for Many {
@@ -357,11 +379,8 @@ impl LargeAttribute for Many {
 #[test]
 fn large_attributes_are_asked_and_not_walked_where_that_tells() {
     let person = Person::new();
-    let many = |description| Many {
-        description,
-        values: vec!["Pilot", "Harbour  Master"],
-        asked: std::cell::Cell::default(),
-    };
+    let many =
+        |description| Many { description, values: vec!["Pilot", "Harbour  Master"], asked: Cell::default() };
     // What is said; how often one value was asked for, and how often all were gone through.
     let table: &[(&str, &str, Truth, (u32, u32))] = &[
         ("(title=*)", "title", True, (0, 0)),
@@ -386,13 +405,20 @@ fn large_attributes_are_asked_and_not_walked_where_that_tells() {
     for (text, description, want, asked) in table {
         let many = many(description);
         let matcher = Matcher::new(&text.parse().unwrap(), Schema::standard());
-        let got = matcher.evaluate_with(&person.dn, &[person.user.as_ref()], &[&many], &|_| true, &|_| None);
+        let got = matcher.evaluate_with(
+            &person.dn,
+            &[person.user.as_ref()],
+            &[&many],
+            &|_| true,
+            &|_| None,
+            &|_| true,
+        );
         assert_eq!((got, many.asked.get()), (*want, *asked), "{text}");
     }
     // What may not be looked at is not asked about either.
     let many = many("title");
     let matcher = Matcher::new(&"(title=pilot)".parse().unwrap(), Schema::standard());
-    let got = matcher.evaluate_with(&person.dn, &[], &[&many], &|name| name != "title", &|_| None);
+    let got = matcher.evaluate_with(&person.dn, &[], &[&many], &|name| name != "title", &|_| None, &|_| true);
     assert_eq!((got, many.asked.get()), (Undefined, (0, 0)));
 }
 
@@ -439,7 +465,7 @@ fn what_is_known_otherwise_counts() {
     let asked = std::cell::RefCell::new(Vec::new());
     let attributes = Attributes::builder().build();
     let evaluate = |known: &dyn Fn(usize) -> Option<Truth>| {
-        matcher.evaluate_with(&Dn::root(), &[attributes.as_ref()], &[], &|_| true, known)
+        matcher.evaluate_with(&Dn::root(), &[attributes.as_ref()], &[], &|_| true, known, &|_| true)
     };
     let truth = evaluate(&|place| {
         asked.borrow_mut().push(place);

@@ -16,7 +16,8 @@ use flext_ldap_directory::{
 use flext_ldap_proto::{
     batch::Item,
     control::{
-        ChangeTypes, EntryChangeNotification, PagedResults, PersistentSearch, ServerSideSort, SortKey,
+        ChangeTypes, EntryChangeNotification, ManageDsaIt, PagedResults, PersistentSearch, ServerSideSort,
+        SortKey,
     },
     filter::Filter,
     message::{Delete, Rename, Scope},
@@ -298,4 +299,67 @@ async fn there_are_so_many_and_no_more() {
         let code = code_with(&store, people(), controls, Actor::Service).await;
         assert_eq!(code, ResultCode::PROTOCOL_ERROR);
     }
+}
+
+/// A stranger must not make every write dear, nor take everybody's places.
+#[tokio::test]
+async fn it_needs_a_base_that_may_be_known_of_and_has_a_share_of_the_places() {
+    let mut limits = StoreLimits::default();
+    limits.persistent_searches = 16;
+    let store = Store::open(options().limits(limits)).unwrap();
+    fill(&store).await;
+    let any = asked(ChangeTypes::ANY, true);
+    let controls = || Controls::none().critical(&any);
+    let all = || Search::new(dn(""), Scope::Subtree, Filter::any());
+    for scope in [Scope::Subtree, Scope::One] {
+        let search = Search::new(dn(""), scope, Filter::any());
+        let code = code_with(&store, search, controls(), Actor::Anonymous).await;
+        assert_eq!(code, ResultCode::NO_SUCH_OBJECT, "{scope:?}");
+    }
+    // An eighth is two.
+    let user = |name: &str| Actor::User(Identity::from_successful_bind(dn(name)));
+    let _one = Followed::begin(&store, all(), any, user(ANNA)).await;
+    let two = Followed::begin(&store, people(), any, user(ANNA)).await;
+    let spelt_otherwise = user(&ANNA.replace("uid=anna", "userid=ANNA"));
+    assert_eq!(code_with(&store, people(), controls(), spelt_otherwise.clone()).await, ResultCode::BUSY);
+    let _another = Followed::begin(&store, people(), any, user(&name("bert"))).await;
+    drop(two);
+    let _three = Followed::begin(&store, people(), any, spelt_otherwise).await;
+    // One that is refused has taken no place.
+    for _ in 0..20 {
+        code_with(&store, all(), controls(), Actor::Anonymous).await;
+    }
+    let mut followed = Followed::begin(&store, people(), any, Actor::Service).await;
+    // The filter was made ready at the start, and is not for each change.
+    let before = store.counters().filters_prepared;
+    for title in ["Pilot", "Mate", "Master"] {
+        ok(&store, replace(ANNA, "title", &[title])).await;
+        assert_eq!(followed.next().await, told(ANNA, ChangeTypes::MODIFY));
+    }
+    assert_eq!(store.counters().filters_prepared - before, 0);
+    let mut many = people();
+    many.filter = filter(&format!("(|{})", "(sn=Quay)".repeat(1_000)));
+    let code = code_with(&store, many, controls(), user(&name("cleo"))).await;
+    assert_eq!(code, ResultCode::ADMIN_LIMIT_EXCEEDED);
+}
+
+/// draft-ietf-ldapext-psearch-03 §3: with `changesOnly` nothing is returned of what is there, referrals neither.
+#[tokio::test]
+async fn changes_only_delivers_no_referral_of_what_is_there() {
+    let store = small().await;
+    let object = format!("ou=branch,ou=people,{SUFFIX}");
+    let lines = [
+        "objectClass: referral",
+        "objectClass: extensibleObject",
+        "ou: branch",
+        "ref: ldap://branch.example/ou=branch,dc=far,dc=example",
+    ];
+    let add = Request::new(entry(&object, &lines), Actor::Service).critical(&ManageDsaIt);
+    assert_eq!(store.call(add.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
+    let mut all = people();
+    all.filter = Filter::any();
+    // Which fails on anything that is no entry.
+    let mut followed = Followed::begin(&store, all, asked(ChangeTypes::ANY, true), Actor::Service).await;
+    ok(&store, replace(ANNA, "title", &["Pilot"])).await;
+    assert_eq!(followed.next().await, told(ANNA, ChangeTypes::MODIFY));
 }

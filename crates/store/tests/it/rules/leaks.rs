@@ -1,10 +1,10 @@
 //! What must not be read is not told by any other way of asking.
 
 use bytes::Bytes;
-use flext_ldap_directory::{Actor, Request};
+use flext_ldap_directory::{Actor, Directory, Event, Request};
 use flext_ldap_proto::{
     attribute::Selection,
-    control::{Assertion, PostRead, PreRead, ReadEntry},
+    control::{Assertion, ManageDsaIt, PostRead, PreRead, ReadEntry},
     message::{ChangeKind, Compare, Scope, Search},
     result::ResultCode,
 };
@@ -102,14 +102,13 @@ async fn controls() {
         ("(street=quay 1)", ResultCode::SUCCESS),
     ] {
         let request = Request::new(modify(), user(CLEO)).critical(&Assertion(filter(text)));
-        let outcome =
-            flext_ldap_directory::Directory::call(&store, request.into_any()).outcome().await.unwrap();
+        let outcome = Directory::call(&store, request.into_any()).outcome().await.unwrap();
         assert_eq!(outcome.result.code, want, "{text}");
     }
     let everything = || Selection::everything();
     let request =
         Request::new(modify(), user(CLEO)).critical(&PreRead(everything())).critical(&PostRead(everything()));
-    let outcome = flext_ldap_directory::Directory::call(&store, request.into_any()).outcome().await.unwrap();
+    let outcome = Directory::call(&store, request.into_any()).outcome().await.unwrap();
     assert_eq!(outcome.result.code, ResultCode::SUCCESS);
     let mut read = 0;
     for control in outcome.controls.iter() {
@@ -162,5 +161,91 @@ async fn names() {
         let (found, _) = find(&store, all, user(CLEO)).await;
         assert!(!found.is_empty());
         assert!(found.iter().all(|name| !name.contains("ou=groups")), "{scope:?} {found:?}");
+    }
+}
+
+/// RFC 4512 §2.5.1: what is said of a supertype looks at its subtypes, each of which has rights of its own.
+#[tokio::test]
+async fn compares_with_a_supertype_do_not_look_at_closed_subtypes() {
+    let closed = "- to: {attributes: [title, owner]}\n  allow: []\n- allow: [users: read]\n";
+    let store = under(closed).await;
+    ok(&store, change(BERT, ChangeKind::Replace, "title", &["Harbour master"])).await;
+    ok(&store, change(HELP, ChangeKind::Replace, "owner", &[CLEO])).await;
+    ok(&store, change(HELP, ChangeKind::Replace, "seeAlso", &[BERT])).await;
+    let table = [
+        (BERT, "title", "Harbour master", ResultCode::INSUFFICIENT_ACCESS_RIGHTS),
+        (BERT, "name", "Harbour master", ResultCode::COMPARE_FALSE),
+        (BERT, "name", "Quay", ResultCode::COMPARE_TRUE),
+        (HELP, "distinguishedName", CLEO, ResultCode::COMPARE_FALSE),
+        (HELP, "distinguishedName", BERT, ResultCode::COMPARE_TRUE),
+    ];
+    for (name, description, value, want) in table {
+        let op = || Compare {
+            dn: dn(name),
+            attribute: attribute(description),
+            value: Bytes::copy_from_slice(value.as_bytes()),
+        };
+        let got = ask(&store, op(), user(ANNA)).await.unwrap().result.code;
+        assert_eq!(got, want, "{description}={value} of {name}");
+    }
+    // Where nothing else is there, it is as if nothing were.
+    let only = "- to: {attributes: [cn, sn, title]}\n  allow: []\n- allow: [users: read]\n";
+    let store = under(only).await;
+    let op = Compare { dn: dn(BERT), attribute: attribute("name"), value: Bytes::from_static(b"Quay") };
+    let code = ask(&store, op, user(ANNA)).await.unwrap().result.code;
+    assert_eq!(code, ResultCode::NO_SUCH_ATTRIBUTE);
+}
+
+/// RFC 3296: a referral object is an entry, and as hidden as one.
+#[tokio::test]
+async fn referral_objects_that_are_hidden_refer_nobody() {
+    let store = under(YAML).await;
+    let object = format!("ou=branch,ou=groups,{SUFFIX}");
+    let lines = [
+        "objectClass: referral",
+        "objectClass: extensibleObject",
+        "ou: branch",
+        "ref: ldap://branch.example/ou=branch,dc=far,dc=example",
+    ];
+    let add = Request::new(entry(&object, &lines), Actor::Service).critical(&ManageDsaIt);
+    assert_eq!(store.call(add.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
+    for name in [object.clone(), format!("uid=x,{object}")] {
+        let ops: [Op; 4] = [
+            Search::new(dn(&name), Scope::Base, Filter::any()).into(),
+            Compare { dn: dn(&name), attribute: attribute("ou"), value: Bytes::from_static(b"branch") }
+                .into(),
+            Delete { dn: dn(&name) }.into(),
+            change(&name, ChangeKind::Replace, "description", &["x"]).into(),
+        ];
+        for op in ops {
+            let kind = op.kind();
+            let told = ask(&store, op.clone(), user(CLEO)).await.unwrap().result;
+            assert_eq!(told.code, ResultCode::NO_SUCH_OBJECT, "{kind:?} {name}");
+            assert_eq!((told.matched_dn.as_str(), told.referrals.len()), (SUFFIX, 0), "{kind:?} {name}");
+            let told = ask(&store, op, Actor::Service).await.unwrap().result;
+            assert_eq!((told.code, told.referrals.len()), (ResultCode::REFERRAL, 1), "{kind:?} {name}");
+        }
+    }
+}
+
+/// RFC 4528 §3: an assertion is evaluated on the base, whatever that is.
+#[tokio::test]
+async fn assertions_hold_for_what_is_not_stored() {
+    let store = small().await;
+    for (base, truth) in [("", "(objectClass=top)"), ("cn=subschema", "(cn=subschema)")] {
+        for scope in [Scope::Base, Scope::One, Scope::Subtree] {
+            for (text, want) in [(truth, ResultCode::SUCCESS), ("(cn=other)", ResultCode::ASSERTION_FAILED)] {
+                let search = Search::new(dn(base), scope, Filter::any());
+                let request =
+                    Request::new(search, Actor::Service).critical(&Assertion(text.parse().unwrap()));
+                let mut reply = store.call(request.into_any());
+                let outcome = loop {
+                    if let Event::Done(outcome) = reply.next().await.unwrap() {
+                        break outcome;
+                    }
+                };
+                assert_eq!(outcome.result.code, want, "{text} of {base:?} {scope:?}");
+            }
+        }
     }
 }

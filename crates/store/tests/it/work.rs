@@ -1,0 +1,168 @@
+//! What a filter costs is bounded, and what takes long leaves others their turn.
+//!
+//! Work is counted in octets looked at, so nothing here depends on how fast a machine is.
+
+use std::{future::poll_fn, sync::Arc, task::Poll};
+
+use bytes::Bytes;
+use flext_ldap_directory::{Actor, Directory, Event, Identity, Op, Outcome, Request};
+use flext_ldap_proto::{
+    control::{Assertion, Controls, MatchedValues},
+    filter::Filter,
+    message::{Change, ChangeKind, Compare, Modify, Scope, Search},
+    result::ResultCode,
+};
+use flext_ldap_store::{Limits, PartUse, StandardPolicy, Store};
+
+use crate::support::*;
+
+const ANNA: &str = "uid=anna,ou=people,dc=harbourlane,dc=example";
+const BERT: &str = "uid=bert,ou=people,dc=harbourlane,dc=example";
+
+fn anna() -> Actor {
+    Actor::User(Identity::from_successful_bind(dn(ANNA)))
+}
+
+fn replace(values: Vec<Bytes>) -> Modify {
+    let change = Change { kind: ChangeKind::Replace, attribute: attribute("description"), values };
+    Modify { dn: dn(ANNA), changes: vec![change] }
+}
+
+/// A directory in which an entry has a value of 2 MiB.
+async fn with_long_value(limits: Limits) -> Store {
+    let store = Store::open(options().limits(limits).policy(Arc::new(StandardPolicy::default()))).unwrap();
+    fill(&store).await;
+    ok(&store, replace(vec![Bytes::from("ab".repeat(1 << 20))])).await;
+    store
+}
+
+/// True of nothing, each part after looking at all of the value.
+fn bomb(parts: usize) -> Filter {
+    filter(&format!("(|{})", "(description=*abd*)".repeat(parts)))
+}
+
+async fn with(store: &Store, op: impl Into<Op>, controls: Controls, actor: Actor) -> Outcome {
+    let mut request = Request::new(op.into(), actor);
+    request.controls = controls;
+    let mut reply = store.call(request);
+    loop {
+        if let Event::Done(outcome) = reply.next().await.unwrap() {
+            return outcome;
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn many_parts_on_a_long_value_leave_others_their_turn() {
+    let store = with_long_value(Limits::default()).await;
+    let search = Search::new(dn(ANNA), Scope::Base, bomb(20));
+    let mut slow = store.call(Request::new(search, anna()).into_any());
+    let pending = poll_fn(|cx| Poll::Ready(slow.poll_next(cx).is_pending())).await;
+    assert!(pending, "a turn is not enough, and no more is done in it");
+    let before = store.counters().steps_apart;
+    let (names, _) = find(&store, Search::new(dn(BERT), Scope::Base, Filter::any()), anna()).await;
+    assert_eq!((names.len(), before), (1, 0));
+    let Event::Done(outcome) = slow.next().await.unwrap() else { panic!("nothing matches") };
+    assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+    assert_eq!(store.counters().steps_apart, 1);
+    // What it finds is the same wherever it is looked for, in a subtree among others too.
+    let long = format!("(|{}(description=*ab*))", "(description=*abd*)".repeat(3));
+    let (names, _) = find(&store, subtree(&format!("(|{long}(uid=bert))")), Actor::Service).await;
+    assert_eq!(names, [ANNA, BERT]);
+    assert_eq!(store.counters().steps_apart, 2, "the others were looked at where they were");
+}
+
+/// RFC 4511 §4.5.1.5: the limit of time is looked at while one entry is evaluated.
+#[tokio::test(flavor = "current_thread")]
+async fn the_limit_of_time_ends_one_evaluation_and_so_does_abandoning_it() {
+    let store = with_long_value(Limits::default()).await;
+    let mut search = Search::new(dn(ANNA), Scope::Base, bomb(9_000));
+    search.time_limit = 1;
+    let (_, outcome) = find(&store, search.clone(), anna()).await;
+    assert_eq!(outcome.result.code, ResultCode::TIME_LIMIT_EXCEEDED);
+    // As many as there are places, and more, abandoned: whoever comes after them has a place.
+    search.time_limit = 0;
+    for _ in 0..100 {
+        let mut slow = store.call(Request::new(search.clone(), anna()).into_any());
+        let _ = poll_fn(|cx| Poll::Ready(slow.poll_next(cx).is_pending())).await;
+        tokio::task::yield_now().await;
+    }
+    let (names, outcome) = find(&store, Search::new(dn(ANNA), Scope::Base, bomb(2)), anna()).await;
+    assert_eq!((names.len(), outcome.result.code), (0, ResultCode::SUCCESS));
+}
+
+/// RFC 4528: the writer is held while it evaluates an assertion, so that has a budget, and so have compares.
+#[tokio::test(flavor = "current_thread")]
+async fn assertions_have_a_budget() {
+    let store = with_long_value(Limits::default()).await;
+    let asserting = |filter: Filter| Controls::none().critical(&Assertion(filter));
+    let modify = || Modify { dn: dn(ANNA), changes: Vec::new() };
+    let compare =
+        || Compare { dn: dn(ANNA), attribute: attribute("uid"), value: Bytes::from_static(b"anna") };
+    for (parts, want) in [(2, ResultCode::ASSERTION_FAILED), (40, ResultCode::ADMIN_LIMIT_EXCEEDED)] {
+        let outcome = with(&store, modify(), asserting(bomb(parts)), Actor::Service).await;
+        assert_eq!(outcome.result.code, want, "{parts} parts before a write");
+        let outcome = with(&store, compare(), asserting(bomb(parts)), Actor::Service).await;
+        assert_eq!(outcome.result.code, want, "{parts} parts before a compare");
+    }
+    // Before a search they are done apart, as the search is.
+    let search = Search::new(dn(ANNA), Scope::Base, Filter::any());
+    let outcome = with(&store, search, asserting(bomb(40)), Actor::Service).await;
+    assert_eq!(outcome.result.code, ResultCode::ASSERTION_FAILED);
+    assert_eq!(store.counters().steps_apart, 1);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn every_filter_has_the_same_bound_of_parts() {
+    let mut limits = Limits::default();
+    limits.filter = 5;
+    let store = with_long_value(limits).await;
+    let six = || filter("(|(uid=a)(uid=b)(uid=c)(uid=d)(uid=e))");
+    let asserting = || Controls::none().critical(&Assertion(six()));
+    let items =
+        six().nodes().iter().skip(1).cycle().take(6).cloned().filter_map(Filter::leaf).collect::<Vec<_>>();
+    let values = Controls::none().critical(&MatchedValues::new(items).unwrap());
+    let modify = Modify { dn: dn(ANNA), changes: Vec::new() };
+    let compare = Compare { dn: dn(ANNA), attribute: attribute("uid"), value: Bytes::from_static(b"anna") };
+    let search = Search::new(dn(ANNA), Scope::Base, Filter::any());
+    let cases: [(Op, Controls); 4] = [
+        (modify.into(), asserting()),
+        (compare.into(), asserting()),
+        (search.clone().into(), asserting()),
+        (search.into(), values),
+    ];
+    for (op, controls) in cases {
+        let kind = op.kind();
+        let outcome = with(&store, op, controls, anna()).await;
+        assert_eq!(outcome.result.code, ResultCode::ADMIN_LIMIT_EXCEEDED, "{kind:?}");
+    }
+}
+
+/// Planning reads indexes before any right is asked: it is counted too, and few of many ranges are looked at.
+#[tokio::test(flavor = "current_thread")]
+async fn planning_is_counted_and_reads_few_of_many_ranges() {
+    let store = small().await;
+    for number in 0..400 {
+        ok(&store, person(&format!("crew{number}"))).await;
+    }
+    let ranges = |count: usize| {
+        let one = |day| {
+            format!("(entryCSN>=2020{:02}{:02}000000.000000Z#000000#000#000000)", 1 + day % 12, 1 + day / 12)
+        };
+        format!("(|{})", (0..count).map(one).collect::<String>())
+    };
+    // Everything under 60 ranges is more than a turn.
+    let mut slow = store.call(Request::new(subtree(&ranges(60)), anna()).into_any());
+    let pending = poll_fn(|cx| Poll::Ready(slow.poll_next(cx).is_pending())).await;
+    let (names, _) = find(&store, Search::new(dn(BERT), Scope::Base, Filter::any()), anna()).await;
+    assert_eq!((pending, names.len(), store.counters().steps_apart), (true, 1, 0));
+    while !matches!(slow.next().await.unwrap(), Event::Done(_)) {}
+    assert_eq!(store.counters().steps_apart, 1);
+    // Of more than 64 the others tell nothing, so nothing of a union is read.
+    let plan = store.explain(&subtree(&ranges(300)), &Actor::Service).unwrap();
+    assert_eq!((plan.parts.len(), plan.candidates), (301, None));
+    assert_eq!(plan.parts.iter().filter(|part| part.part_use == PartUse::Read).count(), 0);
+    let intersection = format!("(&(uid=crew7){})", ranges(300));
+    let plan = store.explain(&subtree(&intersection), &Actor::Service).unwrap();
+    assert_eq!(plan.candidates, Some(1));
+}
