@@ -207,7 +207,7 @@ fn indexed(
         Err(_) => return wrong("is not the name of one"),
     };
     if attribute.options().next().is_some() || schema.attribute_type(name).is_none() {
-        return wrong("is not defined by the schema");
+        return wrong("is not defined");
     }
     if indexes.lookup(schema, name, Asked::Equality(b"cn=x")).is_none() {
         return wrong("has no index for equality; add one");

@@ -167,11 +167,15 @@ async fn building_goes_on_where_it_was() {
 #[test]
 fn what_the_schema_does_not_allow_is_refused() {
     let table = [
-        ("nonesuch", IndexKind::Equality, "the schema does not define the attribute"),
-        ("userPassword", IndexKind::Equality, "the attribute is not stored with its entry"),
-        ("entryDN", IndexKind::Equality, "the attribute is not stored with its entry"),
-        ("cn", IndexKind::Ordering, "the attribute has no rule for `ord`"),
-        ("jpegPhoto", IndexKind::Substring, "the attribute has no rule for `sub`"),
+        ("nonesuch", IndexKind::Equality, "unknown attribute `nonesuch`"),
+        (
+            "userPassword",
+            IndexKind::Equality,
+            "the attribute is not stored with its entry, so it cannot have one",
+        ),
+        ("entryDN", IndexKind::Equality, "the attribute is not stored with its entry, so it cannot have one"),
+        ("cn", IndexKind::Ordering, "the attribute has no rule for `ord`; it can have `pres`, `eq`, `sub`"),
+        ("jpegPhoto", IndexKind::Substring, "the attribute has no rule for `sub`; it can have `pres`"),
     ];
     for (name, kind, expected) in table {
         let config = IndexConfig::default().index(name, [kind]);

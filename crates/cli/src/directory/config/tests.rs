@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use flext_ldap_server::{Rate, RateLimits};
+use flext_ldap_store::IndexKind;
+
 use super::*;
 
 fn read(text: &str) -> anyhow::Result<Config> {
