@@ -95,7 +95,7 @@ pub struct Limits {
     pub references: usize,
     /// Names that one operation may change while others refer to any: an entry and all below it. 250,000, whoever asks.
     pub renamed: usize,
-    /// Values that one operation may put into entries or remove. 250,000, which others wait for less than two seconds.
+    /// Values that one operation may put into entries or remove. 250,000; others who write wait meanwhile.
     /// Administrators and the program itself are not bound by it.
     pub written_values: u64,
     /// Values that may be added to an attribute which is always in the row of its entry: `objectClass`, `ref` and `pwd…`.
