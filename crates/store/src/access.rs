@@ -23,6 +23,7 @@ pub use self::{
     rules::AccessRules,
 };
 pub(crate) use self::{
+    membership::{MEMBERS, of as memberships},
     parse::unknown_attribute,
-    standing::{Access, On, Standing},
+    standing::{Access, Entries, On, Standing},
 };

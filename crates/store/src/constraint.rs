@@ -20,6 +20,7 @@ pub(crate) use self::inspect::inspect;
 pub use self::{member_of::MemberOf, refint::ReferentialIntegrity, unique::UniqueValues};
 use self::{member_of::Membership, refint::References, unique::Unique};
 use crate::{
+    access::MEMBERS,
     context::{Access, Context},
     index::{Asked, Indexes, Recent},
     read::Named,
@@ -77,6 +78,12 @@ impl Constraints {
             None => None,
         };
         let mut looked_up = HashSet::new();
+        // Rights follow from membership, whatever else does.
+        for name in MEMBERS {
+            if let Some(attribute) = indexed(name, false, "membership", schema, indexes)? {
+                look_up(schema, &attribute, &mut looked_up);
+            }
+        }
         let members = membership.iter().flat_map(|membership| &membership.attributes);
         let references_to = references.iter().flat_map(|references| &references.attributes);
         for attribute in

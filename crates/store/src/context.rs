@@ -23,6 +23,7 @@ use crate::{
     ppolicy::{Micros, Settings},
     project::Marks,
     read::Resolved,
+    row::Id,
     subschema::Subschema,
     tables::{Failure, Rows, Tables},
     unindexed::Unindexed,
@@ -109,16 +110,26 @@ pub(crate) struct Caller {
     pub(crate) peer: Peer,
     /// The actor's name as it is compared, where it is known already.
     pub(crate) key: Option<Arc<DnKey>>,
+    /// The entry that has the actor's name, where they are that entry and not whoever has the name when a write is done.
+    pub(crate) account: Option<Id>,
+    /// Whoever acts for the actor (RFC 4370).
+    pub(crate) proxy: Option<Box<Self>>,
 }
 
 impl Caller {
     pub(crate) const fn new(actor: Actor, peer: Peer) -> Self {
-        Self { actor, peer, key: None }
+        Self { actor, peer, key: None, account: None, proxy: None }
     }
 
     /// The program itself, with all rights.
     pub(crate) const fn service() -> Self {
         Self::new(Actor::Service, Peer::in_process())
+    }
+
+    /// The same for later: names may be compared otherwise by then.
+    pub(crate) fn without_keys(self) -> Self {
+        let proxy = self.proxy.map(|proxy| Box::new(proxy.without_keys()));
+        Self { key: None, proxy, ..self }
     }
 }
 

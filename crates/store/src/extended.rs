@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use flext_ldap_directory::{Actor, AttributeRight, Deadline, EntryRight, Error, ErrorKind, Op, Outcome};
 use flext_ldap_proto::{
+    attribute::AttributeDescription,
     ber::Writer as BerWriter,
     control::Controls,
     dn::Dn,
@@ -442,6 +443,9 @@ impl Store {
         }
         let policy = self.begin_change(&dn, &caller, asked.old.is_some())?;
         let from = Origin::of(&caller.peer);
+        let not_proven =
+            || Failure::refused(ResultCode::UNWILLING_TO_PERFORM, "the old password is not the present one");
+        let mut changes = Vec::new();
         // Whether it may be left out is a matter of the policy (`pwdSafeModify`), as with a modify.
         if let Some(old) = asked.old {
             let proven = match old.expose().len() {
@@ -449,13 +453,9 @@ impl Store {
                 _ => Err(invalid_credentials()),
             };
             match proven {
-                Ok(_) => {}
-                Err(failure) if is_wrong(&failure) => {
-                    return Err(Failure::refused(
-                        ResultCode::UNWILLING_TO_PERFORM,
-                        "the old password is not the present one",
-                    ));
-                }
+                // It must be there still when the new one is set, or who lost it to a reset would get it back.
+                Ok(proven) => changes.extend(proven.stored.map(|stored| (ChangeKind::Delete, stored))),
+                Err(failure) if is_wrong(&failure) => return Err(not_proven()),
                 Err(failure) => return Err(failure),
             }
         }
@@ -477,22 +477,24 @@ impl Store {
         if let (Some(policy), None) = (&policy, &generated) {
             self.check_new(policy, &[Bytes::copy_from_slice(new.expose())], from).await?;
         }
-        let hash = self.hash_one(new, from).await?;
-        let change = Change {
-            kind: ChangeKind::Replace,
-            attribute: "userPassword"
-                .parse()
-                .map_err(|_| Error::new(ErrorKind::Bug, "`userPassword` is not an attribute"))?,
-            values: vec![Bytes::from(hash)],
-        };
+        let is_proven = !changes.is_empty();
+        changes.push((ChangeKind::Replace, self.hash_one(new, from).await?));
+        let attribute: AttributeDescription = "userPassword"
+            .parse()
+            .map_err(|_| Error::new(ErrorKind::Bug, "`userPassword` is not an attribute"))?;
+        let change =
+            |(kind, value)| Change { kind, attribute: attribute.clone(), values: vec![Bytes::from(value)] };
         let write = Write {
-            op: WriteOp::Modify(Modify { dn, changes: vec![change] }),
+            op: WriteOp::Modify(Modify { dn, changes: changes.into_iter().map(change).collect() }),
             caller,
             controls: WriteControls::default(),
             secrets: Vec::new(),
             keep_operational: false,
         };
         let mut outcome = self.writer().write(write, deadline).await?;
+        if is_proven && outcome.result.code == ResultCode::NO_SUCH_ATTRIBUTE {
+            return Err(not_proven());
+        }
         if outcome.result.code == ResultCode::SUCCESS && generated.is_some() {
             let mut writer = BerWriter::new();
             PasswordModifyResponse { generated }.encode(&mut writer);

@@ -14,11 +14,12 @@ use flext_ldap_proto::{
 };
 
 use crate::{
-    context::{Caller, Context},
+    context::{Access, Caller, Context},
     index::Asked,
     meter::Meter,
     project::View,
     read::{Named, Resolved},
+    row::Id,
     store::Store,
     tables::{Failure, Snapshot},
     write::holds,
@@ -49,16 +50,17 @@ impl Store {
             .map_err(|error| Failure::refused(ResultCode::PROTOCOL_ERROR, error.to_string()))?
             .unwrap_or_default();
         controls.remove(&oid);
-        let actor = self.acting_for(&asked.0, &caller)?;
-        Ok((Caller::new(actor, caller.peer), controls))
+        let (actor, account) = self.acting_for(&asked.0, &caller)?;
+        let peer = caller.peer.clone();
+        Ok((Caller { account, proxy: Some(Box::new(caller)), ..Caller::new(actor, peer) }, controls))
     }
 
     /// Whoever an authorization id (RFC 4513 §5.2.1.8) names. All that is wrong with one is answered alike, so nobody
     /// learns here who there is.
-    fn acting_for(&self, authorization: &str, caller: &Caller) -> Result<Actor, Failure> {
+    fn acting_for(&self, authorization: &str, caller: &Caller) -> Result<(Actor, Option<Id>), Failure> {
         if matches!(authorization, "" | "dn:") {
             // Whoever asks gives up rights and gets none.
-            return Ok(Actor::Anonymous);
+            return Ok((Actor::Anonymous, None));
         }
         let context = &*self.context();
         let tables = self.snapshot()?;
@@ -70,35 +72,43 @@ impl Store {
             None
         };
         let access = context.access(caller, &*tables)?;
-        let named = named.filter(|named| {
-            let is_administrator = context.administrator.as_ref().is_some_and(|one| one.key == named.key);
-            access.key.as_deref() == Some(&named.key)
-                || (!is_administrator && access.entry(named, EntryRight::Proxy))
-        });
+        let named = named.filter(|(named, _)| may_act_for(context, &access, named));
         access.settled()?;
-        let dn: Dn = named
-            .and_then(|named| named.dn.parse().ok())
-            .ok_or_else(|| Failure::refused(ResultCode::AUTHORIZATION_DENIED, "no right to act for them"))?;
-        Ok(Actor::User(Identity::from_successful_bind(dn)))
+        let (dn, account) = named
+            .and_then(|(named, account)| Some((named.dn.parse::<Dn>().ok()?, account)))
+            .ok_or_else(denied)?;
+        Ok((Actor::User(Identity::from_successful_bind(dn)), account))
     }
 }
 
-fn by_dn(context: &Context, tables: &Snapshot, dn: &str) -> Result<Option<Named>, Failure> {
+/// Whether somebody may act for whoever has this name.
+pub(crate) fn may_act_for(context: &Context, access: &Access<'_>, named: &Named) -> bool {
+    let is_administrator = context.administrator.as_ref().is_some_and(|one| one.key == named.key);
+    access.key.as_deref() == Some(&named.key) || (!is_administrator && access.entry(named, EntryRight::Proxy))
+}
+
+pub(crate) fn denied() -> Failure {
+    Failure::refused(ResultCode::AUTHORIZATION_DENIED, "no right to act for them")
+}
+
+/// A name, and the entry that has it; the administrator's needs none.
+type Found = (Named, Option<Id>);
+
+fn by_dn(context: &Context, tables: &Snapshot, dn: &str) -> Result<Option<Found>, Failure> {
     let Some(key) = dn.parse::<Dn>().ok().and_then(|dn| context.schema.dn_key(&dn).ok()) else {
         return Ok(None);
     };
     match context.resolve(tables, &key)? {
-        Resolved::Found(id) => Ok(Some(tables.named(id)?)),
+        Resolved::Found(id) => Ok(Some((tables.named(id)?, Some(id)))),
         Resolved::Missing(_) => {
-            // The administrator needs no entry.
             let own = context.administrator.as_ref().filter(|one| one.key == key);
-            Ok(own.map(|one| Named { dn: one.dn.to_string(), key: one.key.clone() }))
+            Ok(own.map(|one| (Named { dn: one.dn.to_string(), key: one.key.clone() }, None)))
         }
     }
 }
 
 /// The one entry with this `uid`.
-fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Option<Named>, Failure> {
+fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Option<Found>, Failure> {
     let asked = Asked::Equality(user.as_bytes());
     let Some(keys) = context.indexes.lookup(&context.schema, "uid", asked) else { return Ok(None) };
     let candidates = tables.candidates(&keys)?;
@@ -117,7 +127,7 @@ fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Opti
             if found.is_some() {
                 return Ok(None);
             }
-            found = Some(view.named);
+            found = Some((view.named, Some(id)));
         }
     }
     Ok(found)

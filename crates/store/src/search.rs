@@ -265,7 +265,7 @@ impl Searching {
         let tables = store.snapshot()?;
         let standing = match &self.standing {
             Some(standing) => standing.clone(),
-            None => self.standing.insert(context.standing(&caller, &tables)?).clone(),
+            None => self.standing.insert(context.standing(&caller, &*tables)?).clone(),
         };
         let access = context.access_of(&caller, &*tables, standing);
         loop {

@@ -135,7 +135,7 @@ impl StoreSession {
             return Err(invalid_credentials());
         }
         let from = Origin::of(&self.peer);
-        let Proven { identity, account, response } =
+        let Proven { identity, account, response, .. } =
             self.store.authenticate(&dn, password, Purpose::Bind, from, by).await?;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
@@ -186,6 +186,7 @@ impl Directory for StoreSession {
         let mut caller = Caller::new(request.actor.clone(), self.peer.clone());
         if request.actor == self.actor {
             caller.key = self.key.get_or_init(|| self.store.context().key_of(&self.actor)).clone();
+            caller.account = self.account;
             if let Some(refusal) = self.stand_in(caller.key.as_deref()).or_else(|| self.confine(&request)) {
                 return Reply::ready(refusal);
             }
@@ -213,10 +214,7 @@ impl StoreSession {
                 self.seen.store(generation, Ordering::Relaxed);
                 None
             }
-            Ok(false) => {
-                let gone = "the entry that this connection has bound as was deleted or renamed: bind again";
-                Some(Failure::refused(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, gone).into_reply())
-            }
+            Ok(false) => Some(gone().into_reply()),
             Err(failure) => Some(Failure::into_reply(failure)),
         }
     }
@@ -270,6 +268,14 @@ impl StoreSession {
             _ => false,
         }
     }
+}
+
+/// What is answered to one whose entry is another's or nobody's.
+pub(crate) fn gone() -> Failure {
+    Failure::refused(
+        ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+        "the entry that this connection has bound as was deleted or renamed: bind again",
+    )
 }
 
 /// Whether controls ask for more than the operation does: what the entry holds, or that it is done for another.

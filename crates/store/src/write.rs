@@ -6,6 +6,7 @@
 mod account;
 pub(crate) mod add;
 pub(crate) mod bound;
+mod caller;
 mod delete;
 mod edit;
 mod new_entry;
@@ -163,7 +164,7 @@ struct Target {
 impl Work<'_> {
     /// Computes what a write does; `prepared` is what was made of an add on the way here.
     pub(crate) fn effect(&self, write: &Write, prepared: Option<Prepared>) -> Result<Effect, Failure> {
-        let access = self.context.access(&write.caller, self.tables)?;
+        let access = self.access(&write.caller)?;
         let bound = Bound::of(self.context, write, &access);
         bound.admit(write.values())?;
         let effect = match &write.op {

@@ -204,7 +204,8 @@ impl Writer {
     }
 
     /// Has `write` done. Answers `busy` at once where too much waits.
-    pub(crate) async fn write(&self, write: Write, deadline: Deadline) -> Result<Outcome, Failure> {
+    pub(crate) async fn write(&self, mut write: Write, deadline: Deadline) -> Result<Outcome, Failure> {
+        write.caller = write.caller.without_keys();
         let (answer, answered) = oneshot::channel();
         let job = Job::One { write: Box::new(write), deadline, answer };
         let sent = match &*self.sender.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -14,37 +14,39 @@ use flext_ldap_proto::{
 use roaring::RoaringBitmap;
 
 use crate::{
+    constraint::under,
     context::{Context, base},
-    index::Asked,
+    index::{Asked, Recent},
     read::Resolved,
     row::Id,
     tables::{Failure, Rows, Tables},
 };
 
 /// Attributes whose values are members.
-const MEMBERS: [&str; 2] = ["member", "uniqueMember"];
+pub(crate) const MEMBERS: [&str; 2] = ["member", "uniqueMember"];
 
 /// How deep groups in groups are followed, and how many groups in all. What is beyond is not found, so it gives nothing;
 /// a circle of groups ends where it began.
 const DEPTH: usize = 20;
 const GROUPS: u64 = 10_000;
 
-/// Of which of `groups` the one named `member` is a member.
-pub(super) fn of<T: Rows>(
+/// Of which of `groups` the one named `member` is a member; `recent` is what the open commit did to indexes.
+pub(crate) fn of<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
+    recent: Option<&Recent>,
     member: &DnKey,
     name: &Dn,
     groups: &[Group],
 ) -> Result<Vec<bool>, Failure> {
-    let Some(direct) = containing(context, tables, name.as_str())? else {
+    let Some(direct) = containing(context, tables, recent, name.as_str())? else {
         return groups.iter().map(|group| climb(context, tables, member, group)).collect();
     };
     if direct.is_empty() {
         return Ok(vec![false; groups.len()]);
     }
     let all = if groups.iter().any(|group| group.nested) {
-        closure(context, tables, direct.clone())?
+        closure(context, tables, recent, direct.clone())?
     } else {
         direct.clone()
     };
@@ -73,13 +75,16 @@ pub(super) fn of<T: Rows>(
 fn containing<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
+    recent: Option<&Recent>,
     name: &str,
 ) -> Result<Option<RoaringBitmap>, Failure> {
     let mut ids = RoaringBitmap::new();
     for attribute in MEMBERS {
         let asked = Asked::Equality(name.as_bytes());
-        let Some(keys) = context.indexes.lookup(&context.schema, attribute, asked) else { return Ok(None) };
-        ids |= tables.candidates(&keys)?;
+        if context.indexes.lookup(&context.schema, attribute, asked).is_none() {
+            return Ok(None);
+        }
+        ids |= under(context, tables, recent, attribute, asked)?;
     }
     Ok(Some(ids))
 }
@@ -88,6 +93,7 @@ fn containing<T: Rows>(
 fn closure<T: Rows>(
     context: &Context,
     tables: &Tables<T>,
+    recent: Option<&Recent>,
     direct: RoaringBitmap,
 ) -> Result<RoaringBitmap, Failure> {
     let mut all = direct.clone();
@@ -98,7 +104,7 @@ fn closure<T: Rows>(
             if tables.node(id)?.is_none() {
                 continue;
             }
-            found |= containing(context, tables, &tables.named(id)?.dn)?.unwrap_or_default();
+            found |= containing(context, tables, recent, &tables.named(id)?.dn)?.unwrap_or_default();
             if found.len() + all.len() > GROUPS {
                 break;
             }

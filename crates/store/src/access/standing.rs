@@ -85,7 +85,7 @@ impl<T: Rows> Entries for Tables<T> {
         name: &Dn,
         groups: &[Group],
     ) -> Result<Vec<bool>, Failure> {
-        membership::of(context, self, member, name, groups)
+        membership::of(context, self, None, member, name, groups)
     }
 }
 
@@ -130,22 +130,22 @@ impl Context {
     }
 
     /// On whose behalf, and what that allows, as of this state of the store.
-    pub(crate) fn standing<T: Rows>(&self, caller: &Caller, tables: &Tables<T>) -> Result<Standing, Failure> {
+    pub(crate) fn standing(&self, caller: &Caller, entries: &dyn Entries) -> Result<Standing, Failure> {
         let (key, all) = self.is_unrestricted(caller);
         if all {
             return Ok(Standing { key, rights: None });
         }
         let who = Requester { actor: &caller.actor, dn: key.as_deref(), peer: &caller.peer };
-        let about = About { context: self, entries: tables, caller, key: key.as_deref() };
+        let about = About { context: self, entries, caller, key: key.as_deref() };
         let rights = self.policy.rights_of(who, &about)?;
         Ok(Standing { key, rights: Some((Arc::clone(&self.policy), rights)) })
     }
 
     /// The rights of a caller whose standing was settled before.
-    pub(crate) fn access_of<'a, T: Rows>(
+    pub(crate) fn access_of<'a>(
         &'a self,
         caller: &'a Caller,
-        tables: &'a Tables<T>,
+        entries: &'a dyn Entries,
         standing: Standing,
     ) -> Access<'a> {
         let Standing { key, rights } = standing;
@@ -156,20 +156,20 @@ impl Context {
             key,
             all: rights.is_none(),
             rights,
-            entries: tables,
+            entries,
             matchers: (0..filters).map(|_| OnceCell::new()).collect(),
             failure: RefCell::new(None),
         }
     }
 
     /// The rights of a caller, for an operation that looks at one state of the store.
-    pub(crate) fn access<'a, T: Rows>(
+    pub(crate) fn access<'a>(
         &'a self,
         caller: &'a Caller,
-        tables: &'a Tables<T>,
+        entries: &'a dyn Entries,
     ) -> Result<Access<'a>, Failure> {
-        let standing = self.standing(caller, tables)?;
-        Ok(self.access_of(caller, tables, standing))
+        let standing = self.standing(caller, entries)?;
+        Ok(self.access_of(caller, entries, standing))
     }
 }
 

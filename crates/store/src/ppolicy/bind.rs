@@ -39,13 +39,15 @@ pub(crate) struct Proven {
     pub(crate) identity: Identity,
     /// The entry; none of the administrator.
     pub(crate) account: Option<Id>,
+    /// The password as it is stored in the entry.
+    pub(crate) stored: Option<Vec<u8>>,
     pub(crate) response: PasswordPolicyResponse,
 }
 
 impl Proven {
     fn administrator(dn: Dn) -> Self {
         let identity = Identity::from_successful_bind(dn);
-        Self { identity, account: None, response: PasswordPolicyResponse::default() }
+        Self { identity, account: None, stored: None, response: PasswordPolicyResponse::default() }
     }
 }
 
@@ -94,10 +96,11 @@ impl Store {
             self.verify_nothing(password, from).await?;
             return Err(invalid_credentials());
         };
-        let (seen, _, response) = self.verify(id, password, purpose, from, by).await?;
+        let (seen, place, response) = self.verify(id, password, purpose, from, by).await?;
         // As it is written in the directory, however it was spelt by the one who binds.
         let name = seen.name.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
-        Ok(Proven { identity: Identity::from_successful_bind(name), account: Some(id), response })
+        let (identity, stored) = (Identity::from_successful_bind(name), seen.stored.into_iter().nth(place));
+        Ok(Proven { identity, account: Some(id), stored, response })
     }
 
     /// Which of an entry's stored passwords this one fits, as stored.

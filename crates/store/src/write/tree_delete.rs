@@ -20,7 +20,7 @@ impl Operation<'_, '_> {
         self.together(&write.caller.actor, |parts| {
             let mut doomed = Vec::new();
             let last = parts.look(|work| {
-                let access = work.context.access(&write.caller, work.tables)?;
+                let access = work.access(&write.caller)?;
                 let target = work.target(&op.dn, write, &access)?;
                 doomed = work.tree(target.id)?;
                 let bound = Bound::of(work.context, write, &access);
@@ -48,7 +48,7 @@ impl Operation<'_, '_> {
                     let target = work.standing(id)?;
                     let mut effect = work.removal(&target)?;
                     if id == last {
-                        let access = work.context.access(&write.caller, work.tables)?;
+                        let access = work.access(&write.caller)?;
                         work.pre_read(&mut effect, write, &access, &target.view)?;
                         access.settled()?;
                     }

@@ -4,6 +4,7 @@ mod explained;
 mod leaks;
 mod model;
 mod problems;
+mod turns;
 
 use std::{
     net::SocketAddr,
