@@ -65,6 +65,7 @@ impl Work<'_> {
             subschema.apply(change)?;
         }
         let schema = subschema.build()?;
+        self.keeps_names(&schema)?;
         self.keeps_what_is_used(&schema)?;
         subschema.stamp(self.stamp);
         let row = subschema.encode();
@@ -102,6 +103,22 @@ impl Work<'_> {
         self.post_read(&mut effect, write, &access.unrestricted(), &special::subschema(&context))?;
         effect.context = Some(Arc::new(context));
         Ok(effect)
+    }
+
+    /// Refuses a schema by which a name that is kept beside the entries would be compared otherwise: that of a naming
+    /// context, whose upper part no entry has, and the administrator's.
+    fn keeps_names(&self, new: &Schema) -> Result<(), Failure> {
+        let Context { suffixes, administrator, .. } = self.context;
+        let names = suffixes.iter().map(|(dn, key)| (dn, key));
+        for (dn, key) in names.chain(administrator.iter().map(|one| (&one.dn, &one.key))) {
+            if new.dn_key(dn).ok().as_ref() != Some(key) {
+                return Err(Failure::refused(
+                    ResultCode::UNWILLING_TO_PERFORM,
+                    format!("the name `{dn}` is in use and would be compared otherwise"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a schema in which a definition that entries use is missing, or means something else.

@@ -1,7 +1,9 @@
 //! The schema changed while the store is open.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use flext_ldap_directory::{Actor, Identity};
+use flext_ldap_directory::{Actor, BindReply, BindStep, Deadline, Identity};
 use flext_ldap_proto::{
     filter::Filter,
     message::{Change, ChangeKind, Delete, Modify, Scope, Search},
@@ -364,4 +366,64 @@ async fn access_rules_follow() {
     let attributes = found[0].attributes();
     assert!(attributes.get("berth").is_some() && attributes.get("oldPKCS12").is_none());
     assert_eq!(find(&store, subtree("(oldPKCS12=*)"), anna).await.0, [""; 0]);
+}
+
+/// What the configuration names counts as used, whether or not there are entries: whoever is signed in by such a name is
+/// compared by it.
+#[tokio::test]
+async fn names_of_the_configuration_stay_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || StoreOptions::folder(folder.path());
+    let store = Store::open(options().suffix(dn(SUFFIX))).unwrap();
+    ok(&store, add("attributeTypes", BERTH)).await;
+    drop(store);
+    let (harbour, admin) = (dn("o=Quay,berth=North"), dn("berth=Master,o=Crew"));
+    let options = || options().suffix(harbour.clone()).administrator(admin.clone(), ADMIN_PASSWORD.into());
+    let store = Store::open(options()).unwrap();
+    ok(&store, entry("o=Quay,berth=North", &["objectClass: organization"])).await;
+    ok(
+        &store,
+        entry(
+            "cn=anna,o=Quay,berth=North",
+            &["objectClass: person", "sn: Quay", &format!("userPassword: {ADMIN_PASSWORD}")],
+        ),
+    )
+    .await;
+    let again = |new: &str| {
+        modify(vec![
+            change(ChangeKind::Delete, "attributeTypes", &[BERTH]),
+            change(ChangeKind::Add, "attributeTypes", &[new]),
+        ])
+    };
+    let exact = BERTH.replace("caseIgnoreMatch", "caseExactMatch");
+    let unwilling = ResultCode::UNWILLING_TO_PERFORM;
+    assert_eq!(
+        told(&store, again(&exact)).await,
+        (unwilling, "the name `o=Quay,berth=North` is in use and would be compared otherwise".to_owned())
+    );
+    assert_eq!(told(&store, again(&exact.replace("1.1 ", "1.2 "))).await.0, unwilling);
+    assert_eq!(
+        told(&store, modify(vec![change(ChangeKind::Delete, "attributeTypes", &[BERTH])])).await.0,
+        unwilling
+    );
+    // So the name that a conversation was begun by stays what it is.
+    let mut conversation = session(&store).await;
+    let step = BindStep::simple("CN=Anna,o=quay,berth=NORTH", ADMIN_PASSWORD.into());
+    let bound = conversation.bind(step, Deadline::after(Duration::from_secs(60))).await.unwrap();
+    let BindReply::Done { actor, .. } = bound else { panic!("{bound:?}") };
+    ok(&store, again(&BERTH.replace("'berth'", "( 'berth' 'mooring' )"))).await;
+    let own = Search::new(dn("cn=anna,o=quay,mooring=north"), Scope::Base, Filter::any());
+    assert_eq!(find(&*conversation, own, actor).await.0, ["cn=anna,o=Quay,berth=North"]);
+    drop(conversation);
+    // However they are spelt, before and after a restart.
+    let mut store = store;
+    for round in 0..2 {
+        if round == 1 {
+            drop(store);
+            store = Store::open(options()).unwrap();
+        }
+        assert!(bind(&store, "mooring=MASTER,o=crew", ADMIN_PASSWORD).await.is_ok());
+        assert!(bind(&store, "cn=Anna,o=quay,mooring=NORTH", ADMIN_PASSWORD).await.is_ok());
+        assert!(read(&store, "cn=ANNA,o=quay,berth=north").await.is_some());
+    }
 }
