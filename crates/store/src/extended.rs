@@ -219,7 +219,9 @@ impl Store {
                 };
                 (WriteOp::Add(op), secrets)
             }
-            Op::Modify(op) => (WriteOp::Modify(self.prepare(op, &caller, deadline).await?), Vec::new()),
+            Op::Modify(op) => {
+                (WriteOp::Modify(self.prepare(op, &controls, &caller, deadline).await?), Vec::new())
+            }
             Op::Delete(op) => (WriteOp::Delete(op), Vec::new()),
             Op::Rename(op) => (WriteOp::Rename(op), Vec::new()),
             Op::Search(_) | Op::Compare(_) | Op::Extended(_) => {
@@ -288,10 +290,24 @@ impl Store {
     }
 
     /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
-    async fn prepare(&self, mut op: Modify, caller: &Caller, deadline: Deadline) -> Result<Modify, Failure> {
+    async fn prepare(
+        &self,
+        mut op: Modify,
+        controls: &WriteControls,
+        caller: &Caller,
+        deadline: Deadline,
+    ) -> Result<Modify, Failure> {
         let context = &*self.context();
         if !op.changes.iter().any(|change| context.is_password(change.attribute.as_str())) {
             return Ok(op);
+        }
+        {
+            // What a password is held to is not told of an entry that one may not know of.
+            let tables = self.snapshot()?;
+            let access = context.access(caller, &*tables)?;
+            let found = self.find(&tables, &access, &op.dn, controls.manage_dsa_it);
+            access.settled()?;
+            found?;
         }
         let named = self.would_be(&op.dn)?;
         let passwords = op.changes.iter().filter(|change| context.is_password(change.attribute.as_str()));
@@ -423,23 +439,20 @@ impl Store {
             }
         };
         let named = self.would_be(&dn)?;
-        let (writes, there) = {
+        let writes = {
             let tables = self.snapshot()?;
             let access = context.access(&caller, &*tables)?;
-            let there = matches!(context.resolve(&tables, &named.key)?, Resolved::Found(_));
-            let on = access.at(&named);
-            let writes = on.attribute("userPassword", AttributeRight::Write);
+            let found = self.find(&tables, &access, &dn, false);
+            let writes = access.attribute(&named, "userPassword", AttributeRight::Write);
             access.settled()?;
-            (writes, there)
+            found?;
+            writes
         };
         if !writes {
             return Err(Failure::refused(
                 ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
                 "no right to change this password",
             ));
-        }
-        if !there {
-            return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "there is no such entry"));
         }
         let policy = self.begin_change(&dn, &caller, asked.old.is_some())?;
         let from = Origin::of(&caller.peer);

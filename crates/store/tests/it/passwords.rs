@@ -125,7 +125,7 @@ async fn password_modify() {
     let bert = "uid=bert,ou=people,dc=harbourlane,dc=example";
     let table = [
         (ask_for(Some(bert), Some("x"), Some("y")), anna(), ResultCode::INSUFFICIENT_ACCESS_RIGHTS),
-        (ask_for(Some(bert), None, Some("y")), Actor::Anonymous, ResultCode::INSUFFICIENT_ACCESS_RIGHTS),
+        (ask_for(Some(bert), None, Some("y")), Actor::Anonymous, ResultCode::NO_SUCH_OBJECT),
         (ask_for(None, None, Some("y")), Actor::Anonymous, ResultCode::UNWILLING_TO_PERFORM),
         (
             ask_for(Some("uid=nobody,dc=harbourlane,dc=example"), None, Some("y")),

@@ -5,9 +5,12 @@ use flext_ldap_directory::{Actor, Directory, Event, Request};
 use flext_ldap_proto::{
     attribute::Selection,
     control::{Assertion, ManageDsaIt, PostRead, PreRead, ReadEntry},
+    extended::{ExtendedOperation, PasswordModify},
     message::{ChangeKind, Compare, Scope, Search},
     result::ResultCode,
+    secret::Secret,
 };
+use flext_ldap_store::{PasswordPolicy, QualityCheck};
 
 use super::*;
 
@@ -162,6 +165,71 @@ async fn names() {
         assert!(!found.is_empty());
         assert!(found.iter().all(|name| !name.contains("ou=groups")), "{scope:?} {found:?}");
     }
+}
+
+/// The right to write passwords is none to learn whose there are: neither by Password Modify nor by what a modify of a
+/// password is held to.
+#[tokio::test]
+async fn passwords_of_hidden_entries_are_those_of_nobody() {
+    let yaml = format!(
+        "
+- to: {{attributes: userPassword}}
+  allow: ['dn {CLEO}': write, anonymous: auth]
+- to: {{children: 'ou=groups,{SUFFIX}'}}
+  allow: ['dn {ANNA}': read]
+- allow: [users: read]
+"
+    );
+    let mut policy = PasswordPolicy::default();
+    (policy.min_length, policy.in_history, policy.safe_modify) = (6, 3, true);
+    (policy.lockout, policy.max_failure) = (true, 3);
+    policy.check_quality = QualityCheck::Always;
+    let store = Store::open(options().policy(Arc::new(rules(&yaml))).password_policy(policy)).unwrap();
+    fill(&store).await;
+    let hidden = format!("uid=hidden,ou=groups,{SUFFIX}");
+    let lines = ["objectClass: account", "objectClass: simpleSecurityObject", "userPassword: spring tide"];
+    ok(&store, entry(&hidden, &lines)).await;
+    let missing = format!("uid=missing,ou=groups,{SUFFIX}");
+    for actor in [user(CLEO), user(BERT), Actor::Anonymous] {
+        let mut answers = Vec::new();
+        for name in [&hidden, &missing] {
+            let set = |old: Option<&str>, new: Option<&str>| {
+                let (old, new) = (old.map(Secret::from), new.map(Secret::from));
+                Op::from(PasswordModify { user: Some(name.clone()), old, new }.request())
+            };
+            let modify = |kind, values: &[&str]| change(name, kind, "userPassword", values).into();
+            let ops: Vec<Op> = vec![
+                set(None, None),
+                set(None, Some("short")),
+                set(None, Some("spring tide")),
+                set(Some("wrong"), Some("neap tide 7")),
+                modify(ChangeKind::Replace, &["short"]),
+                modify(ChangeKind::Replace, &["spring tide"]),
+                modify(ChangeKind::Replace, &["neap tide 7"]),
+                modify(ChangeKind::Delete, &["wrong"]),
+                modify(ChangeKind::Delete, &["spring tide"]),
+                modify(ChangeKind::Delete, &[]),
+                modify(ChangeKind::Add, &["neap tide 7"]),
+            ];
+            let mut answer = Vec::new();
+            for op in ops {
+                let outcome = ask(&store, op, actor.clone()).await.unwrap();
+                answer.push((outcome.result, outcome.controls));
+            }
+            answers.push(answer);
+        }
+        assert_eq!(answers[0], answers[1], "{actor:?}");
+        let known = if actor == Actor::Anonymous { "" } else { "ou=groups,dc=harbourlane,dc=example" };
+        for (result, _) in &answers[0] {
+            assert_eq!((result.code, &*result.matched_dn), (ResultCode::NO_SUCH_OBJECT, known), "{actor:?}");
+        }
+    }
+    assert_eq!(store.counters().passwords_verified, 0);
+    // Whom one may know of one is told about.
+    let own = change(BERT, ChangeKind::Replace, "userPassword", &["short"]);
+    let code = async |actor| ask(&store, own.clone(), actor).await.unwrap().result.code;
+    assert_eq!(code(user(CLEO)).await, ResultCode::CONSTRAINT_VIOLATION);
+    assert_eq!(code(user(ANNA)).await, ResultCode::INSUFFICIENT_ACCESS_RIGHTS);
 }
 
 /// RFC 4512 §2.5.1: what is said of a supertype looks at its subtypes, each of which has rights of its own.
