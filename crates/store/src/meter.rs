@@ -57,7 +57,7 @@ impl Meter {
         Self::new(Bound::Octets { most: BUDGET, until: None })
     }
 
-    /// For filters of the administrator's, and what is bounded otherwise.
+    /// For what is bounded otherwise.
     pub(crate) const fn unbounded() -> Self {
         Self::new(Bound::Octets { most: u64::MAX, until: None })
     }

@@ -270,6 +270,11 @@ impl Searching {
         let access = context.access_of(&caller, &*tables, standing);
         loop {
             let starts = matches!(self.stage, Stage::Start);
+            // What is done anew where there is time for it, and what has a budget for all of a step.
+            access.spend_from(match self.stage {
+                Stage::Start | Stage::Look { .. } => Arc::clone(&self.meter),
+                _ => Arc::new(Meter::budget()),
+            });
             let done = match std::mem::replace(&mut self.stage, Stage::End) {
                 Stage::Start => self.start(context, &access, &tables),
                 Stage::Reach { base, candidates, token } => {
@@ -288,10 +293,10 @@ impl Searching {
                     Ok(())
                 }
             };
+            let done = access.settled().and(done);
             if starts && done.is_err() && self.meter.needs_more() {
                 self.stage = Stage::Start;
             }
-            access.settled()?;
             done?;
             if !goes_on(self) {
                 return Ok(());

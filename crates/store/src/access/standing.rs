@@ -23,7 +23,7 @@ use flext_ldap_proto::{
 use super::membership;
 use crate::{
     context::{Caller, Context, base},
-    meter::Meter,
+    meter::{Meter, ROW},
     read::{Named, Resolved},
     row::Stored,
     tables::{Failure, Rows, Tables},
@@ -50,6 +50,8 @@ pub(crate) struct Access<'a> {
     entries: &'a dyn Entries,
     /// The policy's filters, made ready when they are used.
     matchers: Vec<OnceCell<Matcher<'a>>>,
+    /// What looking at entries for the policy may cost.
+    meter: RefCell<Arc<Meter>>,
     /// Why something could not be found out. From then on everything is denied.
     failure: RefCell<Option<Failure>>,
 }
@@ -158,6 +160,7 @@ impl Context {
             rights,
             entries,
             matchers: (0..filters).map(|_| OnceCell::new()).collect(),
+            meter: RefCell::new(Arc::new(Meter::budget())),
             failure: RefCell::new(None),
         }
     }
@@ -184,6 +187,7 @@ impl<'a> Access<'a> {
             rights: None,
             entries: self.entries,
             matchers: Vec::new(),
+            meter: RefCell::new(Arc::new(Meter::budget())),
             failure: RefCell::new(None),
         }
     }
@@ -215,6 +219,15 @@ impl<'a> Access<'a> {
 
     fn to<'x>(&'x self, named: &'x Named, stored: Option<&'x Stored>) -> On<'x, 'a> {
         On { access: self, named, stored, found: OnceCell::new(), held: Cell::new((0, 0)) }
+    }
+
+    /// Has what the policy's filters cost counted here from now on.
+    pub(crate) fn spend_from(&self, meter: Arc<Meter>) {
+        self.meter.replace(meter);
+    }
+
+    fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.meter.borrow())
     }
 
     fn fail(&self, failure: Failure) {
@@ -314,7 +327,7 @@ impl On<'_, '_> {
             &dn,
             &segments,
             stored.large(),
-            &Meter::unbounded(),
+            &self.access.meter(),
             &|_| true,
             &|_| None,
         );
@@ -343,8 +356,9 @@ impl On<'_, '_> {
             let key = values::value_key(context, &large.description, name.as_str().as_bytes());
             return Ok(large.get(rows, &key)?.is_some());
         }
-        let mut found = false;
+        let (mut found, meter) = (false, self.access.meter());
         large.visit(rows, None, &mut |_, value| {
+            meter.look(value.len().saturating_add(ROW))?;
             found = membership::key_of(&context.schema, value).as_ref() == Some(dn);
             Ok(if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;

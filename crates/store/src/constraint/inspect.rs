@@ -7,6 +7,7 @@ use super::{refint, under};
 use crate::{
     context::Context,
     index::Asked,
+    meter::Meter,
     read::Named,
     row::{Id, Stored},
     tables::{Failure, Rows, Tables},
@@ -23,9 +24,12 @@ pub(crate) fn inspect<T: Rows>(
     named: &Named,
     stored: &Stored,
 ) -> Result<Vec<String>, Failure> {
-    let mut faults = Vec::new();
+    // Whoever checks a store waits, however long it takes.
+    let (mut faults, meter) = (Vec::new(), Meter::unbounded());
     for unique in &context.constraints.unique {
-        if !unique.has_values(context, stored) || !unique.is_about(context, tables, id, named, stored)? {
+        if !unique.has_values(context, stored)
+            || !unique.is_about(context, tables, id, named, stored, &meter)?
+        {
             continue;
         }
         unique.visit(context, tables, stored, &mut |description, value| {
@@ -38,7 +42,7 @@ pub(crate) fn inspect<T: Rows>(
                     // One that cannot be read has a fault of its own.
                     let Ok(Some(twin)) = tables.stored(other) else { continue };
                     let Ok(name) = tables.named(other) else { continue };
-                    if unique.is_about(context, tables, other, &name, &twin)? {
+                    if unique.is_about(context, tables, other, &name, &twin, &meter)? {
                         faults.push(format!("it has a value of `{description}` that `{}` has too", name.dn));
                     }
                 }

@@ -125,6 +125,7 @@ impl Unique {
         id: Id,
         named: &Named,
         stored: &Stored,
+        meter: &Meter,
     ) -> Result<bool, Failure> {
         if !self.bases.is_empty() && !self.bases.iter().any(|base| named.key.is_within(base)) {
             return Ok(false);
@@ -139,8 +140,7 @@ impl Unique {
         let matcher = Matcher::new(filter, &context.schema);
         let readable = |attribute: &str| !context.is_password(attribute);
         let large = stored.large();
-        let meter = Meter::unbounded();
-        let truth = evaluate(context, tables, &matcher, &dn, &segments, large, &meter, &readable, &|_| None)?;
+        let truth = evaluate(context, tables, &matcher, &dn, &segments, large, meter, &readable, &|_| None)?;
         Ok(truth == Truth::True)
     }
 
@@ -208,11 +208,15 @@ impl Unique {
         moved: Option<Moved<'_>>,
     ) -> Result<(), Failure> {
         let Work { context, tables, .. } = work;
-        if !self.has_values(context, new.0) || !self.is_about(context, tables, id, new.1, new.0)? {
+        // The one writer is held meanwhile.
+        let meter = Meter::budget();
+        if !self.has_values(context, new.0) || !self.is_about(context, tables, id, new.1, new.0, &meter)? {
             return Ok(());
         }
         let before = match old {
-            Some((stored, named)) if self.is_about(context, tables, id, named, stored)? => Some(stored),
+            Some((stored, named)) if self.is_about(context, tables, id, named, stored, &meter)? => {
+                Some(stored)
+            }
             _ => None,
         };
         let had: HashSet<Vec<u8>> = before
@@ -236,7 +240,7 @@ impl Unique {
                     }
                     let Some(stored) = work.tables.stored(other)? else { continue };
                     let named = place(work, other, moved)?;
-                    if self.is_about(work.context, work.tables, other, &named, &stored)? {
+                    if self.is_about(work.context, work.tables, other, &named, &stored, &meter)? {
                         return Err(taken(access, description, attribute, &named));
                     }
                 }

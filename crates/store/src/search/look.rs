@@ -55,6 +55,7 @@ impl Searching {
         self.writer.entry(&view.named.dn, controls, |writer| {
             written = projection.write(context, access, tables, view, &meter, writer);
         });
+        let written = written.and_then(|()| access.settled());
         // An entry that could not be written as a whole is in the way of all: the search fails.
         if written.is_err() {
             self.writer.take_back();
@@ -202,6 +203,7 @@ impl Searching {
             Some(stored) => access.on(&named, stored).entry(EntryRight::Disclose),
             None => access.entry(&named, EntryRight::Disclose),
         };
+        access.settled()?;
         if !disclosed {
             return Ok(true);
         }
@@ -238,6 +240,7 @@ impl Searching {
                 self.reach.evaluate(context, access, tables, matcher, id, &dn, &view, &meter)
             }
         })?;
+        access.settled()?;
         if truth != Truth::True || !self.sees(id) {
             return Ok(true);
         }

@@ -12,6 +12,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
+    sync::Arc,
     task::{Context as TaskContext, Poll},
 };
 
@@ -219,6 +220,7 @@ impl Searching {
         let context = &*store.context();
         let caller = self.caller.clone();
         let access = context.access(&caller, &*tables)?;
+        access.spend_from(Arc::clone(&self.meter));
         let is_there = following.base == ROOT || tables.node(following.base)?.is_some();
         let pass = Pass {
             base: following.base,
@@ -311,16 +313,17 @@ impl Searching {
         change: &Logged,
     ) -> Result<(), Failure> {
         let PersistentSearch { change_types, return_ecs, .. } = following.asked;
-        if !following.found.remove(change.id) || !change_types.contains(ChangeTypes::DELETE) {
+        if !following.found.contains(change.id) {
             return Ok(());
         }
-        if !pass.held(change)? {
+        let named = pass.name_of(following.next, change)?;
+        let named = named.filter(|named| pass.access.entry(named, EntryRight::Disclose));
+        pass.access.settled()?;
+        following.found.remove(change.id);
+        if !change_types.contains(ChangeTypes::DELETE) || !pass.held(change)? {
             return Ok(());
         }
-        let Some(named) = pass.name_of(following.next, change)? else { return Ok(()) };
-        if !pass.access.entry(&named, EntryRight::Disclose) {
-            return Ok(());
-        }
+        let Some(named) = named else { return Ok(()) };
         let mut controls = Controls::none();
         if return_ecs {
             controls = controls.optional(&notification(ChangeTypes::DELETE, None));
@@ -341,6 +344,7 @@ impl Searching {
         let named = tables.named_below(&node, &mut Climbed::new())?;
         let Some(stored) = tables.stored(id)? else { return Ok(None) };
         let disclosed = access.on(&named, &stored).entry(EntryRight::Disclose);
+        access.settled()?;
         if !disclosed || !self.sees(id) || self.referrals.contains(id) {
             return Ok(None);
         }
@@ -354,6 +358,7 @@ impl Searching {
         let ask = || view.truth(context, *tables, matcher, &dn, &self.meter, &readable);
         let truth = context.long_work.run(is_long, ask)?;
         drop(on);
+        access.settled()?;
         Ok((truth == Truth::True).then_some(view))
     }
 }

@@ -384,6 +384,7 @@ impl Searching {
             return Ok(Gathered::No);
         }
         let key = sorting.key(context, access, tables, view, &meter)?;
+        access.settled()?;
         let Phase::Gather { found, held } = &mut sorting.phase else { return Ok(Gathered::No) };
         let code = match held.take(key.len().saturating_add(OVERHEAD)) {
             Ok(()) => {

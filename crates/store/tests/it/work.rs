@@ -7,12 +7,13 @@ use std::{future::poll_fn, sync::Arc, task::Poll};
 use bytes::Bytes;
 use flext_ldap_directory::{Actor, Directory, Event, Identity, Op, Outcome, Request};
 use flext_ldap_proto::{
-    control::{Assertion, Controls, MatchedValues},
+    control::{Assertion, Controls, MatchedValues, ServerSideSort, SortKey},
     filter::Filter,
     message::{Change, ChangeKind, Compare, Modify, Scope, Search},
     result::ResultCode,
+    schema::Schema,
 };
-use flext_ldap_store::{Limits, PartUse, StandardPolicy, Store};
+use flext_ldap_store::{Limits, PartUse, StandardPolicy, Store, UniqueValues, access::AccessRules};
 
 use crate::support::*;
 
@@ -110,6 +111,64 @@ async fn assertions_have_a_budget() {
     let outcome = with(&store, search, asserting(bomb(40)), Actor::Service).await;
     assert_eq!(outcome.result.code, ResultCode::ASSERTION_FAILED);
     assert_eq!(store.counters().steps_apart, 1);
+}
+
+/// Filters of access rules are asked of everybody's entries, whatever these hold.
+#[tokio::test(flavor = "current_thread")]
+async fn filters_of_access_rules_are_counted() {
+    let under = |parts: usize| {
+        let rules = format!("- to: {{filter: '{}'}}\n  allow: []\n- allow: [users: manage]\n", bomb(parts));
+        AccessRules::from_config(&serde_saphyr::from_str::<Vec<_>>(&rules).unwrap(), Schema::standard())
+            .unwrap()
+    };
+    let store = with_long_value(Limits::default()).await;
+    store.set_policy(Arc::new(under(3)));
+    for (search, steps) in [
+        (Search::new(dn(ANNA), Scope::Base, Filter::any()), 2),
+        (subtree("(uid=anna)"), 1),
+        (Search::new(dn(&format!("ou=people,{SUFFIX}")), Scope::One, filter("(description=ab*)")), 1),
+    ] {
+        let before = store.counters().steps_apart;
+        let mut slow = store.call(Request::new(search.clone(), anna()).into_any());
+        let pending = poll_fn(|cx| Poll::Ready(slow.poll_next(cx).is_pending())).await;
+        assert!(pending, "{search:?}: a turn is not enough, and no more is done in it");
+        let (names, _) = find(&store, Search::new(dn(BERT), Scope::Base, Filter::any()), anna()).await;
+        assert_eq!((names.len(), store.counters().steps_apart), (1, before));
+        let Event::Batch(batch) = slow.next().await.unwrap() else { panic!("{search:?}: it is not found") };
+        let found: Vec<_> = batch.entries().map(|entry| entry.dn_str().to_owned()).collect();
+        assert_eq!(found, [ANNA]);
+        assert!(batch.entries().all(|entry| entry.attributes().get("mail").is_some()), "all of it");
+        let Event::Done(outcome) = slow.next().await.unwrap() else { panic!("it is found twice") };
+        assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+        assert_eq!(store.counters().steps_apart, before + steps, "{search:?}");
+    }
+    let sorted = Controls::none().critical(&ServerSideSort(vec![SortKey {
+        attribute: attribute("uid"),
+        ordering_rule: None,
+        reverse: false,
+    }]));
+    let outcome = with(&store, subtree("(objectClass=person)"), sorted, anna()).await;
+    assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+    // What is answered at once, or holds the writer, has a budget.
+    let title = || Change { kind: ChangeKind::Replace, attribute: attribute("title"), values: Vec::new() };
+    for (parts, want) in [(3, ResultCode::SUCCESS), (40, ResultCode::ADMIN_LIMIT_EXCEEDED)] {
+        store.set_policy(Arc::new(under(parts)));
+        let modify = Modify { dn: dn(ANNA), changes: vec![title()] };
+        let outcome = with(&store, modify, Controls::none(), anna()).await;
+        assert_eq!(outcome.result.code, want, "{parts} parts");
+    }
+}
+
+/// A constraint's filter is evaluated by the one writer, on entries that others have filled.
+#[tokio::test(flavor = "current_thread")]
+async fn filters_of_constraints_have_a_budget() {
+    for (parts, want) in [(3, ResultCode::SUCCESS), (40, ResultCode::ADMIN_LIMIT_EXCEEDED)] {
+        let among = Filter::not(bomb(parts));
+        let store = Store::open(options().unique(UniqueValues::of(["uid"]).among(among))).unwrap();
+        fill(&store).await;
+        let long = replace(vec![Bytes::from("ab".repeat(1 << 20))]);
+        assert_eq!(code(&store, long).await, want, "{parts} parts");
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]
