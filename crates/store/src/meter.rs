@@ -15,7 +15,7 @@ use std::sync::{
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use tokio::time::Instant;
 
-use crate::tables::Failure;
+use crate::{shares::Place, tables::Failure};
 
 /// Octets of one turn: a few milliseconds.
 const TURN: u64 = 4 << 20;
@@ -38,8 +38,17 @@ pub(crate) struct Meter {
 enum Bound {
     /// So many octets.
     Octets { most: u64, until: Option<Instant> },
-    /// A time, and that somebody waits for the outcome.
-    Clock { until: Option<Instant>, is_abandoned: Arc<AtomicBool> },
+    /// A time, and that somebody waits for the outcome; meanwhile others have their turns.
+    Clock { until: Option<Instant>, aside: Aside },
+}
+
+/// What work on a thread apart looks at as it goes on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aside {
+    /// Whether nobody waits for it any more.
+    pub(crate) is_abandoned: Arc<AtomicBool>,
+    /// Where it is done.
+    pub(crate) place: Option<Arc<Place>>,
 }
 
 impl Meter {
@@ -63,8 +72,8 @@ impl Meter {
     }
 
     /// For a thread apart.
-    pub(crate) const fn apart(until: Option<Instant>, is_abandoned: Arc<AtomicBool>) -> Self {
-        Self::new(Bound::Clock { until, is_abandoned })
+    pub(crate) const fn apart(until: Option<Instant>, aside: Aside) -> Self {
+        Self::new(Bound::Clock { until, aside })
     }
 
     /// To be called before so many octets are looked at. Says whether they may be.
@@ -80,8 +89,11 @@ impl Meter {
         let looks = before >> 16 != spent >> 16;
         let ends = match &self.bound {
             Bound::Octets { most, until } => spent > *most || (looks && is_late(until)),
-            Bound::Clock { until, is_abandoned } => {
-                looks && (is_abandoned.load(Ordering::Relaxed) || is_late(until))
+            Bound::Clock { until, aside } => {
+                if looks && let Some(place) = &aside.place {
+                    place.give_way();
+                }
+                looks && (aside.is_abandoned.load(Ordering::Relaxed) || is_late(until))
             }
         };
         if ends {
@@ -152,16 +164,16 @@ mod tests {
         let Err(Failure::Refused(result)) = turn.settled() else { panic!("it was not refused") };
         assert_eq!(result.code, ResultCode::ADMIN_LIMIT_EXCEEDED);
 
-        let late = Meter::apart(Some(Instant::now() - Duration::from_secs(1)), Arc::default());
+        let late = Meter::apart(Some(Instant::now() - Duration::from_secs(1)), Aside::default());
         assert!(late.spend(65_535), "clocks are not looked at for little");
         assert!(!late.spend(1) && !late.needs_more());
         let Err(Failure::Refused(result)) = late.look(1) else { panic!("it was not refused") };
         assert_eq!(result.code, ResultCode::TIME_LIMIT_EXCEEDED);
 
-        let is_abandoned = Arc::new(AtomicBool::new(false));
-        let apart = Meter::apart(None, Arc::clone(&is_abandoned));
+        let aside = Aside::default();
+        let apart = Meter::apart(None, aside.clone());
         assert!(apart.spend(1 << 40));
-        is_abandoned.store(true, Ordering::Relaxed);
+        aside.is_abandoned.store(true, Ordering::Relaxed);
         assert!(!apart.spend(1 << 16));
     }
 }

@@ -14,7 +14,7 @@ mod view;
 
 use std::{
     pin::pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
@@ -43,7 +43,7 @@ use crate::{
     context::{Caller, Context},
     controls::{SearchControls, check_assertion, check_parts},
     known::Place,
-    meter::Meter,
+    meter::{Aside, Meter},
     options::SchemaHandle,
     page::{self, Token},
     plan::{Explanation, Note, ScopeStrategy},
@@ -107,8 +107,8 @@ pub(crate) struct Searching {
     meter: Arc<Meter>,
     /// Whether a turn was not enough for the next step.
     needs_more: bool,
-    /// While it is worked on apart: whether nobody waits for it any more.
-    apart: Option<Arc<AtomicBool>>,
+    /// While it is worked on apart.
+    apart: Option<Aside>,
 }
 
 enum Stage {
@@ -222,7 +222,7 @@ impl Searching {
     /// Plans, and does nothing yet.
     pub(crate) fn prepare(&mut self) -> Result<(), Failure> {
         // Whoever asks waits, however long it takes.
-        self.apart = Some(Arc::default());
+        self.apart = Some(Aside::default());
         while self.outcome.is_none() && matches!(self.stage, Stage::Start | Stage::Reach { .. }) {
             self.begin_step();
             self.step(Instant::now(), |_| false)?;
@@ -330,7 +330,7 @@ impl Searching {
     fn begin_step(&mut self) {
         let until = self.until();
         self.meter = Arc::new(match &self.apart {
-            Some(is_abandoned) => Meter::apart(until, Arc::clone(is_abandoned)),
+            Some(aside) => Meter::apart(until, aside.clone()),
             None => Meter::turn(until),
         });
     }

@@ -2,8 +2,8 @@
 //!
 //! A turn's worth of octets is done where everybody is served. What takes more (a filter of many parts on one long
 //! value, a search for parts of values in a group of a million) is begun anew on a thread of its own, with the clock,
-//! the time limit and abandonment looked at as it goes on. There are few such threads, and nobody has more than half of
-//! them; time waiting for one counts as time of the search.
+//! the time limit and abandonment looked at as it goes on. Few such threads work at a time, nobody has more than half of
+//! them, and each gives way after a while to those who wait: time waiting counts as time of the search.
 
 use std::{
     pin::Pin,
@@ -19,7 +19,10 @@ use flext_ldap_proto::result::{LdapResult, ResultCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Searching, Stage};
-use crate::tables::Failure;
+use crate::{
+    meter::{Aside, Meter},
+    tables::Failure,
+};
 
 /// A search, wherever it is worked on.
 pub(crate) struct SearchEvents {
@@ -47,7 +50,7 @@ impl SearchEvents {
 impl Apart {
     fn new(mut searching: Box<Searching>) -> Self {
         let is_abandoned = Arc::new(AtomicBool::new(false));
-        searching.apart = Some(Arc::clone(&is_abandoned));
+        let waiting = Arc::clone(&is_abandoned);
         let done = async move {
             let store = searching.store.clone();
             let context = store.context();
@@ -57,14 +60,11 @@ impl Apart {
                 None => Some(place.await),
             };
             let Some(place) = place else {
-                searching.apart = None;
                 searching.finish(LdapResult::new(ResultCode::TIME_LIMIT_EXCEEDED));
                 return Ok(searching);
             };
-            let done = tokio::task::spawn_blocking(move || {
-                let _place = place;
-                searching.work_apart().map(|()| searching)
-            });
+            searching.apart = Some(Aside { is_abandoned: waiting, place: Some(Arc::new(place)) });
+            let done = tokio::task::spawn_blocking(move || searching.work_apart().map(|()| searching));
             done.await.map_err(|error| {
                 Error::new(ErrorKind::Bug, "a search ended on a thread apart").with_source(error)
             })?
@@ -91,7 +91,9 @@ impl Searching {
                 self.step(now, |_| false)
             }
         });
+        // The place is left.
         self.apart = None;
+        self.meter = Arc::new(Meter::turn(None));
         store.count_apart();
         match done {
             Ok(()) => Ok(()),

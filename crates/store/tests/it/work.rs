@@ -2,7 +2,7 @@
 //!
 //! Work is counted in octets looked at, so nothing here depends on how fast a machine is.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use flext_ldap_directory::{Actor, Directory, Event, Identity, Op, Outcome, Request};
@@ -90,6 +90,35 @@ async fn the_limit_of_time_ends_one_evaluation_and_so_does_abandoning_it() {
     }
     let (names, outcome) = find(&store, Search::new(dn(ANNA), Scope::Base, bomb(2)), anna()).await;
     assert_eq!((names.len(), outcome.result.code), (0, ResultCode::SUCCESS));
+}
+
+/// Searches that fill all places leave turns to whoever comes after them.
+#[tokio::test(flavor = "current_thread")]
+async fn those_who_ask_much_give_way_to_each_other() {
+    let store = with_long_value(Limits::default()).await;
+    let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
+    let mut greedy = tokio::task::JoinSet::new();
+    for account in 0..threads {
+        let actor =
+            Actor::User(Identity::from_successful_bind(dn(&format!("uid=crew{account},ou=people,{SUFFIX}"))));
+        for _ in 0..2 {
+            let (store, actor) = (store.clone(), actor.clone());
+            let search = Search::new(dn(ANNA), Scope::Base, bomb(9_000));
+            greedy.spawn(async move { find(&store, search, actor).await });
+        }
+    }
+    let begun = store.counters().entries_read;
+    while store.counters().entries_read < begun + threads as u64 {
+        tokio::task::yield_now().await;
+    }
+    let search = || Search::new(dn(ANNA), Scope::Base, bomb(3));
+    for _ in 0..3 {
+        let found = tokio::time::timeout(Duration::from_secs(60), find(&store, search(), anna())).await;
+        let (names, outcome) = found.unwrap_or_else(|_| panic!("whoever comes later has no turn"));
+        assert_eq!((names.len(), outcome.result.code), (0, ResultCode::SUCCESS));
+    }
+    assert!(greedy.try_join_next().is_none(), "the others still search");
+    assert_eq!(store.counters().steps_apart, 3);
 }
 
 /// RFC 4528: the writer is held while it evaluates an assertion, so that has a budget, and so have compares.
