@@ -4,8 +4,13 @@
 //! killed at a moment nobody chose. The store is then opened again: every acknowledged write must be there, and
 //! `check` must find nothing. What is told at the end is how long opening took.
 //!
+//! `crash indexes 100` has it killed while indexes are built and removed under a store that serves: whatever is there
+//! when it is opened again, searches must find what they would without any index, and it must come to its end.
+//!
 //! A killed process leaves its writes to the kernel, so this shows nothing about power that fails. That is shown on a
 //! simulated disk, in `crates/store/tests/it/durability.rs` and `failing.rs`.
+
+mod indexes;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -41,9 +46,11 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.as_slice() {
         ["write", folder, round] => runtime.block_on(write(Path::new(folder), round))?,
+        ["build", folder, round] => runtime.block_on(indexes::build(Path::new(folder), round.parse()?))?,
+        ["indexes", rounds] => runtime.block_on(indexes::rounds_of(rounds.parse().context("how many?")?))?,
         [rounds] => runtime.block_on(rounds_of(rounds.parse().context("how many rounds?")?))?,
         _ => {
-            bail!("usage: crash ROUNDS");
+            bail!("usage: crash [indexes] ROUNDS");
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -120,7 +127,7 @@ async fn rounds_of(rounds: u32) -> anyhow::Result<()> {
             attributes.push("o", ["Harbour Lane Instruments"]);
             ask(&store, Add::new(SUFFIX.parse()?, attributes.build())).await?;
         }
-        let told = killed(folder.path(), round)?;
+        let told = killed("write", folder.path(), round)?;
         acknowledged += told.len();
         let started = Instant::now();
         let store = open(folder.path()).with_context(|| format!("round {round}"))?;
@@ -141,9 +148,9 @@ async fn rounds_of(rounds: u32) -> anyhow::Result<()> {
 }
 
 /// Has a process write and kills it. Returns what it said was acknowledged.
-fn killed(folder: &Path, round: u32) -> anyhow::Result<Vec<String>> {
+fn killed(what: &str, folder: &Path, round: u32) -> anyhow::Result<Vec<String>> {
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["write".as_ref(), folder.as_os_str(), round.to_string().as_ref()])
+        .args([what.as_ref(), folder.as_os_str(), round.to_string().as_ref()])
         .stdout(Stdio::piped())
         .spawn()?;
     let output = child.stdout.take().context("no output")?;
@@ -172,13 +179,7 @@ fn killed(folder: &Path, round: u32) -> anyhow::Result<Vec<String>> {
 
 /// Looks for everything that was acknowledged, and checks the store. Returns how many entries there are.
 async fn verify(store: &Store, told: &[String]) -> anyhow::Result<u64> {
-    let mut faults = Vec::new();
-    let report = store.check(&mut |event| {
-        if let CheckEvent::Fault(fault) = event {
-            faults.push(fault.to_string());
-        }
-    })?;
-    ensure!(faults.is_empty(), "check finds {}", faults.join("\n"));
+    let entries = check(store)?;
     let mut counters: HashMap<&str, u64> = HashMap::new();
     let mut added = HashSet::new();
     for line in told {
@@ -199,6 +200,18 @@ async fn verify(store: &Store, told: &[String]) -> anyhow::Result<u64> {
             "{counter} was acknowledged with {count} and has {found}"
         );
     }
+    Ok(entries)
+}
+
+/// Has the store checked, which must find nothing. Returns how many entries there are.
+fn check(store: &Store) -> anyhow::Result<u64> {
+    let mut faults = Vec::new();
+    let report = store.check(&mut |event| {
+        if let CheckEvent::Fault(fault) = event {
+            faults.push(fault.to_string());
+        }
+    })?;
+    ensure!(faults.is_empty(), "check finds {}", faults.join("\n"));
     Ok(report.entries)
 }
 
