@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use flext_ldap_directory::proto::{
-    extended::{ExtendedOperation as _, WhoAmI},
+    extended::{ExtendedOperation as _, StartTls, WhoAmI},
     message::Request,
     result::ResultCode,
 };
@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     Form,
     target::Target,
-    wire::{LONG, Way, Wire, client_hello, encoded, everything, rest, shake, tcp},
+    wire::{LONG, Stream, Way, Wire, client_hello, encoded, everything, rest, shake, tcp, unix},
 };
 
 /// (c) More connections than are allowed, all of them idle.
@@ -34,6 +34,9 @@ pub(crate) async fn crowd(target: &Target, form: Form) -> Result<String> {
     let (notice, _) = Wire::new(last).end().await?;
     ensure!(notice == Some(ResultCode::BUSY), "the last of too many was told {notice:?}");
     let opened = opening.elapsed();
+    // The Unix socket has no places of its own.
+    let (notice, _) = Wire::connect(target, Way::Unix).await?.end().await?;
+    ensure!(notice == Some(ResultCode::BUSY), "one too many on the Unix socket was told {notice:?}");
     let (mut served, mut refused) = (Vec::new(), 1);
     for stream in streams {
         let mut first = [0];
@@ -75,13 +78,21 @@ pub(crate) async fn crowd(target: &Target, form: Form) -> Result<String> {
     ))
 }
 
-/// (c) Handshakes that never begin, stop in the first message, or after it.
+/// (c) Handshakes that never begin, stop in the first message, or after it; on the TLS port, and after StartTLS.
 pub(crate) async fn handshakes(target: &Target, form: Form) -> Result<String> {
     let count = form.of(500, 9_000);
     let hello = client_hello(target)?;
-    let mut streams = Vec::with_capacity(count);
+    let start_tls = Request::Extended(StartTls.request());
+    let mut streams: Vec<Box<dyn Stream>> = Vec::with_capacity(count);
     for number in 0..count {
-        let mut stream = tcp(target.tls).await?;
+        let mut stream: Box<dyn Stream> = if number % 4 == 3 {
+            let mut wire = Wire::connect(target, Way::Plain).await?;
+            let code = wire.ask(1, &start_tls).await?;
+            ensure!(code == ResultCode::SUCCESS, "StartTLS was answered {code}");
+            wire.stream
+        } else {
+            Box::new(tcp(target.tls).await?)
+        };
         let sent = match number % 3 {
             0 => &[][..],
             1 => hello.get(..hello.len() / 2).unwrap_or_default(),
@@ -110,7 +121,11 @@ pub(crate) async fn deaths(target: &Target, form: Form) -> Result<String> {
     let mut ended = Vec::new();
     for number in 0..count {
         // A handshake costs as much as a lot of these.
-        let way = if number % 8 == 7 { Way::Tls } else { Way::Plain };
+        let way = match number % 8 {
+            7 => Way::Tls,
+            4..=6 => Way::Unix,
+            _ => Way::Plain,
+        };
         match number % 3 {
             0 => die(target, way, &everything, half).await?,
             1 => {
@@ -158,6 +173,13 @@ async fn die(target: &Target, way: Way, everything: &[u8], half: &[u8]) -> Resul
             timeout(LONG, stream.read(&mut first)).await??;
             stream.write_all(half).await?;
             stream.flush().await?;
+        }
+        // What was not read makes a reset of its end.
+        Way::Unix => {
+            let mut stream = unix(&target.socket).await?;
+            stream.write_all(everything).await?;
+            timeout(LONG, stream.read(&mut first)).await??;
+            stream.write_all(half).await?;
         }
     }
     // Something was in flight, so it is a death and no goodbye.

@@ -41,6 +41,7 @@ pub(crate) struct Target {
     child: Child,
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
+    pub(crate) socket: PathBuf,
     /// The authority its certificate is of.
     pub(crate) ca: String,
     said: Arc<Mutex<String>>,
@@ -60,7 +61,9 @@ impl Target {
         writeln!(config, "data: {}", path("data").display())?;
         writeln!(config, "suffixes: [\"{SUFFIX}\"]")?;
         writeln!(config, "administrator: {{dn: \"{ADMIN}\", password_file: {}}}", path("secret").display())?;
-        writeln!(config, "listen: [\"ldap://127.0.0.1:0\", \"ldaps://127.0.0.1:0\"]")?;
+        let socket = path("ldapi");
+        let local = format!("ldapi://{}", socket.display().to_string().replace('/', "%2F"));
+        writeln!(config, "listen: [\"ldap://127.0.0.1:0\", \"ldaps://127.0.0.1:0\", \"{local}\"]")?;
         writeln!(config, "tls: {{certificate: {}, key: {}}}", certificate.display(), key.display())?;
         writeln!(config, "anonymous_read: true\nmonitor: true\nlog: {{slow_search: false}}")?;
         if form == Form::Short {
@@ -100,21 +103,27 @@ impl Target {
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut target =
-            Self { child, plain: nowhere, tls: nowhere, ca: authority.pem(), said, _folder: folder };
+            Self { child, plain: nowhere, tls: nowhere, socket, ca: authority.pem(), said, _folder: folder };
         target.plain = target.listening("ldap://")?;
         target.tls = target.listening("ldaps://")?;
+        target.heard("listening on ldapi://")?;
         Ok(target)
     }
 
     /// Where it says it listens.
     fn listening(&mut self, scheme: &str) -> Result<SocketAddr> {
-        let sign = format!("listening on {scheme}");
+        let line = self.heard(&format!("listening on {scheme}"))?;
+        let url: LdapUrl = line.replace("listening on ", "").trim().parse()?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], url.port())))
+    }
+
+    /// The line in which it says so.
+    fn heard(&mut self, sign: &str) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let said = self.said();
-            if let Some(line) = said.lines().find(|line| line.contains(&sign)) {
-                let url: LdapUrl = line.replace("listening on ", "").trim().parse()?;
-                return Ok(SocketAddr::from(([127, 0, 0, 1], url.port())));
+            if let Some(line) = said.lines().find(|line| line.contains(sign)) {
+                return Ok(line.to_owned());
             }
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended at once ({status})\n{said}");

@@ -1,6 +1,6 @@
-//! Peers that send whatever they like: octets and messages over TCP and TLS.
+//! Peers that send whatever they like: octets and messages over TCP, TLS and the Unix socket.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::{Bytes, BytesMut};
@@ -16,7 +16,7 @@ use flext_ldap_directory::proto::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::{TcpSocket, TcpStream, UnixStream},
     time::timeout,
 };
 use tokio_rustls::{
@@ -47,12 +47,19 @@ pub(crate) struct Wire {
 pub(crate) enum Way {
     Plain,
     Tls,
+    Unix,
 }
 
 impl Way {
-    /// One of both, in turn.
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Tls, Self::Unix];
+
+    /// One of them, in turn.
     pub(crate) fn of(number: usize) -> Self {
-        if number.is_multiple_of(2) { Self::Plain } else { Self::Tls }
+        match number % 3 {
+            0 => Self::Plain,
+            1 => Self::Tls,
+            _ => Self::Unix,
+        }
     }
 }
 
@@ -79,6 +86,10 @@ pub(crate) async fn tcp(to: SocketAddr) -> Result<TcpStream> {
     timeout(LONG, TcpStream::connect(to)).await?.context("no connection")
 }
 
+pub(crate) async fn unix(to: &Path) -> Result<UnixStream> {
+    timeout(LONG, UnixStream::connect(to)).await?.context("no connection")
+}
+
 /// Connects from another address of loopback.
 pub(crate) async fn tcp_from(from: [u8; 4], to: SocketAddr) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
@@ -100,6 +111,7 @@ impl Wire {
         Ok(match way {
             Way::Plain => Self::new(tcp(target.plain).await?),
             Way::Tls => Self::new(shake(target, tcp(target.tls).await?).await?),
+            Way::Unix => Self::new(unix(&target.socket).await?),
         })
     }
 
