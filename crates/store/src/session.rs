@@ -20,6 +20,8 @@ use flext_ldap_proto::{
     secret::Secret,
 };
 
+use tokio::time::Instant;
+
 use crate::{
     context::{Caller, Context, base},
     controls::{self, On},
@@ -139,7 +141,7 @@ impl StoreSession {
             self.store.authenticate(&dn, password, Purpose::Bind, from, by).await?;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
-            return Err(invalid_credentials());
+            return Err(self.store.refusal(Instant::now()).await?);
         }
         Ok(Bound { actor: Actor::User(identity), account, response })
     }

@@ -3,6 +3,8 @@
 //! A wrong password is on disk as a failure before anybody is told that it was wrong. Who gives up waiting for the
 //! answer learns nothing, and such a try is not counted.
 
+use std::time::Duration;
+
 use flext_ldap_directory::{Actor, Deadline, Error, Identity, Outcome};
 use flext_ldap_proto::{
     control::{PasswordPolicyError, PasswordPolicyResponse},
@@ -12,6 +14,7 @@ use flext_ldap_proto::{
 };
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Account, Micros, PasswordPolicy, SECOND, attempts::Room, heard, refused};
 use crate::{
@@ -24,6 +27,10 @@ use crate::{
     tables::{Failure, Snapshot},
     write::{SignIn, Write, WriteControls, WriteOp},
 };
+
+/// How long after a wrong password was looked at it is refused, where wrong ones are counted: a commit takes less, unless
+/// storage is slow.
+const REFUSED_AFTER: Duration = Duration::from_millis(100);
 
 /// What a password is verified for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,10 +87,10 @@ impl Store {
             let digest = Sha256::new().chain_update(&one.salt).chain_update(password.expose()).finalize();
             let fits: bool = digest.as_slice().ct_eq(&one.digest).into();
             self.verify_nothing(password, from).await?;
-            return match fits {
-                true => Ok(Proven::administrator(one.dn.clone())),
-                false => Err(invalid_credentials()),
-            };
+            if fits {
+                return Ok(Proven::administrator(one.dn.clone()));
+            }
+            return Err(self.refusal(Instant::now()).await?);
         }
         let id = match &key {
             Some(key) => match self.reading("a bind", || context.resolve(&*self.snapshot()?, key))? {
@@ -94,7 +101,7 @@ impl Store {
         };
         let Some(id) = id else {
             self.verify_nothing(password, from).await?;
-            return Err(invalid_credentials());
+            return Err(self.refusal(Instant::now()).await?);
         };
         let (seen, place, response) = self.verify(id, password, purpose, from, by).await?;
         // As it is written in the directory, however it was spelt by the one who binds.
@@ -158,15 +165,16 @@ impl Store {
         self.count_verification();
         let verify = move || credentials::verify(&stored, password.expose());
         let place = self.hashers().run(from, verify).await?;
+        let since = Instant::now();
         let Some(place) = place else {
-            if let Some(attempt) = &attempt {
+            if let Some(attempt) = attempt {
                 let at = context.now();
                 if let Err(failure) = self.sign_in(id, false, by).await {
                     attempt.unrecorded(at);
                     return Err(failure);
                 }
             }
-            return Err(invalid_credentials());
+            return Err(self.refusal(since).await?);
         };
         if let Some(attempt) = &attempt {
             attempt.succeeded();
@@ -179,7 +187,13 @@ impl Store {
             entered.response
         } else {
             // What is counted is counted by the writer, in turn.
-            heard(&self.sign_in(id, true, by).await?.controls)
+            match self.sign_in(id, true, by).await {
+                Ok(outcome) => heard(&outcome.controls),
+                Err(failure) => {
+                    self.refusal(since).await?;
+                    return Err(failure);
+                }
+            }
         };
         Ok((seen, place, response))
     }
@@ -203,8 +217,18 @@ impl Store {
     /// The refusal of a locked account, after the time that a wrong password takes.
     async fn locked(&self, context: &Context, password: Secret, from: Origin) -> Result<Failure, Failure> {
         self.verify_nothing(password, from).await?;
+        let refusal = self.refusal(Instant::now()).await?;
         if context.ppolicy.tells_lockout {
             return Ok(refused(ResultCode::INVALID_CREDENTIALS, PasswordPolicyError::ACCOUNT_LOCKED, ""));
+        }
+        Ok(refusal)
+    }
+
+    /// The refusal of a password that was looked at `since`. Where wrong ones are counted it comes for all alike, after
+    /// the time in which one is on disk: whether there was anything to be counted is not told by that.
+    pub(crate) async fn refusal(&self, since: Instant) -> Result<Failure, Failure> {
+        if PasswordPolicy::may_count(&self.context(), &*self.snapshot()?)? {
+            sleep_until(since + REFUSED_AFTER).await;
         }
         Ok(invalid_credentials())
     }

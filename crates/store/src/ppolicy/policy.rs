@@ -11,6 +11,7 @@ use flext_ldap_proto::{
 use super::{Micros, SECOND};
 use crate::{
     context::Context,
+    index::Asked,
     read::Resolved,
     tables::{Failure, Rows, Tables},
 };
@@ -204,6 +205,18 @@ impl PasswordPolicy {
             DefaultPasswordPolicy::Entry(dn) => Self::at(context, tables, dn),
             DefaultPasswordPolicy::Rules(rules) => Ok(Some((**rules).clone())),
         }
+    }
+
+    /// Whether wrong passwords of anybody may be counted in this store.
+    pub(crate) fn may_count<T: Rows>(context: &Context, tables: &Tables<T>) -> Result<bool, Failure> {
+        if let DefaultPasswordPolicy::Rules(rules) = &context.ppolicy.default
+            && rules.counts_failures()
+        {
+            return Ok(true);
+        }
+        let asked = Asked::Equality(b"pwdPolicy");
+        let policies = context.indexes.lookup(&context.schema, "objectClass", asked).unwrap_or_default();
+        Ok(tables.count(&policies, 0)? > 0)
     }
 
     /// The policy at this name. That there is none is said once, until there is one again.

@@ -748,3 +748,32 @@ async fn the_control_is_answered_when_it_is_asked_for() {
         }
     }
 }
+
+/// A refusal comes no sooner for a name that is not there, or has nothing to be counted, than for one whose failure has to
+/// be on disk first.
+#[tokio::test]
+async fn refusals_take_as_long_whether_or_not_anything_is_counted() {
+    let (store, _) = with(rules(|rules| (rules.lockout, rules.max_failure) = (true, 1))).await;
+    let refused = async |name: &str, password: &str| {
+        let started = std::time::Instant::now();
+        assert_eq!(bind(&store, name, password).await, Err(ResultCode::INVALID_CREDENTIALS), "{name}");
+        started.elapsed()
+    };
+    let (bert, missing) =
+        ("uid=bert,ou=people,dc=harbourlane,dc=example", "uid=nobody,ou=people,dc=harbourlane,dc=example");
+    // Counted; locked, by the right password too; without a password; not there; no name of here; the administrator.
+    for (name, password) in [
+        (ANNA, "wrong"),
+        (ANNA, "wrong"),
+        (ANNA, RIGHT),
+        (bert, "wrong"),
+        (missing, "wrong"),
+        ("cn=x,dc=elsewhere", "wrong"),
+        (ADMIN, "wrong"),
+    ] {
+        let took = refused(name, password).await;
+        assert!(took >= Duration::from_millis(100), "{name}: {took:?}");
+    }
+    let failures = values(&store, "pwdFailureTime").await;
+    assert_eq!(failures.len(), 1, "{failures:?}");
+}
