@@ -24,6 +24,7 @@ use crate::{
     project::Marks,
     read::Resolved,
     row::Id,
+    session::gone,
     subschema::Subschema,
     tables::{Failure, Rows, Tables},
     unindexed::Unindexed,
@@ -229,6 +230,22 @@ impl Context {
             Some(levels) => tables.resolve(key, levels),
             None => Ok(Resolved::Missing(None)),
         }
+    }
+
+    /// Fails where a caller is an entry that is gone, or has another name, as of this state of the store.
+    pub(crate) fn check_caller<T: Rows>(&self, caller: &Caller, tables: &Tables<T>) -> Result<(), Failure> {
+        let mut next = Some(caller);
+        while let Some(caller) = next {
+            if let Some(account) = caller.account {
+                let key = caller.key.clone().or_else(|| self.key_of(&caller.actor));
+                let found = key.map(|key| self.resolve(tables, &key)).transpose()?;
+                if !matches!(found, Some(Resolved::Found(id)) if id == account) {
+                    return Err(gone());
+                }
+            }
+            next = caller.proxy.as_deref();
+        }
+        Ok(())
     }
 
     /// Whether SASL EXTERNAL would be taken from this peer.

@@ -219,6 +219,7 @@ impl Searching {
         }
         let context = &*store.context();
         let caller = self.caller.clone();
+        context.check_caller(&caller, &tables)?;
         let access = context.access(&caller, &*tables)?;
         access.spend_from(Arc::clone(&self.meter));
         let is_there = following.base == ROOT || tables.node(following.base)?.is_some();

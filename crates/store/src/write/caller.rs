@@ -9,41 +9,34 @@ use crate::{
     access::{Entries, memberships},
     context::{Access, Caller, Context},
     proxied::{denied, may_act_for},
-    read::{Named, Resolved},
+    read::Named,
     row::Stored,
-    session::gone,
     tables::Failure,
     values::ValueRows,
 };
 
 impl Work<'_> {
-    /// The rights of a caller, if they still are who they were when they asked.
+    /// The rights of a caller, if they still are who they were when they asked, and still may act for whom they do.
     pub(super) fn access<'w>(&'w self, caller: &'w Caller) -> Result<Access<'w>, Failure> {
-        self.admit(caller)?;
+        self.context.check_caller(caller, self.tables)?;
+        if let Some(proxy) = &caller.proxy
+            && let Some(named) = self.named(caller)
+        {
+            let access = self.context.access(proxy, self)?;
+            let may = may_act_for(self.context, &access, &named);
+            access.settled()?;
+            if !may {
+                return Err(denied());
+            }
+        }
         self.context.access(caller, self)
     }
 
-    fn admit(&self, caller: &Caller) -> Result<(), Failure> {
-        let named = self.still_named(caller)?;
-        let Some(proxy) = &caller.proxy else { return Ok(()) };
-        let access = self.access(proxy)?;
-        let may = named.is_none_or(|named| may_act_for(self.context, &access, &named));
-        access.settled()?;
-        if may { Ok(()) } else { Err(denied()) }
-    }
-
     /// The name of a caller; none of one who is nobody.
-    fn still_named(&self, caller: &Caller) -> Result<Option<Named>, Failure> {
-        let Actor::User(identity) = &caller.actor else { return Ok(None) };
-        let (Some(dn), Some(key)) = (identity.dn(), self.context.key_of(&caller.actor)) else {
-            return Ok(None);
-        };
-        if let Some(account) = caller.account
-            && !matches!(self.context.resolve(self.tables, &key)?, Resolved::Found(id) if id == account)
-        {
-            return Err(gone());
-        }
-        Ok(Some(Named { dn: dn.to_string(), key: DnKey::clone(&key) }))
+    fn named(&self, caller: &Caller) -> Option<Named> {
+        let Actor::User(identity) = &caller.actor else { return None };
+        let (dn, key) = (identity.dn()?, self.context.key_of(&caller.actor)?);
+        Some(Named { dn: dn.to_string(), key: DnKey::clone(&key) })
     }
 }
 

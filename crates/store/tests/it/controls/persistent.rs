@@ -7,11 +7,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use flext_ldap_directory::{
-    AccessPolicy, AttributeRight, EntryRight, Error, ErrorKind, Event, Lookup, Reply, Requester, Rights,
-    Target,
+    AccessPolicy, AttributeRight, BindReply, BindStep, Deadline, EntryRight, Error, ErrorKind, Event, Lookup,
+    Reply, Requester, Rights, Target,
 };
 use flext_ldap_proto::{
     batch::Item,
@@ -41,15 +42,19 @@ impl Followed {
     async fn begin(store: &Store, search: Search, asked: PersistentSearch, actor: Actor) -> Self {
         let request = Request::new(search, actor).critical(&asked);
         let mut followed = Self { reply: store.call(request.into_any()), told: Vec::new() };
-        // The first look settles which change is the next.
+        followed.look().await;
+        followed
+    }
+
+    /// The first look settles which change is the next.
+    async fn look(&mut self) {
         poll_fn(|cx| {
-            if let Poll::Ready(event) = followed.reply.poll_next(cx) {
-                followed.take(event.unwrap());
+            if let Poll::Ready(event) = self.reply.poll_next(cx) {
+                self.take(event.unwrap());
             }
             Poll::Ready(())
         })
         .await;
-        followed
     }
 
     fn take(&mut self, event: Event) {
@@ -362,4 +367,23 @@ async fn changes_only_delivers_no_referral_of_what_is_there() {
     let mut followed = Followed::begin(&store, all, asked(ChangeTypes::ANY, true), Actor::Service).await;
     ok(&store, replace(ANNA, "title", &["Pilot"])).await;
     assert_eq!(followed.next().await, told(ANNA, ChangeTypes::MODIFY));
+}
+
+/// What is followed is followed by the entry that asked, not by whoever has its name since.
+#[tokio::test]
+async fn it_ends_with_the_entry_that_asked() {
+    let store = small().await;
+    ok(&store, replace(ANNA, "userPassword", &["spring tide"])).await;
+    let mut session = session(&store).await;
+    let by = Deadline::after(Duration::from_secs(60));
+    let bound = session.bind(BindStep::simple(ANNA, "spring tide".into()), by).await.unwrap();
+    let BindReply::Done { actor, .. } = bound else { panic!("{bound:?}") };
+    let request = Request::new(people(), actor).critical(&asked(ChangeTypes::ANY, true));
+    let mut followed = Followed { reply: session.call(request.into_any()), told: Vec::new() };
+    followed.look().await;
+    ok(&store, person("dora")).await;
+    assert_eq!(followed.next().await, told(&name("dora"), ChangeTypes::ADD));
+    ok(&store, rename(ANNA, "uid=anne", None)).await;
+    ok(&store, rename(&name("bert"), "uid=anna", None)).await;
+    assert_eq!(followed.end().await.result.code, ResultCode::INSUFFICIENT_ACCESS_RIGHTS);
 }
