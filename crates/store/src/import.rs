@@ -28,7 +28,7 @@ use crate::{
     credentials,
     extended::check_password,
     tables::Failure,
-    write::{LastParent, Prepared, Write, WriteControls, WriteOp},
+    write::{Bundle, LastParent, Prepared, Write, WriteControls, WriteOp},
     writer::{Job, Load, Loaded, Permit, Writer},
 };
 
@@ -162,10 +162,12 @@ const WORKERS: usize = 3;
 const REFUSALS: usize = 100;
 
 /// Records as they were read, with the lines they start at.
-type Chunk = Vec<(u64, Result<Record, ImportFailure>)>;
-
-/// What they ask for, and how large that is.
-type Ready = Vec<(u64, Result<(Loaded, usize), ImportFailure>)>;
+#[derive(Default)]
+struct Chunk {
+    records: Vec<(u64, Result<Record, ImportFailure>)>,
+    /// Whether a commit is to be asked for after them.
+    commit: bool,
+}
 
 /// Records to be applied together, with the lines they start at.
 #[derive(Default)]
@@ -173,6 +175,9 @@ struct Batch {
     writes: Vec<Loaded>,
     lines: Vec<u64>,
     octets: usize,
+    /// Records that cannot be applied, and why. Unless these are passed over there is one, and it comes last.
+    failed: Vec<(u64, ImportFailure)>,
+    commit: bool,
 }
 
 /// A batch at the writer: its lines and where the answer comes.
@@ -185,7 +190,7 @@ struct Import<'a, R> {
     reader: LdifReader<R>,
     report: ImportReport,
     gathered: Batch,
-    /// Records handed over since a commit was asked for.
+    /// Records read since a commit was asked for.
     uncommitted: usize,
     writer: &'a Writer,
     /// Whether a record was refused that ends the import.
@@ -200,7 +205,7 @@ struct Import<'a, R> {
 /// A thread that makes records ready: the way to it and back.
 struct Worker {
     chunks: SyncSender<Chunk>,
-    ready: Receiver<Ready>,
+    ready: Receiver<Batch>,
 }
 
 impl<R: BufRead> Import<'_, R> {
@@ -244,7 +249,7 @@ impl<R: BufRead> Import<'_, R> {
         let mut under_way = 0;
         loop {
             let chunk = self.read();
-            let ended = chunk.is_empty();
+            let ended = chunk.records.is_empty();
             if let Some(worker) = coming.next().filter(|_| !ended) {
                 worker.chunks.send(chunk).map_err(|_| self.ended("a worker"))?;
                 under_way += 1;
@@ -265,42 +270,44 @@ impl<R: BufRead> Import<'_, R> {
 
     /// Reads some records; none at the end.
     fn read(&mut self) -> Chunk {
-        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut chunk = Chunk::default();
         let mut octets = 0;
-        while chunk.len() < CHUNK && octets < CHUNK_OCTETS {
+        while chunk.records.len() < CHUNK && octets < CHUNK_OCTETS && !chunk.commit {
             match self.reader.next_record() {
                 Ok(None) => break,
                 Ok(Some(_)) if self.reader.line() < self.options.start_line => {}
                 Ok(Some(record)) => {
                     octets += size_of_record(&record);
-                    chunk.push((self.reader.line(), Ok(record)));
+                    chunk.records.push((self.reader.line(), Ok(record)));
+                    self.uncommitted += 1;
+                    chunk.commit = self.uncommitted >= self.options.commit_every;
                 }
                 Err(error) => {
-                    chunk.push((error.line, Err(ImportFailure::Ldif(error))));
+                    chunk.records.push((error.line, Err(ImportFailure::Ldif(error))));
                     if !self.options.continue_on_error {
                         break;
                     }
                 }
             }
         }
+        if chunk.commit {
+            self.uncommitted = 0;
+        }
         chunk
     }
 
-    fn gather(&mut self, ready: Ready, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
-        for (line, write) in ready {
-            match write {
-                Ok((write, octets)) => {
-                    self.gathered.writes.push(write);
-                    self.gathered.lines.push(line);
-                    self.gathered.octets += octets;
-                }
-                Err(failure) => self.stop(line, failure, progress)?,
-            }
-            let count = self.gathered.writes.len();
-            let commit = self.uncommitted + count >= self.options.commit_every.max(1);
-            if commit || count >= BATCH || self.gathered.octets >= BATCH_OCTETS {
-                self.hand_over(progress)?;
-            }
+    fn gather(&mut self, ready: Batch, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
+        let Batch { writes, lines, octets, failed, commit } = ready;
+        self.gathered.writes.extend(writes);
+        self.gathered.lines.extend(lines);
+        self.gathered.octets += octets;
+        self.gathered.commit |= commit;
+        for (line, failure) in failed {
+            self.stop(line, failure, progress)?;
+        }
+        let Batch { lines, octets, commit, .. } = &self.gathered;
+        if *commit || lines.len() >= BATCH || *octets >= BATCH_OCTETS {
+            self.hand_over(progress)?;
         }
         Ok(())
     }
@@ -334,7 +341,7 @@ impl<R: BufRead> Import<'_, R> {
 
     /// Gives what is gathered to the writer, once it has begun with what was given to it before.
     fn hand_over(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
-        let Batch { writes, lines, .. } = std::mem::take(&mut self.gathered);
+        let Batch { writes, lines, commit, .. } = std::mem::take(&mut self.gathered);
         let Some(first) = lines.first().copied() else { return Ok(()) };
         if self.handed_over < BATCHES {
             self.handed_over += 1;
@@ -348,11 +355,6 @@ impl<R: BufRead> Import<'_, R> {
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Err(self.ended("the writer")),
             }
-        }
-        self.uncommitted += writes.len();
-        let commit = self.uncommitted >= self.options.commit_every.max(1);
-        if commit {
-            self.uncommitted = 0;
         }
         let (answer, answered) = sync_channel(1);
         let load = Load {
@@ -433,15 +435,37 @@ struct Preparing<'a> {
 }
 
 impl Preparing<'_> {
-    fn all(&mut self, chunk: Chunk) -> Ready {
-        let ready = |(line, record): (u64, Result<Record, _>)| {
-            (line, record.and_then(|record| self.write_of(record)))
-        };
-        chunk.into_iter().map(ready).collect()
+    fn all(&mut self, chunk: Chunk) -> Batch {
+        let mut batch = Batch { commit: chunk.commit, ..Batch::default() };
+        let mut bundle = Bundle::new(Arc::clone(&self.context));
+        for (line, record) in chunk.records {
+            match record.and_then(|record| self.write_of(record)) {
+                Ok((write, prepared, octets)) => {
+                    batch.lines.push(line);
+                    batch.octets += octets;
+                    let kept = match prepared {
+                        Some(prepared) => bundle.take(write, prepared).err(),
+                        None => Some((write, None)),
+                    };
+                    if let Some((write, prepared)) = kept {
+                        batch.writes.extend(bundle.filled());
+                        batch.writes.push(Loaded::Write(Box::new(write), prepared));
+                    }
+                }
+                Err(failure) => {
+                    batch.failed.push((line, failure));
+                    if !self.options.continue_on_error {
+                        break;
+                    }
+                }
+            }
+        }
+        batch.writes.extend(bundle.filled());
+        batch
     }
 
-    /// The write a record asks for, and how large it is.
-    fn write_of(&mut self, record: Record) -> Result<(Loaded, usize), ImportFailure> {
+    /// The write a record asks for, what can be made of it beside the writer, and how large it is.
+    fn write_of(&mut self, record: Record) -> Result<(Write, Option<Prepared>, usize), ImportFailure> {
         let refused = |failure: Failure| match failure {
             Failure::Refused(result) => {
                 ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic))
@@ -490,7 +514,7 @@ impl Preparing<'_> {
             }
             _ => None,
         };
-        Ok((Loaded { write, prepared }, octets))
+        Ok((write, prepared, octets))
     }
 
     /// Takes the passwords out of an entry.

@@ -38,6 +38,7 @@ mod matched_values;
 mod meter;
 mod migrate;
 mod modify;
+mod names;
 mod options;
 mod page;
 mod plan;

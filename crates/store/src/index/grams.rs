@@ -82,6 +82,18 @@ impl Gained {
         self.grams.add(prefix, grams.iter().map(|gram| word(*gram, id, true)));
     }
 
+    /// Takes over what others come under, whose ids `id` tells.
+    pub(super) fn absorb(&mut self, other: Self, id: &dyn Fn(Id) -> Option<Id>) {
+        for (prefix, Grams(words)) in other.grams.0 {
+            let Grams(to) = self.grams.0.entry(prefix).or_default();
+            let with_id = |from: &u64| Some(word(gram(*from), id(self::id(*from))?, true));
+            to.extend(words.iter().filter_map(with_id));
+        }
+        self.entries = self.entries.saturating_add(other.entries);
+        self.count = self.count.saturating_add(other.count);
+        self.last = None;
+    }
+
     /// Octets of memory that are used.
     pub(super) fn octets(&self) -> usize {
         self.count.saturating_mul(size_of::<u64>())

@@ -34,6 +34,14 @@ impl Keys {
         }
     }
 
+    /// Without keys, with the same room.
+    pub(crate) fn clear(&mut self) {
+        self.octets.clear();
+        self.ends.clear();
+        self.blocks.clear();
+        self.grams.clear();
+    }
+
     /// Adds the key that `put` appends to what it is given.
     pub(super) fn push_with(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
         put(&mut self.octets);

@@ -76,6 +76,14 @@ impl Pending {
         }
     }
 
+    /// Takes over what entries come under whose ids were not known: `other` has their places in `ids` instead. Entries
+    /// without an id are left out.
+    pub(crate) fn absorb(&mut self, other: Self, ids: &[Option<Id>]) {
+        let id = |place: Id| ids.get(place as usize).copied().flatten();
+        self.rows.absorb(other.rows, &id);
+        self.gained.absorb(other.gained, &id);
+    }
+
     /// Makes changes that wait in earlier commits, those of up to `limit` entries. Says of how many.
     pub(super) fn take_deferred(
         &mut self,
@@ -126,6 +134,20 @@ impl Rows {
         bucket.octets.extend_from_slice(rest);
         bucket.changes.push(change);
         self.octets = self.octets.saturating_add(size_of::<Change>() + 1 + rest.len());
+    }
+
+    /// See [`Pending::absorb`]. Parts of values are not among these.
+    fn absorb(&mut self, other: Self, id: &dyn Fn(Id) -> Option<Id>) {
+        for (prefix, mut from) in other.buckets {
+            let to = self.buckets.entry(prefix).or_default();
+            let before = to.octets.len();
+            to.octets.append(&mut from.octets);
+            to.changes.extend(from.changes.iter().filter_map(|change| {
+                let start = before.saturating_add(change.start);
+                Some(Change { id: id(change.id)?, start, ..*change })
+            }));
+        }
+        self.octets = self.octets.saturating_add(other.octets);
     }
 
     fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {

@@ -26,9 +26,9 @@ use crate::{
 /// An add that was made ready beside the writer.
 pub(crate) struct Prepared {
     /// What it was made ready by. Where another one is in force by now, it is done again.
-    context: Arc<Context>,
-    key: DnKey,
-    entry: Result<NewEntry, Failure>,
+    pub(super) context: Arc<Context>,
+    pub(super) key: DnKey,
+    pub(super) entry: Result<NewEntry, Failure>,
 }
 
 /// The name that was made ready last, without its first component: most often the next one stands in the same place.
@@ -69,17 +69,17 @@ impl LastParent {
 #[derive(Debug)]
 pub(super) struct NewEntry {
     /// What was given and what does not depend on when the entry is added.
-    whole: Stored,
+    pub(super) whole: Stored,
     /// The same with what is large apart, where something is.
-    split: Option<Stored>,
-    keys: Keys,
-    /// Attributes that say when, in the order of [`Stamp`]: those that were not given.
-    stamped: Vec<(&'static str, When)>,
+    pub(super) split: Option<Stored>,
+    pub(super) keys: Keys,
+    /// Which attributes that say when were not given, in the order of [`STAMPED`].
+    pub(super) stamped: [bool; STAMPED.len()],
 }
 
 /// What a stamp says.
 #[derive(Clone, Copy, Debug)]
-enum When {
+pub(super) enum When {
     Csn,
     Time,
 }
@@ -88,7 +88,8 @@ enum When {
 const NOT_STORED: [&str; 5] =
     ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN", "numSubordinates"];
 
-const STAMPED: [(&str, When); 3] =
+/// Attributes that say when.
+pub(super) const STAMPED: [(&str, When); 3] =
     [("entryCSN", When::Csn), ("createTimestamp", When::Time), ("modifyTimestamp", When::Time)];
 
 impl Prepared {
@@ -146,7 +147,7 @@ impl NewEntry {
         draft.replace(context, "structuralObjectClass", class.map(ObjectClass::name).unwrap_or_default());
         let room = given.as_ref().as_bytes().len();
         let operational = draft.build(room + 400, Part::is_operational);
-        let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
+        let stamped = STAMPED.map(|(name, _)| !draft.has(context, name));
         let whole = Stored::new(user, operational);
         let (split, keys) = split(context, &whole);
         Ok(Self { whole, split, keys, stamped })
@@ -155,10 +156,8 @@ impl NewEntry {
     /// The entry that is added now: as it is, the same with what is large apart, where something is, and all keys.
     pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Stored, Option<Stored>, Keys) {
         let Self { whole, split, mut keys, stamped } = self;
-        let late = stamped.into_iter().map(|(name, when)| match when {
-            When::Csn => (name, stamp.csn.as_bytes()),
-            When::Time => (name, stamp.time.as_bytes()),
-        });
+        let late = STAMPED.into_iter().zip(stamped).filter(|(_, missing)| *missing);
+        let late = late.map(|((name, when), _)| (name, when.of(stamp)));
         for (name, value) in late.clone() {
             context.indexes.add_keys(&context.schema, name, value, &mut keys);
         }

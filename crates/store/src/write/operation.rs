@@ -22,7 +22,7 @@ use crate::{
 
 /// Octets of changes of index rows that are gathered before they are written, at the most: commits end before, but what
 /// one operation brings can be more than is to be held.
-const GATHERED: usize = 80 << 20;
+pub(super) const GATHERED: usize = 80 << 20;
 
 /// The open transaction, and what its commit carries on.
 pub(crate) struct Operation<'a, 't> {
@@ -71,6 +71,11 @@ impl<'a, 't> Operation<'a, 't> {
         }
         self.noted = self.noting;
         Ok(())
+    }
+
+    /// Whether what is put into indexes is to be known to what comes next.
+    pub(super) const fn is_asked(&self) -> bool {
+        self.noted
     }
 
     /// Writes what is gathered for indexes. It need not be known besides.
