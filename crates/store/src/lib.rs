@@ -35,6 +35,7 @@ mod known;
 mod lists;
 mod long_work;
 mod matched_values;
+mod memory;
 mod meter;
 mod migrate;
 mod modify;

@@ -81,8 +81,7 @@ impl<'a, 't> Operation<'a, 't> {
     /// Writes what is gathered for indexes. It need not be known besides.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.recent = Recent::default();
-        self.tables.settle_load()?;
-        std::mem::take(&mut self.pending).flush(self.tables)
+        std::mem::take(&mut self.pending).flush_after(self.tables, Writable::settle_load)
     }
 
     /// Does one write, or nothing; `prepared` is what was made of an add on the way here.
@@ -130,8 +129,7 @@ impl<'a, 't> Operation<'a, 't> {
             }
             // What is written need not be known besides.
             *recent = Recent::default();
-            tables.settle_load()?;
-            std::mem::take(pending).flush(tables)
+            std::mem::take(pending).flush_after(tables, Writable::settle_load)
         };
         effect.apply(context, tables, &mut index, state.next_change, &stamp, &write.caller.actor)?;
         pass(&mut state, stamp, &effect);

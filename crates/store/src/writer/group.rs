@@ -25,8 +25,8 @@ const GROUP: usize = 512;
 /// often.
 const PENDING: usize = 64 << 20;
 
-/// How long an import's commit waits for more of it.
-const LINGER: Duration = Duration::from_millis(20);
+/// How long an import's commit waits for more of it: as long as nobody else has something to write.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How an import wants some of its writes done.
 #[derive(Debug)]
