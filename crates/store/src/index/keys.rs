@@ -25,7 +25,7 @@ pub(crate) enum Keyed<'k> {
 
 impl Keys {
     /// With room for what most entries have.
-    pub(super) fn with_room() -> Self {
+    pub(crate) fn with_room() -> Self {
         Self {
             octets: Vec::with_capacity(768),
             ends: Vec::with_capacity(32),

@@ -139,17 +139,25 @@ impl NewEntry {
         check_segments(context, &op.dn, &[user.as_ref(), given.as_ref()], &write.secrets)?;
 
         let actor = actor_name(&write.caller.actor);
-        let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
-        let uuid = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut uuid);
-        for (name, value) in [("entryUUID", &*uuid), ("creatorsName", &actor), ("modifiersName", &actor)] {
-            draft.default(context, name, value);
+        for name in ["creatorsName", "modifiersName"] {
+            draft.default(context, name, || actor.as_bytes().into());
         }
+        draft.default(context, "entryUUID", || uuid::Uuid::new_v4().hyphenated().to_string().into_bytes().into());
         draft.replace(context, "structuralObjectClass", class.map(ObjectClass::name).unwrap_or_default());
         let room = given.as_ref().as_bytes().len();
         let operational = draft.build(room + 400, Part::is_operational);
         let stamped = STAMPED.map(|(name, _)| !draft.has(context, name));
         let whole = Stored::new(user, operational);
-        let (split, keys) = split(context, &whole);
+        let (split, keys) = if draft.0.iter().any(|part| part.may_be_large(context)) {
+            split(context, &whole)
+        } else {
+            let mut keys = Keys::with_room();
+            for part in &draft.0 {
+                let Some(kind) = part.kind else { continue };
+                context.indexes.add_keys_of_type(&context.schema, kind, || part.values(), &mut keys);
+            }
+            (None, keys)
+        };
         Ok(Self { whole, split, keys, stamped })
     }
 
@@ -283,9 +291,14 @@ impl<'a> Draft<'a> {
     }
 
     /// Gives an attribute that is not there this value.
-    fn default(&mut self, context: &'a Context, description: &'a str, value: &str) {
+    fn default(
+        &mut self,
+        context: &'a Context,
+        description: &'a str,
+        value: impl FnOnce() -> Cow<'a, [u8]>,
+    ) {
         if !self.has(context, description) {
-            self.push(context, description, Cow::Owned(value.as_bytes().to_vec()));
+            self.push(context, description, value());
         }
     }
 
@@ -305,15 +318,13 @@ impl<'a> Draft<'a> {
         let kind = schema.attribute_type("objectClass");
         let part = self.find(context, "objectClass", kind).and_then(|place| self.0.get_mut(place))?;
         let class = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|name| schema.object_class(name));
-        let mut classes: Vec<&ObjectClass> = part.values().filter_map(class).collect();
-        let mut seen: Vec<&ObjectClass> = classes.clone();
-        while let Some(class) = classes.pop() {
-            for superior in &class.superiors {
-                let Some(superior) = schema.object_class(superior) else { continue };
+        let mut seen: Vec<&ObjectClass> = part.values().filter_map(class).collect();
+        for given in (0..seen.len()).rev() {
+            let Some(class) = seen.get(given).copied() else { continue };
+            for superior in schema.superclasses(class) {
                 if !seen.iter().any(|class| std::ptr::eq(*class, superior)) {
                     seen.push(superior);
                     part.more.push(Cow::Borrowed(superior.name().as_bytes()));
-                    classes.push(superior);
                 }
             }
         }
@@ -344,6 +355,16 @@ impl<'a> Draft<'a> {
 }
 
 impl Part<'_> {
+    /// Whether it may be large enough to leave the row of its entry. It is looked at closer then.
+    fn may_be_large(&self, context: &Context) -> bool {
+        let limits = &context.limits;
+        // A value takes two octets at least.
+        let least = limits.inline_values.saturating_mul(2).min(limits.inline_octets);
+        let given = self.given.map_or(0, |given| given.values().as_bytes().len());
+        let more = self.more.iter().map(|value| value.len().saturating_add(2)).sum();
+        given.saturating_add(more) > least
+    }
+
     fn is_operational(&self) -> bool {
         self.kind.is_some_and(AttributeType::is_operational)
     }
