@@ -318,7 +318,6 @@ impl Schema {
             None => Cow::Borrowed(&[]),
         }
     }
-
 }
 
 /// Classes in one lineage, from which on it is not kept: nobody's schema has so many, but a text could make each class inherit

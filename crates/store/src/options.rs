@@ -321,7 +321,6 @@ impl StoreOptions {
 
     /// With the memory for pages that a load in bulk has use for: a quarter of what is free, at the most 512 MiB, and no less
     /// than the limit says.
-    #[must_use]
     pub fn for_load(mut self) -> Self {
         const MOST: usize = 512 << 20;
         let free = memory::free().map_or(0, |free| free / 4);

@@ -94,17 +94,13 @@ impl Bundle {
     }
 
     /// Takes a new entry in, or gives it back if it needs more than its rows.
-    pub(crate) fn take(
-        &mut self,
-        write: Write,
-        prepared: Prepared,
-    ) -> Result<(), (Write, Option<Prepared>)> {
+    pub(crate) fn take(&mut self, write: Write, prepared: Prepared) -> Option<Loaded> {
         let plain = self.plain(&write, &prepared);
         let (own, parent, entry, add, secrets) = match (plain, write) {
             (Some((own, parent, entry)), Write { op: WriteOp::Add(add), secrets, .. }) => {
                 (own, parent, entry, add, secrets)
             }
-            (_, write) => return Err((write, Some(prepared))),
+            (_, write) => return Some(Loaded::Write(Box::new(write), Some(prepared))),
         };
         let parent = self.parent(parent);
         let octets = &mut self.octets;
@@ -115,7 +111,8 @@ impl Bundle {
         octets.extend_from_slice(written.as_bytes());
         let uuid = octets.len();
         let operational = entry.whole.operational();
-        octets.extend_from_slice(operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default());
+        octets
+            .extend_from_slice(operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default());
         let secret = octets.len();
         octets.extend_from_slice(&history::encode(&secrets, &[]).unwrap_or_default());
         let row = octets.len();
@@ -144,7 +141,7 @@ impl Bundle {
             end: octets.len(),
             stamps,
         });
-        Ok(())
+        None
     }
 
     /// An entry that needs nothing but its rows: its own component, those of its parent, and what it has.
@@ -155,7 +152,8 @@ impl Bundle {
     ) -> Option<(&'p RdnKey, &'p [RdnKey], &'p NewEntry)> {
         let context = &*self.context;
         let entry = prepared.entry.as_ref().ok().filter(|_| Arc::ptr_eq(&prepared.context, &self.context))?;
-        let is_suffix = |key: &DnKey| context.suffix_levels(key).is_none_or(|levels| levels == key.rdns().len());
+        let is_suffix =
+            |key: &DnKey| context.suffix_levels(key).is_none_or(|levels| levels == key.rdns().len());
         let asks = write.controls.assertion.is_some()
             || write.controls.post_read.is_some()
             || context.constraints.look_at_adds();

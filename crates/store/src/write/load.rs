@@ -93,7 +93,10 @@ impl Operation<'_, '_> {
         let Some(parent) = self.parent(bundle, entry, run)? else { return Ok(None) };
         let id = self.state.next_id;
         let own = bundle.part(entry.start, entry.name);
-        if id == Id::MAX || !parent.size.below(entry.size).fits() || !self.tables.take_name(parent.id, own, id)? {
+        if id == Id::MAX
+            || !parent.size.below(entry.size).fits()
+            || !self.tables.take_name(parent.id, own, id)?
+        {
             return Ok(None);
         }
         let stamp = self.state.clock.next(&self.context.time);
@@ -119,12 +122,7 @@ impl Operation<'_, '_> {
     }
 
     /// The parent of an entry.
-    fn parent(
-        &mut self,
-        bundle: &Bundle,
-        entry: &Bundled,
-        run: &mut Run,
-    ) -> Result<Option<Parent>, Failure> {
+    fn parent(&mut self, bundle: &Bundle, entry: &Bundled, run: &mut Run) -> Result<Option<Parent>, Failure> {
         let Some(key) = bundle.parents.get(entry.parent) else { return Ok(None) };
         if let Some(parent) = self.tables.names().and_then(|names| names.parent(key)) {
             return Ok(Some(parent));
@@ -173,7 +171,14 @@ impl Operation<'_, '_> {
 }
 
 impl Run {
-    fn push(&mut self, bundle: &Bundle, (place, entry): (usize, &Bundled), id: Id, parent: Id, stamp: &Stamp) {
+    fn push(
+        &mut self,
+        bundle: &Bundle,
+        (place, entry): (usize, &Bundled),
+        id: Id,
+        parent: Id,
+        stamp: &Stamp,
+    ) {
         let (own, name) = (bundle.part(entry.start, entry.name), bundle.part(entry.name, entry.uuid));
         put_node(&mut self.octets, parent, 0, own, name);
         let node = self.octets.len();

@@ -142,7 +142,9 @@ impl NewEntry {
         for name in ["creatorsName", "modifiersName"] {
             draft.default(context, name, || actor.as_bytes().into());
         }
-        draft.default(context, "entryUUID", || uuid::Uuid::new_v4().hyphenated().to_string().into_bytes().into());
+        draft.default(context, "entryUUID", || {
+            uuid::Uuid::new_v4().hyphenated().to_string().into_bytes().into()
+        });
         draft.replace(context, "structuralObjectClass", class.map(ObjectClass::name).unwrap_or_default());
         let room = given.as_ref().as_bytes().len();
         let operational = draft.build(room + 400, Part::is_operational);
@@ -291,12 +293,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Gives an attribute that is not there this value.
-    fn default(
-        &mut self,
-        context: &'a Context,
-        description: &'a str,
-        value: impl FnOnce() -> Cow<'a, [u8]>,
-    ) {
+    fn default(&mut self, context: &'a Context, description: &'a str, value: impl FnOnce() -> Cow<'a, [u8]>) {
         if !self.has(context, description) {
             self.push(context, description, value());
         }
