@@ -229,17 +229,6 @@ impl<R: BufRead> LdifReader<R> {
         self.text(place)?.parse().map_err(error)
     }
 
-    /// Reads the attributes of an entry, from this line to the end of the record.
-    fn attributes(&mut self, mut found: Option<Place>) -> Result<Attributes, LdifErrorKind> {
-        self.scratch.list.clear();
-        while let Some(place) = found {
-            self.scratch.add(self.lines.text(place)?, &self.options, &mut self.used)?;
-            self.whole_lines()?;
-            found = self.advance()?;
-        }
-        Ok(self.scratch.list.build())
-    }
-
     /// Reads attributes as far as lines stand whole in memory and nothing is unusual: no end of the record, no comment,
     /// nothing wrong. What it stops at is for [`advance`](Self::advance).
     fn whole_lines(&mut self) -> Result<(), LdifErrorKind> {
@@ -259,6 +248,17 @@ impl<R: BufRead> LdifReader<R> {
         let passed = ahead.len().saturating_sub(left.len());
         self.lines.pass(passed, count);
         Ok(())
+    }
+
+    /// Reads the attributes of an entry, from this line to the end of the record.
+    fn attributes(&mut self, mut found: Option<Place>) -> Result<Attributes, LdifErrorKind> {
+        self.scratch.list.clear();
+        while let Some(place) = found {
+            self.scratch.add(self.lines.text(place)?, &self.options, &mut self.used)?;
+            self.whole_lines()?;
+            found = self.advance()?;
+        }
+        Ok(self.scratch.list.build())
     }
 
     /// Reads `change-modify`, from the line after `changetype`.
