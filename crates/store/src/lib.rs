@@ -28,6 +28,7 @@ mod credentials;
 mod explain;
 mod export;
 mod extended;
+mod folder;
 mod hashing;
 mod import;
 mod index;
