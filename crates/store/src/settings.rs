@@ -7,8 +7,8 @@ use flext_ldap_directory::Error;
 use flext_ldap_proto::{dn::Dn, schema::Schema};
 
 use crate::{
-    Limits, Store, StoreOptions, Unindexed, constraint::Constraints, context::Context, index::Indexes,
-    project::is_computed_name, read::Resolved, store::DATA_FILE, tables::Failure,
+    Limits, Store, StoreOptions, Unindexed, constraint::Constraints, context::Context, folder::DATA_FILE,
+    index::Indexes, project::is_computed_name, read::Resolved, tables::Failure,
 };
 
 /// Something that a schema does not allow.
