@@ -19,6 +19,7 @@ use flext_ldap_directory::{
         result::{LdapResult, ResultCode},
     },
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     conf::Conf,
@@ -107,7 +108,7 @@ fn limit(text: &str) -> Result<u32, String> {
     }
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, clap::ValueEnum)]
 pub(crate) enum ScopeName {
     Base,
     #[value(alias = "onelevel")]

@@ -336,6 +336,11 @@ impl Config {
         options
     }
 
+    /// Whether there is a file.
+    pub(super) const fn is_from_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The same for who looks at a directory and leaves it as it is: its indexes are not changed, and nothing is held to
     /// what needs others.
     pub(super) fn for_looking(mut self) -> Self {

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     Data, access,
     config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, parse_time},
-    control::Control,
+    control::{Control, Subject},
     descriptors,
     import::load,
     log_file::{self, Reopen},
@@ -95,7 +95,7 @@ struct Served {
     arguments: Serve,
     /// What it was started with.
     config: Config,
-    store: Store,
+    subject: Arc<Subject>,
     server: Server,
     /// For the access log, which somebody may have renamed.
     reopen: Reopen,
@@ -153,7 +153,7 @@ impl Serve {
     /// The access rules in force with this configuration.
     fn rules(&self, config: &Config, schema: &Schema) -> anyhow::Result<Arc<AccessRules>> {
         let rules = match &self.rules {
-            Some(path) => access::rules(Some(path), false, schema)?,
+            Some(path) => access::rules(path, schema)?,
             None => config.rules(schema)?,
         };
         let administrator = config.administrator.iter();
@@ -192,7 +192,8 @@ impl Serve {
         }
         // Nobody is served before the rules are there: they are about the schema of the store.
         let store = open(options.policy(Arc::new(AccessRules::none())), &data)?;
-        store.set_policy(store.with_schema(|schema| self.rules(&config, schema))?);
+        let rules = store.with_schema(|schema| self.rules(&config, schema))?;
+        store.set_policy(rules.clone());
         if let Some(path) = &self.import {
             let mut import = ImportOptions::default();
             import.hash_clear_passwords = self.hash_passwords;
@@ -203,7 +204,9 @@ impl Serve {
             };
             crate::say(format_args!("imported {} entries", report.applied));
         }
-        let _control = control(&data, &store);
+        let administrator = config.administrator.as_ref().map(|administrator| administrator.dn.clone());
+        let subject = Subject::new(store.clone(), administrator, rules);
+        let _control = control(&data, &subject);
         let reopen = Reopen::default();
         let server = self.start(&config, &store, tls, passed, &reopen).await?;
         if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
@@ -212,7 +215,7 @@ impl Serve {
         for url in server.urls() {
             crate::say(format_args!("listening on {url}"));
         }
-        let served = Served { arguments: self, config, store, server, reopen };
+        let served = Served { arguments: self, config, subject, server, reopen };
         notify(&served.ready());
         loop {
             tokio::select! {
@@ -225,7 +228,7 @@ impl Serve {
             () = served.server.shutdown(GRACE) => {}
             () = stop.wait() => crate::say(format_args!("a second signal: stopped at once")),
         }
-        served.store.close();
+        served.subject.store.close();
         Ok(ExitCode::SUCCESS)
     }
 
@@ -287,7 +290,8 @@ impl Served {
 
     /// Puts in force what can change. Returns what needs a restart.
     fn settle(&self) -> anyhow::Result<Vec<&'static str>> {
-        let Self { arguments, config: started, store, server, .. } = self;
+        let Self { arguments, config: started, subject, server, .. } = self;
+        let store = &subject.store;
         let mut config = arguments.config()?.settle(Purpose::Reload(store, started))?;
         let mut restart = config.needing_restart(started);
         if config.tls.is_none() && started.tls.is_some() {
@@ -298,7 +302,7 @@ impl Served {
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
         // All of it is sound.
         descriptors::provide(&mut config.server);
-        store.set_policy(rules);
+        subject.set_rules(rules);
         store.set_limits(&config.limits);
         store.set_unindexed(config.unindexed);
         store.set_slow(config.log.slow);
@@ -311,14 +315,16 @@ impl Served {
     }
 }
 
-/// What `directory backup` and `directory check` ask. The directory is served without it too.
-fn control(data: &Data, store: &Store) -> Option<Control> {
+/// What the other `directory` commands ask. The directory is served without it too.
+fn control(data: &Data, subject: &Arc<Subject>) -> Option<Control> {
     if data.data.as_os_str() == ":memory:" {
         return None;
     }
-    Control::start(&data.data, store.clone())
+    Control::start(&data.data, Arc::clone(subject))
         .inspect_err(|error| {
-            crate::say(format_args!("warning: no backups and checks while this is served: {error}"));
+            crate::say(format_args!(
+                "warning: no backup, check, explain and access while this is served: {error}"
+            ));
         })
         .ok()
 }

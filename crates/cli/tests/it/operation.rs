@@ -273,3 +273,53 @@ fn a_second_signal_stops_at_once() {
     signal(&child, Signal::SIGINT);
     assert_eq!(finish(child).code, 0);
 }
+
+#[test]
+fn a_served_directory_explains() {
+    let folder = Folder::new();
+    folder.import();
+    let rules = "access:\n  - {name: mine, allow: [anyone: read]}\n";
+    let config = folder.configure(&format!("listen: \"ldap://127.0.0.1:0\"\n{rules}"));
+    let data = folder.path("data");
+    let directory = |command: &str, arguments: &[&str]| {
+        run(flext_ldap(&[&["directory", command, "--data", &data], arguments].concat()))
+    };
+    let search: [&[&str]; 3] = [
+        &["-b", BASE, "(&(uid=ada)(objectClass=person))"],
+        &["-b", BASE, "-s", "one", "-n", "(mail=*)"],
+        &["-b", "cn=elsewhere", "(uid=ada)"],
+    ];
+    let access: [&[&str]; 3] = [
+        &["--on", ADA, "--attribute", "mail", "--anonymous-read", "--json"],
+        &["--on", ADA, "--attribute", "nonsense"],
+        &["--on", ADA, "--as", ADMIN, "--config", &config],
+    ];
+    let all = || {
+        let searches = search.iter().map(|arguments| directory("explain", arguments));
+        let rights = access.iter().map(|arguments| directory("access", arguments));
+        searches.chain(rights).map(|Output { code, out, err }| (code, out, err)).collect::<Vec<_>>()
+    };
+    let alone = all();
+    assert_eq!(alone.iter().map(|(code, ..)| *code).collect::<Vec<_>>(), [0, 0, 32, 0, 17, 0], "{alone:?}");
+    let mut child = flext_ldap(&["directory", "serve", "--config", &config]).spawn().unwrap();
+    url(&mut child);
+    for ((code, out, err), alone) in all().iter().zip(&alone) {
+        assert_eq!((code, out), (&alone.0, &alone.1), "{err}");
+        assert!(alone.2.ends_with(err.trim_start_matches("flext-ldap: ")), "{err} {}", alone.2);
+    }
+
+    // Without rules of its own the question is about those in force, after a reload too.
+    let read = |output: Output| {
+        assert_eq!(output.code, 0, "{output:?}");
+        output.out.lines().find(|line| line.trim_start().starts_with("disclose")).unwrap().trim().to_owned()
+    };
+    assert_eq!(read(directory("access", &["--on", ADA])), "disclose       allowed, by rule 1");
+    folder.configure("listen: \"ldap://127.0.0.1:0\"\naccess:\n  - {allow: [users: read]}\n");
+    signal(&child, Signal::SIGHUP);
+    wait_for_line(&mut child, "the configuration was read again");
+    assert_eq!(read(directory("access", &["--on", ADA])), "disclose       denied");
+    let other = directory("access", &["--on", ADA, "--admin-dn", ADA]);
+    assert_eq!(other.code, 201, "{other:?}");
+    assert!(other.err.contains(&format!("its administrator is `{ADMIN}`")), "{other:?}");
+    assert_eq!(terminate(child).code, 0);
+}
