@@ -260,7 +260,13 @@ fn a_slow_search_is_in_the_log() {
     let url = url(&mut child);
     assert_eq!(run(flext_ldap(&["search", "-H", &url, "-b", BASE, "(uid=ada)"])).code, 0);
     let line = wait_for_line(&mut child, "flext_ldap::slow");
-    assert!(line.contains("(uid=ada)"), "{line}");
+    assert!(line.contains("who=\"anonymous\" from=\"127.0.0.1:"), "{line}");
+    assert!(line.contains("base=\"dc=harbourlane,dc=example\"") && line.contains("(uid=ada)"), "{line}");
+    // Nobody forges a line.
+    let search = ["search", "-H", &url, "-b", "cn=a\nWARN forged,dc=example", "(uid=a\nWARN forged)"];
+    assert_eq!(run(flext_ldap(&search)).code, 32);
+    let line = wait_for_line(&mut child, "forged");
+    assert!(line.contains("base=\"cn=a\\nWARN forged,dc=example\" scope=Subtree filter=\"(uid=a"), "{line}");
     assert_eq!(terminate(child).code, 0);
 }
 
