@@ -224,8 +224,8 @@ impl Arguments {
         let capacity = if extensions.is_persistent { 0 } else { 1 << 16 };
         let out = BufWriter::with_capacity(capacity, io::stdout().lock());
         let mut writer = EntryWriter::new(self.format, out, self.general.ldif_wrap().unwrap_or(self.width));
-        self.header(&mut writer, &search)?;
         let code = if self.dry_run {
+            self.header(&mut writer, &search)?;
             ExitCode::SUCCESS
         } else {
             crate::block_on(self.searches(&search, &pattern, &extensions, &mut writer))?
@@ -242,6 +242,8 @@ impl Arguments {
         writer: &mut EntryWriter<impl Write>,
     ) -> anyhow::Result<ExitCode> {
         let connection = self.general.open(&self.connect).await?;
+        // Whoever is not connected has no result, not even an empty one.
+        self.header(writer, search)?;
         let mut code = ExitCode::SUCCESS;
         match &self.file {
             None => self.search(&connection, search.clone(), extensions, writer).await?,

@@ -62,6 +62,17 @@ fn flags_of_openldap_mean_what_they_mean_there() {
 }
 
 #[test]
+fn what_does_not_connect_prints_nothing() {
+    let directory = people();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = run(flext_ldap(&["search", "-H", &format!("ldap://{closed}"), "-b", BASE]));
+    assert_eq!((nobody.code, nobody.out.as_str()), (202, ""), "{nobody:?}");
+    let wrong = ["-D", "uid=ada,ou=people,dc=harbourlane,dc=example", "-w", "low waves"];
+    let refused = run(flext_ldap(&[&["search", "-H", directory.url(), "-b", BASE][..], &wrong].concat()));
+    assert_eq!((refused.code, refused.out.as_str()), (49, ""), "{refused:?}");
+}
+
+#[test]
 fn nothing_found_is_success_and_a_missing_base_is_32() {
     let directory = people();
     let none = run(flext_ldap(&["search", "-LLL", "-H", directory.url(), "-b", BASE, "(uid=zoe)"]));
