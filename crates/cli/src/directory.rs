@@ -94,9 +94,9 @@ impl Arguments {
 }
 
 impl Data {
-    /// For what would make no sense of a folder that is made by looking at it.
+    /// For what would make no sense of a directory that is made by looking at it.
     fn must_exist(&self) -> anyhow::Result<()> {
-        if self.data.is_dir() {
+        if Store::is_in(&self.data) {
             return Ok(());
         }
         let data = self.data.display();

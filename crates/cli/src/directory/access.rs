@@ -99,9 +99,8 @@ impl Access {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.configured.read()?.settle(Purpose::Place)?.for_looking();
         let data = config.place()?;
-        let folder = &data.data;
-        if folder.to_str() != Some(":memory:") && !folder.is_dir() {
-            return Err(Usage(format!("there is no directory in {}", folder.display())).into());
+        if data.data.to_str() != Some(":memory:") {
+            data.must_exist()?;
         }
         let rules = match &self.rules {
             Some(path) => Rules::Given(read(path)?),

@@ -205,9 +205,15 @@ fn answer(stream: &UnixStream, subject: &Subject, one: &Semaphore) -> io::Result
     }
     let store = &subject.store;
     match ask {
-        Ask::Backup => end(stream, backup(stream, store).map_err(anyhow::Error::new)),
+        Ask::Backup => {
+            let report = backup(stream, store);
+            // Before the end is told: whoever hears of it may ask for the next.
+            drop(turn);
+            end(stream, report.map_err(anyhow::Error::new))
+        }
         Ask::Check => {
             let report = check(stream, store)?;
+            drop(turn);
             end(stream, report.map(|report| report_json(&report)).map_err(anyhow::Error::new))
         }
         Ask::Known(names) => report_of(stream, Ok(known(store, &names))),

@@ -50,10 +50,7 @@ impl Explain {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.configured.read()?.settle(Purpose::Place)?.for_looking();
         let data = config.place()?;
-        if !data.data.is_dir() {
-            let data = data.data.display();
-            return Err(Usage(format!("there is no directory in `{data}`: nothing was searched")).into());
-        }
+        data.must_exist()?;
         let question = Question {
             base: self.base.to_string(),
             scope: self.scope,
