@@ -30,7 +30,7 @@ use crate::{
     context::{Administrator, Caller, Context, Current},
     controls::{self, On},
     hashing::Hashers,
-    index::{self, IndexProgress, Indexes, Maintenance},
+    index::{self, IndexProgress, Indexes, Maintenance, Reindex},
     lists::Lists,
     migrate,
     options::{Location, StoreOptions},
@@ -43,7 +43,7 @@ use crate::{
     subschema::Subschema,
     tables::{Counts, Failure, Name, Snapshot, Writable, storage_error},
     values::rekey,
-    writer::{self, Engine, Published, State, Writer},
+    writer::{self, Engine, Job, Published, State, Writer},
 };
 
 /// By what rules the keys of names were made.
@@ -158,6 +158,8 @@ impl Store {
             state,
             broken: None,
             maintenance: Maintenance::default(),
+            later: Vec::new(),
+            doubtful: None,
             unsettled: false,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
@@ -237,6 +239,10 @@ impl Store {
     /// Decides about access by this policy from now on. Operations under way go on as they began.
     pub fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
         self.0.context.set_policy(policy);
+    }
+
+    pub(crate) fn reindex(&self, asked: Reindex) -> Result<(), Error> {
+        self.0.writer.send(Job::Reindex(asked))
     }
 
     pub(crate) fn change_context(&self, change: impl FnOnce(&mut Context)) {

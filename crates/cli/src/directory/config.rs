@@ -42,14 +42,13 @@ pub(super) use self::{
 use crate::{connect::password_file, exit::Usage};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
-const FIXED: [&str; 19] = [
+const FIXED: [&str; 18] = [
     "data",
     "suffixes",
     "schema",
     "administrator",
     "listen",
     "socket_mode",
-    "indexes",
     "unique",
     "referential_integrity",
     "member_of",
@@ -77,7 +76,7 @@ pub(super) struct Config {
     pub(super) tls: Option<TlsFiles>,
     pub(super) limits: Limits,
     pub(super) server: ServerLimits,
-    indexes: Option<IndexConfig>,
+    pub(super) indexes: Option<IndexConfig>,
     pub(super) unindexed: Unindexed,
     unique: Vec<UniqueValues>,
     references: Setting<ReferentialIntegrity>,

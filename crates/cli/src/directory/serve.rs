@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, url::LdapUrl};
 use flext_ldap_server::{LineLog, Server, ServerTls, StartError};
-use flext_ldap_store::{ImportOptions, Store, access::AccessRules};
+use flext_ldap_store::{ImportOptions, IndexStage, Store, access::AccessRules};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -180,6 +180,11 @@ impl Serve {
         let data = config.place()?;
         // Others who are served on the thread go on elsewhere.
         let mut options = config.store(data.options()?).long_work(|work| tokio::task::block_in_place(work));
+        options = options.index_listener(|index| {
+            if index.stage == IndexStage::Ready {
+                crate::say(format_args!("the index is built: {} of {}", index.kind, index.attribute));
+            }
+        });
         if let Some(administrator) = &config.administrator {
             options = options.administrator(administrator.dn.clone(), administrator.password()?);
             for uid in [0, nix::unistd::geteuid().as_raw()] {
@@ -278,6 +283,7 @@ impl Served {
         match self.settle() {
             Ok(restart) => {
                 crate::say(format_args!("the configuration was read again"));
+                self.tell_indexes();
                 if !restart.is_empty() {
                     let keys: Vec<_> = restart.iter().map(|key| format!("`{key}`")).collect();
                     crate::say(format_args!("changed, but used only after a restart: {}", keys.join(", ")));
@@ -286,6 +292,18 @@ impl Served {
             Err(error) => crate::say(format_args!("the configuration stays as it was: {error:#}")),
         }
         notify(&self.ready());
+    }
+
+    /// Says which indexes are built and removed from now on.
+    fn tell_indexes(&self) {
+        match self.subject.store.index_progress() {
+            Ok(indexes) => {
+                for index in indexes.iter().filter(|index| index.stage != IndexStage::Ready) {
+                    crate::say(format_args!("the index is not used yet: {index}"));
+                }
+            }
+            Err(error) => crate::say(format_args!("warning: how far the indexes are is not known: {error}")),
+        }
     }
 
     /// Puts in force what can change. Returns what needs a restart.
@@ -300,7 +318,12 @@ impl Served {
         config.administrator.clone_from(&started.administrator);
         let rules = store.with_schema(|schema| arguments.rules(&config, schema))?;
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
-        // All of it is sound.
+        // The last that can be refused: all else is sound.
+        if let Some(indexes) = &config.indexes
+            && !store.set_indexes(indexes)?
+        {
+            restart.push("indexes");
+        }
         descriptors::provide(&mut config.server);
         subject.set_rules(rules);
         store.set_limits(&config.limits);

@@ -114,12 +114,24 @@ fn a_file_is_served_and_read_again() {
     assert_eq!(line, "  line 9, column 3: `limits.sise`: unknown key; did you mean `size`?");
     assert_eq!(ada(&["-H", &ldap]).out, mail);
 
-    // Limits change, indexes and the cache do not while it is open.
-    let more = "access: [{allow: [anyone: read]}]\nlimits: {size: 1, cache: 64MiB}\nindexes: {title: eq}\n";
-    folder.configure(&format!("{listen}{tls}{more}"));
+    // Limits change and indexes are built, the cache does not change while it is open.
+    let search = ["directory", "explain", "--data", &folder.path("data"), "-b", BASE, "-n", "(title=Pilot)"];
+    let explain = || run(flext_ldap(&search)).out;
+    assert!(!explain().contains("equality"), "{}", explain());
+    let more = "access: [{allow: [anyone: read]}]\nlimits: {size: 1, cache: 64MiB}\n";
+    folder.configure(&format!("{listen}{tls}{more}indexes: {{title: eq}}\n"));
     signal(&child, Signal::SIGHUP);
     let line = wait_for_line(&mut child, "only after a restart");
-    assert_eq!(line, "changed, but used only after a restart: `indexes`, `limits.cache`");
+    assert_eq!(line, "changed, but used only after a restart: `limits.cache`");
+    while !explain().contains("equality") {
+        assert!(child.try_wait().unwrap().is_none());
+    }
+    // What the directory itself looks up is settled when it is opened.
+    folder.configure(&format!("{listen}{tls}{more}indexes: {{member: []}}\n"));
+    signal(&child, Signal::SIGHUP);
+    let line = wait_for_line(&mut child, "only after a restart");
+    assert_eq!(line, "changed, but used only after a restart: `limits.cache`, `indexes`");
+    assert!(explain().contains("equality"), "nothing of it was done");
     let all = run(flext_ldap(&["search", "-LLL", "-H", &ldap, "-b", BASE, "1.1"]));
     assert_eq!(all.code, 4, "{all:?}");
     assert_eq!(terminate(child).code, 0);

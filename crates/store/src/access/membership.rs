@@ -78,7 +78,9 @@ fn containing<T: Rows>(
     let mut ids = RoaringBitmap::new();
     for attribute in MEMBERS {
         let asked = Asked::Equality(name.as_bytes());
-        let Some(keys) = context.indexes.lookup(&context.schema, attribute, asked) else { return Ok(None) };
+        let Some(keys) = context.indexes.lookup(&context.schema, &tables.standing, attribute, asked) else {
+            return Ok(None);
+        };
         ids |= tables.candidates(&keys)?;
     }
     Ok(Some(ids))
