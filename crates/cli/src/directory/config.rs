@@ -39,10 +39,11 @@ pub(super) use self::{
     section::time as parse_time,
     sound::{Draft, Purpose, known},
 };
+use super::monitor::Reader;
 use crate::{connect::password_file, exit::Usage};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
-const FIXED: [&str; 18] = [
+const FIXED: [&str; 17] = [
     "data",
     "suffixes",
     "schema",
@@ -54,7 +55,6 @@ const FIXED: [&str; 18] = [
     "member_of",
     "password_policy",
     "log.access",
-    "monitor",
     "limits.cache",
     "limits.write_queue",
     "limits.hashing_threads",
@@ -87,7 +87,7 @@ pub(super) struct Config {
     pub(super) anonymous_read: bool,
     pub(super) log: Log,
     /// Who may read `cn=monitor` besides the administrator; `None` if it is not there.
-    pub(super) monitor: Option<Vec<Dn>>,
+    pub(super) monitor: Option<Vec<Reader>>,
     file: Option<Source>,
 }
 

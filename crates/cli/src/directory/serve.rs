@@ -21,7 +21,7 @@ use super::{
     descriptors,
     import::load,
     log_file::{self, Reopen},
-    monitor::monitor,
+    monitor::{Known, Readers, monitor},
     open,
     systemd::{self, Passed, State, notify},
 };
@@ -99,6 +99,8 @@ struct Served {
     server: Server,
     /// For the access log, which somebody may have renamed.
     reopen: Reopen,
+    /// Of `cn=Monitor`.
+    readers: Readers,
 }
 
 impl Serve {
@@ -213,14 +215,18 @@ impl Serve {
         let subject = Subject::new(store.clone(), administrator, rules);
         let _control = control(&data, &subject);
         let reopen = Reopen::default();
-        let server = self.start(&config, &store, tls, passed, &reopen).await?;
+        let readers = Readers::default();
+        if let Some(some) = &config.monitor {
+            readers.set(Known::new(&store, some, subject.administrator.as_ref())?);
+        }
+        let server = self.start(&config, &store, tls, passed, &reopen, &readers).await?;
         if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
             crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
         }
         for url in server.urls() {
             crate::say(format_args!("listening on {url}"));
         }
-        let served = Served { arguments: self, config, subject, server, reopen };
+        let served = Served { arguments: self, config, subject, server, reopen, readers };
         notify(&served.ready());
         loop {
             tokio::select! {
@@ -244,6 +250,7 @@ impl Serve {
         tls: Option<ServerTls>,
         passed: Vec<Passed>,
         reopen: &Reopen,
+        readers: &Readers,
     ) -> anyhow::Result<Server> {
         let mut server = Server::builder(Arc::new(store.clone())).limits(config.server.clone());
         if let Some(tls) = tls {
@@ -257,9 +264,8 @@ impl Serve {
         if let Some(mode) = config.socket_mode {
             server = server.socket_mode(mode);
         }
-        if let Some(readers) = &config.monitor {
-            let administrator = config.administrator.as_ref().map(|administrator| &administrator.dn);
-            server = server.monitor(monitor(store, readers.iter().chain(administrator)));
+        if config.monitor.is_some() {
+            server = server.monitor(monitor(store, readers.clone()));
         }
         server = config.listen.iter().cloned().fold(server, |server, url| server.listen(url));
         server = passed.into_iter().fold(server, |server, passed| match passed {
@@ -315,9 +321,15 @@ impl Served {
         if config.tls.is_none() && started.tls.is_some() {
             restart.push("tls");
         }
+        if config.monitor.is_some() != started.monitor.is_some() {
+            restart.push("monitor");
+        }
         config.administrator.clone_from(&started.administrator);
         let rules = store.with_schema(|schema| arguments.rules(&config, schema))?;
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
+        let readers =
+            config.monitor.iter().map(|some| Known::new(store, some, subject.administrator.as_ref()));
+        let readers = readers.collect::<anyhow::Result<Vec<_>>>()?;
         // The last that can be refused: all else is sound.
         if let Some(indexes) = &config.indexes
             && !store.set_indexes(indexes)?
@@ -325,6 +337,7 @@ impl Served {
             restart.push("indexes");
         }
         descriptors::provide(&mut config.server);
+        readers.into_iter().for_each(|known| self.readers.set(known));
         subject.set_rules(rules);
         store.set_limits(&config.limits);
         store.set_unindexed(config.unindexed);

@@ -259,6 +259,23 @@ fn the_monitor_is_the_administrators() {
     assert!(found(&output), "{output:?}");
     let root = ["search", "-LLL", "-H", &url, "-b", "", "-s", "base", "monitorContext"];
     assert_eq!(run(flext_ldap(&root)).out, "dn:\nmonitorContext: cn=Monitor\n\n");
+
+    // Others, without a restart: nobody, a group that she is in, one that she is not in.
+    for (readers, may) in [
+        ("[]", false),
+        ("[\"group cn=crew,ou=groups,dc=harbourlane,dc=example\"]", true),
+        ("\"nested-group ou=groups,dc=harbourlane,dc=example\"", false),
+    ] {
+        folder.configure(&format!("listen: \"ldap://127.0.0.1:0\"\nmonitor: {{readers: {readers}}}\n"));
+        signal(&child, Signal::SIGHUP);
+        wait_for_line(&mut child, "the configuration was read again");
+        assert_eq!(found(&search(&["-D", ADA, "-y", &folder.path("ada")])), may, "{readers}");
+        assert!(found(&search(&["-D", ADMIN, "-y", &secret])));
+    }
+    folder.configure("listen: \"ldap://127.0.0.1:0\"\nmonitor: false\n");
+    signal(&child, Signal::SIGHUP);
+    let line = wait_for_line(&mut child, "only after a restart");
+    assert_eq!(line, "changed, but used only after a restart: `monitor`");
     assert_eq!(terminate(child).code, 0);
 }
 

@@ -212,6 +212,9 @@ impl Draft {
                 }
             }
         }
+        for (number, reader) in self.config.monitor.iter().flatten().enumerate() {
+            names.push((format!("monitor.readers[{}]", number + 1), reader.dn.clone()));
+        }
         names
     }
 
