@@ -340,6 +340,11 @@ pub(super) fn ask(
     }
 }
 
+/// Whether the folder has the socket of a process that serves it.
+pub(super) fn is_in(folder: &Path) -> bool {
+    folder.join(SOCKET).exists()
+}
+
 /// As [`ask`], of what is answered as a whole.
 pub(super) fn ask_whole<T: DeserializeOwned>(folder: &Path, what: &Ask) -> anyhow::Result<Option<T>> {
     let mut answer = Vec::new();

@@ -7,7 +7,7 @@ use flext_ldap_store::ExportOptions;
 
 use super::{
     config::{Configured, Purpose},
-    open,
+    control, open,
 };
 use crate::output::Output;
 
@@ -28,7 +28,12 @@ impl Export {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let data = self.configured.read()?.settle(Purpose::Place)?.place()?;
         data.must_exist()?;
-        let store = open(data.options()?, &data)?;
+        let store = open(data.options()?, &data).map_err(|error| match control::is_in(&data.data) {
+            true => error.context(
+                "a directory that is served is exported by `flext-ldap export -H URL`, and copied by `directory backup`",
+            ),
+            false => error,
+        })?;
         let mut output = Output::create(self.output.as_deref())?;
         let mut options = ExportOptions::default();
         options.base = self.base;
