@@ -16,7 +16,7 @@ use std::{
 
 use nix::{libc, setsockopt_impl, sys::socket::setsockopt};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
@@ -78,6 +78,13 @@ impl GatheringTcp {
         if self.mode == Mode::Gathering {
             self.set(Mode::Eager, 1);
         }
+    }
+
+    /// Whether whoever polled last has been told to read, and has not.
+    pub(crate) fn has_news(&self) -> bool {
+        let ticked = self.mode == Mode::Gathering && self.tick.as_ref().is_some_and(|tick| tick.is_elapsed());
+        // The runtime knows that something is there; nothing is done about it.
+        ticked || self.stream.try_io(Interest::READABLE, || Ok(())).is_ok()
     }
 
     fn set(&mut self, mode: Mode, mark: libc::c_int) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::UnixStream,
 };
 use tokio_rustls::client::TlsStream;
@@ -50,6 +50,15 @@ impl Transport {
     pub(crate) fn be_eager(&mut self) {
         if let Some(stream) = self.tcp() {
             stream.be_eager();
+        }
+    }
+
+    /// Whether whoever polled last has been told to read, and has not.
+    pub(crate) fn has_news(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.has_news(),
+            Self::Tls(stream) => stream.get_ref().0.has_news(),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())).is_ok(),
         }
     }
 

@@ -7,6 +7,7 @@
 mod error;
 mod line;
 mod list;
+mod names;
 mod reader;
 mod record;
 mod value;

@@ -19,7 +19,7 @@ mod syntax;
 mod time;
 mod validate;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use self::index::NameIndex;
 pub use self::{
@@ -49,6 +49,8 @@ pub struct Schema {
     object_classes: Vec<ObjectClass>,
     /// For each object class what it refers to.
     class_references: Vec<ClassReferences>,
+    /// See [`lineages`].
+    class_lineages: Vec<Option<Box<[u32]>>>,
     class_index: NameIndex,
 }
 
@@ -138,13 +140,13 @@ impl Schema {
         self.object_classes.iter()
     }
 
-    /// The class, its superclasses, theirs, and `top`, each once, the class first.
+    /// The class, its superclasses, theirs, and so on, each once, the class first.
     pub fn superclasses<'s>(
         &'s self,
         class: &ObjectClass,
     ) -> impl Iterator<Item = &'s ObjectClass> + use<'s> {
-        let class = self.class_index.find(&class.oid);
-        self.class_closure(class).into_iter().filter_map(|number| self.object_classes.get(number as usize))
+        let lineage = self.class_index.find(&class.oid).map(|class| self.lineage(class)).unwrap_or_default();
+        (0..lineage.len()).filter_map(move |place| self.object_classes.get(*lineage.get(place)? as usize))
     }
 
     /// The attribute types an object class and its superclasses require or allow, each once.
@@ -288,27 +290,58 @@ impl Schema {
 
     /// The classes, all their superclasses, and `top`; each once, the given ones first.
     fn class_closure(&self, classes: impl IntoIterator<Item = u32>) -> Vec<u32> {
-        let mut closure: Vec<u32> = Vec::new();
-        let mut seen = vec![false; self.object_classes.len()];
-        let mut add = |closure: &mut Vec<u32>, number: u32| {
-            if let Some(seen @ false) = seen.get_mut(number as usize) {
-                *seen = true;
+        let mut closure: Vec<u32> = Vec::with_capacity(16);
+        // A handful, but whoever adds an entry may give all there are.
+        let mut seen = vec![0_u64; self.object_classes.len().div_ceil(64)];
+        let mut add = |number: u32| {
+            if let Some(word) = seen.get_mut(number as usize / 64)
+                && *word & 1 << (number % 64) == 0
+            {
+                *word |= 1 << (number % 64);
                 closure.push(number);
             }
         };
-        classes.into_iter().for_each(|number| add(&mut closure, number));
-        let mut next = 0;
-        while let Some(number) = closure.get(next).copied() {
-            let superiors = self.class_references.get(number as usize).map(|class| &class.superiors);
-            superiors.into_iter().flatten().for_each(|superior| add(&mut closure, *superior));
-            next += 1;
+        for class in classes {
+            self.lineage(class).iter().for_each(|number| add(*number));
         }
         if let Some(top) = self.class_index.find("top") {
-            add(&mut closure, top);
+            add(top);
         }
         closure
     }
+
+    /// A class, its superclasses, theirs, and so on.
+    fn lineage(&self, class: u32) -> Cow<'_, [u32]> {
+        match self.class_lineages.get(class as usize) {
+            Some(Some(lineage)) => Cow::Borrowed(lineage),
+            Some(None) => Cow::Owned(lineage(&self.class_references, class, usize::MAX).unwrap_or_default()),
+            None => Cow::Borrowed(&[]),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests;
+/// Classes in one lineage, from which on it is not kept: nobody's schema has so many, but a text could make each class inherit
+/// from all others.
+const LINEAGE: usize = 256;
+
+/// For each class itself, its superclasses, theirs, and so on, unless they are very many.
+fn lineages(references: &[ClassReferences]) -> Vec<Option<Box<[u32]>>> {
+    let of = |class: u32| lineage(references, class, LINEAGE).map(Vec::into_boxed_slice);
+    (0_u32..).take(references.len()).map(of).collect()
+}
+
+/// A class, its superclasses, theirs, and so on, if they are no more than `most`.
+fn lineage(references: &[ClassReferences], class: u32, most: usize) -> Option<Vec<u32>> {
+    let mut lineage = vec![class];
+    let mut seen = HashSet::from([class]);
+    let mut next = 0;
+    while let Some(number) = lineage.get(next).copied() {
+        let superiors = references.get(number as usize).map(|class| &class.superiors);
+        lineage.extend(superiors.into_iter().flatten().filter(|superior| seen.insert(**superior)));
+        if lineage.len() > most {
+            return None;
+        }
+        next += 1;
+    }
+    Some(lineage)
+}

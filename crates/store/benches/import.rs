@@ -38,7 +38,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
         all => (false, all),
     };
     let options = |options: StoreOptions| -> Result<StoreOptions, Box<dyn std::error::Error>> {
-        let options = options.suffix(SUFFIX.parse()?);
+        let options = options.suffix(SUFFIX.parse()?).for_load();
         Ok(if eight { options.indexes(eight_indexes()) } else { options })
     };
     if let [file, folder] = arguments {

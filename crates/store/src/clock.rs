@@ -60,6 +60,13 @@ impl Clock {
     }
 }
 
+impl Stamp {
+    /// As long as any other.
+    pub(crate) fn blank() -> Self {
+        Clock::default().next_at(0)
+    }
+}
+
 /// Six digits to this base.
 fn push_digits(text: &mut String, number: u64, base: u64) {
     for place in (0..6).rev() {

@@ -8,7 +8,7 @@ use crate::{
     backend::Plain,
     backup::{fill, sync_folder_of},
     contain::contained,
-    store::{DATA_FILE, existing, lock, unusable},
+    folder::{DATA_FILE, existing, lock, unusable},
     tables::{Counts, Failure},
     writer,
 };

@@ -137,6 +137,11 @@ impl Constraints {
         self.membership.as_ref().is_some_and(|membership| membership.is_it(description))
     }
 
+    /// Whether adds are looked at: what is there already says whether they may be.
+    pub(crate) fn look_at_adds(&self) -> bool {
+        self.ask_of_adds() || self.references.as_ref().is_some_and(|references| references.must_exist)
+    }
+
     /// Whether adds look up what those before them did.
     pub(crate) fn ask_of_adds(&self) -> bool {
         !self.unique.is_empty()

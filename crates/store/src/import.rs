@@ -1,5 +1,7 @@
 //! Loading LDIF in bulk: large commits, hashes and operational attributes kept as given.
 
+mod prepare;
+
 use std::{
     collections::VecDeque,
     io::BufRead,
@@ -14,21 +16,12 @@ use std::{
 
 use bytes::Bytes;
 use flext_ldap_directory::{Applied, Error, ErrorKind};
-use flext_ldap_proto::{
-    attribute::Attributes,
-    control::{Assertion, ControlValue, Controls, ManageDsaIt},
-    dn::Dn,
-    ldif::{ChangeRecord, LdifError, LdifReader, ReadOptions, Record},
-    message::{Add, ChangeKind},
-};
+use flext_ldap_proto::ldif::{ChangeRecord, LdifError, LdifReader, ReadOptions, Record};
 
+use self::prepare::Preparing;
 use crate::{
     Store,
-    context::{Caller, Context},
-    credentials,
-    extended::check_password,
-    tables::Failure,
-    write::{LastParent, Prepared, Write, WriteControls, WriteOp},
+    write::LastParent,
     writer::{Job, Load, Loaded, Permit, Writer},
 };
 
@@ -162,10 +155,12 @@ const WORKERS: usize = 3;
 const REFUSALS: usize = 100;
 
 /// Records as they were read, with the lines they start at.
-type Chunk = Vec<(u64, Result<Record, ImportFailure>)>;
-
-/// What they ask for, and how large that is.
-type Ready = Vec<(u64, Result<(Loaded, usize), ImportFailure>)>;
+#[derive(Default)]
+struct Chunk {
+    records: Vec<(u64, Result<Record, ImportFailure>)>,
+    /// Whether a commit is to be asked for after them.
+    commit: bool,
+}
 
 /// Records to be applied together, with the lines they start at.
 #[derive(Default)]
@@ -173,6 +168,9 @@ struct Batch {
     writes: Vec<Loaded>,
     lines: Vec<u64>,
     octets: usize,
+    /// Records that cannot be applied, and why. Unless these are passed over there is one, and it comes last.
+    failed: Vec<(u64, ImportFailure)>,
+    commit: bool,
 }
 
 /// A batch at the writer: its lines and where the answer comes.
@@ -185,7 +183,7 @@ struct Import<'a, R> {
     reader: LdifReader<R>,
     report: ImportReport,
     gathered: Batch,
-    /// Records handed over since a commit was asked for.
+    /// Records read since a commit was asked for.
     uncommitted: usize,
     writer: &'a Writer,
     /// Whether a record was refused that ends the import.
@@ -200,7 +198,7 @@ struct Import<'a, R> {
 /// A thread that makes records ready: the way to it and back.
 struct Worker {
     chunks: SyncSender<Chunk>,
-    ready: Receiver<Ready>,
+    ready: Receiver<Batch>,
 }
 
 impl<R: BufRead> Import<'_, R> {
@@ -244,7 +242,7 @@ impl<R: BufRead> Import<'_, R> {
         let mut under_way = 0;
         loop {
             let chunk = self.read();
-            let ended = chunk.is_empty();
+            let ended = chunk.records.is_empty();
             if let Some(worker) = coming.next().filter(|_| !ended) {
                 worker.chunks.send(chunk).map_err(|_| self.ended("a worker"))?;
                 under_way += 1;
@@ -265,42 +263,44 @@ impl<R: BufRead> Import<'_, R> {
 
     /// Reads some records; none at the end.
     fn read(&mut self) -> Chunk {
-        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut chunk = Chunk::default();
         let mut octets = 0;
-        while chunk.len() < CHUNK && octets < CHUNK_OCTETS {
+        while chunk.records.len() < CHUNK && octets < CHUNK_OCTETS && !chunk.commit {
             match self.reader.next_record() {
                 Ok(None) => break,
                 Ok(Some(_)) if self.reader.line() < self.options.start_line => {}
                 Ok(Some(record)) => {
                     octets += size_of_record(&record);
-                    chunk.push((self.reader.line(), Ok(record)));
+                    chunk.records.push((self.reader.line(), Ok(record)));
+                    self.uncommitted += 1;
+                    chunk.commit = self.uncommitted >= self.options.commit_every;
                 }
                 Err(error) => {
-                    chunk.push((error.line, Err(ImportFailure::Ldif(error))));
+                    chunk.records.push((error.line, Err(ImportFailure::Ldif(error))));
                     if !self.options.continue_on_error {
                         break;
                     }
                 }
             }
         }
+        if chunk.commit {
+            self.uncommitted = 0;
+        }
         chunk
     }
 
-    fn gather(&mut self, ready: Ready, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
-        for (line, write) in ready {
-            match write {
-                Ok((write, octets)) => {
-                    self.gathered.writes.push(write);
-                    self.gathered.lines.push(line);
-                    self.gathered.octets += octets;
-                }
-                Err(failure) => self.stop(line, failure, progress)?,
-            }
-            let count = self.gathered.writes.len();
-            let commit = self.uncommitted + count >= self.options.commit_every.max(1);
-            if commit || count >= BATCH || self.gathered.octets >= BATCH_OCTETS {
-                self.hand_over(progress)?;
-            }
+    fn gather(&mut self, ready: Batch, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
+        let Batch { writes, lines, octets, failed, commit } = ready;
+        self.gathered.writes.extend(writes);
+        self.gathered.lines.extend(lines);
+        self.gathered.octets += octets;
+        self.gathered.commit |= commit;
+        for (line, failure) in failed {
+            self.stop(line, failure, progress)?;
+        }
+        let Batch { lines, octets, commit, .. } = &self.gathered;
+        if *commit || lines.len() >= BATCH || *octets >= BATCH_OCTETS {
+            self.hand_over(progress)?;
         }
         Ok(())
     }
@@ -334,7 +334,7 @@ impl<R: BufRead> Import<'_, R> {
 
     /// Gives what is gathered to the writer, once it has begun with what was given to it before.
     fn hand_over(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
-        let Batch { writes, lines, .. } = std::mem::take(&mut self.gathered);
+        let Batch { writes, lines, commit, .. } = std::mem::take(&mut self.gathered);
         let Some(first) = lines.first().copied() else { return Ok(()) };
         if self.handed_over < BATCHES {
             self.handed_over += 1;
@@ -348,11 +348,6 @@ impl<R: BufRead> Import<'_, R> {
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Err(self.ended("the writer")),
             }
-        }
-        self.uncommitted += writes.len();
-        let commit = self.uncommitted >= self.options.commit_every.max(1);
-        if commit {
-            self.uncommitted = 0;
         }
         let (answer, answered) = sync_channel(1);
         let load = Load {
@@ -422,110 +417,5 @@ fn size_of_record(record: &Record) -> usize {
             modify.changes.iter().flat_map(|change| &change.values).map(Bytes::len).sum()
         }
         Record::Change(..) => 0,
-    }
-}
-
-/// What a record is made ready with.
-struct Preparing<'a> {
-    context: Arc<Context>,
-    options: &'a ImportOptions,
-    last: LastParent,
-}
-
-impl Preparing<'_> {
-    fn all(&mut self, chunk: Chunk) -> Ready {
-        let ready = |(line, record): (u64, Result<Record, _>)| {
-            (line, record.and_then(|record| self.write_of(record)))
-        };
-        chunk.into_iter().map(ready).collect()
-    }
-
-    /// The write a record asks for, and how large it is.
-    fn write_of(&mut self, record: Record) -> Result<(Loaded, usize), ImportFailure> {
-        let refused = |failure: Failure| match failure {
-            Failure::Refused(result) => {
-                ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic))
-            }
-            Failure::Failed(error) => ImportFailure::Storage(error),
-        };
-        let mut secrets = Vec::new();
-        let (controls, change) = match record {
-            Record::Entry(entry) => {
-                let add = Add::try_from(&entry)
-                    .map_err(|error| ImportFailure::Refused(format!("`{}`: {error}", entry.dn_str())))?;
-                (Controls::none(), ChangeRecord::Add(add))
-            }
-            Record::Change(controls, change) => (controls, change),
-        };
-        let mut octets = 0;
-        let (op, known) = match change {
-            ChangeRecord::Add(mut add) => {
-                octets = add.attributes.as_ref().as_bytes().len();
-                secrets = self.take_secrets(&mut add)?;
-                (WriteOp::Add(add), vec![ManageDsaIt::OID])
-            }
-            ChangeRecord::Modify(mut modify) => {
-                for change in &mut modify.changes {
-                    octets += change.values.iter().map(Bytes::len).sum::<usize>();
-                    let adds = matches!(change.kind, ChangeKind::Add | ChangeKind::Replace);
-                    if adds && self.context.is_password(change.attribute.as_str()) {
-                        for value in &mut change.values {
-                            *value = self.secret(&modify.dn, value)?.into();
-                        }
-                    }
-                }
-                (WriteOp::Modify(modify), vec![ManageDsaIt::OID, Assertion::OID])
-            }
-            ChangeRecord::Delete(delete) => (WriteOp::Delete(delete), vec![ManageDsaIt::OID, Assertion::OID]),
-            ChangeRecord::Rename(rename) => (WriteOp::Rename(rename), vec![ManageDsaIt::OID, Assertion::OID]),
-        };
-        let mut controls = WriteControls::read(&controls, &known).map_err(refused)?;
-        // Referral objects are loaded as the entries they are.
-        controls.manage_dsa_it = true;
-        let caller = Caller::service();
-        let write = Write { op, caller, controls, secrets, keep_operational: true };
-        let prepared = match &write.op {
-            WriteOp::Add(add) => {
-                Some(Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?)
-            }
-            _ => None,
-        };
-        Ok((Loaded { write, prepared }, octets))
-    }
-
-    /// Takes the passwords out of an entry.
-    fn take_secrets(&self, add: &mut Add) -> Result<Vec<Vec<u8>>, ImportFailure> {
-        let context = &*self.context;
-        let attributes = add.attributes.as_ref();
-        if !attributes.iter().any(|attribute| context.is_password(attribute.description())) {
-            return Ok(Vec::new());
-        }
-        let mut secrets = Vec::new();
-        let mut rest = Attributes::builder();
-        for attribute in attributes.iter() {
-            if context.is_password(attribute.description()) {
-                for value in attribute.values() {
-                    secrets.push(self.secret(&add.dn, value)?);
-                }
-            } else {
-                rest.push(attribute.description(), attribute.values());
-            }
-        }
-        add.attributes = rest.build();
-        Ok(secrets)
-    }
-
-    /// A hash as it is, of a scheme known here or not; a password in clear text hashed, if that was asked for.
-    fn secret(&self, dn: &Dn, value: &[u8]) -> Result<Vec<u8>, ImportFailure> {
-        if credentials::claims_to_be_hash(value) {
-            return Ok(value.to_vec());
-        }
-        if !self.options.hash_clear_passwords {
-            return Err(ImportFailure::ClearPassword(dn.to_string()));
-        }
-        check_password(value).map_err(|_| {
-            ImportFailure::Refused(format!("`{dn}` has a password that is empty or too long"))
-        })?;
-        credentials::hash(value).map_err(ImportFailure::Storage)
     }
 }

@@ -205,6 +205,19 @@ impl Indexes {
         }
     }
 
+    /// Adds the keys under which an entry is found by the values of an attribute of this type.
+    pub(crate) fn add_keys_of_type<'a, V: Iterator<Item = &'a [u8]>>(
+        &self,
+        schema: &Schema,
+        kind: &AttributeType,
+        values: impl Fn() -> V,
+        keys: &mut Keys,
+    ) {
+        for index in self.types.get(&kind.oid).into_iter().flatten() {
+            index.add_keys(schema, values(), keys);
+        }
+    }
+
     /// Adds the keys of those indexes that `wanted` is true of, by what their keys start with.
     fn add_keys_of<'a>(
         &self,

@@ -266,16 +266,9 @@ impl<'t> Draft<'t> {
         description: &str,
         value: &[u8],
     ) -> Result<bool, Failure> {
-        let rows = self.rows;
-        let canonical = context.canonical(description);
-        let Some(one) = self.attributes.iter_mut().find(|one| one.canonical == canonical) else {
-            return Ok(false);
-        };
-        let removed = one.remove(context, rows, std::iter::once(&Bytes::copy_from_slice(value)))?;
-        if one.count() == 0 {
-            self.drop_attribute(&canonical);
-        }
-        Ok(removed)
+        self.remove_by(context, description, |one, rows| {
+            one.remove(context, rows, std::iter::once(&Bytes::copy_from_slice(value)))
+        })
     }
 
     /// Removes the value with this normal form from a large attribute. Says whether it was there.
@@ -285,14 +278,26 @@ impl<'t> Draft<'t> {
         description: &str,
         normal: &[u8],
     ) -> Result<bool, Failure> {
-        let rows = self.rows;
+        self.remove_by(context, description, |one, rows| {
+            let Values::Many(changes) = &mut one.values else { return Ok(false) };
+            changes.remove(&Beneath { large: one.stored.as_ref(), rows }, &normal_key(normal))
+        })
+    }
+
+    /// Has a value removed from an attribute if that is there, and the attribute with its last value. Says what `remove`
+    /// says.
+    fn remove_by(
+        &mut self,
+        context: &Context,
+        description: &str,
+        remove: impl FnOnce(&mut Attribute, Option<&'t dyn ValueRows>) -> Result<bool, Failure>,
+    ) -> Result<bool, Failure> {
         let canonical = context.canonical(description);
         let Some(one) = self.attributes.iter_mut().find(|one| one.canonical == canonical) else {
             return Ok(false);
         };
-        let Values::Many(changes) = &mut one.values else { return Ok(false) };
-        let removed = changes.remove(&Beneath { large: one.stored.as_ref(), rows }, &normal_key(normal))?;
-        if changes.count == 0 {
+        let removed = remove(one, self.rows)?;
+        if one.count() == 0 {
             self.drop_attribute(&canonical);
         }
         Ok(removed)

@@ -15,6 +15,7 @@ use crate::{
     constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
     index::{IndexConfig, IndexProgress, Listener},
     long_work::LongWork,
+    memory,
     ppolicy::{DefaultPasswordPolicy, PasswordQuality, Settings},
     unindexed::Unindexed,
 };
@@ -315,6 +316,15 @@ impl StoreOptions {
     /// Within these limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// With the memory for pages that a load in bulk has use for: a quarter of what is free, at the most 512 MiB, and no less
+    /// than the limit says.
+    pub fn for_load(mut self) -> Self {
+        const MOST: usize = 512 << 20;
+        let free = memory::free().map_or(0, |free| free / 4);
+        self.limits.cache = self.limits.cache.max(free.min(MOST));
         self
     }
 

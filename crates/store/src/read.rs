@@ -36,9 +36,12 @@ impl Size {
         self.octets <= OCTETS && self.parts <= LEVELS
     }
 
-    /// Of a name below this one.
     fn child(self, name: &str) -> Self {
-        let own = Self::of(name);
+        self.below(Self::of(name))
+    }
+
+    /// Of a name below this one with such a component of its own.
+    pub(crate) fn below(self, own: Self) -> Self {
         Self {
             octets: self.octets.saturating_add(own.octets).saturating_add(1),
             parts: self.parts.saturating_add(own.parts),

@@ -36,12 +36,10 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let key = encode_key(&self.key);
+        let mut key = Vec::new();
+        encode_key(&self.key, &mut key);
         let mut row = Vec::with_capacity(12 + key.len() + self.name.len());
-        row.extend_from_slice(&self.parent.to_be_bytes());
-        row.extend_from_slice(&self.children.to_be_bytes());
-        put_octets(&mut row, &key);
-        row.extend_from_slice(self.name.as_bytes());
+        put_node(&mut row, self.parent, self.children, &key, self.name.as_bytes());
         row
     }
 
@@ -60,6 +58,14 @@ impl Node {
     }
 }
 
+/// Appends a row of `node`; the normalised name is encoded already.
+pub(crate) fn put_node(row: &mut Vec<u8>, parent: Id, children: u32, key: &[u8], name: &[u8]) {
+    row.extend_from_slice(&parent.to_be_bytes());
+    row.extend_from_slice(&children.to_be_bytes());
+    put_octets(row, key);
+    row.extend_from_slice(name);
+}
+
 /// The parent of a row of `node`, without reading the rest.
 pub(crate) fn parent_of(mut row: &[u8]) -> Result<Id, Failure> {
     take_u32(&mut row).ok_or_else(|| Failure::damaged("the place of an entry"))
@@ -68,16 +74,15 @@ pub(crate) fn parent_of(mut row: &[u8]) -> Result<Id, Failure> {
 /// The key in `tree` of what is named `key` below `parent`.
 pub(crate) fn tree_key(parent: Id, key: &[RdnKey]) -> Vec<u8> {
     let mut tree = parent.to_be_bytes().to_vec();
-    tree.extend_from_slice(&encode_key(key));
+    encode_key(key, &mut tree);
     tree
 }
 
-fn encode_key(key: &[RdnKey]) -> Vec<u8> {
-    let mut out = Vec::new();
+/// Appends a normalised name below a parent.
+pub(crate) fn encode_key(key: &[RdnKey], out: &mut Vec<u8>) {
     for rdn in key {
-        put_octets(&mut out, rdn.as_bytes());
+        put_octets(out, rdn.as_bytes());
     }
-    out
 }
 
 /// Set in the first number of a row of `entry` that has large attributes. Rows of format 1 have none, and no list of
@@ -125,21 +130,28 @@ impl Stored {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let octets = self.segments().map(|segment| segment.as_ref().as_bytes().len());
+        let mut row = Vec::with_capacity(octets.iter().sum::<usize>().saturating_add(4));
+        self.encode_into(&mut row);
+        row
+    }
+
+    /// Appends the row. Operational attributes that follow it are part of it.
+    pub(crate) fn encode_into(&self, row: &mut Vec<u8>) {
         let (user, operational) = (self.user.as_ref().as_bytes(), self.operational.as_ref().as_bytes());
-        let mut row = Vec::with_capacity(4 + user.len() + operational.len());
+        let start = row.len();
         if !self.large.is_empty() {
             let mut large = Vec::new();
             for one in &self.large {
                 one.encode(&mut large);
             }
-            put_octets(&mut row, &large);
-            if let Some(first) = row.first_mut() {
+            put_octets(row, &large);
+            if let Some(first) = row.get_mut(start) {
                 *first |= 0x80;
             }
         }
-        put_octets(&mut row, user);
+        put_octets(row, user);
         row.extend_from_slice(operational);
-        row
     }
 
     /// Reads the row of the entry `id`.

@@ -10,10 +10,10 @@ use crate::{
     IndexConfig, Limits, Store, StoreOptions, Unindexed,
     constraint::Constraints,
     context::Context,
+    folder::DATA_FILE,
     index::{Indexes, Reindex},
     project::is_computed_name,
     read::Resolved,
-    store::DATA_FILE,
     tables::Failure,
 };
 

@@ -12,6 +12,7 @@ use std::{
 use flext_ldap_proto::dn::RdnKey;
 
 use crate::{
+    names::Names,
     read::Named,
     row::Id,
     tables::{Failure, Name, Writable},
@@ -25,7 +26,11 @@ const TREE: usize = 8 << 20;
 
 /// What is known of a load: nothing unless one was [begun](Writable::begin_load).
 #[derive(Debug, Default)]
-pub(crate) struct Staged(Option<Box<Loading>>);
+pub(crate) struct Staged {
+    loading: Option<Box<Loading>>,
+    /// Those of bundles, whose other rows are stored at once.
+    names: Option<Box<Names>>,
+}
 
 #[derive(Debug, Default)]
 struct Loading {
@@ -40,7 +45,7 @@ struct Loading {
 impl Staged {
     /// Counts the octets of a row that is held back.
     pub(crate) fn count(&mut self, name: Name, octets: usize) {
-        if let Some(loading) = &mut self.0 {
+        if let Some(loading) = &mut self.loading {
             let count = if name == Name::Tree { &mut loading.tree } else { &mut loading.octets };
             *count = count.saturating_add(octets);
         }
@@ -48,18 +53,18 @@ impl Staged {
 
     /// The name of the entry that was climbed to last, if it is this one.
     pub(crate) fn last_named(&self, id: Id) -> Option<Named> {
-        let last = self.0.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.loading.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|(last, _)| *last == id).map(|(_, named)| named.clone())
     }
 
     /// The entry that was climbed to last, if it has this name.
     pub(crate) fn last_id(&self, name: &[RdnKey]) -> Option<Id> {
-        let last = self.0.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.loading.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|(_, named)| named.key.rdns() == name).map(|(id, _)| *id)
     }
 
     pub(crate) fn remember(&self, id: Id, named: &Named) {
-        if let Some(loading) = &self.0 {
+        if let Some(loading) = &self.loading {
             *loading.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((id, named.clone()));
         }
     }
@@ -67,17 +72,52 @@ impl Staged {
 
 impl Writable<'_> {
     /// Holds rows back from now on, until the load is [settled](Self::settle_load).
-    pub(crate) fn begin_load(&mut self) {
-        if self.staged.0.is_none() {
+    pub(crate) fn begin_load(&mut self) -> Result<(), Failure> {
+        if self.staged.loading.is_none() {
+            self.settle_load()?;
             self.stage();
-            self.staged.0 = Some(Box::default());
+            self.staged.loading = Some(Box::default());
         }
+        Ok(())
+    }
+
+    /// Holds names back from now on, until the load is [settled](Self::settle_load); other rows are not.
+    pub(crate) fn begin_names(&mut self) -> Result<(), Failure> {
+        if self.staged.names.is_none() {
+            self.settle_load()?;
+            self.staged.names = Some(Box::default());
+        }
+        Ok(())
+    }
+
+    /// The names that are held back.
+    pub(crate) fn names(&mut self) -> Option<&mut Names> {
+        self.staged.names.as_deref_mut()
+    }
+
+    /// Notes the name of a new entry below a parent, unless it is taken or that cannot be told.
+    pub(crate) fn take_name(&mut self, parent: Id, own: &[u8], id: Id) -> Result<bool, Failure> {
+        if self.tree.len()? > 0 && self.tree.get(&[&parent.to_be_bytes(), own].concat())?.is_some() {
+            return Ok(false);
+        }
+        Ok(self.names().is_some_and(|names| names.take(parent, own, id)))
+    }
+
+    /// Stores the names that are held back, and goes on holding back.
+    pub(crate) fn store_names(&mut self) -> Result<(), Failure> {
+        let Some(mut names) = self.staged.names.take() else { return Ok(()) };
+        names.store(self)?;
+        self.staged.names = Some(names);
+        Ok(())
     }
 
     /// Stores what a load has held back where that is much, and goes on holding back. Rows of `tree`, which are small and
     /// come in no order, wait longer than others.
     pub(crate) fn ease_load(&mut self) -> Result<(), Failure> {
-        let Some(loading) = &mut self.staged.0 else { return Ok(()) };
+        if self.staged.names.as_ref().is_some_and(|names| names.is_full()) {
+            self.store_names()?;
+        }
+        let Some(loading) = &mut self.staged.loading else { return Ok(()) };
         let (others, tree) = (loading.octets >= ROWS, loading.tree >= TREE);
         if !others && !tree {
             return Ok(());
@@ -97,7 +137,9 @@ impl Writable<'_> {
 
     /// Stores what a load has held back, and holds nothing back any more.
     pub(crate) fn settle_load(&mut self) -> Result<(), Failure> {
-        if self.staged.0.take().is_none() {
+        self.store_names()?;
+        self.staged.names = None;
+        if self.staged.loading.take().is_none() {
             return Ok(());
         }
         Name::ALL.into_iter().try_for_each(|name| self.store_staged(name))

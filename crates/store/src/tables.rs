@@ -13,9 +13,12 @@
 //!
 //! All integers in keys are big-endian, so that keys sort as numbers do. Ids are never used again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use flext_ldap_directory::{Error, ErrorKind};
@@ -196,6 +199,18 @@ impl<'t> Writable<'t> {
         self.counts.rows_written.fetch_add(1, Ordering::Relaxed);
         self.staged.count(name, key.len() + value.as_ref().map_or(0, Vec::len));
         Ok(self.table(name).put_owned(key, value)?)
+    }
+
+    /// Writes rows that are in the order of their keys, each key once. Nothing is held back of the table.
+    pub(crate) fn put_all<R>(
+        &mut self,
+        name: Name,
+        rows: &[R],
+        key: impl Fn(&R) -> &[u8],
+        value: impl Fn(&R) -> &[u8],
+    ) -> Result<(), Failure> {
+        self.counts.rows_written.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        Ok(self.table(name).put_in_order(rows, key, |row, _| Some(Cow::Borrowed(value(row))))?)
     }
 
     /// Deletes all rows before `key`; there are about `count`.

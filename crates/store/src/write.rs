@@ -6,8 +6,10 @@
 mod account;
 pub(crate) mod add;
 pub(crate) mod bound;
+mod bundle;
 mod delete;
 mod edit;
+mod load;
 mod new_entry;
 mod operation;
 mod permissive;
@@ -34,6 +36,7 @@ use roaring::RoaringBitmap;
 
 pub(crate) use self::{
     account::SignIn,
+    bundle::Bundle,
     new_entry::{LastParent, Prepared},
     operation::Operation,
 };
@@ -464,11 +467,11 @@ pub(crate) fn holds(
 }
 
 /// What `creatorsName` and `modifiersName` say: a name, as their syntax wants.
-fn actor_name(actor: &Actor) -> String {
+fn actor_name(actor: &Actor) -> Cow<'_, str> {
     match actor {
-        Actor::User(identity) => identity.dn().map(ToString::to_string).unwrap_or_default(),
-        Actor::Anonymous => String::new(),
-        Actor::Service => "cn=directory".to_owned(),
+        Actor::User(identity) => identity.dn().map(|dn| Cow::Borrowed(dn.as_str())).unwrap_or_default(),
+        Actor::Anonymous => Cow::Borrowed(""),
+        Actor::Service => Cow::Borrowed("cn=directory"),
     }
 }
 
@@ -547,18 +550,34 @@ impl Effect {
 impl ChangeRow {
     fn encode(&self, stamp: &Stamp, actor: &Actor) -> Vec<u8> {
         let mut row = Vec::with_capacity(192);
-        row.push(self.kind as u8);
-        put_octets(&mut row, stamp.csn.as_bytes());
-        row.extend_from_slice(&self.id.to_be_bytes());
-        put_octets(&mut row, &self.uuid);
-        row.extend_from_slice(&self.parent.to_be_bytes());
-        put_octets(&mut row, self.name.as_bytes());
-        put_octets(&mut row, actor_name(actor).as_bytes());
+        let Self { kind, id, uuid, parent, name, .. } = self;
+        put_change(&mut row, *kind, stamp, *id, uuid, *parent, name.as_bytes(), &actor_name(actor));
         for attribute in &self.attributes {
             put_octets(&mut row, attribute.as_bytes());
         }
         row
     }
+}
+
+/// Appends a row of `change`, before the attributes that were changed.
+#[expect(clippy::too_many_arguments, reason = "the parts of the row")]
+fn put_change(
+    row: &mut Vec<u8>,
+    kind: ChangeRowKind,
+    stamp: &Stamp,
+    id: Id,
+    uuid: &[u8],
+    parent: Id,
+    name: &[u8],
+    actor: &str,
+) {
+    row.push(kind as u8);
+    put_octets(row, stamp.csn.as_bytes());
+    row.extend_from_slice(&id.to_be_bytes());
+    put_octets(row, uuid);
+    row.extend_from_slice(&parent.to_be_bytes());
+    put_octets(row, name);
+    put_octets(row, actor.as_bytes());
 }
 
 /// A name, or one below it, would be such as nobody could ask for.

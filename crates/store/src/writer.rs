@@ -472,8 +472,7 @@ impl Engine {
             let Operation { pending, context, schema_changed, .. } = doing.operation;
             let changed = state.next_change != first_change;
             if changed {
-                tables.settle_load().map_err(before)?;
-                pending.flush(&mut tables).map_err(before)?;
+                pending.flush_after(&mut tables, Writable::settle_load).map_err(before)?;
                 forget_changes(&mut tables, state).map_err(before)?;
                 state.write(&mut tables).map_err(before)?;
             }

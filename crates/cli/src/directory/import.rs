@@ -41,7 +41,7 @@ impl Import {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.configured.read()?.settle(Purpose::Store)?;
         let data = config.place()?;
-        let store = open(config.store(data.options()?), &data)?;
+        let store = open(config.store(data.options()?).for_load(), &data)?;
         let mut options = ImportOptions::default();
         options.hash_clear_passwords = self.hash_passwords;
         options.continue_on_error = self.go_on;

@@ -2,8 +2,8 @@
 //!
 //! A lone caller writes its request and polls the socket itself, so its answer crosses from no task to another. The
 //! connection's task takes over as soon as there is anything else to do: a second operation, a reply that is dropped,
-//! the end of the connection, and a caller who has not polled for a short while (he may hold the reply without polling
-//! it, and nobody else must wait for that).
+//! the end of the connection, and a caller who has not polled for a short while although there was something to poll for
+//! (he may hold the reply without polling it, and nobody else must wait for that).
 //!
 //! While lone callers come and go, or poll, the task looks at them by a tick and leaves the socket alone. When a tick
 //! passes without a sign of one it listens to the socket again: what a server says unasked is heard that much later.
@@ -36,6 +36,9 @@ pub(super) struct Helm(Mutex<Option<Task>>);
 /// The task's hold on the helm. When the runtime drops the task, its state is dropped with it, and everybody is told.
 pub(super) struct Hold(pub(super) Arc<Shared>);
 
+/// After how many ticks a lone caller is relieved who only waits for the server: then the task need not look any more.
+const PATIENCE: u32 = 100;
+
 /// Whom the task has left the socket to.
 #[derive(Debug, Default)]
 pub(super) struct Lone {
@@ -44,6 +47,9 @@ pub(super) struct Lone {
     /// Signs of life of lone callers so far, and how many there were at the last tick.
     signs: u64,
     seen: u64,
+    /// Whether the last of them was a caller who found nothing, and how many ticks have passed since.
+    waits: bool,
+    quiet: u32,
     /// Whether the task leaves the socket alone until the tick.
     is_left: bool,
     /// What wakes the task.
@@ -119,6 +125,12 @@ impl Lone {
         }
     }
 
+    /// Notes that a lone caller has come.
+    fn show_sign(&mut self) {
+        self.signs += 1;
+        (self.waits, self.quiet) = (false, 0);
+    }
+
     fn wake_task(&self) {
         if let Some(task) = &self.task {
             task.wake_by_ref();
@@ -133,7 +145,7 @@ impl Task {
             return Some(call);
         }
         let slot = Arc::clone(&call.slot);
-        self.lone.signs += 1;
+        self.lone.show_sign();
         if !self.lone.is_left {
             self.lone.is_left = true;
             self.lone.seen = self.lone.signs;
@@ -156,7 +168,7 @@ impl Task {
         if !self.lone.slot.as_ref().is_some_and(|one| Arc::ptr_eq(one, slot)) {
             return false;
         }
-        self.lone.signs += 1;
+        self.lone.show_sign();
         // Whoever polls need not be woken.
         drop(slot.lock().waker());
         loop {
@@ -165,7 +177,9 @@ impl Task {
                     if self.lone.slot.is_none() {
                         return false;
                     }
-                    if !changed || slot.lock().has_news() {
+                    let has_news = slot.lock().has_news();
+                    if !changed || has_news {
+                        self.lone.waits = !has_news;
                         return true;
                     }
                 }
@@ -203,11 +217,22 @@ impl Task {
             if self.tick.as_mut().poll(cx).is_pending() {
                 return true;
             }
-            self.lone.is_left = self.lone.signs != self.lone.seen;
+            self.lone.is_left = self.lone.signs != self.lone.seen || self.has_patience();
             self.lone.seen = self.lone.signs;
             self.tick.as_mut().reset(Instant::now() + TICK);
         }
         false
+    }
+
+    /// Whether a lone caller does not come because there is nothing to come for, and has not been waiting for long.
+    fn has_patience(&mut self) -> bool {
+        self.lone.quiet += 1;
+        self.lone.waits
+            && self.lone.slot.is_some()
+            && self.lone.quiet < PATIENCE
+            && self.is_written()
+            && self.timers.first().is_none_or(|(at, _)| *at > Instant::now())
+            && !self.transport.has_news()
     }
 
     /// The task takes the socket over.

@@ -64,7 +64,7 @@ pub(super) struct Call {
 
 /// The task of one connection.
 pub(super) struct Task {
-    transport: Transport,
+    pub(super) transport: Transport,
     commands: mpsc::Receiver<Command>,
     stopped: oneshot::Receiver<()>,
     shared: Arc<Shared>,
@@ -81,7 +81,7 @@ pub(super) struct Task {
     binding: Option<MessageId>,
     /// Operations with too much unread.
     full: usize,
-    timers: BTreeSet<(Instant, MessageId)>,
+    pub(super) timers: BTreeSet<(Instant, MessageId)>,
     alarm: Pin<Box<Sleep>>,
     alarm_at: Option<Instant>,
     /// Operations for which the present read has brought items.
@@ -229,11 +229,12 @@ impl Task {
 
     /// Whether nothing is in flight, queued or half written.
     pub(super) fn is_idle(&self) -> bool {
-        self.table.len() == 0
-            && self.outbox.waiting().is_empty()
-            && !self.unflushed
-            && !self.is_retiring
-            && self.commands.is_empty()
+        self.table.len() == 0 && self.is_written() && !self.is_retiring && self.commands.is_empty()
+    }
+
+    /// Whether nothing is half written.
+    pub(super) fn is_written(&self) -> bool {
+        self.outbox.waiting().is_empty() && !self.unflushed
     }
 
     pub(super) fn wake(&mut self) {

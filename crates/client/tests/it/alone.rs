@@ -71,6 +71,7 @@ async fn it_is_sent_without_being_polled() {
 #[tokio::test]
 async fn a_second_operation_does_not_wait_for_a_first_whose_caller_never_polls_again() {
     let (connection, mut peer) = pair().await;
+    settle().await;
     let mut first = connection.call(search("cn=a").into_any());
     assert_eq!(poll_once(&mut first), Poll::Pending);
     let (first_id, _) = peer.request().await;
@@ -93,6 +94,7 @@ async fn a_second_operation_does_not_wait_for_a_first_whose_caller_never_polls_a
 #[tokio::test]
 async fn an_answer_that_nobody_polls_for_is_taken_by_the_task() {
     let (connection, mut peer) = pair().await;
+    settle().await;
     let mut reply = connection.call(search("cn=a").into_any());
     assert_eq!(poll_once(&mut reply), Poll::Pending);
     let (id, _) = peer.request().await;
@@ -107,6 +109,34 @@ async fn an_answer_that_nobody_polls_for_is_taken_by_the_task() {
     peer.answer(id, done()).await;
     assert!(matches!(timeout(SOON, reply.next()).await.unwrap(), Ok(Event::Batch(_))));
     assert!(matches!(timeout(SOON, reply.next()).await.unwrap(), Ok(Event::Done(_))));
+}
+
+/// A server that is slow for a moment does not part a search from its caller; one that is silent for long does.
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_waits_for_the_server_is_relieved_after_long() {
+    for (silence, is_relieved) in [(500, false), (2_000, true)] {
+        let (connection, mut peer) = pair().await;
+        settle().await;
+        let mut reply = connection.call(search("cn=a").into_any());
+        let woken = Arc::new(Counting::default());
+        {
+            let mut next = std::pin::pin!(reply.next());
+            let waker = Waker::from(Arc::clone(&woken));
+            assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let (id, _) = peer.request().await;
+        tokio::time::sleep(Duration::from_millis(silence)).await;
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0, "nothing has happened");
+        peer.raw(&entry(id, "cn=a", 1_000)).await;
+        // The clock stands while somebody is busy, so no tick comes in between.
+        while woken.0.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(connection.unread() > 0, is_relieved, "{silence} ms");
+        peer.answer(id, done()).await;
+        assert!(matches!(timeout(SOON, reply.next()).await.unwrap(), Ok(Event::Batch(_))));
+        assert!(matches!(timeout(SOON, reply.next()).await.unwrap(), Ok(Event::Done(_))));
+    }
 }
 
 #[tokio::test]
@@ -184,6 +214,7 @@ async fn it_is_abandoned_when_its_reply_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn its_deadline_passes_whether_it_is_polled_or_not() {
     let (connection, mut peer) = pair().await;
+    settle().await;
     let reply = connection.call(search("cn=a").within(Duration::from_millis(5)).into_any());
     peer.request().await;
     assert_eq!(reply.outcome().await.unwrap_err().kind(), ErrorKind::Timeout);

@@ -75,7 +75,7 @@ pub(crate) fn import(arguments: &[String]) -> Result<()> {
         _ => bail!("wrong arguments"),
     };
     let watch = Watch::start()?;
-    let store = Store::open(options)?;
+    let store = Store::open(options.for_load())?;
     let mut settings = ImportOptions::default();
     settings.hash_clear_passwords = true;
     store.import(BufReader::new(File::open(ldif)?), &settings, &mut |_| ())?;

@@ -55,10 +55,16 @@ impl Writer {
 
     /// Writes a value with `tag` whose contents `body` writes.
     pub fn constructed(&mut self, tag: Tag, body: impl FnOnce(&mut Self)) {
-        self.buffer.put_slice(&[tag.0, 0]);
-        let start = self.buffer.len();
+        let start = self.open(tag);
         body(self);
-        self.patch_length(start);
+        self.close(start);
+    }
+
+    /// Begins a value with `tag`: where its contents start. They are written next, then comes [`close`](Self::close).
+    #[inline]
+    pub(crate) fn open(&mut self, tag: Tag) -> usize {
+        self.buffer.put_slice(&[tag.0, 0]);
+        self.buffer.len()
     }
 
     /// Writes a `SEQUENCE` whose contents `body` writes.
@@ -144,20 +150,21 @@ impl Writer {
 
     /// Writes identifier and length octets of a value whose contents, `length` octets, are to be written next: for a
     /// value too large to be moved once its length is known.
+    #[inline]
     pub fn header(&mut self, tag: Tag, length: usize) {
-        match u8::try_from(length) {
-            Ok(short) if short < 0x80 => self.buffer.put_slice(&[tag.0, short]),
-            _ => {
-                let (octets, spare) = long_length(length);
-                self.buffer.put_u8(tag.0);
-                self.buffer.put_slice(octets.get(spare..).unwrap_or(&octets));
-            }
+        if length < 0x80 {
+            self.buffer.extend_from_slice(&[tag.0, length as u8]);
+        } else {
+            let (octets, spare) = long_length(length);
+            self.buffer.put_u8(tag.0);
+            self.buffer.put_slice(octets.get(spare..).unwrap_or(&octets));
         }
     }
 
-    /// Puts the length of all that follows `start` into the octet before it, making room for more octets if needed.
-    fn patch_length(&mut self, start: usize) {
-        // `body` may have taken what was written, with the place to patch in it; then there is nothing left to do.
+    /// Ends a value whose contents start at `start`: puts their length into the octet before them, making room for more
+    /// octets if needed.
+    pub(crate) fn close(&mut self, start: usize) {
+        // What was written may have been taken, with the place to patch in it; then there is nothing left to do.
         let Some(length) = self.buffer.len().checked_sub(start) else { return };
         let place = start.saturating_sub(1);
         match u8::try_from(length) {

@@ -82,18 +82,9 @@ impl<R: BufRead> Lines<R> {
             };
             self.number = self.read.saturating_add(1);
             let comment = first == b'#';
-            let end = memchr(b'\n', buffer);
-            let whole = end.and_then(|end| {
-                let line = buffer.get(..end)?;
-                let line = line.strip_suffix(b"\r").unwrap_or(line);
-                // An empty line cannot be continued. Of another one the next octet must be seen.
-                match buffer.get(end.saturating_add(1)) {
-                    Some(b' ') | None if !line.is_empty() => None,
-                    _ => Some((line.len(), end.saturating_add(1))),
-                }
-            });
-            let found = if let Some((length, pending)) = whole {
-                self.pending = pending;
+            let found = if let Some((line, behind)) = whole_line(buffer) {
+                let length = line.len();
+                self.pending = buffer.len().saturating_sub(behind.len());
                 self.read = self.read.saturating_add(1);
                 if comment {
                     continue;
@@ -124,6 +115,34 @@ impl<R: BufRead> Lines<R> {
                 let buffer = fill(&mut self.input, &mut self.failed)?;
                 Ok(buffer.get(..length).unwrap_or(buffer))
             }
+        }
+    }
+
+    /// Octets of the line last found.
+    pub(super) fn length(&self, place: Place) -> usize {
+        match place {
+            Place::Gathered => self.gathered.len(),
+            Place::Input(length) => length,
+        }
+    }
+
+    /// What is in memory behind the line last found, at least one octet unless the input has ended; for who passes over lines
+    /// without [`advance`](Self::advance) and tells [`pass`](Self::pass).
+    ///
+    /// # Errors
+    ///
+    /// When the input fails, after which it counts as ended.
+    pub(super) fn ahead(&mut self) -> Result<&[u8], LdifErrorKind> {
+        self.input.consume(std::mem::take(&mut self.pending));
+        fill(&mut self.input, &mut self.failed)
+    }
+
+    /// Goes past so many octets of what [`ahead`](Self::ahead) gave, which are so many lines, folded by none.
+    pub(super) fn pass(&mut self, octets: usize, lines: u64) {
+        self.input.consume(octets);
+        self.read = self.read.saturating_add(lines);
+        if lines > 0 {
+            self.number = self.read;
         }
     }
 
@@ -211,6 +230,19 @@ impl<R: BufRead> Lines<R> {
                 return Ok(false);
             }
         }
+    }
+}
+
+/// The line at the start of a buffer and what is behind it, if that shows where the line ends.
+#[inline]
+pub(super) fn whole_line(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, behind) = buffer.split_at_checked(memchr(b'\n', buffer)?)?;
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (_, behind) = behind.split_first()?;
+    // An empty line cannot be continued. Of another one the next octet must be seen.
+    match behind.first() {
+        Some(b' ') | None if !line.is_empty() => None,
+        _ => Some((line, behind)),
     }
 }
 

@@ -1,17 +1,13 @@
 //! The attributes of one entry on their way from lines to wire form.
 //!
-//! Values are written down as `OCTET STRING`s as they come, so that an attribute whose lines stand together, as they
-//! nearly always do, is one stretch to copy. A name is compared with the one before it first, and then with the one
-//! at the same place of the record before: records of one file tend to look alike. Only where neither helps is it
-//! searched for.
-
-use std::cmp::Ordering;
+//! The list is written as the lines come: an attribute's lengths are filled in where its lines end. Lines of an attribute
+//! that was left before stand apart until the record has ended; hardly any file has them.
 
 use bytes::Bytes;
 
-use super::LdifErrorKind;
+use super::{LdifErrorKind, names::Names};
 use crate::{
-    attribute::{Attributes, check_description},
+    attribute::{Attributes, AttributesRef},
     ber::{Tag, Writer},
     message::Limits,
 };
@@ -19,155 +15,142 @@ use crate::{
 /// Collects values by attribute; reused from record to record.
 #[derive(Debug, Default)]
 pub(super) struct AttributeList {
-    names: Vec<u8>,
-    values: Writer,
-    attributes: Vec<Attribute>,
-    /// The first so many attributes as [`order`] has them, so that lines that take turns among many attributes are cheap.
-    sorted: Vec<usize>,
-    stretches: Vec<Stretch>,
-    /// The attribute that the last stretch belongs to.
-    current: usize,
-    /// The names of the record before and its attributes.
-    last_names: Vec<u8>,
-    last_attributes: Vec<Attribute>,
-    /// Whether all names so far are those of the record before, in the same order.
-    follows: bool,
-    /// The list as it is put together.
-    out: Writer,
+    names: Names,
+    /// The list so far.
+    list: Writer,
+    /// Its attributes.
+    count: usize,
+    /// The name of the line before, in this record.
+    current: Option<usize>,
+    open: Open,
+    /// Values that came when their attribute had been left.
+    late: Writer,
+    runs: Vec<Run>,
 }
 
-/// One attribute.
-#[derive(Debug)]
-struct Attribute {
-    /// Its name, in `names`.
-    name: (usize, usize),
-    /// Octets of all its values with their headers.
-    size: usize,
-    /// Its first stretch of values and its last.
-    first: usize,
-    last: usize,
+/// Where the next value goes if its name is that of the line before.
+#[derive(Debug, Default)]
+enum Open {
+    #[default]
+    Nowhere,
+    /// To the end of the list; the contents of the last attribute and of its set of values begin there.
+    Attribute { attribute: usize, values: usize },
+    /// To those that came late.
+    Late,
 }
 
-/// Values of one attribute that were given one after another: octets of `values`.
+/// Late values of one attribute that were given one after another: octets of `late`.
 #[derive(Debug)]
-struct Stretch {
+struct Run {
+    attribute: usize,
     start: usize,
     end: usize,
-    /// The attribute's next one.
-    next: Option<usize>,
 }
 
 impl AttributeList {
     pub(super) fn clear(&mut self) {
-        std::mem::swap(&mut self.names, &mut self.last_names);
-        std::mem::swap(&mut self.attributes, &mut self.last_attributes);
-        self.follows = true;
-        self.names.clear();
-        self.values.clear();
-        self.attributes.clear();
-        self.sorted.clear();
-        self.stretches.clear();
-        self.current = 0;
+        self.names.next_record();
+        self.list.clear();
+        self.count = 0;
+        self.current = None;
+        self.open = Open::Nowhere;
+        self.late.clear();
+        self.runs.clear();
     }
 
-    /// Adds a value to the attribute with this name, in whichever case the name is spelt this time.
-    pub(super) fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), LdifErrorKind> {
-        let start = self.values.len();
-        self.values.octets(value);
-        let end = self.values.len();
-        let size = end.saturating_sub(start);
+    /// The number of the name that the line has, that name, and what follows it, from the colon on, where the name is one
+    /// of the two that are expected.
+    #[inline]
+    pub(super) fn expected<'a>(&self, line: &'a [u8]) -> Option<(usize, &'a [u8], &'a [u8])> {
+        let is_of = |number| {
+            let (name, rest) = self.names.split(line, number)?;
+            Some((number, name, rest))
+        };
+        self.current.and_then(is_of).or_else(|| is_of(self.names.after(self.current)))
+    }
 
-        if let Some(attribute) = self.attributes.get_mut(self.current)
-            && is_named(&self.names, attribute, name)
-        {
-            attribute.size = attribute.size.saturating_add(size);
-            if let Some(stretch) = self.stretches.last_mut() {
-                stretch.end = end;
+    /// The number of this name.
+    ///
+    /// # Errors
+    ///
+    /// When it is not an attribute description.
+    pub(super) fn number(&mut self, name: &[u8]) -> Result<usize, LdifErrorKind> {
+        self.names.number(name)
+    }
+
+    /// Adds a value to the attribute whose name has this number, in whichever case the name is spelt this time.
+    ///
+    /// # Errors
+    ///
+    /// When the record has too many attributes.
+    #[inline]
+    pub(super) fn add(&mut self, number: usize, name: &[u8], value: &[u8]) -> Result<(), LdifErrorKind> {
+        if self.current != Some(number) {
+            self.turn_to(number, name)?;
+        }
+        if let Open::Late = self.open {
+            self.late.octets(value);
+            if let Some(run) = self.runs.last_mut() {
+                run.end = self.late.len();
             }
-            return Ok(());
+        } else {
+            self.list.octets(value);
         }
-        let stretch = self.stretches.len();
-        self.stretches.push(Stretch { start, end, next: None });
-        // The names of a record differ from each other, so the one that comes next in the record before is new here.
-        let last = self.last_attributes.get(self.attributes.len()).map(|last| named(&self.last_names, last));
-        if !self.follows || last != Some(name) {
-            if let Some(known) = self.find(name)
-                && let Some(attribute) = self.attributes.get_mut(known)
-            {
-                attribute.size = attribute.size.saturating_add(size);
-                if let Some(last) = self.stretches.get_mut(attribute.last) {
-                    last.next = Some(stretch);
-                }
-                attribute.last = stretch;
-                self.current = known;
-                return Ok(());
-            }
-            let description = str::from_utf8(name).map_err(|_| LdifErrorKind::Utf8)?;
-            check_description(description).map_err(LdifErrorKind::Description)?;
-            self.follows = false;
-        }
-        if self.attributes.len() >= Limits::DEFAULT.attributes {
-            return Err(LdifErrorKind::TooManyAttributes(Limits::DEFAULT.attributes));
-        }
-        let name_start = self.names.len();
-        self.names.extend_from_slice(name);
-        self.current = self.attributes.len();
-        self.attributes.push(Attribute {
-            name: (name_start, self.names.len()),
-            size,
-            first: stretch,
-            last: stretch,
-        });
         Ok(())
     }
 
-    /// The attribute with this name.
-    fn find(&mut self, name: &[u8]) -> Option<usize> {
-        let Self { names, attributes, sorted, .. } = self;
-        let search = |sorted: &[usize], name: &[u8]| {
-            sorted.binary_search_by(|place| {
-                attributes
-                    .get(*place)
-                    .map_or(Ordering::Less, |attribute| order(named(names, attribute), name))
-            })
-        };
-        while let Some(next) = attributes.get(sorted.len()) {
-            let (Ok(place) | Err(place)) = search(sorted, named(names, next));
-            sorted.insert(place, sorted.len());
+    /// Makes the attribute whose name has this number the one that is added to.
+    fn turn_to(&mut self, number: usize, name: &[u8]) -> Result<(), LdifErrorKind> {
+        if let Some(attribute) = self.names.attribute(number) {
+            self.close();
+            let start = self.late.len();
+            self.runs.push(Run { attribute, start, end: start });
+            self.open = Open::Late;
+        } else {
+            if self.count >= Limits::DEFAULT.attributes {
+                return Err(LdifErrorKind::TooManyAttributes(Limits::DEFAULT.attributes));
+            }
+            self.close();
+            self.names.set_attribute(number, self.count);
+            self.count = self.count.saturating_add(1);
+            let attribute = self.list.open(Tag::SEQUENCE);
+            self.list.octets(name);
+            self.open = Open::Attribute { attribute, values: self.list.open(Tag::SET) };
         }
-        sorted.get(search(sorted, name).ok()?).copied()
+        self.names.expect(number, self.current);
+        self.current = Some(number);
+        Ok(())
+    }
+
+    /// Fills in the lengths of the last attribute, unless that is done.
+    fn close(&mut self) {
+        if let Open::Attribute { attribute, values } = std::mem::take(&mut self.open) {
+            self.list.close(values);
+            self.list.close(attribute);
+        }
     }
 
     /// The list in wire form (RFC 4511 §4.5.2), in a buffer of its own.
     pub(super) fn build(&mut self) -> Attributes {
-        let Self { names, values, attributes, stretches, out, .. } = self;
-        out.clear();
-        for attribute in attributes {
-            out.sequence(|out| {
-                out.octets(named(names, attribute));
-                out.header(Tag::SET, attribute.size);
-                let mut next = stretches.get(attribute.first);
-                while let Some(stretch) = next {
-                    out.raw(values.as_slice().get(stretch.start..stretch.end).unwrap_or_default());
-                    next = stretch.next.and_then(|next| stretches.get(next));
-                }
+        self.close();
+        if self.runs.is_empty() {
+            return Attributes::from_checked(Bytes::copy_from_slice(self.list.as_slice()));
+        }
+        // Those of one attribute stay in their order.
+        self.runs.sort_by_key(|run| run.attribute);
+        let mut runs = self.runs.iter().peekable();
+        let mut list = Writer::with_room(self.list.len().saturating_add(self.late.len()));
+        for (place, attribute) in AttributesRef::from_checked(self.list.as_slice()).iter().enumerate() {
+            list.sequence(|list| {
+                list.octets(attribute.description().as_bytes());
+                list.constructed(Tag::SET, |list| {
+                    list.raw(attribute.values().as_bytes());
+                    while let Some(run) = runs.next_if(|run| run.attribute == place) {
+                        list.raw(self.late.as_slice().get(run.start..run.end).unwrap_or_default());
+                    }
+                });
             });
         }
-        Attributes::from_checked(Bytes::copy_from_slice(out.as_slice()))
+        Attributes::from_checked(list.take())
     }
-}
-
-fn named<'a>(names: &'a [u8], attribute: &Attribute) -> &'a [u8] {
-    names.get(attribute.name.0..attribute.name.1).unwrap_or_default()
-}
-
-/// By length, which most often decides, then by letters in lower case.
-fn order(one: &[u8], other: &[u8]) -> Ordering {
-    let lower = u8::to_ascii_lowercase;
-    one.len().cmp(&other.len()).then_with(|| one.iter().map(lower).cmp(other.iter().map(lower)))
-}
-
-fn is_named(names: &[u8], attribute: &Attribute, name: &[u8]) -> bool {
-    let known = named(names, attribute);
-    known == name || known.eq_ignore_ascii_case(name)
 }

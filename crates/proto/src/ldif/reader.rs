@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     ChangeRecord, LdifError, LdifErrorKind, Record,
-    line::{Found, Lines, Place},
+    line::{Found, Lines, Place, whole_line},
     list::AttributeList,
     value::{Spelt, octets, split, value_spec},
 };
@@ -41,6 +41,23 @@ struct Scratch {
     list: AttributeList,
     /// A value that does not stand in the line as it is.
     value: Vec<u8>,
+}
+
+impl Scratch {
+    /// Adds the value that a line of an entry has, and what it takes beside the line to `used`.
+    fn add(&mut self, line: &[u8], options: &ReadOptions, used: &mut usize) -> Result<(), LdifErrorKind> {
+        if let Some((number, name, rest)) = self.list.expected(line) {
+            let value = octets(value_spec(rest), &mut self.value, options, used)?;
+            return self.list.add(number, name, value);
+        }
+        let (name, spelt) = split(line)?;
+        if name.eq_ignore_ascii_case(b"dn") {
+            return Err(LdifErrorKind::Expected("an empty line before the next record"));
+        }
+        let value = octets(spelt, &mut self.value, options, used)?;
+        let number = self.list.number(name)?;
+        self.list.add(number, name, value)
+    }
 }
 
 /// What a reader accepts.
@@ -189,7 +206,7 @@ impl<R: BufRead> LdifReader<R> {
         })?;
         match found {
             Found::Line(place) => {
-                self.used = self.used.saturating_add(self.lines.text(place)?.len());
+                self.used = self.used.saturating_add(self.lines.length(place));
                 Ok(Some(place))
             }
             Found::Empty | Found::End => {
@@ -229,16 +246,33 @@ impl<R: BufRead> LdifReader<R> {
         self.text(place)?.parse().map_err(error)
     }
 
+    /// Reads attributes as far as lines stand whole in memory and nothing is unusual: no end of the record, no comment,
+    /// nothing wrong. What it stops at is for [`advance`](Self::advance).
+    fn whole_lines(&mut self) -> Result<(), LdifErrorKind> {
+        let ahead = self.lines.ahead()?;
+        let (mut left, mut count) = (ahead, 0_u64);
+        while let Some((line, behind)) = whole_line(left)
+            && !matches!(line.first(), None | Some(b' ' | b'#'))
+            && line.len() <= self.options.record_limit.saturating_sub(self.used)
+        {
+            let mut used = self.used.saturating_add(line.len());
+            if self.scratch.add(line, &self.options, &mut used).is_err() {
+                break; // It is found again, and gives the same error with its line.
+            }
+            (self.used, left) = (used, behind);
+            count = count.saturating_add(1);
+        }
+        let passed = ahead.len().saturating_sub(left.len());
+        self.lines.pass(passed, count);
+        Ok(())
+    }
+
     /// Reads the attributes of an entry, from this line to the end of the record.
     fn attributes(&mut self, mut found: Option<Place>) -> Result<Attributes, LdifErrorKind> {
         self.scratch.list.clear();
         while let Some(place) = found {
-            let (name, spelt) = split(self.lines.text(place)?)?;
-            if name.eq_ignore_ascii_case(b"dn") {
-                return Err(LdifErrorKind::Expected("an empty line before the next record"));
-            }
-            let value = octets(spelt, &mut self.scratch.value, &self.options, &mut self.used)?;
-            self.scratch.list.add(name, value)?;
+            self.scratch.add(self.lines.text(place)?, &self.options, &mut self.used)?;
+            self.whole_lines()?;
             found = self.advance()?;
         }
         Ok(self.scratch.list.build())

@@ -415,6 +415,42 @@ fn attributes_that_take_turns() {
     }
 }
 
+/// What one record has is expected of the next one, and changes nothing there.
+#[test]
+fn records_that_look_alike_in_part() {
+    assert_reads(
+        b"dn: cn=a\nobjectClass: top\ncn: a\ncn: b\nsn: c\n\n\
+          dn: cn=b\nobjectclass: top\nCN: a\ncn: b\nmail: c\nsn: d\nCn: e\nsn: f\ncn: g\n\n\
+          dn: cn=c\ncn;x: a\ncn: b\nc: d\ncnn: e\nobjectClass:\nOBJECTCLASS:: YQ==\n\n\
+          dn: cn=d\ncn : a\n\n\
+          dn: cn=e\ncn;x: a\ncn: b\nc\n\n\
+          dn: cn=f\n\n\
+          dn: cn=g\nobjectClass: top\ncn: a\nsn: c\n",
+        "1: <cn=a> objectClass=top cn=a|b sn=c\n\
+         7: <cn=b> objectclass=top CN=a|b|e|g mail=c sn=d|f\n\
+         17: <cn=c> cn;x=a cn=b c=d cnn=e objectClass=|a\n\
+         line 26: expected an attribute description before the colon\n\
+         line 31: expected `name: value`, but the line has no colon\n\
+         33: <cn=f>\n\
+         35: <cn=g> objectClass=top cn=a sn=c\n",
+    );
+}
+
+/// A file may have more names than are remembered.
+#[test]
+fn names_without_end() {
+    let mut text = String::new();
+    for number in 0..5000 {
+        writeln!(text, "dn: cn=a\nfirst: 1\na{number}: 2\nlast: 3\nfirst: 4\n").unwrap();
+    }
+    let mut reader = LdifReader::new(text.as_bytes(), ReadOptions::default());
+    for number in 0..5000 {
+        let record = reader.next_record().unwrap().unwrap();
+        assert_eq!(describe(&record), format!("<cn=a> first=1|4 a{number}=2 last=3"));
+    }
+    assert_eq!(reader.next_record().unwrap(), None);
+}
+
 /// A file URL in LDIF is refused unless asked for (security.md: CSV/LDIF import).
 #[test]
 fn file_urls_are_refused_unless_asked_for() {
@@ -736,7 +772,8 @@ proptest! {
         text in proptest::collection::vec(
             prop_oneof![Just(b"\n".to_vec()), Just(b"dn: cn=a\n".to_vec()), Just(b"changetype: modify\n".to_vec()),
                 Just(b" ".to_vec()), Just(b"\r\n".to_vec()), Just(b"add: cn\n".to_vec()), Just(b"-".to_vec()),
-                Just(b":".to_vec()), proptest::collection::vec(any::<u8>(), 0..5)],
+                Just(b":".to_vec()), Just(b"cn: a\n".to_vec()), Just(b"CN:: Yg==\n".to_vec()), Just(b"sn:\n".to_vec()),
+                Just(b"#\n".to_vec()), proptest::collection::vec(any::<u8>(), 0..5)],
             0..40,
         ),
         capacity in 1..20_usize,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::{
     AttributeType, ClassReferences, MatchingRule, ObjectClass, Schema, SchemaError, SchemaErrorKind, Syntax,
     index::NameIndex,
+    lineages,
     parse::{AttributeDraft, Errors, MAX_INHERITANCE},
     source::{Drafts, Placed, Position},
 };
@@ -86,6 +87,7 @@ impl SchemaBuilder {
             attribute_superiors,
             attribute_index,
             object_classes,
+            class_lineages: lineages(&class_references),
             class_references,
             class_index,
         };

@@ -141,12 +141,12 @@ pub(super) fn structural(schema: &Schema, classes: impl Iterator<Item = u32>) ->
     let is_structural = |number: &u32| {
         schema.object_classes.get(*number as usize).is_some_and(|class| class.kind == ClassKind::Structural)
     };
-    let mut lowest: Option<(u32, Vec<u32>)> = None;
+    let mut lowest: Option<(u32, Cow<'_, [u32]>)> = None;
     for class in classes.filter(is_structural) {
         match &lowest {
             Some((_, chain)) if chain.contains(&class) => {}
             previous => {
-                let chain = schema.class_closure([class]);
+                let chain = schema.lineage(class);
                 if let Some((previous, _)) = previous
                     && !chain.contains(previous)
                 {

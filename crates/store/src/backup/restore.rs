@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     CheckEvent, CheckReport, Fault, Store, StoreOptions,
+    folder::{DATA_FILE, lock},
     migrate::FORMAT,
     options::Location,
-    store::{DATA_FILE, lock},
     tables::Failure,
 };
 

@@ -30,13 +30,7 @@ struct Row<'b> {
 impl Batch {
     /// Adds a row by the parts of its key, one of its ids, and its changes in the order of the ids. Of two changes the
     /// later one counts.
-    pub(super) fn add(
-        &mut self,
-        key: &[&[u8]],
-        id: Id,
-        changes: impl Iterator<Item = (Id, bool)>,
-        tables: &mut Writable<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, key: &[&[u8]], id: Id, changes: impl Iterator<Item = (Id, bool)>) {
         key.iter().for_each(|part| self.keys.extend_from_slice(part));
         self.keys.extend_from_slice(&(id >> CHUNK_BITS).to_be_bytes());
         let start = self.ids.len();
@@ -49,11 +43,15 @@ impl Batch {
             }
         }
         self.rows.push((self.keys.len(), self.ids.len()));
-        if self.rows.len() < ROWS { Ok(()) } else { self.put(tables) }
+    }
+
+    /// Whether it is to be put before more is added.
+    pub(super) fn is_full(&self) -> bool {
+        self.rows.len() >= ROWS
     }
 
     /// Writes the rows.
-    pub(super) fn put(&mut self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+    pub(super) fn put(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
         let (mut keys, mut ids) = (0, 0);
         let mut rows = Vec::with_capacity(self.rows.len());
         for (keys_end, ids_end) in &self.rows {
@@ -68,16 +66,18 @@ impl Batch {
             &rows,
             |row| row.key,
             |row, stored| {
-                let mut chunk = stored.map_or_else(|| Chunk::Sparse(Vec::new()), Chunk::decode);
+                let mut chunk = match stored {
+                    // Most rows of a load are new, and of one entry.
+                    None if let [(id, true)] = row.ids => return Some(Cow::Owned(id.to_be_bytes().to_vec())),
+                    None => Chunk::Sparse(Vec::with_capacity(row.ids.len())),
+                    Some(stored) => Chunk::decode(stored),
+                };
                 for (id, present) in row.ids {
                     chunk.set(*id, *present);
                 }
                 chunk.encode().map(Cow::Owned)
             },
         )?;
-        self.rows.clear();
-        self.keys.clear();
-        self.ids.clear();
         Ok(())
     }
 }

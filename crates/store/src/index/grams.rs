@@ -6,10 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{batch::Batch, chunk::CHUNK_BITS, key};
-use crate::{
-    row::Id,
-    tables::{Failure, Writable},
-};
+use crate::row::Id;
 
 /// Changes in one index.
 #[derive(Debug, Default)]
@@ -49,7 +46,8 @@ impl GramsOf {
 }
 
 impl Grams {
-    pub(super) fn flush(self, prefix: &[u8], tables: &mut Writable<'_>) -> Result<(), Failure> {
+    /// The rows, some at a time in the order of their keys, as long as `put` is true.
+    pub(super) fn batches(self, prefix: &[u8], put: &mut dyn FnMut(Batch) -> bool) -> bool {
         let Self(mut words) = self;
         // Of one key and entry the later change comes later.
         words.sort_by_key(|word| word >> 8);
@@ -57,9 +55,12 @@ impl Grams {
         for row in words.chunk_by(|one, other| one >> (8 + CHUNK_BITS) == other >> (8 + CHUNK_BITS)) {
             let Some(first) = row.first() else { continue };
             let ids = row.iter().map(|word| (id(*word), word & 1 == 1));
-            rows.add(&[prefix, &gram(*first)], id(*first), ids, tables)?;
+            rows.add(&[prefix, &gram(*first)], id(*first), ids);
+            if rows.is_full() && !put(std::mem::take(&mut rows)) {
+                return false;
+            }
         }
-        rows.put(tables)
+        put(rows)
     }
 }
 
@@ -80,6 +81,18 @@ impl Gained {
         }
         self.count = self.count.saturating_add(grams.len());
         self.grams.add(prefix, grams.iter().map(|gram| word(*gram, id, true)));
+    }
+
+    /// Takes over what others come under, whose ids `id` tells.
+    pub(super) fn absorb(&mut self, other: Self, id: &dyn Fn(Id) -> Option<Id>) {
+        for (prefix, Grams(words)) in other.grams.0 {
+            let Grams(to) = self.grams.0.entry(prefix).or_default();
+            let with_id = |from: &u64| Some(word(gram(*from), id(self::id(*from))?, true));
+            to.extend(words.iter().filter_map(with_id));
+        }
+        self.entries = self.entries.saturating_add(other.entries);
+        self.count = self.count.saturating_add(other.count);
+        self.last = None;
     }
 
     /// Octets of memory that are used.

@@ -25,13 +25,21 @@ pub(crate) enum Keyed<'k> {
 
 impl Keys {
     /// With room for what most entries have.
-    pub(super) fn with_room() -> Self {
+    pub(crate) fn with_room() -> Self {
         Self {
             octets: Vec::with_capacity(768),
             ends: Vec::with_capacity(32),
             // Those of parts take room where there are some.
             ..Self::default()
         }
+    }
+
+    /// Without keys, with the same room.
+    pub(crate) fn clear(&mut self) {
+        self.octets.clear();
+        self.ends.clear();
+        self.blocks.clear();
+        self.grams.clear();
     }
 
     /// Adds the key that `put` appends to what it is given.

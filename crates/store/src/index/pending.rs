@@ -3,7 +3,11 @@
 //! They are kept as octets one after another, by attribute and kind, and sorted once: each row is then read and
 //! written once, in the order of the keys, and runs of new rows that stand between two old ones go in together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
+    thread,
+};
 
 use super::{
     batch::Batch,
@@ -12,6 +16,7 @@ use super::{
     grams::{Gained, GramsOf},
     key,
     keys::Keyed,
+    standing::Standing,
 };
 use crate::{
     row::Id,
@@ -76,6 +81,14 @@ impl Pending {
         }
     }
 
+    /// Takes over what entries come under whose ids were not known: `other` has their places in `ids` instead. Entries
+    /// without an id are left out.
+    pub(crate) fn absorb(&mut self, other: Self, ids: &[Option<Id>]) {
+        let id = |place: Id| ids.get(place as usize).copied().flatten();
+        self.rows.absorb(other.rows, &id);
+        self.gained.absorb(other.gained, &id);
+    }
+
     /// Makes changes that wait in earlier commits, those of up to `limit` entries. Says of how many.
     pub(super) fn take_deferred(
         &mut self,
@@ -92,17 +105,34 @@ impl Pending {
 
     /// Writes all rows.
     pub(crate) fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        self.flush_after(tables, |_| Ok(()))
+    }
+
+    /// As [`flush`](Self::flush), once `before` is done, which other tables are written in: while it is, much is sorted by
+    /// another thread.
+    pub(crate) fn flush_after<'t>(
+        self,
+        tables: &mut Writable<'t>,
+        before: impl FnOnce(&mut Writable<'t>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let Self { mut rows, gained, mut deferring } = self;
         let at_once = deferring.is_at_once(gained.entries);
         if at_once {
+            rows.octets = rows.octets.saturating_add(gained.octets());
             rows.grams = gained.grams;
         } else {
             gained.each(|key, id| deferring.gain(key, id));
         }
         deferring.flush(tables, at_once, &mut |key, id, present| rows.set(&key, id, present))?;
-        rows.flush(tables)
+        rows.flush(tables, before)
     }
 }
+
+/// Octets of changes from which on another thread sorts them.
+const MUCH: usize = 1 << 20;
+
+/// Batches that are sorted and not yet written.
+const AHEAD: usize = 4;
 
 impl Rows {
     fn set(&mut self, key: &[u8], id: Id, present: bool) {
@@ -128,20 +158,66 @@ impl Rows {
         self.octets = self.octets.saturating_add(size_of::<Change>() + 1 + rest.len());
     }
 
-    fn flush(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
+    /// See [`Pending::absorb`]. Parts of values are not among these.
+    fn absorb(&mut self, other: Self, id: &dyn Fn(Id) -> Option<Id>) {
+        for (prefix, mut from) in other.buckets {
+            let to = self.buckets.entry(prefix).or_default();
+            let before = to.octets.len();
+            to.octets.append(&mut from.octets);
+            to.changes.extend(from.changes.iter().filter_map(|change| {
+                let start = before.saturating_add(change.start);
+                Some(Change { id: id(change.id)?, start, ..*change })
+            }));
+        }
+        self.octets = self.octets.saturating_add(other.octets);
+    }
+
+    fn flush<'t>(
+        self,
+        tables: &mut Writable<'t>,
+        before: impl FnOnce(&mut Writable<'t>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let standing = Arc::clone(&tables.standing);
-        for (prefix, bucket) in self.buckets.into_iter().filter(|(prefix, _)| standing.keeps(prefix)) {
-            bucket.flush(&prefix, tables)?;
+        if self.octets < MUCH {
+            before(tables)?;
+            return self.put_all(&standing, tables);
         }
-        for (prefix, grams) in self.grams.0.into_iter().filter(|(prefix, _)| standing.keeps(prefix)) {
-            grams.flush(&prefix, tables)?;
-        }
-        Ok(())
+        // Left here if the thread cannot be started.
+        let rows = Mutex::new(Some(self));
+        let take = || rows.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (sender, batches) = sync_channel(AHEAD);
+        let kept = Arc::clone(&standing);
+        let sort = move || take().map(|rows| rows.batches(&kept, &mut |batch| sender.send(batch).is_ok()));
+        thread::scope(|scope| {
+            let sorting = thread::Builder::new().name("ldap-sort".to_owned()).spawn_scoped(scope, sort);
+            before(tables)?;
+            match sorting {
+                Ok(_) => batches.into_iter().try_for_each(|batch: Batch| batch.put(tables)),
+                Err(_) => take().map_or(Ok(()), |rows| rows.put_all(&standing, tables)),
+            }
+        })
+    }
+
+    fn put_all(self, standing: &Standing, tables: &mut Writable<'_>) -> Result<(), Failure> {
+        let mut result = Ok(());
+        self.batches(standing, &mut |batch| {
+            result = batch.put(tables);
+            result.is_ok()
+        });
+        result
+    }
+
+    /// The rows of the indexes that are kept, some at a time in the order of their keys, as long as `put` is true.
+    fn batches(self, standing: &Standing, put: &mut dyn FnMut(Batch) -> bool) -> bool {
+        let Self { buckets, grams, .. } = self;
+        let keeps = |prefix: &[u8]| standing.keeps(prefix);
+        buckets.into_iter().all(|(prefix, bucket)| !keeps(&prefix) || bucket.batches(&prefix, put))
+            && grams.0.into_iter().all(|(prefix, grams)| !keeps(&prefix) || grams.batches(&prefix, put))
     }
 }
 
 impl Bucket {
-    fn flush(mut self, prefix: &[u8], tables: &mut Writable<'_>) -> Result<(), Failure> {
+    fn batches(mut self, prefix: &[u8], put: &mut dyn FnMut(Batch) -> bool) -> bool {
         let Self { octets, changes } = &mut self;
         let common = common(octets, changes);
         for change in changes.iter_mut() {
@@ -167,9 +243,12 @@ impl Bucket {
             let Some(change) = group.first() else { continue };
             let is_there = |change: &Change| octets.get(change.start) == Some(&1);
             let ids = group.iter().map(|change| (change.id, is_there(change)));
-            rows.add(&[prefix, change.rest(octets)], change.id, ids, tables)?;
+            rows.add(&[prefix, change.rest(octets)], change.id, ids);
+            if rows.is_full() && !put(std::mem::take(&mut rows)) {
+                return false;
+            }
         }
-        rows.put(tables)
+        put(rows)
     }
 }
 

@@ -47,7 +47,7 @@ impl Work<'_> {
             parent,
             children: 0,
             key: own_key(&key, levels),
-            name: name_below(&op.dn, key.rdns().len() == levels),
+            name: name_below(&op.dn, key.rdns().len() == levels).to_owned(),
         };
         let named = above.child(&node);
         // Nobody asks what the policy is not asked about.
@@ -169,9 +169,9 @@ pub(crate) fn would_be(context: &Context, dn: &Dn, attributes: AttributesRef<'_>
 }
 
 /// A name as written: its first component, or all of it for a suffix.
-fn name_below(dn: &Dn, suffix: bool) -> String {
-    match dn.rdn() {
-        Some(rdn) if !suffix => rdn.as_str().to_owned(),
-        _ => dn.as_str().to_owned(),
+pub(super) fn name_below(dn: &Dn, suffix: bool) -> &str {
+    match dn.rdns().next() {
+        Some(rdn) if !suffix => rdn.as_str(),
+        _ => dn.as_str(),
     }
 }

@@ -26,9 +26,9 @@ use crate::{
 /// An add that was made ready beside the writer.
 pub(crate) struct Prepared {
     /// What it was made ready by. Where another one is in force by now, it is done again.
-    context: Arc<Context>,
-    key: DnKey,
-    entry: Result<NewEntry, Failure>,
+    pub(super) context: Arc<Context>,
+    pub(super) key: DnKey,
+    pub(super) entry: Result<NewEntry, Failure>,
 }
 
 /// The name that was made ready last, without its first component: most often the next one stands in the same place.
@@ -69,17 +69,17 @@ impl LastParent {
 #[derive(Debug)]
 pub(super) struct NewEntry {
     /// What was given and what does not depend on when the entry is added.
-    whole: Stored,
+    pub(super) whole: Stored,
     /// The same with what is large apart, where something is.
-    split: Option<Stored>,
-    keys: Keys,
-    /// Attributes that say when, in the order of [`Stamp`]: those that were not given.
-    stamped: Vec<(&'static str, When)>,
+    pub(super) split: Option<Stored>,
+    pub(super) keys: Keys,
+    /// Which attributes that say when were not given, in the order of [`STAMPED`].
+    pub(super) stamped: [bool; STAMPED.len()],
 }
 
 /// What a stamp says.
 #[derive(Clone, Copy, Debug)]
-enum When {
+pub(super) enum When {
     Csn,
     Time,
 }
@@ -88,7 +88,8 @@ enum When {
 const NOT_STORED: [&str; 5] =
     ["entryDN", "hasSubordinates", "subschemaSubentry", "contextCSN", "numSubordinates"];
 
-const STAMPED: [(&str, When); 3] =
+/// Attributes that say when.
+pub(super) const STAMPED: [(&str, When); 3] =
     [("entryCSN", When::Csn), ("createTimestamp", When::Time), ("modifyTimestamp", When::Time)];
 
 impl Prepared {
@@ -138,27 +139,35 @@ impl NewEntry {
         check_segments(context, &op.dn, &[user.as_ref(), given.as_ref()], &write.secrets)?;
 
         let actor = actor_name(&write.caller.actor);
-        let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
-        let uuid = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut uuid);
-        for (name, value) in [("entryUUID", &*uuid), ("creatorsName", &actor), ("modifiersName", &actor)] {
-            draft.default(context, name, value);
+        for name in ["creatorsName", "modifiersName"] {
+            draft.default(context, name, || actor.as_bytes().into());
         }
+        draft.default(context, "entryUUID", || {
+            uuid::Uuid::new_v4().hyphenated().to_string().into_bytes().into()
+        });
         draft.replace(context, "structuralObjectClass", class.map(ObjectClass::name).unwrap_or_default());
         let room = given.as_ref().as_bytes().len();
         let operational = draft.build(room + 400, Part::is_operational);
-        let stamped = STAMPED.into_iter().filter(|(name, _)| !draft.has(context, name)).collect();
+        let stamped = STAMPED.map(|(name, _)| !draft.has(context, name));
         let whole = Stored::new(user, operational);
-        let (split, keys) = split(context, &whole);
+        let (split, keys) = if draft.0.iter().any(|part| part.may_be_large(context)) {
+            split(context, &whole)
+        } else {
+            let mut keys = Keys::with_room();
+            for part in &draft.0 {
+                let Some(kind) = part.kind else { continue };
+                context.indexes.add_keys_of_type(&context.schema, kind, || part.values(), &mut keys);
+            }
+            (None, keys)
+        };
         Ok(Self { whole, split, keys, stamped })
     }
 
     /// The entry that is added now: as it is, the same with what is large apart, where something is, and all keys.
     pub(super) fn finish(self, context: &Context, stamp: &Stamp) -> (Stored, Option<Stored>, Keys) {
         let Self { whole, split, mut keys, stamped } = self;
-        let late = stamped.into_iter().map(|(name, when)| match when {
-            When::Csn => (name, stamp.csn.as_bytes()),
-            When::Time => (name, stamp.time.as_bytes()),
-        });
+        let late = STAMPED.into_iter().zip(stamped).filter(|(_, missing)| *missing);
+        let late = late.map(|((name, when), _)| (name, when.of(stamp)));
         for (name, value) in late.clone() {
             context.indexes.add_keys(&context.schema, name, value, &mut keys);
         }
@@ -284,9 +293,9 @@ impl<'a> Draft<'a> {
     }
 
     /// Gives an attribute that is not there this value.
-    fn default(&mut self, context: &'a Context, description: &'a str, value: &str) {
+    fn default(&mut self, context: &'a Context, description: &'a str, value: impl FnOnce() -> Cow<'a, [u8]>) {
         if !self.has(context, description) {
-            self.push(context, description, Cow::Owned(value.as_bytes().to_vec()));
+            self.push(context, description, value());
         }
     }
 
@@ -306,15 +315,13 @@ impl<'a> Draft<'a> {
         let kind = schema.attribute_type("objectClass");
         let part = self.find(context, "objectClass", kind).and_then(|place| self.0.get_mut(place))?;
         let class = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|name| schema.object_class(name));
-        let mut classes: Vec<&ObjectClass> = part.values().filter_map(class).collect();
-        let mut seen: Vec<&ObjectClass> = classes.clone();
-        while let Some(class) = classes.pop() {
-            for superior in &class.superiors {
-                let Some(superior) = schema.object_class(superior) else { continue };
+        let mut seen: Vec<&ObjectClass> = part.values().filter_map(class).collect();
+        for given in (0..seen.len()).rev() {
+            let Some(class) = seen.get(given).copied() else { continue };
+            for superior in schema.superclasses(class) {
                 if !seen.iter().any(|class| std::ptr::eq(*class, superior)) {
                     seen.push(superior);
                     part.more.push(Cow::Borrowed(superior.name().as_bytes()));
-                    classes.push(superior);
                 }
             }
         }
@@ -345,6 +352,16 @@ impl<'a> Draft<'a> {
 }
 
 impl Part<'_> {
+    /// Whether it may be large enough to leave the row of its entry. It is looked at closer then.
+    fn may_be_large(&self, context: &Context) -> bool {
+        let limits = &context.limits;
+        // A value takes two octets at least.
+        let least = limits.inline_values.saturating_mul(2).min(limits.inline_octets);
+        let given = self.given.map_or(0, |given| given.values().as_bytes().len());
+        let more = self.more.iter().map(|value| value.len().saturating_add(2)).sum();
+        given.saturating_add(more) > least
+    }
+
     fn is_operational(&self) -> bool {
         self.kind.is_some_and(AttributeType::is_operational)
     }

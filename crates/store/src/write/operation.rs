@@ -22,7 +22,7 @@ use crate::{
 
 /// Octets of changes of index rows that are gathered before they are written, at the most: commits end before, but what
 /// one operation brings can be more than is to be held.
-const GATHERED: usize = 80 << 20;
+pub(super) const GATHERED: usize = 80 << 20;
 
 /// The open transaction, and what its commit carries on.
 pub(crate) struct Operation<'a, 't> {
@@ -73,11 +73,15 @@ impl<'a, 't> Operation<'a, 't> {
         Ok(())
     }
 
+    /// Whether what is put into indexes is to be known to what comes next.
+    pub(super) const fn is_asked(&self) -> bool {
+        self.noted
+    }
+
     /// Writes what is gathered for indexes. It need not be known besides.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.recent = Recent::default();
-        self.tables.settle_load()?;
-        std::mem::take(&mut self.pending).flush(self.tables)
+        std::mem::take(&mut self.pending).flush_after(self.tables, Writable::settle_load)
     }
 
     /// Does one write, or nothing; `prepared` is what was made of an add on the way here.
@@ -125,8 +129,7 @@ impl<'a, 't> Operation<'a, 't> {
             }
             // What is written need not be known besides.
             *recent = Recent::default();
-            tables.settle_load()?;
-            std::mem::take(pending).flush(tables)
+            std::mem::take(pending).flush_after(tables, Writable::settle_load)
         };
         effect.apply(context, tables, &mut index, state.next_change, &stamp, &write.caller.actor)?;
         pass(&mut state, stamp, &effect);

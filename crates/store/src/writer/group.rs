@@ -16,7 +16,7 @@ use crate::{
     backend::Steady,
     index::Reindex,
     tables::Failure,
-    write::{Operation, Prepared, Write, WriteOp},
+    write::{Bundle, Operation, Prepared, Write, WriteOp},
 };
 
 /// Jobs of one commit, at the most, where there are single writes among them.
@@ -26,8 +26,8 @@ const GROUP: usize = 512;
 /// often.
 const PENDING: usize = 64 << 20;
 
-/// How long an import's commit waits for more of it.
-const LINGER: Duration = Duration::from_millis(20);
+/// How long an import's commit waits for more of it: as long as nobody else has something to write.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How an import wants some of its writes done.
 #[derive(Debug)]
@@ -58,11 +58,12 @@ impl Drop for Permit {
     }
 }
 
-/// A write of an import, and what was made of it beside the writer.
+/// What an import has to be written, as it was made ready beside the writer.
 #[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) write: Write,
-    pub(crate) prepared: Option<Prepared>,
+pub(crate) enum Loaded {
+    /// New entries that need nothing but their rows.
+    Bundle(Bundle),
+    Write(Box<Write>, Option<Prepared>),
 }
 
 /// An open transaction and what is done in it.
@@ -157,21 +158,13 @@ impl Doing<'_, '_, '_> {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        for Loaded { write, prepared } in writes {
-            if let Some(error) = self.storage.failure() {
+        let storage = self.storage;
+        let mut done = |result: Result<(), Failure>| -> Result<bool, Failure> {
+            if let Some(error) = storage.failure() {
                 return Err(write_error(error).into());
             }
-            let adds = matches!(write.op, WriteOp::Add(_));
-            self.operation.ask(!adds || self.operation.context.constraints.ask_of_adds())?;
-            let tables = &mut *self.operation.tables;
-            if adds {
-                tables.begin_load();
-                tables.ease_load()?;
-            } else {
-                tables.settle_load()?;
-            }
-            match self.operation.write(&write, prepared) {
-                Ok(_) => results.push(Ok(())),
+            match result {
+                Ok(()) => results.push(Ok(())),
                 Err(Failure::Refused(result)) => {
                     let code = result.code;
                     let text = if result.diagnostic.is_empty() {
@@ -182,12 +175,42 @@ impl Doing<'_, '_, '_> {
                     results.push(Err(text));
                     if !go_on {
                         stop.store(true, Ordering::Relaxed);
-                        break;
+                        return Ok(false);
                     }
                 }
                 Err(failure @ Failure::Failed(_)) => return Err(failure),
             }
+            Ok(true)
+        };
+        for loaded in writes {
+            match loaded {
+                Loaded::Bundle(bundle) => {
+                    self.operation.ask(self.operation.context.constraints.ask_of_adds())?;
+                    self.operation.load(bundle, &mut done)?;
+                }
+                Loaded::Write(write, prepared) => {
+                    let result = self.one(&write, prepared)?;
+                    done(result)?;
+                }
+            }
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Does one write of an import.
+    fn one(&mut self, write: &Write, prepared: Option<Prepared>) -> Result<Result<(), Failure>, Failure> {
+        let adds = matches!(write.op, WriteOp::Add(_));
+        self.operation.ask(!adds || self.operation.context.constraints.ask_of_adds())?;
+        let tables = &mut *self.operation.tables;
+        if adds {
+            tables.begin_load()?;
+            tables.ease_load()?;
+        } else {
+            tables.settle_load()?;
+        }
+        Ok(self.operation.write(write, prepared).map(drop))
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use flext_ldap_directory::ErrorKind;
 use flext_ldap_proto::message::Delete;
-use flext_ldap_store::{CheckEvent, ExportOptions, RestoreOptions, Store, StoreOptions, compact, restore};
+use flext_ldap_store::{ExportOptions, RestoreOptions, Store, StoreOptions, compact, restore};
 
 use crate::support::*;
 
@@ -20,18 +20,6 @@ fn ldif(store: &Store) -> String {
     let mut out = Vec::new();
     store.export(&mut out, &options).unwrap();
     String::from_utf8(out).unwrap()
-}
-
-fn faults(store: &Store) -> Vec<String> {
-    let mut faults = Vec::new();
-    store
-        .check(&mut |event| {
-            if let CheckEvent::Fault(fault) = event {
-                faults.push(fault.to_string());
-            }
-        })
-        .unwrap();
-    faults
 }
 
 async fn backup() -> (Store, Vec<u8>) {

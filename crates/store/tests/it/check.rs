@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use flext_ldap_store::{CheckEvent, CheckReport, Remedy, Store, StoreOptions};
+use flext_ldap_store::{Remedy, Store, StoreOptions};
 use redb::{Database, ReadableTable, TableDefinition};
 
 use crate::support::*;
@@ -17,20 +17,6 @@ const BERT: u32 = 5;
 
 fn open(folder: &Path) -> StoreOptions {
     StoreOptions::folder(folder).suffix(dn(SUFFIX))
-}
-
-/// What a check of a folder finds: `table: id what` for each fault, and the report.
-fn faults(store: &Store) -> (Vec<String>, CheckReport) {
-    let mut found = Vec::new();
-    let report = store
-        .check(&mut |event| {
-            if let CheckEvent::Fault(fault) = event {
-                found.push(fault.to_string());
-            }
-        })
-        .unwrap();
-    assert_eq!(report.faults, found.len() as u64);
-    (found, report)
 }
 
 /// Changes one table behind the store's back.
@@ -70,7 +56,7 @@ async fn filled(folder: &Path) {
     attributes.push("userPassword", ["tide tables"]);
     add.attributes = attributes.build();
     ok(&store, add).await;
-    let (found, report) = faults(&store);
+    let (found, report) = checked(&store);
     assert_eq!(found, [""; 0]);
     assert_eq!((report.entries, report.changes), (7, 7));
     assert!(report.index_rows > 20 && report.csn.len() == 40, "{report:?}");
@@ -289,7 +275,7 @@ async fn every_kind_of_damage_is_named() {
         filled(folder.path()).await;
         tamper(folder.path(), name, change);
         let store = Store::open(open(folder.path())).unwrap();
-        let (found, _) = faults(&store);
+        let (found, _) = checked(&store);
         let fault = found.iter().find(|fault| fault.starts_with(told));
         let fault = fault.unwrap_or_else(|| panic!("{number}: {told}\nnot in\n{}", found.join("\n")));
         assert!(fault.ends_with(remedy.advice()), "{number}: {fault}");
@@ -297,7 +283,7 @@ async fn every_kind_of_damage_is_named() {
         // What can be derived is, unless what it is derived from cannot be read.
         match Store::open(open(folder.path()).rebuild()) {
             Ok(store) => {
-                let (left, report) = faults(&store);
+                let (left, report) = checked(&store);
                 assert_eq!(report.rebuildable, 0, "{number}: {left:?}");
                 if *remedy == Remedy::Rebuild {
                     // A change of the log that was taken for a later one leaves a gap.
@@ -323,9 +309,9 @@ async fn a_lost_state_is_derived() {
     let error = Store::open(open(folder.path())).unwrap_err();
     assert!(error.to_string().contains("the state of the store cannot be read"), "{error}");
     let store = Store::open(open(folder.path()).rebuild()).unwrap();
-    assert_eq!(faults(&store).0, [""; 0]);
+    assert_eq!(checked(&store).0, [""; 0]);
     ok(&store, person("eve")).await;
-    assert_eq!(faults(&store).0, [""; 0]);
+    assert_eq!(checked(&store).0, [""; 0]);
 }
 
 #[tokio::test]
@@ -339,10 +325,10 @@ async fn two_entries_of_one_name_are_told_and_left() {
     let told = "node: entry 5 `uid=anna,ou=people,dc=harbourlane,dc=example`: entry 4 has the same name, so this one \
                 cannot be reached; restore it from a backup or an export";
     let store = Store::open(open(folder.path())).unwrap();
-    assert!(faults(&store).0.contains(&told.to_owned()), "{:?}", faults(&store).0);
+    assert!(checked(&store).0.contains(&told.to_owned()), "{:?}", checked(&store).0);
     drop(store);
     let store = Store::open(open(folder.path()).rebuild()).unwrap();
-    assert!(faults(&store).0.contains(&told.to_owned()), "{:?}", faults(&store).0);
+    assert!(checked(&store).0.contains(&told.to_owned()), "{:?}", checked(&store).0);
 }
 
 #[tokio::test]
@@ -361,14 +347,14 @@ async fn a_check_sees_one_commit_while_others_write() {
     let checking = store.clone();
     tokio::task::spawn_blocking(move || {
         for _ in 0..20 {
-            assert_eq!(faults(&checking).0, [""; 0]);
+            assert_eq!(checked(&checking).0, [""; 0]);
         }
     })
     .await
     .unwrap();
     stop.send(()).unwrap();
     let written = writer.await.unwrap();
-    assert_eq!(faults(&store).1.entries, 6 + written);
+    assert_eq!(checked(&store).1.entries, 6 + written);
 }
 
 #[tokio::test]
@@ -383,9 +369,9 @@ async fn a_store_of_format_1_is_opened() {
     assert!(bind(&store, &format!("uid=anna,ou=people,{SUFFIX}"), "tide tables").await.is_ok());
     let crew = read(&store, &format!("cn=crew,ou=groups,{SUFFIX}")).await.unwrap();
     assert_eq!(crew.attributes().get("member").unwrap().values().count(), 2);
-    let (found, report) = faults(&store);
+    let (found, report) = checked(&store);
     assert_eq!(found, [""; 0]);
     assert_eq!(report.entries, 6);
     ok(&store, person("dora")).await;
-    assert_eq!(faults(&store).0, [""; 0]);
+    assert_eq!(checked(&store).0, [""; 0]);
 }

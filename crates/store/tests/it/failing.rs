@@ -8,7 +8,7 @@ use std::{
 
 use flext_ldap_directory::{Actor, Applied, Directory as _, ErrorKind, Event, Request};
 use flext_ldap_proto::result::ResultCode;
-use flext_ldap_store::{CheckEvent, IndexConfig, IndexKind, Limits, Store};
+use flext_ldap_store::{IndexConfig, IndexKind, Limits, Store};
 
 use crate::{
     durability::{Disk, Failing},
@@ -31,18 +31,6 @@ async fn written_at_last(store: &Store, uid: &str) {
             }
         }
     }
-}
-
-fn clean(store: &Store) {
-    let mut faults = Vec::new();
-    store
-        .check(&mut |event| {
-            if let CheckEvent::Fault(fault) = event {
-                faults.push(fault.to_string());
-            }
-        })
-        .unwrap();
-    assert_eq!(faults, [""; 0]);
 }
 
 #[tokio::test]

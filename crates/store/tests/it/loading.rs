@@ -10,7 +10,7 @@ use flext_ldap_proto::{
     message::Add,
     result::ResultCode,
 };
-use flext_ldap_store::{CheckEvent, ImportFailure, ImportOptions, Store, StoreOptions};
+use flext_ldap_store::{ImportFailure, ImportOptions, Store, StoreOptions};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::{
@@ -107,18 +107,6 @@ async fn lasting(store: &Store, name: &str) -> Vec<(String, Vec<Vec<u8>>)> {
         .collect();
     attributes.sort();
     attributes
-}
-
-fn clean(store: &Store) {
-    let mut faults = Vec::new();
-    store
-        .check(&mut |event| {
-            if let CheckEvent::Fault(fault) = event {
-                faults.push(fault.to_string());
-            }
-        })
-        .unwrap();
-    assert_eq!(faults, [""; 0]);
 }
 
 #[tokio::test]

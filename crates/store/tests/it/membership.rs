@@ -10,7 +10,7 @@ use flext_ldap_proto::{
     attribute::Selection,
     control::{Assertion, ControlValue, Controls},
     filter::Filter,
-    message::{Change, ChangeKind, Compare, Delete, Modify, Scope, Search},
+    message::{Compare, Delete, Scope, Search},
     result::ResultCode,
 };
 use flext_ldap_store::{ExportOptions, ImportOptions, Limits, MemberOf, Store};
@@ -32,14 +32,6 @@ fn group(name: &str, members: &[&str]) -> flext_ldap_proto::message::Add {
     lines.extend(members.iter().map(|member| format!("member: {member}")));
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     entry(&group_dn(name), &lines)
-}
-
-fn set(name: &str, attribute_name: &str, values: &[&str]) -> Modify {
-    let values = values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
-    Modify {
-        dn: dn(name),
-        changes: vec![Change { kind: ChangeKind::Replace, attribute: attribute(attribute_name), values }],
-    }
 }
 
 async fn found(store: &Store, text: &str) -> Vec<String> {

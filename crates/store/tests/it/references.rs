@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use flext_ldap_directory::{Actor, Directory, Op, Request};
 use flext_ldap_proto::{
-    message::{Change, ChangeKind, Delete, Modify, Rename},
+    message::{Change, ChangeKind, Delete, Modify},
     result::ResultCode,
 };
 use flext_ldap_store::{ImportOptions, Limits, ReferentialIntegrity, Store};
@@ -28,23 +28,6 @@ fn group(name: &str, class: &str, attribute: &str, members: &[&str]) -> Op {
     lines.extend(members.iter().map(|member| format!("{attribute}: {member}")));
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     entry(&format!("cn={name},ou=groups,{SUFFIX}"), &lines).into()
-}
-
-fn set(name: &str, attribute_name: &str, values: &[&str]) -> Modify {
-    let values = values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
-    Modify {
-        dn: dn(name),
-        changes: vec![Change { kind: ChangeKind::Replace, attribute: attribute(attribute_name), values }],
-    }
-}
-
-fn rename(name: &str, rdn: &str, superior: Option<&str>) -> Rename {
-    Rename {
-        dn: dn(name),
-        new_rdn: rdn.parse().unwrap(),
-        delete_old_rdn: true,
-        new_superior: superior.map(dn),
-    }
 }
 
 async fn values(store: &Store, name: &str, attribute: &str) -> Vec<String> {

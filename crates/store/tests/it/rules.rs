@@ -70,15 +70,6 @@ fn change(name: &str, kind: ChangeKind, description: &str, values: &[&str]) -> M
     Modify { dn: dn(name), changes: vec![Change { kind, attribute: attribute(description), values }] }
 }
 
-fn rename(name: &str, rdn: &str, superior: Option<&str>) -> Rename {
-    Rename {
-        dn: dn(name),
-        new_rdn: rdn.parse().unwrap(),
-        delete_old_rdn: true,
-        new_superior: superior.map(dn),
-    }
-}
-
 async fn allowed(store: &Store, op: impl Into<Op>, actor: &Actor) -> bool {
     match ask(store, op, actor.clone()).await.unwrap().result.code {
         ResultCode::SUCCESS => true,

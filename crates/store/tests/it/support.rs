@@ -1,5 +1,6 @@
 //! A small directory to test on, and short ways to ask it.
 
+use bytes::Bytes;
 use flext_ldap_directory::{
     Actor, BindReply, BindStep, Deadline, Directory, Error, Event, Op, Outcome, Peer, Request, Session,
     Sessions,
@@ -8,10 +9,10 @@ use flext_ldap_proto::{
     attribute::{AttributeDescription, Attributes, Selection},
     dn::Dn,
     filter::Filter,
-    message::{Add, Scope, Search},
+    message::{Add, Change, ChangeKind, Modify, Rename, Scope, Search},
     result::ResultCode,
 };
-use flext_ldap_store::{IndexConfig, Store, StoreOptions};
+use flext_ldap_store::{CheckEvent, CheckReport, IndexConfig, Store, StoreOptions};
 use std::time::Duration;
 
 pub(crate) const SUFFIX: &str = "dc=harbourlane,dc=example";
@@ -62,6 +63,48 @@ pub(crate) fn person(uid: &str) -> Add {
             &format!("mail: {uid}@harbourlane.example"),
         ],
     )
+}
+
+/// Gives an attribute these values.
+pub(crate) fn set(name: &str, attribute_name: &str, values: &[&str]) -> Modify {
+    let values = values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
+    Modify {
+        dn: dn(name),
+        changes: vec![Change { kind: ChangeKind::Replace, attribute: attribute(attribute_name), values }],
+    }
+}
+
+/// Gives an entry another name, of which the old one is no value any more.
+pub(crate) fn rename(name: &str, rdn: &str, superior: Option<&str>) -> Rename {
+    Rename {
+        dn: dn(name),
+        new_rdn: rdn.parse().unwrap(),
+        delete_old_rdn: true,
+        new_superior: superior.map(dn),
+    }
+}
+
+/// What a check finds, a text for each fault, and its report.
+pub(crate) fn checked(store: &Store) -> (Vec<String>, CheckReport) {
+    let mut found = Vec::new();
+    let report = store
+        .check(&mut |event| {
+            if let CheckEvent::Fault(fault) = event {
+                found.push(fault.to_string());
+            }
+        })
+        .unwrap();
+    assert_eq!(report.faults, found.len() as u64);
+    (found, report)
+}
+
+pub(crate) fn faults(store: &Store) -> Vec<String> {
+    checked(store).0
+}
+
+/// A check finds nothing.
+pub(crate) fn clean(store: &Store) {
+    assert_eq!(faults(store), [""; 0]);
 }
 
 pub(crate) async fn ask(store: &dyn Directory, op: impl Into<Op>, actor: Actor) -> Result<Outcome, Error> {

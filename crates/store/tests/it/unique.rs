@@ -2,39 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use flext_ldap_directory::{
     AccessPolicy, Actor, AttributeRight, Directory, EntryRight, Error, Identity, Lookup, Request, Requester,
     Rights, Target,
 };
-use flext_ldap_proto::{
-    message::{Add, Change, ChangeKind, Modify, Rename},
-    result::ResultCode,
-};
-use flext_ldap_store::{CheckEvent, ImportOptions, ReferentialIntegrity, Store, StoreOptions, UniqueValues};
+use flext_ldap_proto::{message::Add, result::ResultCode};
+use flext_ldap_store::{ImportOptions, ReferentialIntegrity, Store, StoreOptions, UniqueValues};
 
 use crate::support::*;
 
 const ANNA: &str = "uid=anna,ou=people,dc=harbourlane,dc=example";
 const BERT: &str = "uid=bert,ou=people,dc=harbourlane,dc=example";
 const TAKEN: ResultCode = ResultCode::CONSTRAINT_VIOLATION;
-
-fn set(name: &str, attribute_name: &str, values: &[&str]) -> Modify {
-    let values = values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
-    Modify {
-        dn: dn(name),
-        changes: vec![Change { kind: ChangeKind::Replace, attribute: attribute(attribute_name), values }],
-    }
-}
-
-fn rename(name: &str, rdn: &str, superior: Option<&str>) -> Rename {
-    Rename {
-        dn: dn(name),
-        new_rdn: rdn.parse().unwrap(),
-        delete_old_rdn: true,
-        new_superior: superior.map(dn),
-    }
-}
 
 async fn with(constraints: impl IntoIterator<Item = UniqueValues>) -> Store {
     let options = constraints.into_iter().fold(options(), StoreOptions::unique);
@@ -247,18 +226,7 @@ async fn a_check_names_what_breaks_a_constraint() {
     ok(&store, set(BERT, "mail", &["Anna@harbourlane.example", "b@x.example"])).await;
     let gone = format!("uid=gone,ou=people,{SUFFIX}");
     ok(&store, set(BERT, "manager", &[ANNA, &gone])).await;
-    let faults = |store: &Store| {
-        let mut faults = Vec::new();
-        store
-            .check(&mut |event| {
-                if let CheckEvent::Fault(fault) = event {
-                    faults.push(fault.to_string());
-                }
-            })
-            .unwrap();
-        faults
-    };
-    assert_eq!(faults(&store), [""; 0]);
+    clean(&store);
     drop(store);
     let strict = ReferentialIntegrity::default().must_exist();
     let store =

@@ -10,7 +10,7 @@ use flext_ldap_lab::Authority;
 use flext_ldap_server::{AccessLog, Connected, Disconnected, Finished, Server, ServerTls};
 use flext_ldap_testkit::TestDirectory;
 
-use super::target::{ADMIN, BASE, PASSWORD};
+use super::target::{ADMIN, BASE, COMPANY, PASSWORD};
 
 /// Who the programs are when they look for people.
 pub(crate) const SERVICE: &str = "cn=front door,ou=services,dc=harbourlane,dc=example";
@@ -19,17 +19,7 @@ pub(crate) const SERVICE: &str = "cn=front door,ou=services,dc=harbourlane,dc=ex
 pub(crate) const SERVICE_PASSWORD: &str = "knock knock";
 
 /// Ada is a pilot, Ben is not. The names need no quoting but hold what a filter must escape.
-const LDIF: &str = "dn: dc=harbourlane,dc=example
-objectClass: dcObject
-objectClass: organization
-dc: harbourlane
-o: Harbour Lane Instruments
-
-dn: ou=people,dc=harbourlane,dc=example
-objectClass: organizationalUnit
-ou: people
-
-dn: ou=groups,dc=harbourlane,dc=example
+const PEOPLE: &str = "dn: ou=groups,dc=harbourlane,dc=example
 objectClass: organizationalUnit
 ou: groups
 
@@ -94,7 +84,8 @@ impl SignIn {
             ServerTls::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes()).unwrap();
         let heard = Arc::new(Heard::default());
         // Nothing is to be seen without signing in.
-        let directory = TestDirectory::builder().ldif(LDIF).admin(ADMIN, PASSWORD).start().unwrap();
+        let directory =
+            TestDirectory::builder().ldif([COMPANY, PEOPLE].concat()).admin(ADMIN, PASSWORD).start().unwrap();
         let server = runtime.block_on(async {
             let server =
                 Server::builder(Arc::new(directory.store().clone())).tls(tls).access_log(Log(heard.clone()));

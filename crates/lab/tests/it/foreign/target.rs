@@ -15,8 +15,8 @@ pub(crate) const ADMIN: &str = "cn=admin,dc=harbourlane,dc=example";
 /// The administrator's password.
 pub(crate) const PASSWORD: &str = "harbour-master";
 
-/// What both hold at the start.
-const LDIF: &str = "dn: dc=harbourlane,dc=example
+/// The company and its people's place.
+pub(crate) const COMPANY: &str = "dn: dc=harbourlane,dc=example
 objectClass: dcObject
 objectClass: organization
 dc: harbourlane
@@ -26,7 +26,10 @@ dn: ou=people,dc=harbourlane,dc=example
 objectClass: organizationalUnit
 ou: people
 
-dn: ou=former,dc=harbourlane,dc=example
+";
+
+/// What both hold at the start beside it.
+const FORMER: &str = "dn: ou=former,dc=harbourlane,dc=example
 objectClass: organizationalUnit
 ou: former
 ";
@@ -60,7 +63,7 @@ impl Target {
 
     pub(crate) fn ours() -> Self {
         let directory = TestDirectory::builder()
-            .ldif(LDIF)
+            .ldif([COMPANY, FORMER].concat())
             .admin(ADMIN, PASSWORD)
             .anonymous_read()
             .tls()
@@ -83,7 +86,7 @@ impl Target {
     pub(crate) fn slapd() -> Self {
         let slapd = Slapd::start(SlapdOptions {
             root_password: PASSWORD.to_owned(),
-            content: Content::Text(LDIF.to_owned()),
+            content: Content::Text([COMPANY, FORMER].concat()),
             ..SlapdOptions::default()
         })
         .unwrap();

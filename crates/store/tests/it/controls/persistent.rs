@@ -20,7 +20,7 @@ use flext_ldap_proto::{
         SortKey,
     },
     filter::Filter,
-    message::{Delete, Rename, Scope},
+    message::{Delete, Scope},
 };
 use flext_ldap_store::{Limits as StoreLimits, Store};
 
@@ -86,10 +86,6 @@ fn asked(change_types: ChangeTypes, changes_only: bool) -> PersistentSearch {
 
 fn people() -> Search {
     Search::new(dn(&format!("ou=people,{SUFFIX}")), Scope::Subtree, filter("(sn=Quay)"))
-}
-
-fn rename(name: &str, rdn: &str, to: Option<&str>) -> Rename {
-    Rename { dn: dn(name), new_rdn: rdn.parse().unwrap(), delete_old_rdn: true, new_superior: to.map(dn) }
 }
 
 fn told(name: &str, kind: ChangeTypes) -> Told {
