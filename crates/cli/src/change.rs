@@ -6,13 +6,18 @@ use flext_ldap_directory::{
     Actor, Directory, Error, ErrorKind, Request,
     proto::{
         control::Controls,
-        ldif::{ChangeRecord, Record},
+        ldif::{ChangeRecord, LdifErrorKind, LdifReader, Record},
         message::Add,
         result::ResultCode,
     },
 };
 
-use crate::{connect::Connect, controls::General, exit::Usage, input::LdifInput};
+use crate::{
+    connect::Connect,
+    controls::General,
+    exit::Usage,
+    input::{self, LdifInput},
+};
 
 const ADD_EXAMPLES: &str = "\
 Examples:
@@ -24,7 +29,6 @@ Examples:
   flext-ldap modify -D cn=admin,dc=example,dc=com -y password.txt -f changes.ldif
   flext-ldap modify <<LDIF
   dn: uid=ada,ou=people,dc=example,dc=com
-  changetype: modify
   replace: mail
   mail: ada@example.com
   -
@@ -44,7 +48,7 @@ pub(crate) struct AddArguments {
 pub(crate) struct ModifyArguments {
     #[command(flatten)]
     changes: Changes,
-    /// Take records without `changetype` for entries to add
+    /// Take records without `changetype` for entries to add, not for modifications
     #[arg(short = 'a', long)]
     add: bool,
 }
@@ -82,17 +86,28 @@ impl ModifyArguments {
 
 impl Changes {
     async fn apply(&self, entries_are_added: bool) -> anyhow::Result<ExitCode> {
-        let mut reader = self.input.reader()?;
+        let mut options = self.input.options();
+        options.changes_only = !entries_are_added;
+        let mut reader = LdifReader::new(input::open(self.input.file.as_deref())?, options);
         let connection = if self.dry_run { None } else { Some(self.general.open(&self.connect).await?) };
         let (mut applied, mut code) = (0_u64, ExitCode::SUCCESS);
         loop {
             let record = match reader.next_record() {
                 Ok(Some(record)) => record,
                 Ok(None) => break,
-                Err(error) => return Err(stopped(error.into(), applied)),
+                Err(error) => {
+                    let error = match error.kind {
+                        LdifErrorKind::NoChange => {
+                            Usage(format!("{error}; entries are added by `flext-ldap add`, or with -a"))
+                                .into()
+                        }
+                        _ => anyhow::Error::new(error),
+                    };
+                    return Err(stopped(error, applied));
+                }
             };
             let line = reader.line();
-            let (mut controls, change) = match as_change(record, entries_are_added) {
+            let (mut controls, change) = match as_change(record) {
                 Ok(change) => change,
                 Err(error) => {
                     return Err(stopped(anyhow::Error::new(error).context(format!("line {line}")), applied));
@@ -134,17 +149,13 @@ fn stopped(error: anyhow::Error, applied: u64) -> anyhow::Error {
 }
 
 /// The change a record asks for.
-fn as_change(record: Record, entries_are_added: bool) -> Result<(Controls, ChangeRecord), Usage> {
+fn as_change(record: Record) -> Result<(Controls, ChangeRecord), Usage> {
     match record {
         Record::Change(controls, change) => Ok((controls, change)),
-        Record::Entry(entry) if entries_are_added => match Add::try_from(&entry) {
+        Record::Entry(entry) => match Add::try_from(&entry) {
             Ok(add) => Ok((Controls::none(), ChangeRecord::Add(add))),
             Err(error) => Err(Usage(format!("`{}`: {error}", entry.dn_str()))),
         },
-        Record::Entry(entry) => Err(Usage(format!(
-            "`{}` has no `changetype:`; use `flext-ldap add`, or -a, to add entries",
-            entry.dn_str()
-        ))),
     }
 }
 

@@ -45,6 +45,12 @@ pub(crate) struct Connect {
     /// SASL mechanism: EXTERNAL, for a Unix socket or a client certificate
     #[arg(help_heading = CONNECTION, short = 'Y', long, value_name = "MECHANISM", value_parser = ["EXTERNAL"], ignore_case = true)]
     mechanism: Option<String>,
+    /// No messages of SASL; there are none without it either
+    #[arg(help_heading = CONNECTION, short = 'Q')]
+    quiet: bool,
+    /// Version of LDAP: 3
+    #[arg(help_heading = CONNECTION, short = 'P', value_name = "VERSION", value_parser = version)]
+    version: Option<u8>,
     /// Start TLS on an ldap:// connection; it must succeed, given once (-Z) or twice (-ZZ)
     #[arg(help_heading = CONNECTION, short = 'Z', long = "start-tls", action = clap::ArgAction::Count)]
     start_tls: u8,
@@ -71,23 +77,30 @@ pub(crate) struct Connect {
 impl Connect {
     /// Connects and binds.
     pub(crate) async fn open(&self) -> anyhow::Result<Connection> {
-        let conf = Conf::load()?;
-        let urls = self.urls(&conf)?;
-        let connector = self.connector(&conf, &urls)?.build()?;
-        opened(connector.connect().await, &urls)
+        self.open_as(None, false).await
     }
 
-    /// As [`open`](Self::open), and prints on standard error what the password policy says of the bind.
-    pub(crate) async fn open_and_tell_policy(&self) -> anyhow::Result<Connection> {
+    /// As [`open`](Self::open), within `timeout` seconds if they are not said by an option of their own, and prints on
+    /// standard error what the password policy says of the bind if `tells_policy`.
+    pub(crate) async fn open_as(
+        &self,
+        timeout: Option<u64>,
+        tells_policy: bool,
+    ) -> anyhow::Result<Connection> {
         let conf = Conf::load()?;
         let urls = self.urls(&conf)?;
-        let connector = self.connector(&conf, &urls)?.bind_control(&PasswordPolicyRequest).build()?;
-        let connected = connector.connect().await;
-        let answer = match &connected {
-            Ok(connection) => connection.bind_outcome(),
-            Err(error) => error.outcome(),
-        };
-        answer.into_iter().for_each(ppolicy::tell);
+        let mut connector = self.connector(&conf, &urls, timeout)?;
+        if tells_policy {
+            connector = connector.bind_control(&PasswordPolicyRequest);
+        }
+        let connected = connector.build()?.connect().await;
+        if tells_policy {
+            let answer = match &connected {
+                Ok(connection) => connection.bind_outcome(),
+                Err(error) => error.outcome(),
+            };
+            answer.into_iter().for_each(ppolicy::tell);
+        }
         opened(connected, &urls)
     }
 
@@ -129,7 +142,12 @@ impl Connect {
         if urls.is_empty() { Err(Usage("-H names no server".to_owned()).into()) } else { Ok(urls) }
     }
 
-    fn connector(&self, conf: &Conf, urls: &[LdapUrl]) -> anyhow::Result<ConnectorBuilder> {
+    fn connector(
+        &self,
+        conf: &Conf,
+        urls: &[LdapUrl],
+        timeout: Option<u64>,
+    ) -> anyhow::Result<ConnectorBuilder> {
         let scheme = urls.first().map_or(Scheme::Ldap, |url| url.scheme);
         if urls.iter().any(|url| url.scheme != scheme) {
             return Err(Usage(
@@ -149,7 +167,7 @@ impl Connect {
         if self.dangerous_clear_passwords {
             builder = builder.dangerous_clear_passwords();
         }
-        let timeout = match self.connect_timeout {
+        let timeout = match self.connect_timeout.or(timeout) {
             Some(seconds) => Some(seconds),
             None => conf.number("NETWORK_TIMEOUT")?.map(u64::from).filter(|seconds| *seconds > 0),
         };
@@ -246,6 +264,14 @@ fn separate(list: &str) -> Vec<&str> {
         urls.push(rest);
     }
     urls.iter().map(|url| url.trim_matches(',')).filter(|url| !url.is_empty()).collect()
+}
+
+/// The version of LDAP, as scripts for other tools name it.
+fn version(text: &str) -> Result<u8, String> {
+    match text {
+        "3" => Ok(3),
+        _ => Err("LDAP 3 is spoken and no other version; leave -P out, or say `-P 3`".to_owned()),
+    }
 }
 
 /// A password given as an argument.

@@ -27,12 +27,30 @@ pub(crate) struct General {
     /// password policy says
     #[arg(short = 'e', long = "control", value_name = "[!]CONTROL")]
     controls: Vec<GeneralControl>,
+    /// Take referral objects for entries (RFC 3296); twice (-MM): critical
+    #[arg(short = 'M', action = clap::ArgAction::Count)]
+    manage_dsa_it: u8,
+    /// `ldif-wrap=no|COLUMNS` folds LDIF that is printed, `nettimeout=SECONDS` is --connect-timeout
+    #[arg(short = 'o', value_name = "OPTION")]
+    options: Vec<ToolOption>,
 }
 
 impl General {
     /// Connects and binds.
     pub(crate) async fn open(&self, connect: &Connect) -> anyhow::Result<Connection> {
-        if self.asks_policy() { connect.open_and_tell_policy().await } else { connect.open().await }
+        let timeout = self.options.iter().rev().find_map(|option| match option {
+            ToolOption::NetTimeout(seconds) => Some(*seconds),
+            ToolOption::LdifWrap(_) => None,
+        });
+        connect.open_as(timeout, self.asks_policy()).await
+    }
+
+    /// The column to fold LDIF at, 0 for not at all, if it was said.
+    pub(crate) fn ldif_wrap(&self) -> Option<usize> {
+        self.options.iter().rev().find_map(|option| match option {
+            ToolOption::LdifWrap(columns) => Some(*columns),
+            ToolOption::NetTimeout(_) => None,
+        })
     }
 
     /// Whether the password policy's word is asked for.
@@ -52,6 +70,43 @@ impl General {
             if let GeneralControl::Operation(control) = control {
                 controls.push_raw(control.clone());
             }
+        }
+        self.manage_referrals(controls);
+    }
+
+    /// Adds the control that takes referral objects for entries, if it was asked for by `-M`.
+    pub(crate) fn manage_referrals(&self, controls: &mut Controls) {
+        if self.manage_dsa_it > 0 && !controls.iter().any(|control| control.oid == ManageDsaIt::OID) {
+            controls.push_raw(encoded(&ManageDsaIt, self.manage_dsa_it > 1));
+        }
+    }
+}
+
+/// What `-o` says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum ToolOption {
+    /// The column to fold LDIF at, 0 for not at all.
+    LdifWrap(usize),
+    /// Seconds for connecting.
+    NetTimeout(u64),
+}
+
+impl FromStr for ToolOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        match (name.to_ascii_lowercase().as_str(), value) {
+            ("ldif-wrap" | "ldif_wrap", "no") => Ok(Self::LdifWrap(0)),
+            ("ldif-wrap" | "ldif_wrap", value) => value
+                .parse()
+                .map(Self::LdifWrap)
+                .map_err(|_| "expected `no` or a number of columns".to_owned()),
+            ("nettimeout", "none" | "max") => Ok(Self::NetTimeout(u64::from(i32::MAX.unsigned_abs()))),
+            ("nettimeout", value) => {
+                value.parse().map(Self::NetTimeout).map_err(|_| "expected a number of seconds".to_owned())
+            }
+            _ => Err("`ldif-wrap=no|COLUMNS` and `nettimeout=SECONDS` are known".to_owned()),
         }
     }
 }

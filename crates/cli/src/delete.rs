@@ -110,7 +110,9 @@ impl Arguments {
     /// The names of an entry and all below it, deepest first.
     async fn below(&self, session: &impl Session, base: &Dn) -> Result<Vec<Dn>, Error> {
         let search = Search::new(base.clone(), Scope::Subtree, Filter::any()).attributes(Selection::none());
-        let mut entries = session.search(Request::new(search, Actor::Service));
+        let mut request = Request::new(search, Actor::Service);
+        self.general.manage_referrals(&mut request.controls);
+        let mut entries = session.search(request);
         let mut names = Vec::new();
         while let Some(entry) = entries.next().await? {
             let name = entry.dn().map_err(|error| {

@@ -63,9 +63,9 @@ enum Command {
     Restore(restore::Restore),
     /// Make the file of a folder that nobody serves as small as it can be
     Compact(compact::Compact),
-    /// Tell how a folder that nobody serves would be searched: indexes, candidates, entries looked at
+    /// Tell how a directory, which may be served meanwhile, is searched: indexes, candidates, entries looked at
     Explain(explain::Explain),
-    /// Tell what somebody may do to an entry of a folder that nobody serves, and which access rule says so
+    /// Tell what somebody may do to an entry of a directory, which may be served meanwhile, and which access rule says so
     Access(access::Access),
 }
 
@@ -94,9 +94,9 @@ impl Arguments {
 }
 
 impl Data {
-    /// For what would make no sense of a folder that is made by looking at it.
+    /// For what would make no sense of a directory that is made by looking at it.
     fn must_exist(&self) -> anyhow::Result<()> {
-        if self.data.is_dir() {
+        if Store::is_in(&self.data) {
             return Ok(());
         }
         let data = self.data.display();

@@ -2,7 +2,7 @@
 //!
 //! Without a version line, which OpenLDAP's slapadd does not take.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use flext_ldap_directory::{
@@ -17,7 +17,7 @@ use flext_ldap_directory::{
 
 use crate::{
     connect::Connect,
-    output::{self, EntryWriter, Format},
+    output::{EntryWriter, Format, Output},
     progress::Progress,
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Entry to start from; BASE of ldap.conf or LDAPBASE if left out
     #[arg(short = 'b', long, value_name = "DN")]
     base: Option<Dn>,
-    /// Write to this file instead of standard output
+    /// Write to this file, which keeps what it has until all is there, instead of standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Operational attributes too (entryUUID, times, names)
@@ -69,8 +69,7 @@ impl Arguments {
         let progress = Progress::new("entries");
         let mut count = 0;
         let mut next = entries.next_batch().await.with_context(|| format!("failed to export `{name}`"))?;
-        // Only now, for an earlier backup is better than none.
-        let output = output::create(self.output.as_deref())?;
+        let output = Output::create(self.output.as_deref())?;
         let mut writer = EntryWriter::new(self.format, output, 76);
         while let Some(batch) = next {
             for entry in batch.entries() {
@@ -80,7 +79,7 @@ impl Arguments {
             }
             next = entries.next_batch().await.with_context(|| format!("stopped after {count} entries"))?;
         }
-        writer.into_inner().flush()?;
+        writer.into_inner().finish()?;
         drop((progress, entries));
         connection.close().await;
         Ok(count)

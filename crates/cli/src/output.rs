@@ -1,14 +1,15 @@
 //! How entries are printed: LDIF (RFC 2849) or one JSON object a line.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flext_ldap_directory::proto::{attribute::Attributes, entry::EntryRef, ldif::LdifWriter};
+use tempfile::NamedTempFile;
 
 /// The format of entries on standard output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -72,17 +73,79 @@ impl<W: Write> EntryWriter<W> {
     }
 }
 
-/// Where an export goes: standard output, or a file only its owner can read, since there may be password hashes in it.
-pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<BufWriter<Box<dyn Write>>> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let output: Box<dyn Write> = match path {
-        None => Box::new(io::stdout().lock()),
-        Some(path) => {
-            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-            Box::new(file.with_context(|| format!("failed to create {}", path.display()))?)
+/// Where an export goes: standard output, or a file.
+///
+/// A file has its name when all of it is safe on disk, and not before: an earlier export is better than a part of one.
+/// Only its owner can read it, since there may be password hashes in it, unless the file it replaces was for others too.
+pub(crate) enum Output {
+    /// Not a file of ours to replace: standard output, a pipe, a device.
+    Stream(BufWriter<Box<dyn Write>>),
+    /// A file that is not whole yet.
+    File { output: BufWriter<NamedTempFile>, path: PathBuf },
+}
+
+impl Output {
+    /// Begins. `-` is standard output, as is no path.
+    pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
+            return Ok(Self::Stream(buffered(Box::new(io::stdout().lock()))));
+        };
+        Self::begin(path).with_context(|| format!("failed to create {}", path.display()))
+    }
+
+    fn begin(path: &Path) -> io::Result<Self> {
+        let there = fs::metadata(path).ok();
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            return Ok(Self::Stream(buffered(Box::new(OpenOptions::new().write(true).open(path)?))));
         }
-    };
-    Ok(BufWriter::with_capacity(1 << 16, output))
+        // A link is kept, and what it leads to replaced.
+        let path = if there.is_some() { fs::canonicalize(path)? } else { path.to_owned() };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".");
+        let file = tempfile::Builder::new()
+            .prefix(&name)
+            .suffix(".part")
+            .tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
+        if let Some(there) = there {
+            file.as_file().set_permissions(there.permissions())?;
+        }
+        Ok(Self::File { output: buffered(file), path })
+    }
+
+    /// Ends: what is written is all of it.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stream(mut output) => output.flush()?,
+            Self::File { output, path } => output
+                .into_inner()
+                .map_err(io::IntoInnerError::into_error)
+                .and_then(|file| file.as_file().sync_all().and_then(|()| Ok(file.persist(&path)?)))
+                .map(|_| ())
+                .with_context(|| format!("failed to write {}", path.display()))?,
+        }
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stream(output) => output.write(octets),
+            Self::File { output, .. } => output.write(octets),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(output) => output.flush(),
+            Self::File { output, .. } => output.flush(),
+        }
+    }
+}
+
+fn buffered<W: Write>(output: W) -> BufWriter<W> {
+    BufWriter::with_capacity(1 << 16, output)
 }
 
 /// An entry whose attributes have no values, as a search for names only gets it: ldapsearch prints `cn:`.
@@ -121,6 +184,22 @@ mod tests {
     use flext_ldap_directory::proto::entry::Entry;
 
     use super::*;
+
+    #[test]
+    fn a_file_that_was_not_finished_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ldif");
+        fs::write(&path, "what was saved").unwrap();
+        let mut output = Output::create(Some(&path)).unwrap();
+        output.write_all(&[b'x'; 1 << 20]).unwrap();
+        drop(output);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "what was saved");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+        let mut output = Output::create(Some(&path)).unwrap();
+        output.write_all(b"what is new").unwrap();
+        output.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "what is new");
+    }
 
     #[test]
     fn json_lines_escape_text_and_encode_octets() {

@@ -13,12 +13,14 @@ use flext_ldap_directory::{
     proto::{
         attribute::Selection,
         batch::Item,
-        dn::Dn,
+        dn::{Dn, RdnRef},
+        entry::EntryRef,
         filter::Filter,
         message::{DerefAliases, Scope, Search},
         result::{LdapResult, ResultCode},
     },
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     conf::Conf,
@@ -85,7 +87,11 @@ pub(crate) struct Arguments {
     /// Format of the entries
     #[arg(long, value_enum, default_value_t = Format::Ldif)]
     format: Format,
-    /// Column to fold LDIF lines at; 0 does not fold, as ldapsearch's `-o ldif-wrap=no`
+    /// Sort here, when all are there, by what is returned of this attribute; by name if it is empty (`-S ''`). The
+    /// server sorts with `-E sss=`
+    #[arg(short = 'S', long, value_name = "ATTRIBUTE")]
+    sort: Option<String>,
+    /// Column to fold LDIF lines at; 0 does not fold
     #[arg(long, value_name = "COLUMNS", default_value_t = 76)]
     width: usize,
     /// Filter, if it has a `=`, `(objectClass=*)` if not; then attributes, all user attributes if none
@@ -107,7 +113,7 @@ fn limit(text: &str) -> Result<u32, String> {
     }
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, clap::ValueEnum)]
 pub(crate) enum ScopeName {
     Base,
     #[value(alias = "onelevel")]
@@ -176,9 +182,31 @@ fn replace(octets: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What ldapsearch's `-S` sorts by: the values of an attribute in their order, without regard to case, entries without
+/// it first; or the components of the name, its own first.
+fn sort_key(entry: EntryRef<'_>, attribute: &str) -> Vec<Vec<u8>> {
+    let folded = |value: &[u8]| match str::from_utf8(value) {
+        Ok(text) => text.to_lowercase().into_bytes(),
+        Err(_) => value.to_ascii_lowercase(),
+    };
+    if attribute.is_empty() {
+        // One that is no name is not known to sort; it is printed as it came.
+        let Ok(dn) = entry.dn() else { return vec![folded(entry.dn_str().as_bytes())] };
+        return dn.rdns().flat_map(RdnRef::avas).map(|ava| folded(&ava.value())).collect();
+    }
+    let attributes = entry.attributes();
+    let values = attributes.iter().filter(|one| one.description().eq_ignore_ascii_case(attribute));
+    values.flat_map(|one| one.values().map(folded).collect::<Vec<_>>()).collect()
+}
+
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let extensions = Extensions::read(&self.extensions)?;
+        if self.sort.is_some() && extensions.is_persistent {
+            let text =
+                "-S sorts when all entries are there, and with `-E ps=` there are always more; leave -S out";
+            return Err(Usage(text.to_owned()).into());
+        }
         let (filter, attributes) = self.filter_and_attributes();
         let pattern = Pattern::parse(&filter)?;
         let base = match &self.base {
@@ -195,9 +223,9 @@ impl Arguments {
         // What comes now and then is to be seen when it comes.
         let capacity = if extensions.is_persistent { 0 } else { 1 << 16 };
         let out = BufWriter::with_capacity(capacity, io::stdout().lock());
-        let mut writer = EntryWriter::new(self.format, out, self.width);
-        self.header(&mut writer, &search)?;
+        let mut writer = EntryWriter::new(self.format, out, self.general.ldif_wrap().unwrap_or(self.width));
         let code = if self.dry_run {
+            self.header(&mut writer, &search)?;
             ExitCode::SUCCESS
         } else {
             crate::block_on(self.searches(&search, &pattern, &extensions, &mut writer))?
@@ -214,6 +242,8 @@ impl Arguments {
         writer: &mut EntryWriter<impl Write>,
     ) -> anyhow::Result<ExitCode> {
         let connection = self.general.open(&self.connect).await?;
+        // Whoever is not connected has no result, not even an empty one.
+        self.header(writer, search)?;
         let mut code = ExitCode::SUCCESS;
         match &self.file {
             None => self.search(&connection, search.clone(), extensions, writer).await?,
@@ -264,38 +294,53 @@ impl Arguments {
         };
         let progress = Progress::new("entries");
         let (mut found, mut references) = (0_u64, 0_u64);
-        while let Some(batch) =
-            entries.next_batch().await.with_context(|| format!("failed to search {what}"))?
-        {
-            for item in batch.iter() {
-                match item.get() {
-                    Item::Entry(_) if most.is_some_and(|most| found >= most) => {
-                        let limit = LdapResult::new(ResultCode::SIZE_LIMIT_EXCEEDED);
-                        let error = Error::rejected(Outcome::new(limit));
-                        return Err(
-                            anyhow::Error::new(error).context(format!("stopped after {found} entries"))
-                        );
-                    }
-                    Item::Entry(entry) => {
-                        if let Some(change) = controls::change_of(&item.controls()).filter(|_| self.ldif < 3)
-                        {
-                            writer.comment(&change)?;
+        let mut sorted = Vec::new();
+        let ended = async {
+            while let Some(batch) =
+                entries.next_batch().await.with_context(|| format!("failed to search {what}"))?
+            {
+                for item in batch.iter() {
+                    match item.get() {
+                        Item::Entry(_) if most.is_some_and(|most| found >= most) => {
+                            let limit = LdapResult::new(ResultCode::SIZE_LIMIT_EXCEEDED);
+                            let error = Error::rejected(Outcome::new(limit));
+                            return Err(
+                                anyhow::Error::new(error).context(format!("stopped after {found} entries"))
+                            );
                         }
-                        writer.entry(entry)?;
-                        found += 1;
-                        progress.advance(1);
-                    }
-                    Item::Reference(urls) => {
-                        references += 1;
-                        if self.ldif < 2 {
-                            urls.iter().try_for_each(|url| writer.comment(&format!("refldap: {url}")))?;
+                        Item::Entry(entry) => {
+                            if let Some(change) =
+                                controls::change_of(&item.controls()).filter(|_| self.ldif < 3)
+                            {
+                                writer.comment(&change)?;
+                            }
+                            match &self.sort {
+                                None => writer.entry(entry)?,
+                                Some(attribute) => {
+                                    sorted.push((sort_key(entry, attribute), entry.to_entry()))
+                                }
+                            }
+                            found += 1;
+                            progress.advance(1);
                         }
+                        Item::Reference(urls) => {
+                            references += 1;
+                            if self.ldif < 2 {
+                                urls.iter().try_for_each(|url| writer.comment(&format!("refldap: {url}")))?;
+                            }
+                        }
+                        _ => {}
                     }
-                    _ => {}
                 }
             }
+            Ok(())
         }
+        .await;
         drop(progress);
+        // What came before an error is printed, sorted or not.
+        sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+        sorted.iter().try_for_each(|(_, entry)| writer.entry(entry.as_ref()))?;
+        ended?;
         if self.ldif == 0 {
             let code = entries.outcome().map_or(ResultCode::SUCCESS, |outcome| outcome.result.code);
             writer.comment(&format!("result: {code}"))?;

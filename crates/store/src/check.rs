@@ -132,7 +132,9 @@ impl Store {
     ///
     /// When rows cannot be read at all. Faults are no error: they are told to `tell` and counted.
     pub fn check(&self, tell: &mut dyn FnMut(CheckEvent<'_>)) -> Result<CheckReport, Error> {
-        let (tables, context) = (self.snapshot().map_err(Failure::into_error)?, self.context());
+        // In this order: which indexes are wanted changes after the snapshot that says how far they are.
+        let context = self.context();
+        let tables = self.snapshot().map_err(Failure::into_error)?;
         self.reading("the check", || check(&*tables, &context, tell)).map_err(Failure::into_error)
     }
 }

@@ -170,7 +170,8 @@ pub(crate) fn under<T: Rows>(
     attribute: &str,
     asked: Asked<'_>,
 ) -> Result<RoaringBitmap, Failure> {
-    let keys = context.indexes.lookup(&context.schema, attribute, asked).unwrap_or_default();
+    let keys =
+        context.indexes.lookup(&context.schema, &tables.standing, attribute, asked).unwrap_or_default();
     let Some(recent) = recent else { return tables.candidates(&keys) };
     let mut all = RoaringBitmap::new();
     for key in keys {
@@ -221,7 +222,7 @@ fn indexed(
     if attribute.options().next().is_some() || schema.attribute_type(name).is_none() {
         return wrong("is not defined");
     }
-    if indexes.lookup(schema, name, Asked::Equality(b"cn=x")).is_none() {
+    if !indexes.has_equality(schema, name) {
         return wrong("has no index for equality; add one");
     }
     Ok(Some(attribute))

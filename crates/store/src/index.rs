@@ -37,7 +37,7 @@ use flext_ldap_proto::{
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::{
-    build::{Maintenance, clear, reconcile, settle_all, settle_needed},
+    build::{Maintenance, Reindex, clear, reconcile, settle_all, settle_needed},
     deferred::{Deferred, is_deferred},
     inspect::{describe, entries, split},
     keys::{Keyed, Keys},
@@ -233,6 +233,15 @@ impl Indexes {
                 index.add_keys(schema, attribute.values(), keys);
             }
         }
+    }
+
+    /// Whether the directory itself asks the same indexes here and there.
+    pub(crate) fn needs_as_much(&self, other: &Self) -> bool {
+        let needed = |indexes: &Self| -> BTreeSet<_> {
+            let needed = indexes.all().filter(|index| index.is_needed);
+            needed.map(|index| (Arc::clone(&index.prefix), index.definition)).collect()
+        };
+        needed(self) == needed(other)
     }
 
     fn all(&self) -> impl Iterator<Item = &Index> {

@@ -110,7 +110,9 @@ fn by_dn(context: &Context, tables: &Snapshot, dn: &str) -> Result<Option<Found>
 /// The one entry with this `uid`.
 fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Option<Found>, Failure> {
     let asked = Asked::Equality(user.as_bytes());
-    let Some(keys) = context.indexes.lookup(&context.schema, "uid", asked) else { return Ok(None) };
+    let Some(keys) = context.indexes.lookup(&context.schema, &tables.standing, "uid", asked) else {
+        return Ok(None);
+    };
     let candidates = tables.candidates(&keys)?;
     if candidates.len() > NAMESAKES {
         return Ok(None);

@@ -237,6 +237,11 @@ impl Searching {
         Explanation::new(context, (base, *scope, filter), &self.notes, self.candidates, self.strategy)
     }
 
+    /// Who asked.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// Entries looked at and returned so far.
     pub(crate) fn counted(&self) -> (u64, u64) {
         (self.looked, self.sent)

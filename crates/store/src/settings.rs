@@ -1,14 +1,20 @@
 //! What can be settled anew while a store is open, besides its access policy and its schema; and what of the settings a
 //! schema does not allow.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::mpsc::sync_channel, time::Duration};
 
-use flext_ldap_directory::Error;
+use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::{dn::Dn, schema::Schema};
 
 use crate::{
-    Limits, Store, StoreOptions, Unindexed, constraint::Constraints, context::Context, folder::DATA_FILE,
-    index::Indexes, project::is_computed_name, read::Resolved, tables::Failure,
+    IndexConfig, Limits, Store, StoreOptions, Unindexed,
+    constraint::Constraints,
+    context::Context,
+    folder::DATA_FILE,
+    index::{Indexes, Reindex},
+    project::is_computed_name,
+    read::Resolved,
+    tables::Failure,
 };
 
 /// Something that a schema does not allow.
@@ -41,6 +47,25 @@ impl StoreOptions {
     }
 }
 
+impl Context {
+    /// Other indexes, and the constraints that ask them; nothing where these would ask others than they do.
+    pub(crate) fn with_indexes(
+        &self,
+        config: &IndexConfig,
+    ) -> Result<Option<(Indexes, Constraints)>, Failure> {
+        let is_apart = |name: &str| is_computed_name(name) || self.is_password_type(name);
+        let mut indexes = Indexes::new(&self.schema, config, &is_apart)
+            .map_err(|wrong| Failure::Failed(Error::new(ErrorKind::Misuse, wrong)))?;
+        let before = &self.constraints;
+        let Ok(constraints) = Constraints::new(before.options.clone(), &self.schema, &indexes) else {
+            return Ok(None);
+        };
+        constraints.need(&self.schema, &mut indexes);
+        let is_same = constraints.cover(before) && before.cover(&constraints);
+        Ok((is_same && indexes.needs_as_much(&self.indexes)).then_some((indexes, constraints)))
+    }
+}
+
 impl Store {
     /// Holds searches and changes that begin from now on to these limits. Those on memory, threads and queues
     /// (`sort_memory`, `persistent_searches`, `cache`, `write_queue`, `hashing_threads`, `hashing_queue`) stay as they were
@@ -66,6 +91,25 @@ impl Store {
                 ..limits.clone()
             };
         });
+    }
+
+    /// Has these indexes from now on, as if the store had been opened with them: they are built and removed while it
+    /// serves. Says whether they are in force. They are not, and nothing is changed, where the directory itself would ask
+    /// others than it does (those of `objectClass`, and of attributes with constraints): then the store is to be opened anew.
+    ///
+    /// Waits for the commit under way, so it is not for a thread that others wait for.
+    ///
+    /// # Errors
+    ///
+    /// What the schema does not allow; when the store is closed or storage fails. If that was in the commit, they are in
+    /// force or not when the store writes again.
+    pub fn set_indexes(&self, config: &IndexConfig) -> Result<bool, Error> {
+        let (answer, answered) = sync_channel(1);
+        self.reindex(Reindex { config: config.clone(), answer })?;
+        let unwritten = || {
+            Error::new(ErrorKind::Storage, "nothing is written at present: the indexes are what they were")
+        };
+        answered.recv().map_err(|_| unwritten())?
     }
 
     /// Does this from now on about searches that no index narrows.

@@ -168,7 +168,7 @@ pub(crate) fn of_class<T: Rows>(
     class: Class,
 ) -> Result<Arc<RoaringBitmap>, Failure> {
     let asked = Asked::Equality(class.name().as_bytes());
-    let find = || match context.indexes.lookup(&context.schema, "objectClass", asked) {
+    let find = || match context.indexes.lookup(&context.schema, &tables.standing, "objectClass", asked) {
         Some(keys) => tables.candidates(&keys),
         None => Ok(RoaringBitmap::new()),
     };

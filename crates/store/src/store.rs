@@ -28,7 +28,7 @@ use crate::{
     controls::{self, On},
     folder::{DATA_FILE, lock, private_file, unusable},
     hashing::Hashers,
-    index::{IndexProgress, Maintenance},
+    index::{IndexProgress, Maintenance, Reindex},
     lists::Lists,
     options::{Location, StoreOptions},
     ppolicy::{self, Attempts},
@@ -36,7 +36,7 @@ use crate::{
     session::StoreSession,
     shares::Shares,
     tables::{Counts, Failure, Snapshot, storage_error},
-    writer::{self, Engine, Published, State, Writer},
+    writer::{self, Engine, Job, Published, State, Writer},
 };
 
 /// By what rules the keys of names were made.
@@ -144,6 +144,8 @@ impl Store {
             state,
             broken: None,
             maintenance: Maintenance::default(),
+            later: Vec::new(),
+            doubtful: None,
             unsettled: false,
         };
         let writer = Writer::start(engine, limits.write_queue)?;
@@ -223,6 +225,10 @@ impl Store {
     /// Decides about access by this policy from now on. Operations under way go on as they began.
     pub fn set_policy(&self, policy: Arc<dyn AccessPolicy>) {
         self.0.context.set_policy(policy);
+    }
+
+    pub(crate) fn reindex(&self, asked: Reindex) -> Result<(), Error> {
+        self.0.writer.send(Job::Reindex(asked))
     }
 
     pub(crate) fn change_context(&self, change: impl FnOnce(&mut Context)) {

@@ -46,11 +46,14 @@ impl Searching {
         }
         self.is_judged = true;
         if policy == UnindexedPolicy::Warn {
+            let (who, from) = self.asker();
             tracing::warn!(
                 target: "flext_ldap::unindexed",
-                base = %self.search.base,
+                who,
+                from,
+                base = self.search.base.as_str(),
                 scope = ?self.search.scope,
-                filter = %plan::one_line(&context, &self.search.filter),
+                filter = plan::one_line(&context, &self.search.filter),
                 entries,
                 "a search is not narrowed by an index"
             );

@@ -24,10 +24,11 @@ pub(crate) use self::group::{Load, Loaded, Permit};
 use crate::{
     backend::{Overlay, Shared, Steady},
     clock::Clock,
+    constraint::Constraints,
     contain::{contained, damaged},
     context::Current,
     hashing::closed,
-    index::Maintenance,
+    index::{Indexes, Maintenance, Reindex},
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
     write::{Operation, Write},
@@ -54,6 +55,8 @@ pub(crate) enum Job {
     },
     /// Storage is to be looked at: a read failed.
     Look,
+    /// Other indexes are wanted.
+    Reindex(Reindex),
 }
 
 /// The last commit, for readers.
@@ -164,6 +167,10 @@ pub(crate) struct Engine {
     /// Whether the last commit left it to recovery which pages are free.
     pub(crate) unsettled: bool,
     pub(crate) maintenance: Maintenance,
+    /// What is to be done after the commit under way.
+    pub(crate) later: Vec<Reindex>,
+    /// Indexes that may have been written down by a commit that failed.
+    pub(crate) doubtful: Option<(Indexes, Constraints)>,
 }
 
 /// Why nothing is written, and what is to be done about it.
@@ -278,6 +285,9 @@ impl Engine {
             match first {
                 Ok(first) => {
                     self.group(first, receiver);
+                    for asked in std::mem::take(&mut self.later) {
+                        self.reindex(&asked);
+                    }
                     if self.has_slice(true) {
                         self.do_slice();
                     }
@@ -332,6 +342,12 @@ impl Engine {
                 held.into_iter().for_each(|one| one.fail(&|| told().with_applied(Applied::Unknown)));
             }
         }
+    }
+
+    /// Why nothing can be written, if so.
+    pub(crate) fn can_write(&self) -> Result<(), Error> {
+        let broken = self.broken.as_ref().map(|broken| Error::new(ErrorKind::Storage, broken.reason.clone()));
+        broken.map_or(Ok(()), Err)
     }
 
     /// Writes nothing for the time being, after work that nobody waits for.
@@ -393,7 +409,9 @@ impl Engine {
         });
         if let Ok((state, snapshot)) = again {
             self.state = state;
+            let standing = Arc::clone(&snapshot.standing);
             self.published.set(Some(snapshot));
+            self.settle_doubtful(&standing);
             self.broken = None;
             tracing::warn!("storage takes writes again; the store goes on");
         }
@@ -449,6 +467,7 @@ impl Engine {
             let mut doing = Doing {
                 storage: &self.storage,
                 operation: Operation::new(self.context.get(), &mut tables, &mut *state),
+                later: &mut self.later,
             };
             doing.all(first, receiver, held).map_err(before)?;
             let Operation { pending, context, schema_changed, .. } = doing.operation;
@@ -555,7 +574,8 @@ impl Job {
         match self {
             Self::One { answer, .. } => Some(Held::One(answer, Ok(Outcome::success()))),
             Self::Many { answer, .. } => Some(Held::Many(answer, Vec::new())),
-            Self::Look => None,
+            // Whoever waits is told by the end of the wait.
+            Self::Look | Self::Reindex(_) => None,
         }
     }
 
@@ -563,6 +583,7 @@ impl Job {
         match self {
             Self::One { answer, .. } => drop(answer.send(Err(error()))),
             Self::Many { answer, .. } => drop(answer.send(Err(error()))),
+            Self::Reindex(Reindex { answer, .. }) => drop(answer.send(Err(error()))),
             Self::Look => {}
         }
     }

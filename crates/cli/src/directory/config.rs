@@ -39,23 +39,22 @@ pub(super) use self::{
     section::time as parse_time,
     sound::{Draft, Purpose, known},
 };
+use super::monitor::Reader;
 use crate::{connect::password_file, exit::Usage};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
-const FIXED: [&str; 19] = [
+const FIXED: [&str; 17] = [
     "data",
     "suffixes",
     "schema",
     "administrator",
     "listen",
     "socket_mode",
-    "indexes",
     "unique",
     "referential_integrity",
     "member_of",
     "password_policy",
     "log.access",
-    "monitor",
     "limits.cache",
     "limits.write_queue",
     "limits.hashing_threads",
@@ -77,7 +76,7 @@ pub(super) struct Config {
     pub(super) tls: Option<TlsFiles>,
     pub(super) limits: Limits,
     pub(super) server: ServerLimits,
-    indexes: Option<IndexConfig>,
+    pub(super) indexes: Option<IndexConfig>,
     pub(super) unindexed: Unindexed,
     unique: Vec<UniqueValues>,
     references: Setting<ReferentialIntegrity>,
@@ -88,7 +87,7 @@ pub(super) struct Config {
     pub(super) anonymous_read: bool,
     pub(super) log: Log,
     /// Who may read `cn=monitor` besides the administrator; `None` if it is not there.
-    pub(super) monitor: Option<Vec<Dn>>,
+    pub(super) monitor: Option<Vec<Reader>>,
     file: Option<Source>,
 }
 
@@ -334,6 +333,11 @@ impl Config {
             options = options.tell_lockout();
         }
         options
+    }
+
+    /// Whether there is a file.
+    pub(super) const fn is_from_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// The same for who looks at a directory and leaves it as it is: its indexes are not changed, and nothing is held to

@@ -1,9 +1,9 @@
-//! The socket in a served folder by which the commands that need the whole store reach the process that has it.
+//! The socket in a served folder by which the commands that need the store reach the process that has it.
 //!
-//! A folder is open in one process. So that `directory backup` and `directory check` are one command whether or not the
-//! directory is served, `directory serve` listens on the Unix socket `control` in the folder, and those commands ask there
-//! first. What is asked is one line; what comes back is a sequence of frames. Only root and the user who serves are
-//! answered: they could read the files as well.
+//! A folder is open in one process. So that `directory backup`, `check`, `explain` and `access` are one command each
+//! whether or not the directory is served, `directory serve` listens on the Unix socket `control` in the folder, and those
+//! commands ask there first. What is asked is one line; what comes back is a sequence of frames. Only root and the user
+//! who serves are answered: they could read the files as well.
 //!
 //! A backup is read from one commit, which keeps its pages in use, so one that asks and does not read is let go of after
 //! [`STALL`], and one at a time is served.
@@ -13,23 +13,34 @@ use std::{
     io::{self, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use flext_ldap_store::{CheckEvent, Store};
-use serde_json::json;
+use flext_ldap_directory::{
+    Error, ErrorKind, Outcome,
+    proto::{
+        dn::Dn,
+        result::{LdapResult, ResultCode},
+    },
+};
+use flext_ldap_store::{CheckEvent, CheckReport, Store, access::AccessRules};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     net::UnixListener,
+    runtime::Handle,
     sync::Semaphore,
     task::{JoinHandle, spawn_blocking},
 };
 
 use super::{
+    access,
     check::{fault_json, report_json},
     config::known,
+    explain,
 };
+use crate::exit::Usage;
 
 /// The name of the socket.
 const SOCKET: &str = "control";
@@ -41,7 +52,8 @@ const STALL: Duration = Duration::from_secs(60);
 const FRAME: usize = 256 << 10;
 
 /// What can be asked.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Ask {
     /// The octets of a backup, then its report.
     Backup,
@@ -49,20 +61,14 @@ pub(super) enum Ask {
     Check,
     /// The schema, the suffixes, and which of these names no entry has.
     Known(Vec<String>),
+    /// How a search is done.
+    Explain(explain::Question),
+    /// Who may do what.
+    Access(access::Question),
 }
 
 /// Octets of a line that asks.
 const LINE: u64 = 16 << 20;
-
-impl Ask {
-    fn line(&self) -> String {
-        match self {
-            Self::Backup => "backup\n".to_owned(),
-            Self::Check => "check\n".to_owned(),
-            Self::Known(names) => format!("known {}\n", json!(names)),
-        }
-    }
-}
 
 /// What comes back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,13 +84,48 @@ pub(super) enum Kind {
     Report = b'r',
     /// Why it was not done, as text. It is the last.
     Error = b'e',
+    /// What is wrong with what was asked, as text. It is the last.
+    Usage = b'u',
+    /// With which [`Refusal`] it was answered, as JSON. It is the last.
+    Refused = b'n',
+}
+
+/// An answer of the directory's that is no.
+#[derive(Deserialize, Serialize)]
+struct Refusal {
+    code: u32,
+    diagnostic: String,
+}
+
+/// What is asked about.
+pub(super) struct Subject {
+    pub(super) store: Store,
+    pub(super) administrator: Option<Dn>,
+    /// The access rules in force.
+    rules: RwLock<Arc<AccessRules>>,
+}
+
+impl Subject {
+    pub(super) fn new(store: Store, administrator: Option<Dn>, rules: Arc<AccessRules>) -> Arc<Self> {
+        Arc::new(Self { store, administrator, rules: RwLock::new(rules) })
+    }
+
+    pub(super) fn rules(&self) -> Arc<AccessRules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts access rules in force.
+    pub(super) fn set_rules(&self, rules: Arc<AccessRules>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        self.store.set_policy(rules);
+    }
 }
 
 impl Kind {
     fn of(octet: u8) -> Option<Self> {
-        [Self::Data, Self::Fault, Self::Progress, Self::Report, Self::Error]
-            .into_iter()
-            .find(|kind| *kind as u8 == octet)
+        let all =
+            [Self::Data, Self::Fault, Self::Progress, Self::Report, Self::Error, Self::Usage, Self::Refused];
+        all.into_iter().find(|kind| *kind as u8 == octet)
     }
 }
 
@@ -100,7 +141,7 @@ impl Control {
     /// # Errors
     ///
     /// When there can be no socket, e.g., since its path is longer than those of sockets can be.
-    pub(super) fn start(folder: &Path, store: Store) -> io::Result<Self> {
+    pub(super) fn start(folder: &Path, subject: Arc<Subject>) -> io::Result<Self> {
         let path = folder.join(SOCKET);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -108,7 +149,7 @@ impl Control {
         }
         let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { task: tokio::spawn(listen(listener, store)), path })
+        Ok(Self { task: tokio::spawn(listen(listener, subject)), path })
     }
 }
 
@@ -120,7 +161,7 @@ impl Drop for Control {
     }
 }
 
-async fn listen(listener: UnixListener, store: Store) {
+async fn listen(listener: UnixListener, subject: Arc<Subject>) {
     let one = Arc::new(Semaphore::new(1));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -133,83 +174,107 @@ async fn listen(listener: UnixListener, store: Store) {
             continue;
         }
         let Ok(stream) = stream.into_std() else { continue };
-        let turn = Arc::clone(&one).try_acquire_owned();
-        let store = store.clone();
+        let (one, subject) = (Arc::clone(&one), Arc::clone(&subject));
         // It ends within the stall time of a peer that does nothing.
         drop(spawn_blocking(move || {
-            let answered = match &turn {
-                Ok(_) => answer(&stream, &store),
-                Err(_) => prepare(&stream).and_then(|()| {
-                    frame(&stream, Kind::Error, b"another backup or check is under way; wait for it")
-                }),
-            };
-            if let Err(error) = answered {
-                crate::say(format_args!("warning: a backup or check was not read to its end: {error}"));
+            if let Err(error) = answer(&stream, &subject, &one) {
+                crate::say(format_args!(
+                    "warning: an answer by the control socket was not read to its end: {error}"
+                ));
             }
         }));
     }
 }
 
-fn prepare(stream: &UnixStream) -> io::Result<()> {
+fn answer(stream: &UnixStream, subject: &Subject, one: &Semaphore) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(STALL))?;
-    stream.set_write_timeout(Some(STALL))
-}
-
-fn answer(stream: &UnixStream, store: &Store) -> io::Result<()> {
-    prepare(stream)?;
+    stream.set_write_timeout(Some(STALL))?;
     let mut line = Vec::new();
     let mut input = BufReader::new(stream).take(LINE);
     io::BufRead::read_until(&mut input, b'\n', &mut line)?;
-    let report = if let Some(names) = line.strip_prefix(b"known ") {
-        let names: Vec<String> = serde_json::from_slice(names).unwrap_or_default();
-        return report_of(stream, known(store, &names).to_string().as_bytes());
-    } else if line == Ask::Backup.line().as_bytes() {
-        let mut output = io::BufWriter::with_capacity(FRAME, Frames(stream));
-        store.backup(&mut output).and_then(|report| {
-            output.flush().map_err(|error| {
-                flext_ldap_directory::Error::new(
-                    flext_ldap_directory::ErrorKind::Storage,
-                    "the backup cannot be sent",
-                )
-                .with_source(error)
-            })?;
-            Ok(json!({
-                "entries": report.manifest.entries(),
-                "octets": report.octets,
-                "csn": report.manifest.csn,
-                "sha256": report.sha256,
-            }))
-        })
-    } else if line == Ask::Check.line().as_bytes() {
-        let mut gone = Ok(());
-        let report = store.check(&mut |event| {
-            // Who is gone need not be told; the check is over soon.
-            if gone.is_ok() {
-                gone = match event {
-                    CheckEvent::Fault(fault) => {
-                        frame(stream, Kind::Fault, fault_json(fault).to_string().as_bytes())
-                    }
-                    CheckEvent::Entries(count) => frame(stream, Kind::Progress, count.to_string().as_bytes()),
-                    _ => Ok(()),
-                };
-            }
-        });
-        gone?;
-        report.map(|report| report_json(&report))
-    } else {
+    let Ok(ask) = serde_json::from_slice::<Ask>(&line) else {
         return frame(stream, Kind::Error, b"the process that serves the folder does not know this command");
     };
-    match report {
-        Ok(report) => frame(stream, Kind::Report, report.to_string().as_bytes()),
-        Err(error) => frame(stream, Kind::Error, error.to_string().as_bytes()),
+    let turn = match ask {
+        Ask::Backup | Ask::Check => one.try_acquire().map(Some),
+        _ => Ok(None),
+    };
+    if turn.is_err() {
+        return frame(stream, Kind::Error, b"another backup or check is under way; wait for it");
+    }
+    let store = &subject.store;
+    match ask {
+        Ask::Backup => {
+            let report = backup(stream, store);
+            // Before the end is told: whoever hears of it may ask for the next.
+            drop(turn);
+            end(stream, report.map_err(anyhow::Error::new))
+        }
+        Ask::Check => {
+            let report = check(stream, store)?;
+            drop(turn);
+            end(stream, report.map(|report| report_json(&report)).map_err(anyhow::Error::new))
+        }
+        Ask::Known(names) => report_of(stream, Ok(known(store, &names))),
+        Ask::Explain(question) => report_of(stream, Handle::current().block_on(question.answer(store))),
+        Ask::Access(question) => report_of(stream, question.answer_served(subject)),
     }
 }
 
+fn backup(stream: &UnixStream, store: &Store) -> Result<serde_json::Value, Error> {
+    let mut output = io::BufWriter::with_capacity(FRAME, Frames(stream));
+    let report = store.backup(&mut output)?;
+    output
+        .flush()
+        .map_err(|error| Error::new(ErrorKind::Storage, "the backup cannot be sent").with_source(error))?;
+    Ok(serde_json::json!({
+        "entries": report.manifest.entries(),
+        "octets": report.octets,
+        "csn": report.manifest.csn,
+        "sha256": report.sha256,
+    }))
+}
+
+fn check(stream: &UnixStream, store: &Store) -> io::Result<Result<CheckReport, Error>> {
+    let mut gone = Ok(());
+    let report = store.check(&mut |event| {
+        // Who is gone need not be told; the check is over soon.
+        if gone.is_ok() {
+            gone = match event {
+                CheckEvent::Fault(fault) => {
+                    frame(stream, Kind::Fault, fault_json(fault).to_string().as_bytes())
+                }
+                CheckEvent::Entries(count) => frame(stream, Kind::Progress, count.to_string().as_bytes()),
+                _ => Ok(()),
+            };
+        }
+    });
+    gone.map(|()| report)
+}
+
 /// A report of any length: octets of data, and then where it ends.
-fn report_of(stream: &UnixStream, report: &[u8]) -> io::Result<()> {
-    report.chunks(FRAME).try_for_each(|some| frame(stream, Kind::Data, some))?;
-    frame(stream, Kind::Report, b"null")
+fn report_of(stream: &UnixStream, report: anyhow::Result<impl Serialize>) -> io::Result<()> {
+    let report = report.and_then(|report| Ok(serde_json::to_vec(&report)?));
+    if let Ok(report) = &report {
+        report.chunks(FRAME).try_for_each(|some| frame(stream, Kind::Data, some))?;
+    }
+    end(stream, report.map(|_| serde_json::Value::Null))
+}
+
+/// The last frame.
+fn end(stream: &UnixStream, report: anyhow::Result<serde_json::Value>) -> io::Result<()> {
+    let error = match report {
+        Ok(report) => return frame(stream, Kind::Report, report.to_string().as_bytes()),
+        Err(error) => error,
+    };
+    let refused = error.chain().find_map(|cause| cause.downcast_ref::<Error>()?.outcome());
+    if let Some(Outcome { result, .. }) = refused {
+        let refusal = Refusal { code: result.code.0, diagnostic: result.diagnostic.clone() };
+        return frame(stream, Kind::Refused, serde_json::to_string(&refusal)?.as_bytes());
+    }
+    let kind = if error.chain().any(|cause| cause.is::<Usage>()) { Kind::Usage } else { Kind::Error };
+    frame(stream, kind, format!("{error:#}").as_bytes())
 }
 
 /// Octets as frames of data.
@@ -246,7 +311,7 @@ pub(super) fn ask(
 ) -> anyhow::Result<Option<serde_json::Value>> {
     let Ok(mut stream) = UnixStream::connect(folder.join(SOCKET)) else { return Ok(None) };
     let lost = "the process that serves the folder ended before it was done";
-    stream.write_all(what.line().as_bytes()).context(lost)?;
+    stream.write_all(format!("{}\n", serde_json::to_string(what)?).as_bytes()).context(lost)?;
     let mut input = BufReader::with_capacity(FRAME, stream);
     let mut payload = Vec::new();
     loop {
@@ -261,11 +326,31 @@ pub(super) fn ask(
         input.read_exact(&mut payload).context(lost)?;
         match kind {
             Kind::Report => return Ok(Some(serde_json::from_slice(&payload)?)),
-            Kind::Error => bail!(flext_ldap_directory::Error::new(
-                flext_ldap_directory::ErrorKind::Storage,
-                String::from_utf8_lossy(&payload).into_owned(),
-            )),
+            Kind::Error => {
+                bail!(Error::new(ErrorKind::Storage, String::from_utf8_lossy(&payload).into_owned()))
+            }
+            Kind::Usage => bail!(Usage(String::from_utf8_lossy(&payload).into_owned())),
+            Kind::Refused => {
+                let Refusal { code, diagnostic } = serde_json::from_slice(&payload)?;
+                let result = LdapResult::with_diagnostic(ResultCode(code), diagnostic);
+                bail!(Error::rejected(Outcome::new(result)))
+            }
             kind => each(kind, &payload)?,
         }
     }
+}
+
+/// Whether the folder has the socket of a process that serves it.
+pub(super) fn is_in(folder: &Path) -> bool {
+    folder.join(SOCKET).exists()
+}
+
+/// As [`ask`], of what is answered as a whole.
+pub(super) fn ask_whole<T: DeserializeOwned>(folder: &Path, what: &Ask) -> anyhow::Result<Option<T>> {
+    let mut answer = Vec::new();
+    let report = ask(folder, what, &mut |_, octets| {
+        answer.extend_from_slice(octets);
+        Ok(())
+    })?;
+    Ok(report.map(|_| serde_json::from_slice(&answer)).transpose()?)
 }

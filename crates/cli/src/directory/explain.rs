@@ -9,18 +9,22 @@ use flext_ldap_directory::{
     Actor,
     proto::{dn::Dn, filter::Filter, message::Search},
 };
-use flext_ldap_store::IndexStage;
+use flext_ldap_store::{IndexStage, Store};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     config::{Configured, Purpose},
-    open,
+    control, open,
 };
 use crate::{exit::Usage, search::ScopeName};
 
 const EXAMPLES: &str = "\
 Examples:
   flext-ldap directory explain --data /var/lib/flext-ldap -b dc=example,dc=com '(&(objectClass=person)(cn=jo*))'
-  flext-ldap directory explain --data /var/lib/flext-ldap -b ou=people,dc=example,dc=com -s one -n '(mail=*)'";
+  flext-ldap directory explain --data /var/lib/flext-ldap -b ou=people,dc=example,dc=com -s one -n '(mail=*)'
+
+A directory that is served is asked by the process that serves it, which answers root and the user it runs as.";
 
 /// Arguments of `directory explain`.
 #[derive(Debug, clap::Args)]
@@ -46,24 +50,68 @@ impl Explain {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.configured.read()?.settle(Purpose::Place)?.for_looking();
         let data = config.place()?;
-        if !data.data.is_dir() {
-            let data = data.data.display();
-            return Err(Usage(format!("there is no directory in `{data}`: nothing was searched")).into());
-        }
-        let filter: Filter =
-            self.filter.parse().map_err(|error| Usage(format!("`{}`: {error}", self.filter)))?;
-        let store = open(config.store(data.options()?), &data)?;
-        let search = Search::new(self.base, self.scope.into(), filter);
-        let explanation = if self.dry_run {
-            store.explain(&search, &Actor::Service)?
-        } else {
-            crate::block_on(async { Ok(store.explain_run(&search, &Actor::Service).await?) })?
+        data.must_exist()?;
+        let question = Question {
+            base: self.base.to_string(),
+            scope: self.scope,
+            filter: self.filter,
+            dry_run: self.dry_run,
         };
-        for index in store.index_progress()?.iter().filter(|index| index.stage != IndexStage::Ready) {
+        question.search()?;
+        let ask = control::Ask::Explain(question.clone());
+        let Answer { explanation, building } = match control::ask_whole(&data.data, &ask)? {
+            Some(answer) => answer,
+            None => {
+                let store = open(config.store(data.options()?), &data)?;
+                let answer = crate::block_on(question.answer(&store))?;
+                store.close();
+                answer
+            }
+        };
+        for index in building {
             crate::say(format_args!("the index is not used yet: {index}"));
         }
         writeln!(io::stdout(), "{explanation}")?;
-        store.close();
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What is asked of whoever has the store.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Question {
+    base: String,
+    scope: ScopeName,
+    filter: String,
+    dry_run: bool,
+}
+
+/// What is told.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Answer {
+    explanation: String,
+    /// Indexes that are not used yet.
+    building: Vec<String>,
+}
+
+impl Question {
+    fn search(&self) -> anyhow::Result<Search> {
+        let wrong = |text: &str, error: &dyn std::fmt::Display| Usage(format!("`{text}`: {error}"));
+        let base: Dn = self.base.parse().map_err(|error| wrong(&self.base, &error))?;
+        let filter: Filter = self.filter.parse().map_err(|error| wrong(&self.filter, &error))?;
+        Ok(Search::new(base, self.scope.into(), filter))
+    }
+
+    pub(super) async fn answer(&self, store: &Store) -> anyhow::Result<Answer> {
+        let search = self.search()?;
+        let explanation = if self.dry_run {
+            store.explain(&search, &Actor::Service)?
+        } else {
+            store.explain_run(&search, &Actor::Service).await?
+        };
+        let building = store.index_progress()?.into_iter().filter(|index| index.stage != IndexStage::Ready);
+        Ok(Answer {
+            explanation: explanation.to_string(),
+            building: building.map(|index| index.to_string()).collect(),
+        })
     }
 }

@@ -1,22 +1,22 @@
 //! `flext-ldap directory export`: a folder that nobody serves, as LDIF.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use flext_ldap_directory::proto::dn::Dn;
 use flext_ldap_store::ExportOptions;
 
 use super::{
     config::{Configured, Purpose},
-    open,
+    control, open,
 };
-use crate::{exit::Usage, output};
+use crate::output::Output;
 
 /// Arguments of `directory export`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
     #[command(flatten)]
     configured: Configured,
-    /// Write to this file instead of standard output
+    /// Write to this file, which keeps what it has until all is there, instead of standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only what is under this entry
@@ -27,18 +27,20 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let data = self.configured.read()?.settle(Purpose::Place)?.place()?;
-        if !data.data.is_dir() {
-            let data = data.data.display();
-            return Err(Usage(format!("there is no directory in `{data}`: nothing was exported")).into());
-        }
-        let store = open(data.options()?, &data)?;
-        let mut output = output::create(self.output.as_deref())?;
+        data.must_exist()?;
+        let store = open(data.options()?, &data).map_err(|error| match control::is_in(&data.data) {
+            true => error.context(
+                "a directory that is served is exported by `flext-ldap export -H URL`, and copied by `directory backup`",
+            ),
+            false => error,
+        })?;
+        let mut output = Output::create(self.output.as_deref())?;
         let mut options = ExportOptions::default();
         options.base = self.base;
         options.operational = true;
         options.password_hashes = true;
         let count = store.export(&mut output, &options)?;
-        output.flush()?;
+        output.finish()?;
         crate::say(format_args!("exported {count} entries"));
         store.close();
         Ok(ExitCode::SUCCESS)

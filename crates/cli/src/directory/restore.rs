@@ -15,7 +15,7 @@ pub(super) struct Restore {
     /// Backup to read; `-` is standard input
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// Take the place of the directory that is in the folder
+    /// Take the place of the directory that is in the folder, which is kept there under another name
     #[arg(long)]
     replace: bool,
     /// Restore what a directory with faults was backed up to
@@ -40,6 +40,12 @@ impl Restore {
             report.sha256,
             report.check.faults
         ));
+        if let Some(replaced) = report.replaced {
+            crate::say(format_args!(
+                "what it replaces is in {}; remove it when it is not wanted",
+                replaced.display()
+            ));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -11,17 +11,17 @@ use std::{
 use anyhow::Context as _;
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, url::LdapUrl};
 use flext_ldap_server::{LineLog, Server, ServerTls, StartError};
-use flext_ldap_store::{ImportOptions, Store, access::AccessRules};
+use flext_ldap_store::{ImportOptions, IndexStage, Store, access::AccessRules};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Data, access,
     config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, parse_time},
-    control::Control,
+    control::{Control, Subject},
     descriptors,
     import::load,
     log_file::{self, Reopen},
-    monitor::monitor,
+    monitor::{Known, Readers, monitor},
     open,
     systemd::{self, Passed, State, notify},
 };
@@ -95,10 +95,12 @@ struct Served {
     arguments: Serve,
     /// What it was started with.
     config: Config,
-    store: Store,
+    subject: Arc<Subject>,
     server: Server,
     /// For the access log, which somebody may have renamed.
     reopen: Reopen,
+    /// Of `cn=Monitor`.
+    readers: Readers,
 }
 
 impl Serve {
@@ -153,7 +155,7 @@ impl Serve {
     /// The access rules in force with this configuration.
     fn rules(&self, config: &Config, schema: &Schema) -> anyhow::Result<Arc<AccessRules>> {
         let rules = match &self.rules {
-            Some(path) => access::rules(Some(path), false, schema)?,
+            Some(path) => access::rules(path, schema)?,
             None => config.rules(schema)?,
         };
         let administrator = config.administrator.iter();
@@ -180,6 +182,11 @@ impl Serve {
         let data = config.place()?;
         // Others who are served on the thread go on elsewhere.
         let mut options = config.store(data.options()?).long_work(|work| tokio::task::block_in_place(work));
+        options = options.index_listener(|index| {
+            if index.stage == IndexStage::Ready {
+                crate::say(format_args!("the index is built: {} of {}", index.kind, index.attribute));
+            }
+        });
         if let Some(administrator) = &config.administrator {
             options = options.administrator(administrator.dn.clone(), administrator.password()?);
             for uid in [0, nix::unistd::geteuid().as_raw()] {
@@ -192,7 +199,8 @@ impl Serve {
         }
         // Nobody is served before the rules are there: they are about the schema of the store.
         let store = open(options.policy(Arc::new(AccessRules::none())), &data)?;
-        store.set_policy(store.with_schema(|schema| self.rules(&config, schema))?);
+        let rules = store.with_schema(|schema| self.rules(&config, schema))?;
+        store.set_policy(rules.clone());
         if let Some(path) = &self.import {
             let mut import = ImportOptions::default();
             import.hash_clear_passwords = self.hash_passwords;
@@ -203,16 +211,22 @@ impl Serve {
             };
             crate::say(format_args!("imported {} entries", report.applied));
         }
-        let _control = control(&data, &store);
+        let administrator = config.administrator.as_ref().map(|administrator| administrator.dn.clone());
+        let subject = Subject::new(store.clone(), administrator, rules);
+        let _control = control(&data, &subject);
         let reopen = Reopen::default();
-        let server = self.start(&config, &store, tls, passed, &reopen).await?;
+        let readers = Readers::default();
+        if let Some(some) = &config.monitor {
+            readers.set(Known::new(&store, some, subject.administrator.as_ref())?);
+        }
+        let server = self.start(&config, &store, tls, passed, &reopen, &readers).await?;
         if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
             crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
         }
         for url in server.urls() {
             crate::say(format_args!("listening on {url}"));
         }
-        let served = Served { arguments: self, config, store, server, reopen };
+        let served = Served { arguments: self, config, subject, server, reopen, readers };
         notify(&served.ready());
         loop {
             tokio::select! {
@@ -225,7 +239,7 @@ impl Serve {
             () = served.server.shutdown(GRACE) => {}
             () = stop.wait() => crate::say(format_args!("a second signal: stopped at once")),
         }
-        served.store.close();
+        served.subject.store.close();
         Ok(ExitCode::SUCCESS)
     }
 
@@ -236,6 +250,7 @@ impl Serve {
         tls: Option<ServerTls>,
         passed: Vec<Passed>,
         reopen: &Reopen,
+        readers: &Readers,
     ) -> anyhow::Result<Server> {
         let mut server = Server::builder(Arc::new(store.clone())).limits(config.server.clone());
         if let Some(tls) = tls {
@@ -249,9 +264,8 @@ impl Serve {
         if let Some(mode) = config.socket_mode {
             server = server.socket_mode(mode);
         }
-        if let Some(readers) = &config.monitor {
-            let administrator = config.administrator.as_ref().map(|administrator| &administrator.dn);
-            server = server.monitor(monitor(store, readers.iter().chain(administrator)));
+        if config.monitor.is_some() {
+            server = server.monitor(monitor(store, readers.clone()));
         }
         server = config.listen.iter().cloned().fold(server, |server, url| server.listen(url));
         server = passed.into_iter().fold(server, |server, passed| match passed {
@@ -275,6 +289,7 @@ impl Served {
         match self.settle() {
             Ok(restart) => {
                 crate::say(format_args!("the configuration was read again"));
+                self.tell_indexes();
                 if !restart.is_empty() {
                     let keys: Vec<_> = restart.iter().map(|key| format!("`{key}`")).collect();
                     crate::say(format_args!("changed, but used only after a restart: {}", keys.join(", ")));
@@ -285,20 +300,45 @@ impl Served {
         notify(&self.ready());
     }
 
+    /// Says which indexes are built and removed from now on.
+    fn tell_indexes(&self) {
+        match self.subject.store.index_progress() {
+            Ok(indexes) => {
+                for index in indexes.iter().filter(|index| index.stage != IndexStage::Ready) {
+                    crate::say(format_args!("the index is not used yet: {index}"));
+                }
+            }
+            Err(error) => crate::say(format_args!("warning: how far the indexes are is not known: {error}")),
+        }
+    }
+
     /// Puts in force what can change. Returns what needs a restart.
     fn settle(&self) -> anyhow::Result<Vec<&'static str>> {
-        let Self { arguments, config: started, store, server, .. } = self;
+        let Self { arguments, config: started, subject, server, .. } = self;
+        let store = &subject.store;
         let mut config = arguments.config()?.settle(Purpose::Reload(store, started))?;
         let mut restart = config.needing_restart(started);
         if config.tls.is_none() && started.tls.is_some() {
             restart.push("tls");
         }
+        if config.monitor.is_some() != started.monitor.is_some() {
+            restart.push("monitor");
+        }
         config.administrator.clone_from(&started.administrator);
         let rules = store.with_schema(|schema| arguments.rules(&config, schema))?;
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
-        // All of it is sound.
+        let readers =
+            config.monitor.iter().map(|some| Known::new(store, some, subject.administrator.as_ref()));
+        let readers = readers.collect::<anyhow::Result<Vec<_>>>()?;
+        // The last that can be refused: all else is sound.
+        if let Some(indexes) = &config.indexes
+            && !store.set_indexes(indexes)?
+        {
+            restart.push("indexes");
+        }
         descriptors::provide(&mut config.server);
-        store.set_policy(rules);
+        readers.into_iter().for_each(|known| self.readers.set(known));
+        subject.set_rules(rules);
         store.set_limits(&config.limits);
         store.set_unindexed(config.unindexed);
         store.set_slow(config.log.slow);
@@ -311,14 +351,16 @@ impl Served {
     }
 }
 
-/// What `directory backup` and `directory check` ask. The directory is served without it too.
-fn control(data: &Data, store: &Store) -> Option<Control> {
+/// What the other `directory` commands ask. The directory is served without it too.
+fn control(data: &Data, subject: &Arc<Subject>) -> Option<Control> {
     if data.data.as_os_str() == ":memory:" {
         return None;
     }
-    Control::start(&data.data, store.clone())
+    Control::start(&data.data, Arc::clone(subject))
         .inspect_err(|error| {
-            crate::say(format_args!("warning: no backups and checks while this is served: {error}"));
+            crate::say(format_args!(
+                "warning: no backup, check, explain and access while this is served: {error}"
+            ));
         })
         .ok()
 }

@@ -57,8 +57,16 @@ fn backed_up_while_served_and_restored() {
     assert_eq!(exported(&other), exported(&data));
     let refused = directory(&["restore", "--data", &other, "--from", &backup]);
     assert_eq!(refused.code, 201, "{refused:?}");
-    let replaced = directory(&["restore", "--data", &other, "--from", &backup, "--replace"]);
-    assert_eq!(replaced.code, 0, "{replaced:?}");
+    let before = fs::read(Path::new(&other).join("directory.redb")).unwrap();
+    for number in [1, 2] {
+        let replaced = directory(&["restore", "--data", &other, "--from", &backup, "--replace"]);
+        assert_eq!(replaced.code, 0, "{replaced:?}");
+        let kept = format!("{other}/directory.redb.replaced-{number}");
+        assert!(replaced.err.contains(&format!("what it replaces is in {kept}; remove it")), "{replaced:?}");
+        assert_eq!(fs::read(&kept).unwrap().len(), before.len());
+    }
+    assert_eq!(fs::read(Path::new(&other).join("directory.redb.replaced-1")).unwrap(), before);
+    assert_eq!(exported(&other), exported(&data));
 
     // The same without anybody who serves it, to standard output.
     let backed_up = flext_ldap(&["directory", "backup", "--data", &data, "--to", "-"])
@@ -74,6 +82,64 @@ fn backed_up_while_served_and_restored() {
     let report: serde_json::Value = serde_json::from_str(&checked.out).unwrap();
     assert_eq!((report["faults"].as_u64(), report["rebuildable"].as_u64()), (Some(0), Some(0)));
     assert!(report["entries"].as_u64() > Some(3), "{report}");
+}
+
+#[test]
+fn a_restore_that_fails_is_not_in_the_way_of_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name));
+    let (data, other, backup, part) = (path("data"), path("other"), path("backup"), path("part"));
+    fs::write(path("people.ldif"), PEOPLE).unwrap();
+    let import =
+        ["import", "--data", &data, "--suffix", BASE, "--hash-passwords", "-f", &path("people.ldif")];
+    assert_eq!(directory(&import).code, 0);
+    assert_eq!(directory(&["backup", "--data", &data, "--to", &backup]).code, 0);
+    let octets = fs::read(&backup).unwrap();
+    fs::write(&part, &octets[..octets.len() - 1]).unwrap();
+    let failed = directory(&["restore", "--data", &other, "--from", &part]);
+    assert_eq!(failed.code, 201, "{failed:?}");
+    // Whoever looks now makes nothing there, and finds nothing.
+    for command in ["check", "export", "backup", "compact"] {
+        let to: &[&str] = if command == "backup" { &["--to", "-"] } else { &[] };
+        let output = directory(&[&[command, "--data", &other], to].concat());
+        assert_eq!(output.code, 201, "{output:?}");
+        assert!(output.err.contains("there is no directory in"), "{output:?}");
+    }
+    assert_eq!(directory(&["restore", "--data", &other, "--from", &backup]).code, 0);
+    // Nor does one of a directory that is there change it.
+    let before = fs::read(Path::new(&other).join("directory.redb")).unwrap();
+    assert_eq!(directory(&["restore", "--data", &other, "--from", &part, "--replace"]).code, 201);
+    assert_eq!(fs::read(Path::new(&other).join("directory.redb")).unwrap(), before);
+    let mut names: Vec<_> = fs::read_dir(&other).unwrap().map(|one| one.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["directory.redb", "lock"]);
+}
+
+#[test]
+fn an_export_replaces_a_file_when_it_is_whole() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name));
+    let (data, file, link) = (path("data"), path("out.ldif"), path("link.ldif"));
+    fs::write(path("people.ldif"), PEOPLE).unwrap();
+    let import =
+        ["import", "--data", &data, "--suffix", BASE, "--hash-passwords", "-f", &path("people.ldif")];
+    assert_eq!(directory(&import).code, 0);
+    fs::write(&file, "what was saved").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let export = |base: &str, to: &str| directory(&["export", "--data", &data, "-b", base, "-o", to]);
+    let failed = export("ou=no,dc=harbourlane,dc=example", &link);
+    assert_eq!(failed.code, 32, "{failed:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "what was saved");
+    let all = export(BASE, "-");
+    assert_eq!(export(BASE, &link).code, 0);
+    assert_eq!(fs::read_to_string(&file).unwrap(), all.out);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(export(BASE, "/dev/stdout").out, all.out);
+    let left = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 4, "the directory, its LDIF, the export and the link");
 }
 
 #[test]

@@ -77,6 +77,27 @@ fn what_stops_says_at_which_line_and_what_is_applied() {
 const BASE: &str = "dc=harbourlane,dc=example";
 
 #[test]
+fn a_record_without_a_changetype_is_what_the_command_is_for() {
+    let directory = people();
+    let change = format!("dn: {ADA}\nreplace: title\ntitle: Pilot\n-\ndelete: mail\n");
+    let entries = format!("dn: ou=fleet,{BASE}\nobjectClass: organizationalUnit\n");
+    let output = run_with(as_admin(&directory, &["modify"]), &change);
+    assert_eq!((output.code, output.err.as_str()), (0, ""));
+    assert_eq!(entry(&directory, ADA, &["title", "mail"]).out, format!("dn: {ADA}\ntitle: Pilot\n\n"));
+    let output = run_with(as_admin(&directory, &["modify"]), &format!("{change}\n{entries}"));
+    assert_eq!(output.code, 16, "the mail is gone already: {output:?}");
+    let output = run_with(as_admin(&directory, &["modify"]), &entries);
+    assert_eq!(output.code, 201, "{output:?}");
+    assert!(
+        output.err.contains("line 2: expected `changetype:`, or `add:`")
+            && output.err.contains("; entries are added by `flext-ldap add`, or with -a"),
+        "{output:?}"
+    );
+    assert_eq!(run_with(as_admin(&directory, &["modify", "-a"]), &entries).code, 0);
+    assert_eq!(run_with(as_admin(&directory, &["add"]), &entries).code, 68);
+}
+
+#[test]
 fn going_on_does_the_rest_and_keeps_the_exit_code() {
     let directory = people();
     let changes = format!(

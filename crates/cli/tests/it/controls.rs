@@ -51,6 +51,27 @@ fn sorted_and_viewed() {
 }
 
 #[test]
+fn referral_objects_are_entries_where_they_are_managed() {
+    let directory = people();
+    let afar = format!("ou=afar,{BASE}");
+    let referral = format!(
+        "dn: {afar}\nobjectClass: referral\nobjectClass: extensibleObject\nou: afar\nref: ldap://far.example/ou=afar\n"
+    );
+    assert_eq!(as_admin(&directory, &["add", "-M"], &referral).code, 0);
+    let names = |flags: &[&str]| search(&directory, &[&["-LLL"], flags].concat(), &["(ou=afar)", "1.1"]);
+    assert!(!names(&[]).out.contains("dn: "), "{:?}", names(&[]));
+    assert_eq!(names(&["-M"]).out, format!("dn: {afar}\n\n"));
+    assert_eq!(names(&["-MM", "-e", "manageDSAit"]).out, format!("dn: {afar}\n\n"));
+    let change = format!("dn: {afar}\nreplace: ref\nref: ldap://near.example/ou=afar\n");
+    assert_eq!(as_admin(&directory, &["modify"], &change).code, 10, "a referral");
+    assert_eq!(as_admin(&directory, &["modify", "-MM"], &change).code, 0);
+    assert_eq!(as_admin(&directory, &["delete", "-r", &afar], "").code, 10);
+    let deleted = as_admin(&directory, &["delete", "-r", "-M", &afar], "");
+    assert_eq!(deleted.code, 0, "{deleted:?}");
+    assert_eq!(names(&["-M"]).out, "");
+}
+
+#[test]
 fn on_behalf_of_another() {
     let directory = people();
     let who = as_admin(&directory, &["whoami", "-e", "authzid=u:ada"], "");

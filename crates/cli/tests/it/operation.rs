@@ -114,12 +114,24 @@ fn a_file_is_served_and_read_again() {
     assert_eq!(line, "  line 9, column 3: `limits.sise`: unknown key; did you mean `size`?");
     assert_eq!(ada(&["-H", &ldap]).out, mail);
 
-    // Limits change, indexes and the cache do not while it is open.
-    let more = "access: [{allow: [anyone: read]}]\nlimits: {size: 1, cache: 64MiB}\nindexes: {title: eq}\n";
-    folder.configure(&format!("{listen}{tls}{more}"));
+    // Limits change and indexes are built, the cache does not change while it is open.
+    let search = ["directory", "explain", "--data", &folder.path("data"), "-b", BASE, "-n", "(title=Pilot)"];
+    let explain = || run(flext_ldap(&search)).out;
+    assert!(!explain().contains("equality"), "{}", explain());
+    let more = "access: [{allow: [anyone: read]}]\nlimits: {size: 1, cache: 64MiB}\n";
+    folder.configure(&format!("{listen}{tls}{more}indexes: {{title: eq}}\n"));
     signal(&child, Signal::SIGHUP);
     let line = wait_for_line(&mut child, "only after a restart");
-    assert_eq!(line, "changed, but used only after a restart: `indexes`, `limits.cache`");
+    assert_eq!(line, "changed, but used only after a restart: `limits.cache`");
+    while !explain().contains("equality") {
+        assert!(child.try_wait().unwrap().is_none());
+    }
+    // What the directory itself looks up is settled when it is opened.
+    folder.configure(&format!("{listen}{tls}{more}indexes: {{member: []}}\n"));
+    signal(&child, Signal::SIGHUP);
+    let line = wait_for_line(&mut child, "only after a restart");
+    assert_eq!(line, "changed, but used only after a restart: `limits.cache`, `indexes`");
+    assert!(explain().contains("equality"), "nothing of it was done");
     let all = run(flext_ldap(&["search", "-LLL", "-H", &ldap, "-b", BASE, "1.1"]));
     assert_eq!(all.code, 4, "{all:?}");
     assert_eq!(terminate(child).code, 0);
@@ -247,6 +259,23 @@ fn the_monitor_is_the_administrators() {
     assert!(found(&output), "{output:?}");
     let root = ["search", "-LLL", "-H", &url, "-b", "", "-s", "base", "monitorContext"];
     assert_eq!(run(flext_ldap(&root)).out, "dn:\nmonitorContext: cn=Monitor\n\n");
+
+    // Others, without a restart: nobody, a group that she is in, one that she is not in.
+    for (readers, may) in [
+        ("[]", false),
+        ("[\"group cn=crew,ou=groups,dc=harbourlane,dc=example\"]", true),
+        ("\"nested-group ou=groups,dc=harbourlane,dc=example\"", false),
+    ] {
+        folder.configure(&format!("listen: \"ldap://127.0.0.1:0\"\nmonitor: {{readers: {readers}}}\n"));
+        signal(&child, Signal::SIGHUP);
+        wait_for_line(&mut child, "the configuration was read again");
+        assert_eq!(found(&search(&["-D", ADA, "-y", &folder.path("ada")])), may, "{readers}");
+        assert!(found(&search(&["-D", ADMIN, "-y", &secret])));
+    }
+    folder.configure("listen: \"ldap://127.0.0.1:0\"\nmonitor: false\n");
+    signal(&child, Signal::SIGHUP);
+    let line = wait_for_line(&mut child, "only after a restart");
+    assert_eq!(line, "changed, but used only after a restart: `monitor`");
     assert_eq!(terminate(child).code, 0);
 }
 
@@ -260,7 +289,13 @@ fn a_slow_search_is_in_the_log() {
     let url = url(&mut child);
     assert_eq!(run(flext_ldap(&["search", "-H", &url, "-b", BASE, "(uid=ada)"])).code, 0);
     let line = wait_for_line(&mut child, "flext_ldap::slow");
-    assert!(line.contains("(uid=ada)"), "{line}");
+    assert!(line.contains("who=\"anonymous\" from=\"127.0.0.1:"), "{line}");
+    assert!(line.contains("base=\"dc=harbourlane,dc=example\"") && line.contains("(uid=ada)"), "{line}");
+    // Nobody forges a line.
+    let search = ["search", "-H", &url, "-b", "cn=a\nWARN forged,dc=example", "(uid=a\nWARN forged)"];
+    assert_eq!(run(flext_ldap(&search)).code, 32);
+    let line = wait_for_line(&mut child, "forged");
+    assert!(line.contains("base=\"cn=a\\nWARN forged,dc=example\" scope=Subtree filter=\"(uid=a"), "{line}");
     assert_eq!(terminate(child).code, 0);
 }
 
@@ -272,4 +307,54 @@ fn a_second_signal_stops_at_once() {
     signal(&child, Signal::SIGTERM);
     signal(&child, Signal::SIGINT);
     assert_eq!(finish(child).code, 0);
+}
+
+#[test]
+fn a_served_directory_explains() {
+    let folder = Folder::new();
+    folder.import();
+    let rules = "access:\n  - {name: mine, allow: [anyone: read]}\n";
+    let config = folder.configure(&format!("listen: \"ldap://127.0.0.1:0\"\n{rules}"));
+    let data = folder.path("data");
+    let directory = |command: &str, arguments: &[&str]| {
+        run(flext_ldap(&[&["directory", command, "--data", &data], arguments].concat()))
+    };
+    let search: [&[&str]; 3] = [
+        &["-b", BASE, "(&(uid=ada)(objectClass=person))"],
+        &["-b", BASE, "-s", "one", "-n", "(mail=*)"],
+        &["-b", "cn=elsewhere", "(uid=ada)"],
+    ];
+    let access: [&[&str]; 3] = [
+        &["--on", ADA, "--attribute", "mail", "--anonymous-read", "--json"],
+        &["--on", ADA, "--attribute", "nonsense"],
+        &["--on", ADA, "--as", ADMIN, "--config", &config],
+    ];
+    let all = || {
+        let searches = search.iter().map(|arguments| directory("explain", arguments));
+        let rights = access.iter().map(|arguments| directory("access", arguments));
+        searches.chain(rights).map(|Output { code, out, err }| (code, out, err)).collect::<Vec<_>>()
+    };
+    let alone = all();
+    assert_eq!(alone.iter().map(|(code, ..)| *code).collect::<Vec<_>>(), [0, 0, 32, 0, 17, 0], "{alone:?}");
+    let mut child = flext_ldap(&["directory", "serve", "--config", &config]).spawn().unwrap();
+    url(&mut child);
+    for ((code, out, err), alone) in all().iter().zip(&alone) {
+        assert_eq!((code, out), (&alone.0, &alone.1), "{err}");
+        assert!(alone.2.ends_with(err.trim_start_matches("flext-ldap: ")), "{err} {}", alone.2);
+    }
+
+    // Without rules of its own the question is about those in force, after a reload too.
+    let read = |output: Output| {
+        assert_eq!(output.code, 0, "{output:?}");
+        output.out.lines().find(|line| line.trim_start().starts_with("disclose")).unwrap().trim().to_owned()
+    };
+    assert_eq!(read(directory("access", &["--on", ADA])), "disclose       allowed, by rule 1");
+    folder.configure("listen: \"ldap://127.0.0.1:0\"\naccess:\n  - {allow: [users: read]}\n");
+    signal(&child, Signal::SIGHUP);
+    wait_for_line(&mut child, "the configuration was read again");
+    assert_eq!(read(directory("access", &["--on", ADA])), "disclose       denied");
+    let other = directory("access", &["--on", ADA, "--admin-dn", ADA]);
+    assert_eq!(other.code, 201, "{other:?}");
+    assert!(other.err.contains(&format!("its administrator is `{ADMIN}`")), "{other:?}");
+    assert_eq!(terminate(child).code, 0);
 }

@@ -20,6 +20,59 @@ fn entries_are_ldif_with_comments_as_asked() {
 }
 
 #[test]
+fn flags_of_openldap_mean_what_they_mean_there() {
+    let directory = people();
+    let search = |flags: &[&str]| {
+        let common = ["search", "-LLL", "-x", "-P", "3", "-Q", "-H", directory.url(), "-b", BASE];
+        run(flext_ldap(&[&common, flags].concat()))
+    };
+    let names = |flags: &[&str]| {
+        let output = search(&[flags, &["(objectClass=*)", "sn"]].concat());
+        assert_eq!(output.code, 0, "{output:?}");
+        let values = output.out.lines().filter_map(|line| line.strip_prefix("dn: "));
+        values.map(|dn| dn.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // Those without one first, as they came; then Ljung, Nordin, Öberg.
+    assert_eq!(names(&["-S", "SN"])[4..], ["uid=brook", "uid=ada", "uid=chidi"]);
+    let by_name =
+        ["uid=ada", "uid=brook", "uid=chidi", "cn=crew", "ou=groups", "dc=harbourlane", "ou=people"];
+    assert_eq!(names(&["-S", "", "-E", "pr=2"]), by_name);
+    let some = search(&["-S", "", "-z", "3", "(objectClass=*)", "1.1"]);
+    assert_eq!((some.code, some.out.matches("dn: ").count()), (4, 3), "{some:?}");
+    let endless = search(&["-S", "sn", "-E", "ps=any/1/1"]);
+    assert!(endless.code == 201 && endless.err.contains("leave -S out"), "{endless:?}");
+
+    let dn = |flags: &[&str]| search(&[flags, &["(cn=crew)", "member"]].concat()).out;
+    let member = "member: uid=ada,ou=people,dc=harbourlane,dc=example\n";
+    assert!(dn(&["-o", "ldif-wrap=no"]).contains(member));
+    assert!(
+        dn(&["-o", "ldif_wrap=20"]).contains("member: uid=ada,ou=p\n eople"),
+        "{}",
+        dn(&["-o", "ldif_wrap=20"])
+    );
+    assert_eq!(search(&["-o", "nettimeout=30", "(uid=ada)", "1.1"]).code, 0);
+    for (flags, want) in [
+        (["-o", "ldif-wrap=wide"], "expected `no` or a number of columns"),
+        (["-o", "keepalive=1"], "`ldif-wrap=no|COLUMNS` and `nettimeout=SECONDS` are known"),
+        (["-P", "2"], "leave -P out, or say `-P 3`"),
+    ] {
+        let output = run(flext_ldap(&["search", "-H", directory.url(), flags[0], flags[1]]));
+        assert!(output.code == 201 && output.err.contains(want), "{output:?}");
+    }
+}
+
+#[test]
+fn what_does_not_connect_prints_nothing() {
+    let directory = people();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = run(flext_ldap(&["search", "-H", &format!("ldap://{closed}"), "-b", BASE]));
+    assert_eq!((nobody.code, nobody.out.as_str()), (202, ""), "{nobody:?}");
+    let wrong = ["-D", "uid=ada,ou=people,dc=harbourlane,dc=example", "-w", "low waves"];
+    let refused = run(flext_ldap(&[&["search", "-H", directory.url(), "-b", BASE][..], &wrong].concat()));
+    assert_eq!((refused.code, refused.out.as_str()), (49, ""), "{refused:?}");
+}
+
+#[test]
 fn nothing_found_is_success_and_a_missing_base_is_32() {
     let directory = people();
     let none = run(flext_ldap(&["search", "-LLL", "-H", directory.url(), "-b", BASE, "(uid=zoe)"]));

@@ -71,7 +71,8 @@ fn served_changed_ended_and_served_again() {
     let mut child = flext_ldap(&serve).spawn().unwrap();
     let url = wait_for_line(&mut child, "listening on ldap://").replace("listening on ", "");
     let busy = run(flext_ldap(&["directory", "export", "--data", &data, "--suffix", BASE]));
-    assert_ne!(busy.code, 0, "the folder is in use: {busy:?}");
+    assert_eq!(busy.code, 208, "the folder is in use: {busy:?}");
+    assert!(busy.err.contains("is exported by `flext-ldap export -H URL`"), "{busy:?}");
     let ada = ["search", "-LLL", "-H", &url, "-D", ADMIN, "-y", &secret, "-b", BASE, "(uid=ada)", "title"];
     let output = run(flext_ldap(&ada));
     assert_eq!(

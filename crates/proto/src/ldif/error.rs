@@ -20,6 +20,12 @@ pub enum LdifErrorKind {
     /// Something else than the grammar wants.
     #[error("expected {0}")]
     Expected(&'static str),
+    /// A record that does not say what to change, where [`ReadOptions::changes_only`](super::ReadOptions::changes_only)
+    /// asks for changes.
+    #[error(
+        "expected `changetype:`, or `add:`, `delete:`, `replace:` or `increment:` to begin a modification"
+    )]
+    NoChange,
     /// The input could not be read. It counts as ended from then on.
     #[error("the input could not be read")]
     Io(#[source] io::Error),

@@ -69,11 +69,14 @@ pub struct ReadOptions {
     /// Whether `attribute:< file:///…` reads that file. No, unless asked: an LDIF file from elsewhere could otherwise
     /// put any file of this machine into the directory. Such a file counts towards `record_limit`.
     pub read_files: bool,
+    /// Whether a record without `changetype`, which RFC 2849 has for entries alone, is a modification that begins at
+    /// once, as OpenLDAP's ldapmodify takes it. No, unless asked: then there are no entries.
+    pub changes_only: bool,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { record_limit: 256 << 20, read_files: false }
+        Self { record_limit: 256 << 20, read_files: false, changes_only: false }
     }
 }
 
@@ -128,6 +131,12 @@ impl<R: BufRead> LdifReader<R> {
         }
         let is_change = self.is_at(found, b"changetype")?;
         let Some(place) = found.filter(|_| is_change) else {
+            if self.options.changes_only {
+                if !self.is_change_kind(found)? {
+                    return Err(LdifErrorKind::NoChange);
+                }
+                return Ok(Some(Record::Change(controls, ChangeRecord::Modify(self.modify(dn, found)?))));
+            }
             let attributes = self.attributes(found)?;
             // With controls it is a request, and without a word on which one, it adds.
             return Ok(Some(if controls.is_empty() {
@@ -146,7 +155,8 @@ impl<R: BufRead> LdifReader<R> {
             }
             ChangeRecord::Delete(Delete { dn })
         } else if kind.eq_ignore_ascii_case("modify") {
-            ChangeRecord::Modify(self.modify(dn)?)
+            let found = self.advance()?;
+            ChangeRecord::Modify(self.modify(dn, found)?)
         } else if kind.eq_ignore_ascii_case("modrdn") || kind.eq_ignore_ascii_case("moddn") {
             ChangeRecord::Rename(self.rename(dn)?)
         } else {
@@ -213,6 +223,13 @@ impl<R: BufRead> LdifReader<R> {
         Ok(found.eq_ignore_ascii_case(name))
     }
 
+    /// Whether the line, if there is one, begins a modification.
+    fn is_change_kind(&mut self, found: Option<Place>) -> Result<bool, LdifErrorKind> {
+        let Some(place) = found else { return Ok(false) };
+        let (name, _) = split(self.lines.text(place)?)?;
+        Ok(change_kind(name).is_ok())
+    }
+
     /// The value of a line, as text.
     fn text(&mut self, place: Place) -> Result<&str, LdifErrorKind> {
         let (_, spelt) = split(self.lines.text(place)?)?;
@@ -261,13 +278,12 @@ impl<R: BufRead> LdifReader<R> {
         Ok(self.scratch.list.build())
     }
 
-    /// Reads `change-modify`, from the line after `changetype`.
-    fn modify(&mut self, dn: Dn) -> Result<Modify, LdifErrorKind> {
+    /// Reads `change-modify`, from this line, the first after `changetype`.
+    fn modify(&mut self, dn: Dn, mut found: Option<Place>) -> Result<Modify, LdifErrorKind> {
         // Each change with the number of values up to its end; all values; where each of them stands.
         let mut changes: Vec<(ChangeKind, AttributeDescription, usize)> = Vec::new();
         let mut places: Vec<Range<usize>> = Vec::new();
         let mut values = Vec::new();
-        let mut found = self.advance()?;
         while let Some(place) = found {
             let (name, _) = split(self.lines.text(place)?)?;
             let kind = change_kind(name)?;

@@ -283,6 +283,32 @@ fn errors_name_the_line_and_reading_goes_on() {
     }
 }
 
+/// As ldapmodify: what says no changetype is a modification, and not an entry.
+#[test]
+fn changes_without_a_changetype() {
+    let no_change =
+        "expected `changetype:`, or `add:`, `delete:`, `replace:` or `increment:` to begin a modification";
+    let table: &[(&str, &str)] = &[
+        ("replace: mail\nmail: a@b\n-\nadd: cn\ncn: a", "1: modify <cn=a> Replace mail=a@b Add cn=a"),
+        ("DELETE: mail", "1: modify <cn=a> Delete mail="),
+        ("increment: uidNumber\nuidNumber: 1\n-", "1: modify <cn=a> Increment uidNumber=1"),
+        ("control: 1.2.3\nadd: cn\ncn: a", "1: modify <cn=a> Add cn=a [1.2.3 None]"),
+        ("changetype: add\ncn: a", "1: add <cn=a> cn=a"),
+        ("changetype: delete", "1: delete <cn=a>"),
+        ("replace: mail\ncn: a", "line 3: expected a value of the attribute that is changed, or `-`"),
+        ("cn: a\nreplace: mail", &format!("line 2: {no_change}")),
+        ("# nothing", &format!("line 3: {no_change}")),
+    ];
+    for (text, want) in table {
+        let options = ReadOptions { changes_only: true, ..ReadOptions::default() };
+        let text = format!("dn: cn=a\n{text}\n\ndn: cn=b\nchangetype: delete\n");
+        let got = read_all(text.as_bytes(), options);
+        let (first, second) = got.split_once('\n').unwrap();
+        assert_eq!(first, *want, "{text}");
+        assert!(second.ends_with(": delete <cn=b>\n"), "{got}");
+    }
+}
+
 #[test]
 fn errors_keep_their_cause_and_quote_no_value() {
     let error_of = |text: &str| {
@@ -433,7 +459,7 @@ fn file_urls_are_refused_unless_asked_for() {
     std::fs::write(&path, [0, 1, 0xff]).unwrap();
     let url = format!("{}/a%20photo%25.bin", folder.path().display());
     let folder_url = format!("file://{}", folder.path().display());
-    let with_files = || ReadOptions { read_files: true, record_limit: 1000 };
+    let with_files = || ReadOptions { read_files: true, record_limit: 1000, ..ReadOptions::default() };
 
     assert_reads(
         b"dn: cn=a\njpegPhoto:< file:///etc/passwd\n\ndn: cn=b\n",

@@ -81,7 +81,7 @@ fn containing<T: Rows>(
     let mut ids = RoaringBitmap::new();
     for attribute in MEMBERS {
         let asked = Asked::Equality(name.as_bytes());
-        if context.indexes.lookup(&context.schema, attribute, asked).is_none() {
+        if context.indexes.lookup(&context.schema, &tables.standing, attribute, asked).is_none() {
             return Ok(None);
         }
         ids |= under(context, tables, recent, attribute, asked)?;

@@ -66,6 +66,7 @@ impl Store {
         attribute: Option<&str>,
     ) -> Result<Explanation, Failure> {
         let context = &*self.context();
+        let rules = rules.settled(&context.schema);
         let attribute = match attribute.map(|name| (name, context.schema.attribute_type(base(name)))) {
             None => None,
             Some((_, Some(kind))) => Some(kind.name()),

@@ -120,6 +120,13 @@ impl AccessRules {
         Self(Arc::default())
     }
 
+    /// The same rules for a directory of this schema.
+    pub(crate) fn settled(&self, schema: &Schema) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        inner.attributes.settle(schema);
+        Self(Arc::new(inner))
+    }
+
     /// Makes this entry one of the `administrators` of the rules. A name that `schema` cannot compare gives nobody any
     /// right.
     #[must_use]
@@ -161,9 +168,7 @@ impl AccessPolicy for AccessRules {
     }
 
     fn for_schema(&self, schema: &Schema) -> Option<Arc<dyn AccessPolicy>> {
-        let mut inner = Inner::clone(&self.0);
-        inner.attributes.settle(schema);
-        Some(Arc::new(Self(Arc::new(inner))))
+        Some(Arc::new(self.settled(schema)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -28,7 +28,8 @@ const NAMED: usize = 5;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RestoreOptions {
-    /// Takes the place of the store that is in the folder. Without it a folder that holds one is refused.
+    /// Takes the place of the store that is in the folder, which is kept there under another name. Without it a folder
+    /// that holds one is refused.
     pub replace: bool,
     /// Takes a backup of a store that had faults. Without it nothing is restored that [`Store::check`] finds fault with.
     pub accept_faults: bool,
@@ -44,6 +45,8 @@ pub struct RestoreReport {
     pub sha256: String,
     /// What a check of the store found.
     pub check: CheckReport,
+    /// Where the store is whose place was taken. Nobody removes it but whoever no longer wants it.
+    pub replaced: Option<PathBuf>,
 }
 
 /// Makes the store in the folder `store` names from a backup, with the schema and whatever else `store` says.
@@ -65,7 +68,8 @@ pub fn restore(
     };
     let _lock = lock(&folder)?;
     let data = folder.join(DATA_FILE);
-    if data.symlink_metadata().is_ok_and(|data| data.len() > 0) && !options.replace {
+    let is_there = data.symlink_metadata().is_ok_and(|data| data.len() > 0);
+    if is_there && !options.replace {
         return Err(Error::new(
             ErrorKind::Misuse,
             format!("`{}` holds a directory already; nothing was restored", folder.display()),
@@ -74,10 +78,30 @@ pub fn restore(
     let making = Making::new(folder.join("restoring"))?;
     let (manifest, sha256) = read(input, &making.0.join(DATA_FILE)).map_err(Failure::into_error)?;
     let check = prove(store.located(Location::Folder(making.0.clone())), options)?;
-    fs::rename(making.0.join(DATA_FILE), &data)
-        .and_then(|()| sync_folder_of(&data))
-        .map_err(|error| unusable(&data, error))?;
-    Ok(RestoreReport { manifest, sha256, check })
+    // A second name, so that there is a store under the first at every moment.
+    let replaced = is_there.then(|| keep(&data)).transpose()?;
+    if let Err(error) = fs::rename(making.0.join(DATA_FILE), &data) {
+        if let Some(replaced) = &replaced {
+            // It is there under its first name; that this one is left over is no harm.
+            let _ = fs::remove_file(replaced);
+        }
+        return Err(unusable(&data, error));
+    }
+    sync_folder_of(&data).map_err(|error| unusable(&data, error))?;
+    Ok(RestoreReport { manifest, sha256, check, replaced })
+}
+
+/// Gives a store's file another name besides its own: the first of these that is free.
+fn keep(data: &Path) -> Result<PathBuf, Error> {
+    let mut number = 1_u32;
+    loop {
+        let path = data.with_extension(format!("redb.replaced-{number}"));
+        match fs::hard_link(data, &path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number = number.saturating_add(1),
+            Err(error) => return Err(unusable(&path, error)),
+        }
+    }
 }
 
 /// A folder that is gone when it is no longer needed.

@@ -83,7 +83,12 @@ impl Walk {
     ) -> Result<Self, Failure> {
         let mut groups = nested.then(RoaringBitmap::new);
         for attribute in context.constraints.membership.iter().flat_map(|one| &one.attributes) {
-            let keys = context.indexes.lookup(&context.schema, attribute.as_str(), Asked::Presence);
+            let keys = context.indexes.lookup(
+                &context.schema,
+                &tables.standing,
+                attribute.as_str(),
+                Asked::Presence,
+            );
             groups = match (groups, keys) {
                 (Some(groups), Some(keys)) => Some(groups | tables.candidates(&keys)?),
                 _ => None,

@@ -176,7 +176,10 @@ pub(super) fn is_member<T: Rows>(
 ) -> Result<bool, Failure> {
     for attribute in attributes {
         let asked = Asked::Equality(member.dn.as_bytes());
-        let keys = context.indexes.lookup(&context.schema, attribute.as_str(), asked).unwrap_or_default();
+        let keys = context
+            .indexes
+            .lookup(&context.schema, &tables.standing, attribute.as_str(), asked)
+            .unwrap_or_default();
         if tables.has(&keys, group)? {
             return Ok(true);
         }

@@ -335,7 +335,7 @@ fn holder(
     {
         return Ok(None);
     }
-    if context.indexes.lookup(&context.schema, name, Asked::Equality(value)).is_none() {
+    if context.indexes.lookup(&context.schema, &tables.standing, name, Asked::Equality(value)).is_none() {
         return Err(Failure::refused(
             ResultCode::UNWILLING_TO_PERFORM,
             format!("matching in chain needs an index for equality of `{name}`"),

@@ -202,7 +202,8 @@ fn limit(diagnostic: String) -> Failure {
 /// Whether any entry has the attribute, as far as an index tells.
 fn is_used(work: &Work<'_>, attribute: &AttributeDescription) -> Result<bool, Failure> {
     let context = work.context;
-    let keys = context.indexes.lookup(&context.schema, attribute.as_str(), Asked::Presence);
+    let keys =
+        context.indexes.lookup(&context.schema, &work.tables.standing, attribute.as_str(), Asked::Presence);
     match keys {
         Some(keys) => {
             Ok(work.tables.count(&keys, 0)? > 0

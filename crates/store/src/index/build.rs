@@ -7,14 +7,15 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, atomic::Ordering, mpsc::SyncSender},
     time::{Duration, Instant},
 };
 
+use flext_ldap_directory::Error;
 use redb::Durability;
 
 use super::{
-    Indexes, Pending, Standing,
+    Index, IndexConfig, Indexes, Pending, Standing,
     deferred::{BUSY, IDLE, MOVED},
     key, progress,
     standing::{One, Stage},
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     contain::contained,
     context::Context,
+    hashing::closed,
     row::{Id, ROOT},
     tables::{Failure, Name, Writable, storage_error},
     writer::{Engine, snapshot, write_error},
@@ -40,6 +42,24 @@ const ROWS: usize = 4_096;
 
 /// What becomes of an index that is not wanted.
 const GONE: Stage = Stage::Removing { again: false };
+
+impl Standing {
+    /// Whether these are the indexes there are or are to be.
+    fn is_of(&self, indexes: &Indexes) -> bool {
+        let wanted: HashSet<&[u8]> = indexes.all().map(|index| &*index.prefix).collect();
+        let is_there = |one: &One, index: &Index| one.definition == index.definition && one.stage != GONE;
+        indexes.all().all(|index| self.get(&index.prefix).is_some_and(|one| is_there(one, index)))
+            && self.iter().all(|(prefix, one)| wanted.contains(prefix) || one.stage == GONE)
+    }
+}
+
+/// Indexes that are asked for instead of those there are.
+#[derive(Debug)]
+pub(crate) struct Reindex {
+    pub(crate) config: IndexConfig,
+    /// Told whether they are in force; nothing where they are not and storage is the reason.
+    pub(crate) answer: SyncSender<Result<bool, Error>>,
+}
 
 /// When the writer does its next slice.
 #[derive(Debug, Default)]
@@ -77,6 +97,77 @@ impl Engine {
             self.stop_idle(&error);
         }
         self.maintenance.next = Some(Instant::now() + started.elapsed() * 2);
+    }
+
+    /// Has what `asked` wants from now on.
+    pub(crate) fn reindex(&mut self, asked: &Reindex) {
+        let done = self.try_reindex(&asked.config);
+        // Who stopped waiting does not hear it.
+        let _ = asked.answer.send(done);
+    }
+
+    fn try_reindex(&mut self, config: &IndexConfig) -> Result<bool, Error> {
+        self.can_write()?;
+        let context = self.context.get();
+        let Some((indexes, constraints)) = context.with_indexes(config).map_err(Failure::into_error)? else {
+            return Ok(false);
+        };
+        let done = contained("the settling of indexes", || self.write_wanted(&indexes));
+        let done = done.map_err(Failure::into_error);
+        match done.and_then(|is_other| if is_other { self.publish() } else { Ok(()) }) {
+            Ok(()) => {
+                // After the snapshot that says how far they are.
+                self.context
+                    .change(|context| (context.indexes, context.constraints) = (indexes, constraints));
+                Ok(true)
+            }
+            Err(error) => {
+                // Whether they are on disk is seen before anything else is written.
+                self.doubtful = Some((indexes, constraints));
+                self.stop_idle(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts indexes in force of which it was not known whether they were written down, if they were: `standing` says so.
+    pub(crate) fn settle_doubtful(&mut self, standing: &Standing) {
+        if let Some((indexes, constraints)) = self.doubtful.take()
+            && standing.is_of(&indexes)
+        {
+            self.context.change(|context| (context.indexes, context.constraints) = (indexes, constraints));
+        }
+    }
+
+    /// Writes down what is to be built and removed, and says whether there is anything.
+    fn write_wanted(&mut self, indexes: &Indexes) -> Result<bool, Failure> {
+        let Some(database) = &self.database else { return Err(closed().into()) };
+        let mut transaction = database.begin_write().map_err(storage_error)?;
+        transaction.set_durability(Durability::Immediate).map_err(storage_error)?;
+        let is_other = {
+            let mut tables = Writable::open(&transaction, Arc::clone(&self.counts))?;
+            let before = Arc::clone(&tables.standing);
+            reconcile(&mut tables, indexes)?;
+            before != tables.standing
+        };
+        if is_other {
+            transaction.commit().map_err(storage_error)?;
+        } else {
+            transaction.abort().map_err(storage_error)?;
+        }
+        Ok(is_other)
+    }
+
+    /// Shows readers what was committed.
+    fn publish(&mut self) -> Result<(), Error> {
+        self.unsettled = true;
+        self.counts.commits.fetch_add(1, Ordering::Relaxed);
+        if let Some(error) = self.storage.failure() {
+            return Err(write_error(error));
+        }
+        let database = self.database.as_ref().ok_or_else(closed)?;
+        self.published.set(Some(snapshot(database, &self.counts)?));
+        Ok(())
     }
 
     fn try_slice(&mut self) -> Result<(), Failure> {

@@ -99,15 +99,17 @@ enum Wanted {
 
 impl Indexes {
     /// The keys whose entries together are all that can match, for the directory's own questions of presence and
-    /// equality. They must be of indexes it [needs](Self::need), which are there in every snapshot. `None` where there is no such
-    /// index.
+    /// equality. `None` where there is no such index, or it is not ready; those the directory [needs](Self::need) are ready in
+    /// every snapshot.
     pub(crate) fn lookup(
         &self,
         schema: &Schema,
+        standing: &Standing,
         description: &str,
         asked: Asked<'_>,
     ) -> Option<Vec<Vec<u8>>> {
-        let told = match self.ask(schema, &|_| true, description, asked) {
+        let is_fit = |index: &Index| index.is_needed || standing.is_ready(&index.prefix, &index.definition);
+        let told = match self.ask(schema, &is_fit, description, asked) {
             Answer::Undefined => return Some(Vec::new()),
             Answer::Untold(_) => return None,
             Answer::Told(told) => told,
@@ -118,6 +120,11 @@ impl Indexes {
             Span::Range(..) => None,
         });
         keys.collect()
+    }
+
+    /// Whether there is, or is to be, an index that tells of the equality of an attribute.
+    pub(crate) fn has_equality(&self, schema: &Schema, description: &str) -> bool {
+        matches!(self.ask(schema, &|_| true, description, Asked::Equality(b"cn=x")), Answer::Told(_))
     }
 
     /// What the indexes that are ready tell.

@@ -215,8 +215,9 @@ impl PasswordPolicy {
             return Ok(true);
         }
         let asked = Asked::Equality(b"pwdPolicy");
-        let policies = context.indexes.lookup(&context.schema, "objectClass", asked).unwrap_or_default();
-        Ok(tables.count(&policies, 0)? > 0)
+        let policies = context.indexes.lookup(&context.schema, &tables.standing, "objectClass", asked);
+        // Without the index, which there always is when a store is open, it cannot be told.
+        policies.map_or(Ok(true), |policies| Ok(tables.count(&policies, 0)? > 0))
     }
 
     /// The policy at this name. That there is none is said once, until there is one again.

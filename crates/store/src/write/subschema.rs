@@ -155,7 +155,10 @@ impl Work<'_> {
     fn entries(&self, class: &ObjectClass) -> Result<RoaringBitmap, Failure> {
         let context = self.context;
         let asked = Asked::Equality(class.oid.as_bytes());
-        let keys = context.indexes.lookup(&context.schema, "objectClass", asked).unwrap_or_default();
+        let keys = context
+            .indexes
+            .lookup(&context.schema, &self.tables.standing, "objectClass", asked)
+            .unwrap_or_default();
         self.tables.candidates(&keys)
     }
 

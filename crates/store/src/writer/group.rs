@@ -14,6 +14,7 @@ use flext_ldap_directory::{Error, ErrorKind, Outcome};
 use super::{Held, Job, write_error};
 use crate::{
     backend::Steady,
+    index::Reindex,
     tables::Failure,
     write::{Bundle, Operation, Prepared, Write, WriteOp},
 };
@@ -69,6 +70,8 @@ pub(crate) enum Loaded {
 pub(super) struct Doing<'d, 'a, 't> {
     pub(super) storage: &'d Steady,
     pub(super) operation: Operation<'a, 't>,
+    /// What is to be done after this commit.
+    pub(super) later: &'d mut Vec<Reindex>,
 }
 
 impl Doing<'_, '_, '_> {
@@ -117,6 +120,10 @@ impl Doing<'_, '_, '_> {
                 }
                 // The transaction that was begun has told that storage can be used.
                 Job::Look => {}
+                Job::Reindex(asked) => {
+                    self.later.push(asked);
+                    commit = true;
+                }
             }
             let full =
                 self.operation.pending.octets() >= PENDING || singles >= GROUP || held.len() >= 2 * GROUP;

@@ -214,8 +214,9 @@ async fn a_slow_search_leaves_one_line() {
     let lines = log.of("flext_ldap::slow");
     assert_eq!(lines.len(), 1, "{lines:?}");
     for part in [
-        "base=dc=harbourlane,dc=example scope=Subtree filter=(&(cn=crew*)(!(userPassword=***)))",
-        "plan=(cn=crew*): substring, 6 keys, 10 entries, read, 10 candidates, the candidates, all of which are in scope",
+        "who=\"service\" from=\"local\" base=\"dc=harbourlane,dc=example\" scope=Subtree \
+         filter=\"(&(cn=crew*)(!(userPassword=***)))\"",
+        "plan=\"(cn=crew*): substring, 6 keys, 10 entries, read, 10 candidates, the candidates, all of which are in scope\"",
         "looked_at=10 returned=0",
         "ended=\"success (0)\"",
     ] {
@@ -245,9 +246,8 @@ async fn what_no_index_narrows_is_warned_of() {
     find(&store, subtree("(description=x)"), Actor::Service).await;
     assert_eq!(
         log.of("flext_ldap::unindexed"),
-        [
-            "flext_ldap::unindexed message=a search is not narrowed by an index base=dc=harbourlane,dc=example \
-          scope=Subtree filter=(userPassword=***) entries=16"
-        ]
+        ["flext_ldap::unindexed message=a search is not narrowed by an index \
+             who=\"dn:uid=anna,ou=people,dc=harbourlane,dc=example\" from=\"local\" base=\"dc=harbourlane,dc=example\" \
+             scope=Subtree filter=\"(userPassword=***)\" entries=16"]
     );
 }

@@ -8,7 +8,7 @@ use std::{
 
 use flext_ldap_directory::{Actor, Applied, Directory as _, ErrorKind, Event, Request};
 use flext_ldap_proto::result::ResultCode;
-use flext_ldap_store::{Limits, Store};
+use flext_ldap_store::{IndexConfig, IndexKind, Limits, Store};
 
 use crate::{
     durability::{Disk, Failing},
@@ -70,6 +70,40 @@ async fn writing_resumes_when_storage_can_be_written_again() {
             for uid in ["before", "after"] {
                 let name = format!("uid={uid}{round},ou=people,{SUFFIX}");
                 assert!(read(&after, &name).await.is_some(), "{failing:?}: {name} is lost");
+            }
+            clean(&after);
+        }
+    }
+}
+
+/// Whether other indexes were taken or not: what is written afterwards is under those there are.
+#[tokio::test]
+async fn a_disk_that_fails_while_other_indexes_are_wanted_leaves_no_wrong_index() {
+    let other = || IndexConfig::default().index("cn", []).index("description", [IndexKind::Equality]);
+    for failing in [Failing::Writes, Failing::Syncs, Failing::SyncsThatDrop, Failing::All] {
+        let disk = Disk::default();
+        let store = Store::open_on(disk.clone(), options().indexes(IndexConfig::default())).unwrap();
+        fill(&store).await;
+        let mut wanted = true;
+        for round in 0..4 {
+            let config = if wanted { other() } else { IndexConfig::default() };
+            disk.failing(Some((failing, io::ErrorKind::StorageFull)));
+            assert_eq!(store.set_indexes(&config).unwrap_err().kind(), ErrorKind::Storage, "{failing:?}");
+            clean(&store);
+            disk.failing(None);
+            written_at_last(&store, &format!("after{round}")).await;
+            clean(&store);
+            assert!(store.set_indexes(&config).unwrap(), "{failing:?}");
+            ok(&store, person(&format!("more{round}"))).await;
+            clean(&store);
+            wanted = !wanted;
+        }
+        for config in [None, Some(other()), Some(IndexConfig::default())] {
+            let options = config.map_or_else(options, |config| options().indexes(config));
+            let after = Store::open_on(disk.after_power_failure(|| false), options).unwrap();
+            for text in ["(cn=*)", "(uid=after3)", "(uid=more3)", "(description=*)"] {
+                let (found, _) = find(&after, subtree(text), Actor::Service).await;
+                assert_eq!(found, find(&store, subtree(text), Actor::Service).await.0, "{text}");
             }
             clean(&after);
         }

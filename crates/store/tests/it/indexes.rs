@@ -131,6 +131,63 @@ async fn an_index_is_built_while_the_store_serves_and_removed_when_it_is_not_wan
     assert_eq!(store.counters().commits, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_indexes_are_wanted_while_the_store_serves() {
+    let place = tempfile::tempdir().unwrap();
+    let (store, heard) = open_and_hear(folder(&place, IndexConfig::default()));
+    store.import(crew().as_bytes(), &ImportOptions::default(), &mut |_| {}).unwrap();
+    let with = || {
+        let described =
+            IndexConfig::default().index("description", [IndexKind::Equality, IndexKind::Substring]);
+        described.index("cn", [IndexKind::Presence])
+    };
+    // Somebody writes all the while: some of it before, some while, some after an index is built.
+    let other = store.clone();
+    let writing = tokio::spawn(async move {
+        for number in (0..CREW).take(600) {
+            let describe = Change {
+                kind: ChangeKind::Replace,
+                attribute: attribute("description"),
+                values: vec![Bytes::from(format!("berth {number}"))],
+            };
+            let name = dn(&format!("uid=crew{number},ou=people,{SUFFIX}"));
+            ok(&other, Modify { dn: name, changes: vec![describe] }).await;
+        }
+    });
+    for round in 0..8 {
+        let config = if round % 2 == 0 { with() } else { IndexConfig::default() };
+        assert!(tokio::task::block_in_place(|| store.set_indexes(&config)).unwrap());
+        assert_eq!(find(&store, subtree("(cn=crew 77 quay)"), Actor::Service).await.0.len(), 1);
+        let report = tokio::task::block_in_place(|| store.check(&mut |_| {})).unwrap();
+        assert_eq!(report.faults, 0, "round {round}");
+    }
+    writing.await.unwrap();
+    assert!(store.set_indexes(&with()).unwrap());
+    settle(&store, &heard);
+    assert_eq!(kinds(&store, "cn"), [IndexKind::Presence]);
+    assert_eq!(candidates(&store, "(cn=crew 77 quay)"), None, "nearly all have one");
+    assert_eq!(candidates(&store, "(description=berth 599)"), Some(1));
+    assert_eq!(find(&store, subtree("(description=*rth 599)"), Actor::Service).await.0.len(), 1);
+    assert_eq!(store.check(&mut |_| {}).unwrap().faults, 0);
+
+    // What is as it is wanted is left alone; what cannot be is refused, and changes nothing.
+    let commits = store.counters().commits;
+    assert!(store.set_indexes(&with()).unwrap());
+    assert!(!store.set_indexes(&IndexConfig::none()).unwrap(), "members would be looked up without an index");
+    let wrong = store.set_indexes(&with().index("nonesuch", [IndexKind::Equality])).unwrap_err();
+    assert_eq!(wrong.to_string(), "the index of `nonesuch`: unknown attribute `nonesuch`");
+    assert_eq!(store.counters().commits, commits);
+    assert_eq!(kinds(&store, "description"), [IndexKind::Equality, IndexKind::Substring]);
+    store.close();
+    store.set_indexes(&with()).unwrap_err();
+    drop(store);
+
+    // They are those of the store, whoever opens it next.
+    let store = Store::open(StoreOptions::folder(place.path())).unwrap();
+    assert!(is_settled(&store));
+    assert_eq!(candidates(&store, "(description=berth 599)"), Some(1));
+}
+
 #[tokio::test]
 async fn building_goes_on_where_it_was() {
     let place = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use flext_ldap_store::{
 };
 
 use super::{
+    super::monitor::Reader,
     Administrator, Log, PasswordSource, Setting, TlsFiles,
     node::{Node, Place, Value},
     section::{Section, is_unlimited},
@@ -136,7 +137,7 @@ pub(super) fn member_of(root: &Section<'_>) -> Setting<MemberOf> {
     if attributes.is_empty() { Setting::Default } else { Setting::Set(MemberOf::of(attributes)) }
 }
 
-pub(super) fn monitor(root: &Section<'_>) -> Option<Vec<Dn>> {
+pub(super) fn monitor(root: &Section<'_>) -> Option<Vec<Reader>> {
     match root.get("monitor").map(|node| &node.value) {
         None | Some(Value::Flag(true)) => return Some(Vec::new()),
         Some(Value::Flag(false)) => return None,

@@ -212,6 +212,9 @@ impl Draft {
                 }
             }
         }
+        for (number, reader) in self.config.monitor.iter().flatten().enumerate() {
+            names.push((format!("monitor.readers[{}]", number + 1), reader.dn.clone()));
+        }
         names
     }
 
@@ -307,14 +310,8 @@ impl Known {
             return unknown;
         }
         let ask = control::Ask::Known(names.iter().map(ToString::to_string).collect());
-        let mut answer = Vec::new();
-        let asked = control::ask(&data.data, &ask, &mut |_, octets| {
-            answer.extend_from_slice(octets);
-            Ok(())
-        });
-        if let Ok(Some(_)) = asked {
-            let answer = serde_json::from_slice(&answer).ok();
-            return answer.and_then(|answer| Self::read(&answer, &schema)).unwrap_or(unknown);
+        if let Ok(Some(answer)) = control::ask_whole(&data.data, &ask) {
+            return Self::read(&answer, &schema).unwrap_or(unknown);
         }
         let options = StoreOptions::folder(&data.data).schema(schema);
         let options = data.suffix.iter().cloned().fold(options, StoreOptions::suffix);
