@@ -227,6 +227,8 @@ impl<R: BufRead> Import<'_, R> {
                 workers.push(Worker { chunks, ready });
             }
             self.pass_through(&workers, progress)?;
+            // Nothing more comes.
+            self.gathered.commit = true;
             self.hand_over(progress)?;
             while !self.waiting.is_empty() {
                 self.settle(progress)?;

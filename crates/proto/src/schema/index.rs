@@ -32,6 +32,32 @@ fn hash(name: &[u8]) -> usize {
     usize::try_from(hash >> 32).unwrap_or_default()
 }
 
+/// Whether a name is this key, which is in lower case: as [`slice::eq_ignore_ascii_case`], eight octets at a time.
+fn is(key: &[u8], name: &[u8]) -> bool {
+    if key.len() != name.len() {
+        return false;
+    }
+    let same = |key: &[u8; 8], name: &[u8; 8]| u64::from_ne_bytes(*key) == lower(u64::from_ne_bytes(*name));
+    match (key.last_chunk(), name.last_chunk()) {
+        (Some(key_end), Some(name_end)) => {
+            same(key_end, name_end)
+                && key.as_chunks().0.iter().zip(name.as_chunks().0).all(|(key, name)| same(key, name))
+        }
+        _ => key.eq_ignore_ascii_case(name),
+    }
+}
+
+/// Eight octets, letters of ASCII in lower case.
+const fn lower(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    // Without its first bit an octet is below 128, so that no sum runs into the next one.
+    let rest = word & (ONES * 0x7f);
+    let from_a = rest + ONES * (0x80 - b'A' as u64);
+    let after_z = rest + ONES * (0x7f - b'Z' as u64);
+    let upper = (from_a ^ after_z) & !word & (ONES * 0x80);
+    word | (upper >> 2)
+}
+
 impl NameIndex {
     /// Numbers definitions from 0, each with its keys in lower case. The first of equal keys counts.
     pub(super) fn new(definitions: impl Iterator<Item = impl Iterator<Item = String>>) -> Self {
@@ -56,7 +82,7 @@ impl NameIndex {
         for slot in self.places(name) {
             let place = self.slots.get(slot)?.checked_sub(1)?;
             let (key, number) = self.keys.get(place as usize)?;
-            if key.eq_ignore_ascii_case(name) {
+            if is(key, name) {
                 return Some(*number);
             }
         }
@@ -73,6 +99,24 @@ impl NameIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_are_lowered_and_nothing_else() {
+        for octet in 0..=u8::MAX {
+            let others = u64::from_ne_bytes([b'A', octet, 0, 0xff, octet, b'Z', b'[', b'@']);
+            assert_eq!(lower(others).to_ne_bytes(), others.to_ne_bytes().map(|one| one.to_ascii_lowercase()));
+        }
+        let key = b"structuralobjectclass";
+        for length in 0..=key.len() {
+            let key = &key[..length];
+            assert!(is(key, &key.to_ascii_uppercase()));
+            for place in 0..length {
+                let mut other = key.to_vec();
+                other[place] ^= 0x60;
+                assert!(!is(key, &other), "{length}, {place}");
+            }
+        }
+    }
 
     #[test]
     fn names_are_found_whatever_their_case() {
