@@ -318,6 +318,7 @@ impl<R: BufRead> Import<'_, R> {
             self.refused(line, reason.to_string());
             return Ok(());
         }
+        self.gathered.commit = true;
         self.hand_over(progress)?;
         while !self.waiting.is_empty() {
             self.settle(progress)?;
@@ -337,7 +338,12 @@ impl<R: BufRead> Import<'_, R> {
     /// Gives what is gathered to the writer, once it has begun with what was given to it before.
     fn hand_over(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), ImportError> {
         let Batch { writes, lines, commit, .. } = std::mem::take(&mut self.gathered);
-        let Some(first) = lines.first().copied() else { return Ok(()) };
+        let first = match lines.first() {
+            Some(first) => *first,
+            // The writer waits for more unless it is told.
+            None if commit && !self.waiting.is_empty() => self.reader.line(),
+            None => return Ok(()),
+        };
         if self.handed_over < BATCHES {
             self.handed_over += 1;
         } else {

@@ -112,9 +112,11 @@ impl Doing<'_, '_, '_> {
                 }
                 Job::Many { writes, load, answer } => {
                     loads += 1;
-                    commit = load.commit;
+                    let (stop, asked) = (Arc::clone(&load.stop), load.commit);
                     let mut results = Vec::with_capacity(writes.len());
                     let done = self.many(writes, load, &mut results);
+                    // The import hears of its end with the commit.
+                    commit = asked || stop.load(Ordering::Relaxed);
                     held.push(Held::Many(answer, results));
                     done?;
                 }
