@@ -16,7 +16,7 @@ mod restore;
 mod serve;
 mod systemd;
 
-use std::{fs, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -100,6 +100,11 @@ impl Data {
             return Ok(());
         }
         let data = self.data.display();
+        if let Err(error) = fs::read_dir(&self.data)
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return Err(anyhow::Error::new(error).context(format!("`{data}` cannot be looked at")));
+        }
         Err(Usage(format!("there is no directory in `{data}`: nothing was done")).into())
     }
 

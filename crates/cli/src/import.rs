@@ -11,7 +11,7 @@ use flext_ldap_directory::{
     proto::{
         control::Controls,
         dn::DnKey,
-        ldif::{ChangeRecord, Record},
+        ldif::{ChangeRecord, LdifError, LdifErrorKind, Record},
         message::Add,
         result::ResultCode,
         schema::Schema,
@@ -100,6 +100,12 @@ impl Arguments {
             let record = match reader.next_record() {
                 Ok(Some(record)) => record,
                 Ok(None) => break,
+                // Whoever says where to go on from has seen what is wrong before.
+                Err(LdifError { line, kind })
+                    if line < self.from_line && !matches!(kind, LdifErrorKind::Io(_)) =>
+                {
+                    continue;
+                }
                 Err(error) => {
                     // To go on, the whole record must be read again, not what follows its bad line.
                     let begun = if reader.line() > last { reader.line() } else { error.line };

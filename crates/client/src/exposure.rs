@@ -64,7 +64,7 @@ impl Exposure {
         if self == Self::Clear && shows_password {
             return Err(Error::new(
                 ErrorKind::Confidentiality,
-                "the password would go out in clear: use ldaps or StartTLS, or call `dangerous_clear_passwords`",
+                "the password would go out in clear: use ldaps or StartTLS, or allow it with `dangerous_clear_passwords`",
             ));
         }
         Ok(())

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use flext_ldap_directory::{Applied, Error, ErrorKind};
-use flext_ldap_proto::ldif::{ChangeRecord, LdifError, LdifReader, ReadOptions, Record};
+use flext_ldap_proto::ldif::{ChangeRecord, LdifError, LdifErrorKind, LdifReader, ReadOptions, Record};
 
 use self::prepare::Preparing;
 use crate::{
@@ -277,6 +277,9 @@ impl<R: BufRead> Import<'_, R> {
                     self.uncommitted += 1;
                     chunk.commit = self.uncommitted >= self.options.commit_every;
                 }
+                // Whoever says where to go on from has seen what is wrong before.
+                Err(LdifError { line, kind })
+                    if line < self.options.start_line && !matches!(kind, LdifErrorKind::Io(_)) => {}
                 Err(error) => {
                     chunk.records.push((error.line, Err(ImportFailure::Ldif(error))));
                     if !self.options.continue_on_error {

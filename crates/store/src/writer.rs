@@ -543,8 +543,8 @@ pub(crate) fn open(backend: Arc<dyn StorageBackend>, cache: usize, verify: bool)
     contained("the opening of the store", || {
         let mut builder = Database::builder();
         builder.set_cache_size(cache).set_check_integrity_on_open(verify).set_repair_callback(move |_| {
-            if !told.swap(true, Ordering::Relaxed) {
-                tracing::warn!("the store was not closed, or is to be verified: all of its pages are read");
+            if !verify && !told.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the store was not closed: all of its pages are read");
             }
         });
         builder.create_with_backend(Shared(backend)).map_err(|error| storage_error(error).into())

@@ -6,7 +6,7 @@
 
 use flext_ldap_proto::{
     filter::Substrings,
-    schema::{MatchingRule, Schema},
+    schema::{AttributeType, MatchingRule, Schema},
 };
 
 use super::{Index, IndexKind, Indexes, Standing, gram, key};
@@ -124,7 +124,11 @@ impl Indexes {
 
     /// Whether there is, or is to be, an index that tells of the equality of an attribute.
     pub(crate) fn has_equality(&self, schema: &Schema, description: &str) -> bool {
-        matches!(self.ask(schema, &|_| true, description, Asked::Equality(b"cn=x")), Answer::Told(_))
+        let Some(attribute) = schema.attribute_type(base(description)) else { return false };
+        // Whichever value it is: what counts is whether there is an answer.
+        let wanted = attribute.equality.map(|rule| Wanted::Equality(rule, b"x".to_vec()));
+        let answer = wanted.map(|wanted| self.answer(schema, &|_| true, attribute, description, &wanted));
+        matches!(answer, Some(Answer::Told(_)))
     }
 
     /// What the indexes that are ready tell.
@@ -167,7 +171,18 @@ impl Indexes {
                 Some(Wanted::Parts(rule, gram::of_parts(&parts)))
             }),
         };
-        let Some(wanted) = wanted else { return Answer::Undefined };
+        wanted
+            .map_or(Answer::Undefined, |wanted| self.answer(schema, is_fit, attribute, description, &wanted))
+    }
+
+    fn answer(
+        &self,
+        schema: &Schema,
+        is_fit: &dyn Fn(&Index) -> bool,
+        attribute: &AttributeType,
+        description: &str,
+        wanted: &Wanted,
+    ) -> Answer {
         let Some(family) = self.families.get(&attribute.oid) else {
             return Answer::Untold(Untold::NotIndexed);
         };

@@ -230,7 +230,7 @@ impl PasswordPolicy {
             }
         } else if !is_default {
             tracing::warn!(%dn, "there is no password policy at this name; accounts that refer to it have the default");
-        } else if !context.ppolicy.missed.swap(true, Ordering::Relaxed) {
+        } else if tables.entries()? > 0 && !context.ppolicy.missed.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 %dn,
                 "the default password policy is not there: passwords are held to no rule, and no wrong one locks an \

@@ -169,10 +169,12 @@ impl Doing<'_, '_, '_> {
                 Ok(()) => results.push(Ok(())),
                 Err(Failure::Refused(result)) => {
                     let code = result.code;
-                    let text = if result.diagnostic.is_empty() {
-                        code.to_string()
-                    } else {
-                        format!("{code}: {}", result.diagnostic)
+                    let text = match (result.diagnostic.is_empty(), result.matched_dn.is_empty()) {
+                        (false, _) => format!("{code}: {}", result.diagnostic),
+                        (true, false) => {
+                            format!("{code}: of this name there is only `{}`", result.matched_dn)
+                        }
+                        (true, true) => code.to_string(),
                     };
                     results.push(Err(text));
                     if !go_on {

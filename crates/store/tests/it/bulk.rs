@@ -103,6 +103,10 @@ async fn an_import_that_stops_says_where_and_goes_on_from_there() {
     assert!(said.contains("`sn`") && said.contains(&format!("go on from line {bad_line}")), "{said}");
     assert!(read(&store, &format!("cn=y,{SUFFIX}")).await.is_none());
 
+    let orphan = format!("dn: cn=z,ou=nowhere,{SUFFIX}\nobjectClass: person\ncn: z\nsn: z\n");
+    let said = import(&store, &orphan, &ImportOptions::default()).unwrap_err().to_string();
+    assert!(said.contains(&format!("noSuchObject (32): of this name there is only `{SUFFIX}`")), "{said}");
+
     let mended = text.replace("\ncn: x\n", "\nsn: x\n");
     options.start_line = error.line;
     assert_eq!(import(&store, &mended, &options).unwrap(), 2);
@@ -139,6 +143,14 @@ async fn what_is_not_ldif_stops_an_import_at_its_line() {
     let error = import(&store, &text, &ImportOptions::default()).unwrap_err();
     assert!(matches!(error.reason, ImportFailure::Ldif(_)), "{error}");
     assert_eq!((error.line, error.applied), (lines - 1, 5));
+    let behind = format!("{text}dn: cn=y,{SUFFIX}\nobjectClass: person\nsn: y\n\n");
+    let mut options = ImportOptions::default();
+    options.start_line = lines + 1;
+    assert_eq!(
+        import(&store, &behind, &options).unwrap(),
+        1,
+        "what stands before is left out, whatever it is"
+    );
     let file = format!("dn: cn=x,{SUFFIX}\nobjectClass: person\nsn:< file:///etc/passwd\n\n");
     let error = import(&store, &file, &ImportOptions::default()).unwrap_err();
     assert!(matches!(error.reason, ImportFailure::Ldif(_)), "{error}");

@@ -7,7 +7,9 @@ use flext_ldap_directory::{
     Rights, Target,
 };
 use flext_ldap_proto::{message::Add, result::ResultCode};
-use flext_ldap_store::{ImportOptions, ReferentialIntegrity, Store, StoreOptions, UniqueValues};
+use flext_ldap_store::{
+    ImportOptions, IndexConfig, IndexKind, ReferentialIntegrity, Store, StoreOptions, UniqueValues,
+};
 
 use crate::support::*;
 
@@ -20,6 +22,25 @@ async fn with(constraints: impl IntoIterator<Item = UniqueValues>) -> Store {
     let store = Store::open(options).unwrap();
     fill(&store).await;
     store
+}
+
+/// What cannot be text has an index too.
+#[tokio::test]
+async fn numbers_and_times_can_be_unique() {
+    let indexes = ["uidNumber", "shadowMax"]
+        .into_iter()
+        .fold(IndexConfig::none(), |config, name| config.index(name, [IndexKind::Equality]));
+    let store = Store::open(options().indexes(indexes).unique(UniqueValues::of(["uidNumber"]))).unwrap();
+    fill(&store).await;
+    let account = |uid: &str, number: &str| {
+        let dn = format!("uid={uid},ou=people,{SUFFIX}");
+        let number = format!("uidNumber: {number}");
+        let lines = ["objectClass: account", "objectClass: posixAccount", "cn: x", "gidNumber: 5", &number];
+        entry(&dn, &[&lines[..], &["homeDirectory: /home/x"]].concat())
+    };
+    ok(&store, account("dora", "1007")).await;
+    assert_eq!(code(&store, account("emil", "1007")).await, TAKEN);
+    ok(&store, account("emil", "1008")).await;
 }
 
 #[tokio::test]

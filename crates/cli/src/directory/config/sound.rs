@@ -169,6 +169,13 @@ impl Draft {
                 "is missing: the name of the directory's top entry, in --config or by --suffix",
             );
         }
+        let short: Vec<_> = self.config.suffixes.iter().filter(|dn| dn.rdns().count() == 1).collect();
+        if let [first, second, ..] = short.as_slice() {
+            self.warn(
+                "suffixes",
+                format!("`{first}` and `{second}` are two names; between brackets a name with commas stands in quotes"),
+            );
+        }
         let expected: Vec<_> = contexts.iter().map(|dn| format!("`{dn}`")).collect();
         let expected = expected.join(" or ");
         let below = self.config.unique.iter().enumerate().flat_map(|(number, unique)| {
@@ -212,6 +219,8 @@ impl Draft {
                 }
             }
         }
+        let policy = self.config.password_policy.iter();
+        names.extend(policy.map(|dn| ("password_policy.default".to_owned(), dn.clone())));
         for (number, reader) in self.config.monitor.iter().flatten().enumerate() {
             names.push((format!("monitor.readers[{}]", number + 1), reader.dn.clone()));
         }

@@ -51,6 +51,8 @@ fn the_example_is_what_it_says() {
     assert_eq!(config.rules(Schema::standard()).unwrap().len(), 6);
     let indexes = config.indexes.as_ref().unwrap();
     assert!(indexes.kinds("departmentNumber").eq([IndexKind::Equality]));
+    let problems = config.store(StoreOptions::memory()).problems(Schema::standard());
+    assert!(problems.is_empty(), "{problems:?}");
 }
 
 #[test]
