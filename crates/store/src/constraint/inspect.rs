@@ -35,7 +35,7 @@ pub(crate) fn inspect<T: Rows>(
         unique.visit(context, tables, stored, &mut |description, value| {
             for attribute in &unique.attributes {
                 for other in under(context, tables, None, attribute.as_str(), Asked::Equality(value))? {
-                    // Told once for two entries.
+                    // Of those that share a value each is told but the first.
                     if other >= id || faults.len() >= TOLD {
                         break;
                     }
@@ -44,6 +44,7 @@ pub(crate) fn inspect<T: Rows>(
                     let Ok(name) = tables.named(other) else { continue };
                     if unique.is_about(context, tables, other, &name, &twin, &meter)? {
                         faults.push(format!("it has a value of `{description}` that `{}` has too", name.dn));
+                        break;
                     }
                 }
             }

@@ -237,6 +237,25 @@ async fn what_cannot_be_held_is_said_when_the_store_is_opened() {
     }
 }
 
+/// Each entry once, however many share the value.
+#[tokio::test]
+async fn a_check_names_those_that_share_a_value_once_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || StoreOptions::folder(folder.path()).suffix(dn(SUFFIX));
+    let store = Store::open(open()).unwrap();
+    fill(&store).await;
+    for uid in ["dora", "emil", "fay", "gus"] {
+        let lines = ["objectClass: inetOrgPerson", "cn: x", "sn: x", "mail: all@harbourlane.example"];
+        ok(&store, entry(&format!("uid={uid},ou=people,{SUFFIX}"), &lines)).await;
+    }
+    drop(store);
+    let store = Store::open(open().unique(UniqueValues::of(["mail"]))).unwrap();
+    let faults = faults(&store);
+    let dora = format!("that `uid=dora,ou=people,{SUFFIX}` has too");
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert!(faults.iter().all(|fault| fault.contains(&dora)), "{faults:?}");
+}
+
 /// Values from before a constraint was configured stay, and `check` names them.
 #[tokio::test]
 async fn a_check_names_what_breaks_a_constraint() {
