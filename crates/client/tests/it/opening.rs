@@ -113,7 +113,7 @@ async fn invariant_5_a_password_is_refused_in_clear_before_anything_is_connected
     assert_eq!(error.kind(), ErrorKind::Confidentiality);
     assert_eq!(
         error.to_string(),
-        "the password would go out in clear: use ldaps or StartTLS, or call `dangerous_clear_passwords`"
+        "the password would go out in clear: use ldaps or StartTLS, or allow it with `dangerous_clear_passwords`"
     );
 }
 
