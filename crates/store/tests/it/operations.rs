@@ -463,14 +463,7 @@ async fn controls() {
 async fn referral_objects() {
     let store = small().await;
     let object = format!("ou=branch,{SUFFIX}");
-    let lines = [
-        "objectClass: referral",
-        "objectClass: extensibleObject",
-        "ou: branch",
-        "ref: ldap://branch.example/ou=branch,dc=far,dc=example",
-    ];
-    let add = Request::new(entry(&object, &lines), Actor::Service).critical(&ManageDsaIt);
-    assert_eq!(store.call(add.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
+    add_branch(&store, &object).await;
 
     let below = modify(&format!("uid=x,{object}"), vec![]);
     let outcome = ask(&store, below, Actor::Service).await.unwrap();

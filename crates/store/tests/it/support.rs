@@ -7,6 +7,7 @@ use flext_ldap_directory::{
 };
 use flext_ldap_proto::{
     attribute::{AttributeDescription, Attributes, Selection},
+    control::ManageDsaIt,
     dn::Dn,
     filter::Filter,
     message::{Add, Change, ChangeKind, Modify, Rename, Scope, Search},
@@ -201,4 +202,16 @@ pub(crate) async fn bind(store: &Store, name: &str, password: &str) -> Result<Ac
         BindReply::Refused(outcome) => Err(outcome.result.code),
         BindReply::Continue { .. } => panic!("a simple bind has one step"),
     }
+}
+
+/// Adds a referral object, `ou=branch` by its first component, which refers to `ou=branch,dc=far,dc=example`.
+pub(crate) async fn add_branch(store: &Store, object: &str) {
+    let lines = [
+        "objectClass: referral",
+        "objectClass: extensibleObject",
+        "ou: branch",
+        "ref: ldap://branch.example/ou=branch,dc=far,dc=example",
+    ];
+    let add = Request::new(entry(object, &lines), Actor::Service).critical(&ManageDsaIt);
+    assert_eq!(store.call(add.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
 }

@@ -102,13 +102,20 @@ pub(super) fn unique(section: Section<'_>) -> UniqueValues {
     values
 }
 
-pub(super) fn references(root: &Section<'_>) -> Setting<ReferentialIntegrity> {
-    match root.get("referential_integrity").map(|node| &node.value) {
-        None | Some(Value::Flag(true)) => return Setting::Default,
-        Some(Value::Flag(false)) => return Setting::Off,
-        Some(_) => {}
+/// The keys below one that may be `true` or `false` too, or what it says by that.
+fn section_or_flag<'a, T>(root: &Section<'a>, key: &'static str) -> Result<Section<'a>, Setting<T>> {
+    match root.get(key).map(|node| &node.value) {
+        None | Some(Value::Flag(true)) => Err(Setting::Default),
+        Some(Value::Flag(false)) => Err(Setting::Off),
+        Some(_) => root.section(key).ok_or(Setting::Default),
     }
-    let Some(section) = root.section("referential_integrity") else { return Setting::Default };
+}
+
+pub(super) fn references(root: &Section<'_>) -> Setting<ReferentialIntegrity> {
+    let section = match section_or_flag(root, "referential_integrity") {
+        Ok(section) => section,
+        Err(setting) => return setting,
+    };
     let attributes: Vec<String> = section.list("attributes");
     let mut references = if attributes.is_empty() {
         ReferentialIntegrity::default()
@@ -126,12 +133,10 @@ pub(super) fn references(root: &Section<'_>) -> Setting<ReferentialIntegrity> {
 }
 
 pub(super) fn member_of(root: &Section<'_>) -> Setting<MemberOf> {
-    match root.get("member_of").map(|node| &node.value) {
-        None | Some(Value::Flag(true)) => return Setting::Default,
-        Some(Value::Flag(false)) => return Setting::Off,
-        Some(_) => {}
-    }
-    let Some(section) = root.section("member_of") else { return Setting::Default };
+    let section = match section_or_flag(root, "member_of") {
+        Ok(section) => section,
+        Err(setting) => return setting,
+    };
     let attributes: Vec<String> = section.list("attributes");
     section.finish();
     if attributes.is_empty() { Setting::Default } else { Setting::Set(MemberOf::of(attributes)) }

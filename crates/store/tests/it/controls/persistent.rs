@@ -17,8 +17,7 @@ use flext_ldap_directory::{
 use flext_ldap_proto::{
     batch::Item,
     control::{
-        ChangeTypes, EntryChangeNotification, ManageDsaIt, PagedResults, PersistentSearch, ServerSideSort,
-        SortKey,
+        ChangeTypes, EntryChangeNotification, PagedResults, PersistentSearch, ServerSideSort, SortKey,
     },
     filter::Filter,
     message::{Delete, Scope},
@@ -349,14 +348,7 @@ async fn it_needs_a_base_that_may_be_known_of_and_has_a_share_of_the_places() {
 async fn changes_only_delivers_no_referral_of_what_is_there() {
     let store = small().await;
     let object = format!("ou=branch,ou=people,{SUFFIX}");
-    let lines = [
-        "objectClass: referral",
-        "objectClass: extensibleObject",
-        "ou: branch",
-        "ref: ldap://branch.example/ou=branch,dc=far,dc=example",
-    ];
-    let add = Request::new(entry(&object, &lines), Actor::Service).critical(&ManageDsaIt);
-    assert_eq!(store.call(add.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
+    add_branch(&store, &object).await;
     let mut all = people();
     all.filter = Filter::any();
     // Which fails on anything that is no entry.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use flext_ldap_directory::{Actor, Directory, Event, Request};
 use flext_ldap_proto::{
     attribute::Selection,
-    control::{Assertion, ManageDsaIt, PostRead, PreRead, ReadEntry},
+    control::{Assertion, PostRead, PreRead, ReadEntry},
     extended::{ExtendedOperation, PasswordModify},
     message::{ChangeKind, Compare, Scope, Search},
     result::ResultCode,
@@ -269,14 +269,7 @@ async fn compares_with_a_supertype_do_not_look_at_closed_subtypes() {
 async fn referral_objects_that_are_hidden_refer_nobody() {
     let store = under(YAML).await;
     let object = format!("ou=branch,ou=groups,{SUFFIX}");
-    let lines = [
-        "objectClass: referral",
-        "objectClass: extensibleObject",
-        "ou: branch",
-        "ref: ldap://branch.example/ou=branch,dc=far,dc=example",
-    ];
-    let add = Request::new(entry(&object, &lines), Actor::Service).critical(&ManageDsaIt);
-    assert_eq!(store.call(add.into_any()).outcome().await.unwrap().result.code, ResultCode::SUCCESS);
+    add_branch(&store, &object).await;
     for name in [object.clone(), format!("uid=x,{object}")] {
         let ops: [Op; 4] = [
             Search::new(dn(&name), Scope::Base, Filter::any()).into(),
