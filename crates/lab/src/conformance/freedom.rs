@@ -77,6 +77,9 @@ pub enum Freedom {
     /// slapd fails a search over a sort key that it cannot use, whether the control is critical or not and without its
     /// answer; RFC 2891 §2 has the search done unsorted where it is not.
     UselessSortKeyFailsSearch: OpenLdap,
+    /// slapd sends a page of a sorted search before it lets go of that search: whoever asks for the next page at once
+    /// may be told `busy` (51), which RFC 4511 §A.2 has a client try again after.
+    SortedPageMayBeBusy: OpenLdap,
     /// slapd's permissive modify passes over the deletion of an attribute that is not there, not of a value;
     /// MS-ADTS §3.1.1.3.4.1.8 has both.
     PermissiveModifyMissesValues: OpenLdap,
