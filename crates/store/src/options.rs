@@ -60,6 +60,7 @@ pub struct StoreOptions {
     pub(crate) long_work: LongWork,
     pub(crate) verify_pages: bool,
     pub(crate) rebuild: bool,
+    pub(crate) in_steps: bool,
 }
 
 /// What a store is willing to do for one caller. Administrators are bound by `references`, `renamed`,
@@ -110,18 +111,6 @@ pub struct Limits {
     pub hashing_threads: usize,
     /// Passwords that may wait to be hashed or verified; further ones are answered `busy`. 64.
     pub hashing_queue: usize,
-}
-
-impl Limits {
-    /// Octets of pages that a transaction can change before they leave memory: redb gives changed ones half of the cache.
-    pub(crate) fn changed_pages(&self) -> usize {
-        self.cache / 2
-    }
-
-    /// Octets of rows that make up about as many pages, at the least 128 MiB.
-    pub(crate) fn room_for_writes(&self) -> usize {
-        (self.changed_pages() / 5 * 4).max(512 << 20)
-    }
 }
 
 impl Default for Limits {
@@ -181,6 +170,7 @@ impl StoreOptions {
             long_work: LongWork::default(),
             verify_pages: false,
             rebuild: false,
+            in_steps: false,
         }
     }
 
@@ -331,12 +321,15 @@ impl StoreOptions {
         self
     }
 
-    /// With the memory for pages that a load in bulk has use for: a quarter of what is free, at the most 512 MiB, and no less
-    /// than the limit says.
+    /// As a load in bulk wants it, by the only one who uses the store: with up to 128 MiB for pages, no more than a quarter
+    /// of what is free and no less than the limit says; and with what is loaded stored in steps before the commit that
+    /// makes it count. A crash undoes such steps. Where storage fails in one, nothing more is written until the store is
+    /// opened again, and entries that were not reported may be there then.
     pub fn for_load(mut self) -> Self {
-        const MOST: usize = 512 << 20;
+        const MOST: usize = 128 << 20;
         let free = memory::free().map_or(0, |free| free / 4);
-        self.limits.cache = std::env::var("CACHE_MB").map(|k| k.parse::<usize>().unwrap()<<20).unwrap_or(self.limits.cache.max(free.min(MOST)));
+        self.limits.cache = self.limits.cache.max(free.min(MOST));
+        self.in_steps = true;
         self
     }
 

@@ -27,6 +27,7 @@ const TREE: usize = 8 << 20;
 /// What is known of a load: nothing unless one was [begun](Writable::begin_load).
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
+    /// Octets of rows that went to their tables since somebody asked.
     written: usize,
     loading: Option<Box<Loading>>,
     /// Those of bundles, whose other rows are stored at once.
@@ -44,9 +45,13 @@ struct Loading {
 }
 
 impl Staged {
-    /// Octets of all rows that were written in the transaction, those of indexes aside.
-    pub(crate) fn written(&self) -> usize {
-        self.written
+    /// Whether so many octets of rows went to their tables since this was true, and none is held back but names.
+    pub(crate) fn has_written(&mut self, octets: usize) -> bool {
+        let much = self.written >= octets && self.loading.is_none();
+        if much {
+            self.written = 0;
+        }
+        much
     }
 
     /// Counts the octets of rows that go to their table at once.

@@ -122,7 +122,8 @@ impl Store {
         lock: Option<File>,
     ) -> Result<Self, Error> {
         let counts = Arc::new(Counts::default());
-        let storage = Arc::new(Steady::new(backend, options.limits.changed_pages()));
+        let in_steps = options.in_steps;
+        let storage = Arc::new(Steady::new(backend, in_steps));
         let verify = options.verify_pages;
         let database = writer::open(Arc::clone(&storage) as _, options.limits.cache, verify)?;
         let (context, state) = contained("the opening of the store", || prepare(&database, options, &counts))
@@ -146,6 +147,7 @@ impl Store {
             maintenance: Maintenance::default(),
             later: Vec::new(),
             doubtful: None,
+            in_steps,
             unsettled: false,
         };
         let writer = Writer::start(engine, limits.write_queue)?;

@@ -40,7 +40,7 @@ pub(crate) use self::{
     account::SignIn,
     bundle::Bundle,
     new_entry::{LastParent, Prepared},
-    operation::Operation,
+    operation::{Carried, Operation},
     pattern::Patterns,
 };
 use self::{bound::Bound, new_entry::NewEntry};

@@ -16,7 +16,7 @@ use std::{
 
 use flext_ldap_directory::{Applied, Deadline, Error, ErrorKind, Outcome};
 use flext_ldap_proto::result::ResultCode;
-use redb::{Database, Durability, ReadableDatabase, StorageBackend};
+use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
 use tokio::sync::{oneshot, watch};
 
 use self::group::Doing;
@@ -31,7 +31,7 @@ use crate::{
     index::{Indexes, Maintenance, Reindex},
     row::{put_octets, take_octets, take_u32, take_u64},
     tables::{Counts, Failure, Name, Rows, Snapshot, Tables, Writable, storage_error},
-    write::{Operation, Write},
+    write::{Carried, Operation, Write},
 };
 
 /// Rows of `change` that are kept; older ones are deleted as new ones come.
@@ -39,6 +39,9 @@ const CHANGES_KEPT: u64 = 1_000_000;
 
 /// The name of the row of `meta` that every commit writes.
 const STATE: &[u8] = b"state";
+
+/// The name of the row of `meta` that is there between the steps of a load: what can be derived is not there yet.
+pub(crate) const STEPS: &[u8] = b"steps";
 
 /// What waits for the writer.
 pub(crate) enum Job {
@@ -164,6 +167,9 @@ pub(crate) struct Engine {
     pub(crate) state: State,
     /// Why nothing is written at present.
     pub(crate) broken: Option<Broken>,
+    /// Whether a load is stored in several transactions that make up one commit. If one of them fails, the store is to be
+    /// opened anew.
+    pub(crate) in_steps: bool,
     /// Whether the last commit left it to recovery which pages are free.
     pub(crate) unsettled: bool,
     pub(crate) maintenance: Maintenance,
@@ -358,12 +364,12 @@ impl Engine {
     /// Writes nothing for the time being, and tells those who wait.
     fn stop(&mut self, error: &Error, applied: Applied, held: Vec<Held>) {
         let cause = match self.storage.failure() {
-            Some(_) if self.storage.is_lost() => Cause::Final,
+            Some(_) if self.in_steps || self.storage.is_lost() => Cause::Final,
             Some(_) => Cause::Held,
             None => {
                 // First, so that whoever is told can read.
                 self.read_on();
-                Cause::Unread
+                if self.in_steps { Cause::Final } else { Cause::Unread }
             }
         };
         tracing::error!(error = %error, cause = ?error.source().map(ToString::to_string), "the store stopped writing");
@@ -442,13 +448,15 @@ impl Engine {
         held: &mut Vec<Held>,
         state: &mut State,
     ) -> Result<(), (Error, Applied)> {
-        let before = |failure: Failure| (failure.into_error(), Applied::No);
+        // What an earlier step stored may come to be there.
+        let mut applied = Applied::No;
+        let before = |failure: Failure, applied| (failure.into_error(), applied);
         let begun = self.database.as_ref().ok_or_else(closed).and_then(|database| {
             let mut transaction = database.begin_write().map_err(storage_error)?;
             transaction.set_durability(Durability::Immediate).map_err(storage_error)?;
             Ok((database, transaction))
         });
-        let (database, transaction) = match begun {
+        let (database, mut transaction) = match begun {
             Ok(begun) => begun,
             Err(error) => {
                 held.extend(first.hold());
@@ -456,35 +464,55 @@ impl Engine {
             }
         };
         let first_change = state.next_change;
-        let changed = {
+        let (mut job, mut carried) = (first, Carried::new(self.context.get()));
+        let changed = loop {
             let mut tables = match Writable::open(&transaction, Arc::clone(&self.counts)) {
                 Ok(tables) => tables,
                 Err(error) => {
-                    held.extend(first.hold());
-                    return Err(before(error));
+                    held.extend(job.hold());
+                    return Err(before(error, applied));
                 }
             };
             let mut doing = Doing {
                 storage: &self.storage,
-                operation: Operation::new(self.context.get(), &mut tables, &mut *state),
+                operation: Operation::new(carried, &mut tables, &mut *state),
+                in_steps: self.in_steps,
                 later: &mut self.later,
             };
-            doing.all(first, receiver, held).map_err(before)?;
-            let Operation { pending, context, schema_changed, .. } = doing.operation;
-            let changed = state.next_change != first_change;
-            if changed {
-                pending.flush_after(&mut tables, Writable::settle_load).map_err(before)?;
-                forget_changes(&mut tables, state).map_err(before)?;
-                state.write(&mut tables).map_err(before)?;
-            }
-            changed.then(|| schema_changed.then_some(context))
+            let next = doing.all(job, receiver, held).map_err(|failure| before(failure, applied))?;
+            let Some(next) = next else {
+                let Operation { pending, context, schema_changed, .. } = doing.operation;
+                let changed = state.next_change != first_change;
+                if changed {
+                    pending
+                        .flush_after(&mut tables, Writable::settle_load)
+                        .map_err(|failure| before(failure, applied))?;
+                    forget_changes(&mut tables, state).map_err(|failure| before(failure, applied))?;
+                    state.write(&mut tables).map_err(|failure| before(failure, applied))?;
+                    tables.put(Name::Meta, STEPS, None).map_err(|failure| before(failure, applied))?;
+                }
+                break changed.then(|| schema_changed.then_some(context));
+            };
+            carried = doing.operation.carry();
+            // What one step leaves may come to be all there is, if the next ones fail.
+            state.write(&mut tables).map_err(|failure| before(failure, applied))?;
+            tables.put(Name::Meta, STEPS, Some(b"")).map_err(|failure| before(failure, applied))?;
+            drop(tables);
+            transaction = match step(database, transaction) {
+                Ok(transaction) => transaction,
+                Err(error) => {
+                    held.extend(next.hold());
+                    return Err((error, Applied::Unknown));
+                }
+            };
+            (job, applied) = (next, Applied::Unknown);
         };
         let Some(settled) = changed else {
             // Nothing but refusals: nothing to commit.
             return transaction.abort().map_err(|error| (storage_error(error), Applied::No));
         };
         if let Some(error) = self.storage.failure() {
-            return Err((write_error(error), Applied::No));
+            return Err((write_error(error), applied));
         }
         transaction.commit().map_err(|error| (storage_error(error), Applied::Unknown))?;
         if let Some(error) = self.storage.failure() {
@@ -535,6 +563,15 @@ impl Broken {
 /// What it means that storage does not take a write.
 pub(crate) fn write_error(error: std::io::Error) -> Error {
     storage_error(redb::StorageError::from(error))
+}
+
+/// Ends a transaction that a crash undoes as long as none after it is committed for good, and begins the next.
+fn step(database: &Database, mut transaction: WriteTransaction) -> Result<WriteTransaction, Error> {
+    transaction.set_durability(Durability::None).map_err(storage_error)?;
+    transaction.commit().map_err(storage_error)?;
+    let mut transaction = database.begin_write().map_err(storage_error)?;
+    transaction.set_durability(Durability::Immediate).map_err(storage_error)?;
+    Ok(transaction)
 }
 
 /// Opens the tables' file, recovering it where it was not closed.

@@ -24,7 +24,7 @@ use redb::StorageBackend;
 
 use super::{Overlay, unsynced::Unsynced};
 
-/// Octets of writes that are kept until the next sync, at the least.
+/// Octets of writes that are kept until the next sync.
 const KEPT: usize = 64 << 20;
 
 /// Octets of writes that wait for others to lie beside, where they are not kept.
@@ -66,10 +66,11 @@ struct Failure {
 }
 
 impl Steady {
-    /// A commit of up to `room` octets can be written again after a sync that failed.
-    pub(crate) fn new(base: Arc<dyn StorageBackend>, room: usize) -> Self {
+    /// Nothing is kept after it is written for who opens storage anew after any failure.
+    pub(crate) fn new(base: Arc<dyn StorageBackend>, opens_anew: bool) -> Self {
         let (is_behind, failed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { base, kept: std::env::var("KEPT_MB").map(|k| k.parse::<usize>().unwrap()<<20).unwrap_or(room.max(KEPT)), is_behind, failed, state: Mutex::default() }
+        let kept = if opens_anew { WINDOW } else { KEPT };
+        Self { base, kept, is_behind, failed, state: Mutex::default() }
     }
 
     /// Why nothing is written at present.

@@ -157,9 +157,7 @@ impl<'a> Preparing<'a> {
 
 fn refused(failure: Failure) -> ImportFailure {
     match failure {
-        Failure::Refused(result) => {
-            ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic))
-        }
+        Failure::Refused(result) => ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic)),
         Failure::Failed(error) => ImportFailure::Storage(error),
     }
 }

@@ -239,7 +239,8 @@ impl Rows {
             }
         };
         thread::scope(|scope| {
-            let start = || thread::Builder::new().name("ldap-sort".to_owned()).spawn_scoped(scope, sort).is_ok();
+            let start =
+                || thread::Builder::new().name("ldap-sort".to_owned()).spawn_scoped(scope, sort).is_ok();
             let sorting = (0..SORTERS).filter(|_| start()).count() > 0;
             before(tables)?;
             if !sorting {

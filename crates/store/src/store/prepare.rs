@@ -20,7 +20,7 @@ use crate::{
     subschema::Subschema,
     tables::{Counts, Failure, Name, Writable, storage_error},
     values::rekey,
-    writer::State,
+    writer::{STEPS, State},
 };
 
 /// What earlier versions keep in place of [`NAMES_ROW`], of names and indexes. Where it is, one of them has made the indexes.
@@ -39,7 +39,13 @@ pub(super) fn prepare(
     let (context, state) = {
         let mut tables = Writable::open(&transaction, Arc::clone(counts))?;
         migrate::migrate(&mut tables)?;
-        if options.rebuild {
+        let was_loaded = tables.meta.get(STEPS)?.is_some();
+        if was_loaded {
+            tracing::warn!("a load came to no end: what it left is put in order");
+            tables.put(Name::Meta, STEPS, None)?;
+        }
+        let rebuild = options.rebuild || was_loaded;
+        if rebuild {
             check::rebuild(&mut tables, NAMES_ROW)?;
             index::clear(&mut tables)?;
         }
@@ -101,7 +107,7 @@ pub(super) fn prepare(
         counts.deferred.store(tables.deferred()?.ids().count() as u64, Ordering::Relaxed);
         index::reconcile(&mut tables, &context.indexes)?;
         index::settle_needed(&context, &mut tables)?;
-        if options.rebuild {
+        if rebuild {
             index::settle_all(&context, &mut tables)?;
         }
         (context, state)

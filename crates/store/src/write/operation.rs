@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     index::{Keyed, Pending, Recent},
     row::Id,
+    staged::Staged,
     tables::{Failure, Writable},
     writer::State,
 };
@@ -49,18 +50,36 @@ pub(crate) struct Parts<'p, 'a, 't> {
     deleted: Vec<Departed>,
 }
 
+/// What an operation carries on from one transaction to the next, where several are stored as one.
+pub(crate) struct Carried {
+    context: Arc<Context>,
+    schema_changed: bool,
+    staged: Staged,
+    pending: Pending,
+    recent: Recent,
+    noted: bool,
+    noting: bool,
+}
+
+impl Carried {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        let (staged, pending, recent) = (Staged::default(), Pending::default(), Recent::default());
+        Self { context, schema_changed: false, staged, pending, recent, noted: true, noting: false }
+    }
+}
+
 impl<'a, 't> Operation<'a, 't> {
-    pub(crate) fn new(context: Arc<Context>, tables: &'a mut Writable<'t>, state: &'a mut State) -> Self {
-        Self {
-            context,
-            schema_changed: false,
-            tables,
-            pending: Pending::default(),
-            recent: Recent::default(),
-            noted: true,
-            noting: false,
-            state,
-        }
+    pub(crate) fn new(carried: Carried, tables: &'a mut Writable<'t>, state: &'a mut State) -> Self {
+        let Carried { context, schema_changed, staged, pending, recent, noted, noting } = carried;
+        tables.staged = staged;
+        Self { context, schema_changed, tables, pending, recent, noted, noting, state }
+    }
+
+    /// Leaves the transaction.
+    pub(crate) fn carry(self) -> Carried {
+        let Self { context, schema_changed, tables, pending, recent, noted, noting, .. } = self;
+        let staged = std::mem::take(&mut tables.staged);
+        Carried { context, schema_changed, staged, pending, recent, noted, noting }
     }
 
     /// Has what is put into indexes known to what comes next, if that asks: it is written, or noted from now on.

@@ -118,7 +118,12 @@ impl Patterns {
     }
 
     /// Appends the octets of an entry to the bundle and has its keys ready; answers with those it shares with others.
-    fn entry(&mut self, write: &Write, bundle: &mut Bundle, last: &LastParent) -> Option<(Bundled, Arc<Keys>)> {
+    fn entry(
+        &mut self,
+        write: &Write,
+        bundle: &mut Bundle,
+        last: &LastParent,
+    ) -> Option<(Bundled, Arc<Keys>)> {
         let Self { context, patterns, uuids, keys } = self;
         let WriteOp::Add(add) = &write.op else { return None };
         let given = Given::of(add);
@@ -198,7 +203,8 @@ impl Pattern {
                 }
             });
         }
-        let mut uuid = given.0.iter().position(|(attribute, _)| attribute.description() == UUID).map(Uuid::Given);
+        let mut uuid =
+            given.0.iter().position(|(attribute, _)| attribute.description() == UUID).map(Uuid::Given);
         let (mut added, mut list) = (Vec::new(), operational);
         while let Some((first, rest)) = list.split_first() {
             let description = first.description();

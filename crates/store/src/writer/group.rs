@@ -26,6 +26,9 @@ const GROUP: usize = 512;
 /// often.
 const PENDING: usize = 64 << 20;
 
+/// How many times the rows that one transaction of several stores would fill the memory for pages.
+const STEPS: usize = 32;
+
 /// How long an import's commit waits for more of it: as long as nobody else has something to write.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -70,18 +73,21 @@ pub(crate) enum Loaded {
 pub(super) struct Doing<'d, 'a, 't> {
     pub(super) storage: &'d Steady,
     pub(super) operation: Operation<'a, 't>,
+    /// Whether a load is stored in several transactions.
+    pub(super) in_steps: bool,
     /// What is to be done after this commit.
     pub(super) later: &'d mut Vec<Reindex>,
 }
 
 impl Doing<'_, '_, '_> {
-    /// Does `first` and what waits behind it. Fails where storage does: then all of it has failed.
+    /// Does `first` and what waits behind it; answers with what is to be done in another transaction of the same commit.
+    /// Fails where storage does: then all of it has failed.
     pub(super) fn all(
         &mut self,
         first: Job,
         receiver: &Receiver<Job>,
         held: &mut Vec<Held>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Job>, Failure> {
         let (mut singles, mut loads) = (0_usize, 0_usize);
         let mut next = Some(first);
         while let Some(job) = next {
@@ -127,12 +133,8 @@ impl Doing<'_, '_, '_> {
                     commit = true;
                 }
             }
-            let keys = self.operation.pending.octets();
-            let written = self.operation.tables.staged.written().saturating_add(keys);
-            let full = keys >= PENDING
-                || written >= self.operation.context.limits.room_for_writes()
-                || singles >= GROUP
-                || held.len() >= 2 * GROUP;
+            let full =
+                self.operation.pending.octets() >= PENDING || singles >= GROUP || held.len() >= 2 * GROUP;
             next = if commit || full || (singles > 0 && loads > 1) {
                 None
             } else if loads > 0 && singles == 0 {
@@ -140,8 +142,16 @@ impl Doing<'_, '_, '_> {
             } else {
                 receiver.try_recv().ok()
             };
+            let step = self.operation.context.limits.cache / STEPS;
+            if self.in_steps
+                && singles == 0
+                && next.is_some()
+                && self.operation.tables.staged.has_written(step)
+            {
+                return Ok(next);
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Single writes look at indexes and ranges of tables.

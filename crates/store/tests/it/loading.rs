@@ -10,7 +10,7 @@ use flext_ldap_proto::{
     message::Add,
     result::ResultCode,
 };
-use flext_ldap_store::{ImportFailure, ImportOptions, Store, StoreOptions};
+use flext_ldap_store::{ImportFailure, ImportOptions, Limits, Store, StoreOptions};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::{
@@ -62,6 +62,13 @@ fn company(people: usize) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A store that has a load take many transactions to a commit.
+fn in_steps(options: StoreOptions) -> StoreOptions {
+    let mut limits = Limits::default();
+    limits.cache = 1 << 20;
+    options.for_load().limits(limits)
 }
 
 /// Adds every entry of the text on its own.
@@ -116,6 +123,7 @@ async fn a_load_leaves_what_single_adds_leave() {
     let path = |name: &str| folder.path().join(name);
     let open = |name: &str| Store::open(StoreOptions::folder(path(name)).suffix(dn(SUFFIX))).unwrap();
     let (single, loaded, in_parts) = (open("single"), open("loaded"), open("parts"));
+    let in_steps = Store::open(in_steps(StoreOptions::folder(path("steps")).suffix(dn(SUFFIX)))).unwrap();
     add_each(&single, &text).await;
     let import = |store: &Store, options: &ImportOptions| {
         store.import(text.as_bytes(), options, &mut |_| {}).unwrap().applied
@@ -124,6 +132,7 @@ async fn a_load_leaves_what_single_adds_leave() {
     small.commit_every = 170;
     assert_eq!(import(&loaded, &ImportOptions::default()), 2_030);
     assert_eq!(import(&in_parts, &small), 2_030);
+    assert_eq!(import(&in_steps, &ImportOptions::default()), 2_030);
     assert!(in_parts.counters().commits >= 11, "{:?}", in_parts.counters());
 
     let mut reader = LdifReader::new(text.as_bytes(), ReadOptions::default());
@@ -133,8 +142,9 @@ async fn a_load_leaves_what_single_adds_leave() {
         assert!(wanted.len() > 4, "{name}");
         assert_eq!(lasting(&loaded, name).await, wanted, "{name}");
         assert_eq!(lasting(&in_parts, name).await, wanted, "{name}");
+        assert_eq!(lasting(&in_steps, name).await, wanted, "{name}");
     }
-    for store in [single, loaded, in_parts] {
+    for store in [single, loaded, in_parts, in_steps] {
         clean(&store);
         store.close();
     }
@@ -148,6 +158,7 @@ async fn a_load_leaves_what_single_adds_leave() {
         };
         let (single, loaded) = (of("single"), of("loaded"));
         assert!(of("parts") == loaded, "{table} of the load in parts");
+        assert!(of("steps") == loaded, "{table} of the load in steps");
         // Of single adds the last ones' parts of values wait.
         let lasting = |rows: BTreeMap<Vec<u8>, Vec<u8>>| -> BTreeMap<_, _> {
             let is_of_parts = |key: &[u8]| {
@@ -281,6 +292,65 @@ async fn a_load_that_was_interrupted_goes_on_where_it_says() {
         clean(&store);
     }
     assert!(interrupted > 5, "the power failed {interrupted} times only");
+}
+
+/// The power fails between the steps of a load, and whatever steps there were are undone: the load begins anew.
+#[tokio::test]
+async fn the_steps_of_a_load_that_was_interrupted_leave_nothing() {
+    const PEOPLE: usize = 3_500;
+    let text = company(PEOPLE);
+    let options = || in_steps(crate::support::options());
+    let mut random = numbers(7);
+    let mut interrupted = 0;
+    for _ in 0..12 {
+        let disk = Disk::default();
+        drop(Store::open_on(disk.clone(), options()).unwrap());
+        let store = Store::open_on(disk.clone(), options()).unwrap();
+        disk.fail_after(u32::try_from(random() % 60).unwrap());
+        let result = store.import(text.as_bytes(), &ImportOptions::default(), &mut |_| {});
+        if let Err(error) = &result {
+            interrupted += 1;
+            assert_eq!((error.applied, error.line), (0, 1), "{error}");
+            assert!(matches!(error.reason, ImportFailure::Storage(_)), "{error}");
+            let refused = store.import(text.as_bytes(), &ImportOptions::default(), &mut |_| {}).unwrap_err();
+            assert!(refused.to_string().contains("opened again"), "{refused}");
+        }
+        drop(store);
+        let store =
+            Store::open_on(disk.after_power_failure(|| random().is_multiple_of(2)), options()).unwrap();
+        clean(&store);
+        let found = find(&store, subtree("(uidNumber=*)"), Actor::Service).await.0.len();
+        // The last sync may have failed after all was there.
+        assert!(found == PEOPLE || found == 0 && result.is_err(), "{found}");
+    }
+    assert!(interrupted > 3, "the power failed {interrupted} times only");
+}
+
+/// What the steps of a load left when it came to no end is put in order when the store is opened.
+#[test]
+fn steps_without_an_end_are_put_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || StoreOptions::folder(folder.path()).suffix(dn(SUFFIX));
+    let store = Store::open(options()).unwrap();
+    store.import(company(200).as_bytes(), &ImportOptions::default(), &mut |_| {}).unwrap();
+    drop(store);
+    let database = Database::open(folder.path().join("directory.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let definition = |name: &'static str| TableDefinition::<&[u8], &[u8]>::new(name);
+    transaction.open_table(definition("meta")).unwrap().insert(&b"steps"[..], &b""[..]).unwrap();
+    for table in ["tree", "index"] {
+        transaction.open_table(definition(table)).unwrap().retain(|_, _| false).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let store = Store::open(options()).unwrap();
+        clean(&store);
+        store.close();
+    }
+    assert_eq!(rows(folder.path(), "tree").len(), 212);
+    assert!(rows(folder.path(), "index").len() > 1_000);
+    assert!(!rows(folder.path(), "meta").contains_key(&b"steps"[..]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
