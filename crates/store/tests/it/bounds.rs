@@ -12,7 +12,7 @@ use flext_ldap_proto::{
     schema::Schema,
 };
 use flext_ldap_store::{
-    Limits, Store,
+    ImportOptions, Limits, Store,
     access::{AccessRules, RuleConfig},
 };
 
@@ -148,6 +148,16 @@ async fn an_attribute_that_stays_in_its_row_has_so_many_values() {
     attributes.push("objectClass", ["referral", "extensibleObject"]);
     attributes.push("ref", (0..71).map(|number| format!("ldap://h/{number}")));
     refused(Add::new(dn(&format!("cn=elsewhere,{SUFFIX}")), attributes.build()).into()).await;
+    // However they come.
+    let loaded = |count: u32| {
+        let refs: String = (0..count).map(|number| format!("ref: ldap://h/{number}\n")).collect();
+        let ldif =
+            format!("dn: cn=loaded,{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\n{refs}");
+        let loaded = store.import(ldif.as_bytes(), &ImportOptions::default(), &mut |_| {});
+        loaded.map(|report| report.applied).map_err(|error| error.reason.to_string())
+    };
+    let reason = "adminLimitExceeded (11): `ref` would have 71 values, and may have 70 (limit `kept_inline`)";
+    assert_eq!((loaded(71), loaded(70)), (Err(reason.to_owned()), Ok(1)));
     assert_eq!(count(&store, ANNA, "ref").await, 0);
     // Others have rows for their values.
     assert_eq!(count(&store, ANNA, "labeledURI").await, 500);
