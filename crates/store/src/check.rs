@@ -7,6 +7,7 @@
 //! | entries | every row can be read and is what the schema allows, the values of its name among its attributes |
 //! | values | every value of a large attribute has its row and its key, the entry counts them right, none is a stray |
 //! | constraints | no two entries share a unique value; references lead somewhere, where they must |
+//! | identity | no two entries share an entryUUID, as far as it has an index for equality |
 //! | secrets | every row can be read and belongs to an entry |
 //! | index | every entry is under exactly its keys |
 //! | change log | every row can be read, none is missing, change sequence numbers ascend |

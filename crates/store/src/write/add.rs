@@ -89,6 +89,9 @@ impl Work<'_> {
 
         let id = self.next_id;
         constraint::check(self, access, id, None, (&whole, &named))?;
+        if relaxed {
+            self.uuid_is_free(access, id, None, &whole)?;
+        }
         let stored = split.map_or(whole, |split| split.numbered(id));
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;
