@@ -38,6 +38,7 @@ use roaring::RoaringBitmap;
 pub(crate) use self::{
     account::SignIn,
     bundle::Bundle,
+    delete::former_suffixes,
     new_entry::{LastParent, Prepared},
     operation::Operation,
 };
