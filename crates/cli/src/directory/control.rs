@@ -17,7 +17,7 @@ use std::{
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -60,6 +60,9 @@ const SILENT: usize = 64;
 
 /// Connections that are answered.
 const ANSWERED: usize = 16;
+
+/// How often a check looks whether anybody waits for it.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Octets of a frame, at the most.
 const FRAME: usize = 256 << 10;
@@ -319,11 +322,18 @@ fn backup(stream: &UnixStream, store: &Store) -> Result<serde_json::Value, Error
 }
 
 fn check(stream: &UnixStream, store: &Store) -> io::Result<Result<CheckReport, Error>> {
-    let mut gone = Ok(());
-    let report = store.check(&mut |event| {
-        // Who is gone need not be told; the check is over soon.
-        if gone.is_ok() {
-            gone = match event {
+    let mut asked = Instant::now();
+    let mut goes_on = || {
+        if asked.elapsed() < LOOK {
+            return true;
+        }
+        asked = Instant::now();
+        !is_gone(stream)
+    };
+    let mut told = Ok(());
+    let report = store.check_while(&mut goes_on, &mut |event| {
+        if told.is_ok() {
+            told = match event {
                 CheckEvent::Fault(fault) => {
                     frame(stream, Kind::Fault, fault_json(fault).to_string().as_bytes())
                 }
@@ -332,7 +342,14 @@ fn check(stream: &UnixStream, store: &Store) -> io::Result<Result<CheckReport, E
             };
         }
     });
-    gone.map(|()| report)
+    told.map(|()| report)
+}
+
+/// Whether whoever is at the other end has closed it.
+fn is_gone(mut stream: &UnixStream) -> bool {
+    // The shortest wait there is; none would hold for writing too.
+    let is_set = stream.set_read_timeout(Some(Duration::from_millis(1)));
+    is_set.is_ok() && stream.read(&mut [0; 64]).is_ok_and(|octets| octets == 0)
 }
 
 /// A report of any length: octets of data, and then where it ends.
@@ -439,7 +456,7 @@ pub(super) fn ask_whole<T: DeserializeOwned>(folder: &Path, what: &Ask) -> anyho
 
 #[cfg(test)]
 mod tests {
-    use std::{fmt::Write as _, time::Instant};
+    use std::fmt::Write as _;
 
     use flext_ldap_store::{ImportOptions, StoreOptions};
 
@@ -475,6 +492,16 @@ mod tests {
 
     async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
         spawn_blocking(work).await.unwrap()
+    }
+
+    #[test]
+    fn the_other_end_is_gone_once_it_is_closed() {
+        let (mut own, other) = UnixStream::pair().unwrap();
+        assert!(!is_gone(&other));
+        own.write_all(b"more").unwrap();
+        assert!(!is_gone(&other));
+        drop(own);
+        assert!(is_gone(&other));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

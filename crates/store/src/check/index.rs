@@ -128,6 +128,7 @@ impl<T: Rows> Check<'_, T> {
         let hasher = sums.hasher.clone();
         let mut twins = Twins::new(self.context);
         for row in tables.index.range::<&[u8]>(..)? {
+            self.pass()?;
             let (key, row) = row?;
             if is_deferred(key.value()) || tables.standing.is_under_way(key.value()) {
                 continue;
@@ -224,6 +225,7 @@ impl<T: Rows> Check<'_, T> {
         let waiting = tables.deferred()?.changes()?;
         let waits = |id: Id, key: &[u8]| waiting.get(&id).and_then(|changes| changes.get(key)).copied();
         for row in tables.index.range::<&[u8]>(..)? {
+            self.pass()?;
             let (key, row) = row?;
             if is_deferred(key.value()) || tables.standing.is_under_way(key.value()) {
                 continue;

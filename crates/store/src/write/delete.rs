@@ -55,7 +55,7 @@ impl Work<'_> {
             effect.rows.push((Name::Secret, id.to_be_bytes().to_vec(), None));
         }
         if node.parent == ROOT {
-            effect.rows.extend(self.remembered(&node.name)?);
+            self.remember_suffix(&mut effect, &node.name)?;
         }
         effect.rows.push((Name::Node, id.to_be_bytes().to_vec(), None));
         effect.rows.push((Name::Tree, tree_key(node.parent, &node.key), None));
@@ -65,15 +65,16 @@ impl Work<'_> {
         Ok(effect)
     }
 
-    /// What has a naming context stay one of the store when its top entry goes; nothing where that is said already.
-    fn remembered(&self, name: &str) -> Result<Option<(Name, Vec<u8>, Option<Vec<u8>>)>, Failure> {
+    /// Has a naming context stay one of the store when its top entry goes.
+    fn remember_suffix(&self, effect: &mut Effect, name: &str) -> Result<(), Failure> {
         let mut names = former_suffixes(self.tables)?;
         if names.iter().any(|one| one == name) {
-            return Ok(None);
+            return Ok(());
         }
         names.push(name.to_owned());
         let mut row = Vec::new();
         names.iter().for_each(|name| put_octets(&mut row, name.as_bytes()));
-        Ok(Some((Name::Meta, FORMER_ROW.to_vec(), Some(row))))
+        effect.rows.push((Name::Meta, FORMER_ROW.to_vec(), Some(row)));
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use flext_ldap_directory::ErrorKind;
 use flext_ldap_store::{ImportOptions, Remedy, Store, StoreOptions};
 use redb::{Database, ReadableTable, TableDefinition};
 
@@ -401,4 +402,24 @@ async fn entries_of_one_uuid_are_named_once_each() {
         ok(&store, flext_ldap_proto::message::Delete { dn: dn(&format!("uid={uid},{SUFFIX}")) }).await;
     }
     clean(&store);
+}
+
+#[tokio::test]
+async fn a_check_ends_when_nobody_waits_for_it() {
+    let store = Store::open(options()).unwrap();
+    fill(&store).await;
+    for number in 0..300 {
+        ok(&store, person(&format!("crew{number}"))).await;
+    }
+    let all = store.check(&mut |_| {}).unwrap();
+    for end in [1, 2] {
+        let mut asked = 0;
+        let mut goes_on = || {
+            asked += 1;
+            asked < end
+        };
+        let error = store.check_while(&mut goes_on, &mut |_| {}).unwrap_err();
+        assert_eq!((asked, error.kind()), (end, ErrorKind::Closed), "{error}");
+    }
+    assert_eq!(store.check_while(&mut || true, &mut |_| {}).unwrap(), all);
 }
