@@ -163,6 +163,27 @@ async fn an_attribute_that_stays_in_its_row_has_so_many_values() {
     assert_eq!(count(&store, ANNA, "labeledURI").await, 500);
 }
 
+/// Also where much of what is found out about an entry was found out about one before.
+#[tokio::test]
+async fn few_values_are_few_for_each_entry_of_an_import() {
+    let mut limits = Limits::default();
+    limits.kept_inline = 5;
+    let store = Store::open(options().limits(limits)).unwrap();
+    fill(&store).await;
+    let one = |number: usize, count: usize| {
+        let refs: String = (0..count).map(|number| format!("ref: ldap://h/{number}\n")).collect();
+        format!(
+            "dn: cn={number},{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\ncn: {number}\n{refs}\n"
+        )
+    };
+    let counts = [2, 2, 5, 6, 2, 10, 5];
+    let ldif: String = counts.into_iter().enumerate().map(|(number, count)| one(number, count)).collect();
+    let mut options = ImportOptions::default();
+    options.continue_on_error = true;
+    let report = store.import(ldif.as_bytes(), &options, &mut |_| {}).unwrap();
+    assert_eq!((report.applied, report.refused), (5, 2), "{:?}", report.refusals);
+}
+
 #[tokio::test]
 async fn an_increment_counts_each_value() {
     let store = bounded().await;
