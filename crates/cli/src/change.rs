@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use flext_ldap_directory::{
     Actor, Directory, Error, ErrorKind, Request,
     proto::{
         control::Controls,
-        ldif::{ChangeRecord, LdifErrorKind, LdifReader, Record},
+        ldif::{ChangeRecord, LdifError, LdifErrorKind, LdifReader, Record},
         message::Add,
         result::ResultCode,
     },
@@ -61,7 +62,7 @@ struct Changes {
     general: General,
     #[command(flatten)]
     input: LdifInput,
-    /// Go on with the next record when one fails
+    /// Go on with the next record when one fails or is no LDIF; the exit code is that of the last
     #[arg(short = 'c', long = "continue")]
     go_on: bool,
     /// Read and check everything, and change nothing
@@ -92,26 +93,24 @@ impl Changes {
         let connection = if self.dry_run { None } else { Some(self.general.open(&self.connect).await?) };
         let (mut applied, mut code) = (0_u64, ExitCode::SUCCESS);
         loop {
-            let record = match reader.next_record() {
-                Ok(Some(record)) => record,
+            let record = reader.next_record();
+            let go_on = self.go_on && !matches!(record, Err(LdifError { kind: LdifErrorKind::Io(_), .. }));
+            let (line, read) = match record {
                 Ok(None) => break,
-                Err(error) => {
-                    let error = match error.kind {
-                        LdifErrorKind::NoChange => {
-                            Usage(format!("{error}; entries are added by `flext-ldap add`, or with -a"))
-                                .into()
-                        }
-                        _ => anyhow::Error::new(error),
-                    };
-                    return Err(stopped(error, applied));
+                Ok(Some(record)) => {
+                    let line = reader.line();
+                    (line, as_change(record).with_context(|| format!("line {line}")))
                 }
+                Err(error) => (error.line, Err(unreadable(error))),
             };
-            let line = reader.line();
-            let (mut controls, change) = match as_change(record) {
+            let (mut controls, change) = match read {
                 Ok(change) => change,
-                Err(error) => {
-                    return Err(stopped(anyhow::Error::new(error).context(format!("line {line}")), applied));
+                Err(error) if go_on => {
+                    crate::complain(&error);
+                    code = crate::exit::of(&error);
+                    continue;
                 }
+                Err(error) => return Err(stopped(error, applied)),
             };
             let what = describe(&change);
             if self.verbose || self.dry_run {
@@ -136,6 +135,15 @@ impl Changes {
             connection.close().await;
         }
         Ok(code)
+    }
+}
+
+fn unreadable(error: LdifError) -> anyhow::Error {
+    match error.kind {
+        LdifErrorKind::NoChange => {
+            Usage(format!("{error}; entries are added by `flext-ldap add`, or with -a")).into()
+        }
+        _ => error.into(),
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// An entry that is there already is no error
     #[arg(long)]
     skip_existing: bool,
-    /// Go on when a record fails
+    /// Go on when a record fails or is no LDIF; it is counted, and the exit code is that of the last
     #[arg(short = 'c', long = "continue")]
     go_on: bool,
 }
@@ -106,6 +106,10 @@ impl Arguments {
                 {
                     continue;
                 }
+                Err(error) if self.go_on && !matches!(error.kind, LdifErrorKind::Io(_)) => {
+                    import.pass_over(&error.into());
+                    continue;
+                }
                 Err(error) => {
                     // To go on, the whole record must be read again, not what follows its bad line.
                     let begun = if reader.line() > last { reader.line() } else { error.line };
@@ -139,10 +143,14 @@ impl Import<'_> {
             Record::Entry(entry) => {
                 let add =
                     Add::try_from(&entry).map_err(|error| Usage(format!("`{}`: {error}", entry.dn_str())));
-                let add = add
-                    .with_context(|| format!("line {line}"))
-                    .map_err(|error| self.stopped(Some(line), error))?;
-                (Controls::none(), ChangeRecord::Add(add))
+                match add.with_context(|| format!("line {line}")) {
+                    Ok(add) => (Controls::none(), ChangeRecord::Add(add)),
+                    Err(error) if self.arguments.go_on => {
+                        self.pass_over(&error);
+                        return Ok(());
+                    }
+                    Err(error) => return Err(self.stopped(Some(line), error)),
+                }
             }
         };
         let key = match &change {
@@ -201,15 +209,19 @@ impl Import<'_> {
             Err(error) => {
                 let go_on = self.arguments.go_on && error.kind() == ErrorKind::Rejected;
                 let error = anyhow::Error::new(error).context(format!("line {line}: failed to {what}"));
-                self.failed += 1;
                 if !go_on {
                     return Err(self.stopped(Some(line), error));
                 }
-                crate::complain(&error);
-                self.code = crate::exit::of(&error);
+                self.pass_over(&error);
             }
         }
         Ok(())
+    }
+
+    fn pass_over(&mut self, error: &anyhow::Error) {
+        self.failed += 1;
+        crate::complain(error);
+        self.code = crate::exit::of(error);
     }
 
     /// What stopped the import, what is applied, and how to go on. `line` is that of the record at fault, if one is.

@@ -220,7 +220,7 @@ impl Both {
                 _ => &self.list[draw.below(self.list.len())].name,
             };
             let search = Search::new(dn(base), *scope, tree.filter());
-            let explanation = self.store.explain(&search, &Actor::Service).unwrap();
+            let explanation = self.store.explain(&search, &Actor::Service).await.unwrap();
             let within = |name: &[(&'static str, String)]| match scope {
                 Scope::Base => name == base,
                 Scope::One => name.len() == base.len() + 1 && name.ends_with(base),

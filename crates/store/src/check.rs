@@ -7,6 +7,7 @@
 //! | entries | every row can be read and is what the schema allows, the values of its name among its attributes |
 //! | values | every value of a large attribute has its row and its key, the entry counts them right, none is a stray |
 //! | constraints | no two entries share a unique value; references lead somewhere, where they must |
+//! | identity | no two entries share an entryUUID, as far as it has an index for equality |
 //! | secrets | every row can be read and belongs to an entry |
 //! | index | every entry is under exactly its keys |
 //! | change log | every row can be read, none is missing, change sequence numbers ascend |
@@ -27,7 +28,7 @@ mod values;
 
 use std::{collections::HashMap, fmt};
 
-use flext_ldap_directory::Error;
+use flext_ldap_directory::{Error, ErrorKind};
 
 pub(crate) use self::rebuild::rebuild;
 use crate::{
@@ -132,19 +133,34 @@ impl Store {
     ///
     /// When rows cannot be read at all. Faults are no error: they are told to `tell` and counted.
     pub fn check(&self, tell: &mut dyn FnMut(CheckEvent<'_>)) -> Result<CheckReport, Error> {
+        self.check_while(&mut || true, tell)
+    }
+
+    /// As [`check`](Self::check), for as long as `goes_on` says so. It is asked every thousand rows.
+    ///
+    /// # Errors
+    ///
+    /// As `check`; [`Closed`](ErrorKind::Closed) when `goes_on` ended it.
+    pub fn check_while(
+        &self,
+        goes_on: &mut dyn FnMut() -> bool,
+        tell: &mut dyn FnMut(CheckEvent<'_>),
+    ) -> Result<CheckReport, Error> {
         // In this order: which indexes are wanted changes after the snapshot that says how far they are.
         let context = self.context();
         let tables = self.snapshot().map_err(Failure::into_error)?;
-        self.reading("the check", || check(&*tables, &context, tell)).map_err(Failure::into_error)
+        self.reading("the check", || check(&*tables, &context, goes_on, tell)).map_err(Failure::into_error)
     }
 }
 
 fn check<T: Rows>(
     tables: &Tables<T>,
     context: &Context,
+    goes_on: &mut dyn FnMut() -> bool,
     tell: &mut dyn FnMut(CheckEvent<'_>),
 ) -> Result<CheckReport, Failure> {
-    let mut check = Check { tables, context, tell, report: CheckReport::default(), climbed: HashMap::new() };
+    let (report, climbed) = (CheckReport::default(), HashMap::new());
+    let mut check = Check { tables, context, goes_on, passed: 0, tell, report, climbed };
     let state = check.state()?;
     check.report.csn = state.csn.clone();
     check.windows(&state)?;
@@ -158,11 +174,17 @@ fn check<T: Rows>(
 struct Check<'a, T> {
     tables: &'a Tables<T>,
     context: &'a Context,
+    goes_on: &'a mut dyn FnMut() -> bool,
+    /// Rows looked at.
+    passed: u64,
     tell: &'a mut dyn FnMut(CheckEvent<'_>),
     report: CheckReport,
     /// Names of entries that have others below them, as far as they are known; never more than [`CLIMBED`].
     climbed: HashMap<Id, Named>,
 }
+
+/// Rows after which it is asked whether to go on.
+const ASKED: u64 = 1_000;
 
 /// Names that are remembered.
 const CLIMBED: usize = 10_000;
@@ -179,6 +201,16 @@ enum Nameless {
 }
 
 impl<T: Rows> Check<'_, T> {
+    /// To be called for each row. Fails once nobody waits for the rest.
+    fn pass(&mut self) -> Result<(), Failure> {
+        self.passed += 1;
+        if self.passed.is_multiple_of(ASKED) && !(self.goes_on)() {
+            let error = Error::new(ErrorKind::Closed, "the check was given up before it was done");
+            return Err(Failure::Failed(error));
+        }
+        Ok(())
+    }
+
     fn fault(&mut self, fault: &Fault) {
         self.report.faults += 1;
         if fault.remedy == Remedy::Rebuild {

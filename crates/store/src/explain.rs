@@ -21,9 +21,12 @@ impl Store {
     ///
     /// What the search would be refused for, as [`Rejected`](flext_ldap_directory::ErrorKind::Rejected), or when storage
     /// fails.
-    pub fn explain(&self, search: &Search, actor: &Actor) -> Result<Explanation, Error> {
-        let mut searching = self.searching(search, actor)?;
-        searching.prepare().map_err(Failure::into_error)?;
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the planning, which changes nothing.
+    pub async fn explain(&self, search: &Search, actor: &Actor) -> Result<Explanation, Error> {
+        let searching = self.searching(search, actor)?.planned().await?;
         Ok(searching.explanation(&self.context()))
     }
 
@@ -37,8 +40,7 @@ impl Store {
     ///
     /// Dropping the future abandons the search, which changes nothing.
     pub async fn explain_run(&self, search: &Search, actor: &Actor) -> Result<Explanation, Error> {
-        let mut searching = self.searching(search, actor)?;
-        searching.prepare().map_err(Failure::into_error)?;
+        let searching = self.searching(search, actor)?.planned().await?;
         let mut events = SearchEvents::new(searching);
         loop {
             match poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await? {

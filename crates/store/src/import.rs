@@ -30,7 +30,7 @@ use crate::{
 pub struct ImportOptions {
     /// Whether clear-text passwords are hashed (27 ms of work each). Unless it is so they are refused.
     pub hash_clear_passwords: bool,
-    /// Whether a record that is refused is counted and passed over. Unless it is so the import stops there.
+    /// Whether a record that is refused or is no LDIF is counted and passed over. Unless it is so the import stops there.
     pub continue_on_error: bool,
     /// The line of the first record to load; records that start before it are passed over. An import that stopped
     /// says which line to go on from.
@@ -97,6 +97,13 @@ pub enum ImportFailure {
     /// Storage failed.
     #[error("{0}")]
     Storage(#[source] Error),
+}
+
+impl ImportFailure {
+    /// Whether those that follow can be loaded.
+    const fn is_of_one_record(&self) -> bool {
+        !matches!(self, Self::Storage(_) | Self::Ldif(LdifError { kind: LdifErrorKind::Io(_), .. }))
+    }
 }
 
 impl Store {
@@ -316,7 +323,7 @@ impl<R: BufRead> Import<'_, R> {
         reason: ImportFailure,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ImportError> {
-        if self.options.continue_on_error && !matches!(reason, ImportFailure::Storage(_)) {
+        if self.options.continue_on_error && reason.is_of_one_record() {
             self.refused(line, reason.to_string());
             return Ok(());
         }

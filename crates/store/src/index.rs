@@ -39,7 +39,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use self::{
     build::{Maintenance, Reindex, clear, reconcile, settle_all, settle_needed},
     deferred::{Deferred, is_deferred},
-    inspect::{describe, entries, split},
+    inspect::{describe, entries, normal_of, split},
     keys::{Keyed, Keys},
     lookup::{Answer, Asked, Part, Span, Told, Untold},
     pending::Pending,
@@ -345,7 +345,7 @@ pub(crate) fn attribute_of(key: &[u8]) -> &[u8] {
 }
 
 /// Whether the normal form of a value depends on what else the schema defines.
-fn looks_at_schema(rule: MatchingRule) -> bool {
+pub(crate) fn looks_at_schema(rule: MatchingRule) -> bool {
     matches!(
         rule.name(),
         "distinguishedNameMatch"

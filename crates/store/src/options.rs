@@ -181,7 +181,7 @@ impl StoreOptions {
     }
 
     /// Serves this naming context too. Its entry need not be there yet; it can be added. What a store holds already is
-    /// served without being named.
+    /// served without being named; where none is named so is what it held before all of it was deleted.
     pub fn suffix(mut self, suffix: Dn) -> Self {
         self.suffixes.push(suffix);
         self

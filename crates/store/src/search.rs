@@ -219,18 +219,6 @@ impl Searching {
         })
     }
 
-    /// Plans, and does nothing yet.
-    pub(crate) fn prepare(&mut self) -> Result<(), Failure> {
-        // Whoever asks waits, however long it takes.
-        self.apart = Some(Aside::default());
-        while self.outcome.is_none() && matches!(self.stage, Stage::Start | Stage::Reach { .. }) {
-            self.begin_step();
-            self.step(Instant::now(), |_| false)?;
-        }
-        self.apart = None;
-        Ok(())
-    }
-
     /// How the search is done, as far as is known yet.
     pub(crate) fn explanation(&self, context: &Context) -> Explanation {
         let Search { base, scope, filter, .. } = &self.search;

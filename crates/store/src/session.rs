@@ -155,10 +155,17 @@ impl StoreSession {
             ));
         };
         let context = &*self.store.context();
-        let trusted = uid == 0 || context.peer_administrators.contains(&uid);
-        let Some(administrator) = context.administrator.as_ref().filter(|_| trusted) else {
+        let Some(administrator) = &context.administrator else {
+            self.tell_refused(uid, "there is no administrator, and nobody else is signed in so");
             return Err(invalid_credentials());
         };
+        if uid != 0 && !context.peer_administrators.contains(&uid) {
+            self.tell_refused(
+                uid,
+                "only root and the user who serves are somebody by it, the administrator; others bind with a password",
+            );
+            return Err(invalid_credentials());
+        }
         let asked = credentials.map(Secret::expose).unwrap_or_default();
         if !asked.is_empty() {
             let named = std::str::from_utf8(asked)
@@ -166,6 +173,7 @@ impl StoreSession {
                 .and_then(|asked| asked.strip_prefix("dn:")?.parse::<Dn>().ok())
                 .and_then(|dn| context.schema.dn_key(&dn).ok());
             if named.as_ref() != Some(&administrator.key) {
+                self.tell_refused(uid, "it asks to act for somebody else than the administrator");
                 return Err(Failure::refused(
                     ResultCode::INVALID_CREDENTIALS,
                     "whoever this is may not act for somebody else",
@@ -173,6 +181,14 @@ impl StoreSession {
             }
         }
         Ok(Actor::User(Identity::from_successful_bind(administrator.dn.clone())))
+    }
+
+    /// Says in the log why a user of this machine was not let in, which they themselves are not told. Not each time: they
+    /// can ask as often as they like.
+    fn tell_refused(&self, uid: u32, why: &str) {
+        if self.store.tells_of_external() {
+            tracing::warn!(uid, why, "a bind by EXTERNAL over a Unix socket is refused");
+        }
     }
 }
 

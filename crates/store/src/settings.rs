@@ -95,7 +95,8 @@ impl Store {
 
     /// Has these indexes from now on, as if the store had been opened with them: they are built and removed while it
     /// serves. Says whether they are in force. They are not, and nothing is changed, where the directory itself would ask
-    /// others than it does (those of `objectClass`, and of attributes with constraints): then the store is to be opened anew.
+    /// others than it does (those of `objectClass`, `entryUUID`, and attributes with constraints): then the store is to be opened
+    /// anew.
     ///
     /// Waits for the commit under way, so it is not for a thread that others wait for.
     ///

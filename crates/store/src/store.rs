@@ -8,8 +8,9 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     task::Poll,
+    time::{Duration, Instant},
 };
 
 use flext_ldap_directory::{
@@ -61,6 +62,8 @@ struct Inner {
     /// Threads on which searches do what takes more than a turn.
     apart: Shares,
     attempts: Attempts,
+    /// When a refused bind by EXTERNAL was logged last.
+    external_told: Mutex<Option<Instant>>,
     /// Held for as long as the store is open.
     _lock: Option<File>,
 }
@@ -166,6 +169,7 @@ impl Store {
             followers,
             apart,
             attempts,
+            external_told: Mutex::default(),
             _lock: lock,
         };
         Ok(Self(Arc::new(inner)))
@@ -265,6 +269,16 @@ impl Store {
 
     pub(crate) fn count_apart(&self) {
         self.0.counts.steps_apart.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a bind by EXTERNAL that is refused is logged now: one a second is.
+    pub(crate) fn tells_of_external(&self) -> bool {
+        let mut told = self.0.external_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = told.is_none_or(|told| told.elapsed() >= Duration::from_secs(1));
+        if is_due {
+            *told = Some(Instant::now());
+        }
+        is_due
     }
 
     /// Tells of commits from now on, and of the end.

@@ -39,6 +39,7 @@ use roaring::RoaringBitmap;
 pub(crate) use self::{
     account::SignIn,
     bundle::Bundle,
+    delete::former_suffixes,
     new_entry::{LastParent, Prepared},
     operation::{Carried, Operation},
     pattern::Patterns,

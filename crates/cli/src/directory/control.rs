@@ -6,15 +6,18 @@
 //! who serves are answered: they could read the files as well.
 //!
 //! A backup is read from one commit, which keeps its pages in use, so one that asks and does not read is let go of after
-//! [`STALL`], and one at a time is served.
+//! [`STALL`], and one at a time is served. Nor do others hold anybody up: who says nothing is let go of after [`SILENCE`],
+//! and before that if there are more of them than [`SILENT`], the oldest first; [`ANSWERED`] are answered at a time.
+//! What takes long ends once its asker has closed the connection.
 
 use std::{
+    collections::VecDeque,
     fs,
     io::{self, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -28,10 +31,11 @@ use flext_ldap_directory::{
 use flext_ldap_store::{CheckEvent, CheckReport, Store, access::AccessRules};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _},
     net::UnixListener,
-    runtime::Handle,
     sync::Semaphore,
-    task::{JoinHandle, spawn_blocking},
+    task::{AbortHandle, JoinHandle, JoinSet, spawn_blocking},
+    time::timeout,
 };
 
 use super::{
@@ -45,8 +49,20 @@ use crate::exit::Usage;
 /// The name of the socket.
 const SOCKET: &str = "control";
 
-/// How long one who is connected may take to ask, and to read what is sent.
+/// How long one who asked may take to read what is sent.
 const STALL: Duration = Duration::from_secs(60);
+
+/// How long one who is connected may take to ask.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Connections that have not asked yet.
+const SILENT: usize = 64;
+
+/// Connections that are answered.
+const ANSWERED: usize = 16;
+
+/// How often a check looks whether anybody waits for it.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Octets of a frame, at the most.
 const FRAME: usize = 256 << 10;
@@ -163,62 +179,131 @@ impl Drop for Control {
 
 async fn listen(listener: UnixListener, subject: Arc<Subject>) {
     let one = Arc::new(Semaphore::new(1));
+    let mut silent: VecDeque<AbortHandle> = VecDeque::new();
+    let (mut asking, mut answering) = (JoinSet::new(), JoinSet::new());
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // No descriptor is free: somebody's will be.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let own = nix::unistd::geteuid().as_raw();
-        if !stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own) {
-            continue;
-        }
-        let Ok(stream) = stream.into_std() else { continue };
-        let (one, subject) = (Arc::clone(&one), Arc::clone(&subject));
-        // It ends within the stall time of a peer that does nothing.
-        drop(spawn_blocking(move || {
-            if let Err(error) = answer(&stream, &subject, &one) {
-                crate::say(format_args!(
-                    "warning: an answer by the control socket was not read to its end: {error}"
-                ));
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    silent.retain(|one| !one.is_finished());
+                    if silent.len() >= SILENT && let Some(oldest) = silent.pop_front() {
+                        oldest.abort();
+                    }
+                    silent.push_back(asking.spawn(asked(stream)));
+                }
+                // No descriptor is free: somebody's will be.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+            Some(asked) = asking.join_next() => {
+                let Ok(Some((stream, ask))) = asked else { continue };
+                let is_full = answering.len() >= ANSWERED;
+                let (one, subject) = (Arc::clone(&one), Arc::clone(&subject));
+                answering.spawn(async move {
+                    let answered = match (is_full, ask) {
+                        (false, Some(ask)) => answer(stream, ask, subject, one).await,
+                        (true, _) => refuse(stream, "too many are answered already; ask again later").await,
+                        (_, None) => {
+                            let text = "the process that serves the folder does not know this command";
+                            refuse(stream, text).await
+                        }
+                    };
+                    if let Err(error) = answered {
+                        crate::say(format_args!(
+                            "warning: an answer by the control socket was not read to its end: {error}"
+                        ));
+                    }
+                });
             }
-        }));
+            Some(_) = answering.join_next() => {}
+        }
     }
 }
 
-fn answer(stream: &UnixStream, subject: &Subject, one: &Semaphore) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(STALL))?;
-    stream.set_write_timeout(Some(STALL))?;
+/// What is asked on this connection, if it may ask, and does in time; and if it is known.
+async fn asked(stream: tokio::net::UnixStream) -> Option<(tokio::net::UnixStream, Option<Ask>)> {
+    let own = nix::unistd::geteuid().as_raw();
+    if !stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own) {
+        return None;
+    }
+    let mut input = tokio::io::BufReader::new(stream).take(LINE);
     let mut line = Vec::new();
-    let mut input = BufReader::new(stream).take(LINE);
-    io::BufRead::read_until(&mut input, b'\n', &mut line)?;
-    let Ok(ask) = serde_json::from_slice::<Ask>(&line) else {
-        return frame(stream, Kind::Error, b"the process that serves the folder does not know this command");
-    };
+    timeout(SILENCE, input.read_until(b'\n', &mut line)).await.ok()?.ok().filter(|octets| *octets > 0)?;
+    let ask = serde_json::from_slice(&line).ok();
+    Some((input.into_inner().into_inner(), ask))
+}
+
+async fn answer(
+    stream: tokio::net::UnixStream,
+    ask: Ask,
+    subject: Arc<Subject>,
+    one: Arc<Semaphore>,
+) -> io::Result<()> {
     let turn = match ask {
-        Ask::Backup | Ask::Check => one.try_acquire().map(Some),
+        Ask::Backup | Ask::Check => one.try_acquire_owned().map(Some),
         _ => Ok(None),
     };
-    if turn.is_err() {
-        return frame(stream, Kind::Error, b"another backup or check is under way; wait for it");
-    }
-    let store = &subject.store;
+    let Ok(turn) = turn else {
+        return refuse(stream, "another backup or check is under way; wait for it").await;
+    };
     match ask {
         Ask::Backup => {
-            let report = backup(stream, store);
-            // Before the end is told: whoever hears of it may ask for the next.
-            drop(turn);
-            end(stream, report.map_err(anyhow::Error::new))
+            let write = move |stream: &UnixStream| {
+                let report = backup(stream, &subject.store);
+                // Before the end is told: whoever hears of it may ask for the next.
+                drop(turn);
+                end(stream, report.map_err(anyhow::Error::new))
+            };
+            on_thread(stream, write).await
         }
         Ask::Check => {
-            let report = check(stream, store)?;
-            drop(turn);
-            end(stream, report.map(|report| report_json(&report)).map_err(anyhow::Error::new))
+            let write = move |stream: &UnixStream| {
+                let report = check(stream, &subject.store)?;
+                drop(turn);
+                end(stream, report.map(|report| report_json(&report)).map_err(anyhow::Error::new))
+            };
+            on_thread(stream, write).await
         }
-        Ask::Known(names) => report_of(stream, Ok(known(store, &names))),
-        Ask::Explain(question) => report_of(stream, Handle::current().block_on(question.answer(store))),
-        Ask::Access(question) => report_of(stream, question.answer_served(subject)),
+        Ask::Known(names) => {
+            on_thread(stream, move |stream| report_of(stream, Ok(known(&subject.store, &names)))).await
+        }
+        Ask::Explain(question) => {
+            let explained = tokio::select! {
+                explained = question.answer(&subject.store) => explained,
+                () = gone(&stream) => return Ok(()),
+            };
+            on_thread(stream, move |stream| report_of(stream, explained)).await
+        }
+        Ask::Access(question) => {
+            on_thread(stream, move |stream| report_of(stream, question.answer_served(&subject))).await
+        }
+    }
+}
+
+async fn refuse(stream: tokio::net::UnixStream, why: &'static str) -> io::Result<()> {
+    on_thread(stream, move |stream| frame(stream, Kind::Error, why.as_bytes())).await
+}
+
+/// Writes an answer on a thread that may wait for whoever reads it.
+async fn on_thread(
+    stream: tokio::net::UnixStream,
+    write: impl FnOnce(&UnixStream) -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(STALL))?;
+    spawn_blocking(move || write(&stream)).await.map_err(io::Error::other)?
+}
+
+/// Waits until whoever is at the other end has closed it.
+async fn gone(stream: &tokio::net::UnixStream) {
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut [0; 64]) {
+            Ok(0) => return,
+            // Nothing more is asked on this connection.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
     }
 }
 
@@ -237,11 +322,18 @@ fn backup(stream: &UnixStream, store: &Store) -> Result<serde_json::Value, Error
 }
 
 fn check(stream: &UnixStream, store: &Store) -> io::Result<Result<CheckReport, Error>> {
-    let mut gone = Ok(());
-    let report = store.check(&mut |event| {
-        // Who is gone need not be told; the check is over soon.
-        if gone.is_ok() {
-            gone = match event {
+    let mut asked = Instant::now();
+    let mut goes_on = || {
+        if asked.elapsed() < LOOK {
+            return true;
+        }
+        asked = Instant::now();
+        !is_gone(stream)
+    };
+    let mut told = Ok(());
+    let report = store.check_while(&mut goes_on, &mut |event| {
+        if told.is_ok() {
+            told = match event {
                 CheckEvent::Fault(fault) => {
                     frame(stream, Kind::Fault, fault_json(fault).to_string().as_bytes())
                 }
@@ -250,7 +342,14 @@ fn check(stream: &UnixStream, store: &Store) -> io::Result<Result<CheckReport, E
             };
         }
     });
-    gone.map(|()| report)
+    told.map(|()| report)
+}
+
+/// Whether whoever is at the other end has closed it.
+fn is_gone(mut stream: &UnixStream) -> bool {
+    // The shortest wait there is; none would hold for writing too.
+    let is_set = stream.set_read_timeout(Some(Duration::from_millis(1)));
+    is_set.is_ok() && stream.read(&mut [0; 64]).is_ok_and(|octets| octets == 0)
 }
 
 /// A report of any length: octets of data, and then where it ends.
@@ -353,4 +452,101 @@ pub(super) fn ask_whole<T: DeserializeOwned>(folder: &Path, what: &Ask) -> anyho
         Ok(())
     })?;
     Ok(report.map(|_| serde_json::from_slice(&answer)).transpose()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use flext_ldap_store::{ImportOptions, StoreOptions};
+
+    use super::*;
+    use crate::search::ScopeName;
+
+    /// A folder that is served, with some hundred entries.
+    fn served() -> (tempfile::TempDir, Arc<Subject>, Control) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreOptions::memory().suffix("o=Harbour Lane".parse().unwrap())).unwrap();
+        let mut ldif = "dn: o=Harbour Lane\nobjectClass: organization\no: Harbour Lane\n\n".to_owned();
+        for number in 0..300 {
+            write!(
+                ldif,
+                "dn: ou=Dock {number},o=Harbour Lane\nobjectClass: organizationalUnit\nou: Dock {number}\n"
+            )
+            .unwrap();
+            write!(ldif, "description: {}\n\n", "mooring ".repeat(1_000)).unwrap();
+        }
+        store.import(ldif.as_bytes(), &ImportOptions::default(), &mut |_| {}).unwrap();
+        let subject = Subject::new(store, None, Arc::new(AccessRules::none()));
+        let control = Control::start(folder.path(), Arc::clone(&subject)).unwrap();
+        (folder, subject, control)
+    }
+
+    fn connect(folder: &Path) -> UnixStream {
+        UnixStream::connect(folder.join(SOCKET)).unwrap()
+    }
+
+    fn known_by(folder: &Path) -> Option<serde_json::Value> {
+        ask_whole(folder, &Ask::Known(vec!["ou=Dock 7,o=Harbour Lane".to_owned()])).unwrap()
+    }
+
+    async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        spawn_blocking(work).await.unwrap()
+    }
+
+    #[test]
+    fn the_other_end_is_gone_once_it_is_closed() {
+        let (mut own, other) = UnixStream::pair().unwrap();
+        assert!(!is_gone(&other));
+        own.write_all(b"more").unwrap();
+        assert!(!is_gone(&other));
+        drop(own);
+        assert!(is_gone(&other));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_says_nothing_holds_nobody_up() {
+        let (folder, _subject, _control) = served();
+        let path = folder.path().to_owned();
+        let (silent, took) = on_a_thread(move || {
+            let silent: Vec<_> = (0..600).map(|_| connect(&path)).collect();
+            let started = Instant::now();
+            assert!(known_by(&path).is_some());
+            (silent, started.elapsed())
+        })
+        .await;
+        assert!(took < SILENCE / 2, "{took:?}");
+        // Who came first went first; the last may still ask.
+        let (first, last) = (silent.first().unwrap(), silent.last().unwrap());
+        first.set_read_timeout(Some(SILENCE / 2)).unwrap();
+        assert_eq!((&*first).read(&mut [0; 1]).unwrap(), 0);
+        last.set_nonblocking(true).unwrap();
+        assert_eq!((&*last).read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_went_away_is_not_worked_for() {
+        let (folder, subject, _control) = served();
+        let asked = Arc::strong_count(&subject);
+        let filter = format!("(|{})", "(description=*anchor*berth*)".repeat(10_000));
+        for dry_run in [false, true] {
+            let (base, scope) = ("o=Harbour Lane".to_owned(), ScopeName::Sub);
+            let question = explain::Question { base, scope, filter: filter.clone(), dry_run };
+            let mut stream = connect(folder.path());
+            let line = format!("{}\n", serde_json::to_string(&Ask::Explain(question)).unwrap());
+            on_a_thread(move || {
+                stream.write_all(line.as_bytes()).unwrap();
+                if !dry_run {
+                    std::thread::sleep(Duration::from_millis(300));
+                }
+            })
+            .await;
+            let ended = async {
+                while Arc::strong_count(&subject) > asked {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(2), ended).await.unwrap();
+        }
+    }
 }

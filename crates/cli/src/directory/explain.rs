@@ -51,12 +51,8 @@ impl Explain {
         let config = self.configured.read()?.settle(Purpose::Place)?.for_looking();
         let data = config.place()?;
         data.must_exist()?;
-        let question = Question {
-            base: self.base.to_string(),
-            scope: self.scope,
-            filter: self.filter,
-            dry_run: self.dry_run,
-        };
+        let Self { base, scope, filter, dry_run, .. } = self;
+        let question = Question { base: base.to_string(), scope, filter, dry_run };
         question.search()?;
         let ask = control::Ask::Explain(question.clone());
         let Answer { explanation, building } = match control::ask_whole(&data.data, &ask)? {
@@ -79,10 +75,10 @@ impl Explain {
 /// What is asked of whoever has the store.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Question {
-    base: String,
-    scope: ScopeName,
-    filter: String,
-    dry_run: bool,
+    pub(super) base: String,
+    pub(super) scope: ScopeName,
+    pub(super) filter: String,
+    pub(super) dry_run: bool,
 }
 
 /// What is told.
@@ -104,7 +100,7 @@ impl Question {
     pub(super) async fn answer(&self, store: &Store) -> anyhow::Result<Answer> {
         let search = self.search()?;
         let explanation = if self.dry_run {
-            store.explain(&search, &Actor::Service)?
+            store.explain(&search, &Actor::Service).await?
         } else {
             store.explain_run(&search, &Actor::Service).await?
         };

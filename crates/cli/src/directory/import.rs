@@ -29,7 +29,7 @@ pub(super) struct Import {
     /// Leave records before this line out
     #[arg(long, value_name = "LINE", default_value_t = 0)]
     from_line: u64,
-    /// Go on when a record is refused
+    /// Go on when a record is refused or is no LDIF; it is counted, and the exit code is 201
     #[arg(short = 'c', long = "continue")]
     go_on: bool,
     /// Let `attribute:< file:///…` read files of this machine

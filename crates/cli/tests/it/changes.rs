@@ -4,7 +4,7 @@ use std::process::Command;
 
 use flext_ldap_testkit::TestDirectory;
 
-use crate::program::{Output, flext_ldap, people, run, run_with};
+use crate::program::{Output, PEOPLE, flext_ldap, people, run, run_with};
 
 const ADA: &str = "uid=ada,ou=people,dc=harbourlane,dc=example";
 
@@ -208,6 +208,48 @@ fn an_import_that_cannot_read_a_record_goes_on_with_all_of_it() {
     let bad = format!("{}sn: nobody's\n", record(4));
     let output = run_with(as_admin(&directory, &["import", "--in-flight", "1"]), &bad);
     assert!(output.err.contains("--from-line 6 --skip-existing: line 6: expected `dn:`"), "{output:?}");
+}
+
+/// With `-c` what is no LDIF is passed over as what is refused is, whoever reads it.
+#[test]
+fn what_is_no_ldif_is_passed_over_by_who_goes_on() {
+    let record = |n: u32| {
+        format!("dn: uid=p{n},ou=people,{BASE}\nobjectClass: inetOrgPerson\ncn: Person {n}\nsn: Person\n\n")
+    };
+    let bad = [
+        record(1),
+        record(2).replace("sn: Person", "sn Person"),
+        record(3).replace("dn: uid=p3", "dn: p3"),
+        "sn: nobody's\n\n".to_owned(),
+        record(4).replace("cn: ", "cn:: "),
+        record(5),
+    ];
+    let bad = bad.concat();
+    let counted = [
+        (&["import"][..], "imported 2 records in "),
+        (&["import", "--in-flight", "1"], ", skipped 0 that were there, 4 failed"),
+        (&["add"], "line 9: expected"),
+        (&["modify", "-a"], "line 11: expected a distinguished name"),
+    ];
+    for (command, said) in counted {
+        let directory = people();
+        let output = run_with(as_admin(&directory, &[command, &["-c"]].concat()), &bad);
+        assert_eq!(output.code, 201, "{output:?}");
+        assert!(output.err.contains(said), "{command:?} {output:?}");
+        assert_eq!(entry(&directory, &format!("uid=p5,ou=people,{BASE}"), &[]).code, 0, "{command:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let import = ["directory", "import", "--data", data.to_str().unwrap(), "--suffix", BASE];
+    let all = format!("{PEOPLE}\n{bad}");
+    let output = run_with(flext_ldap(&[&import[..], &["--hash-passwords", "-c"]].concat()), &all);
+    assert_eq!(output.code, 201, "{output:?}");
+    assert!(
+        output.err.contains("imported 9 entries in ") && output.err.contains(", 4 refused\n"),
+        "{output:?}"
+    );
+    let line = PEOPLE.lines().count() + 12;
+    assert!(output.err.contains(&format!("line {line}: expected a distinguished name")), "{output:?}");
 }
 
 #[test]

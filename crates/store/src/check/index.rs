@@ -42,6 +42,48 @@ impl Sums {
     }
 }
 
+/// Gathers the ids that stand under one key of the index of entryUUID, of keys that have more than one.
+struct Twins {
+    /// What its keys start with.
+    prefix: Vec<u8>,
+    /// The key last seen.
+    key: Vec<u8>,
+    ids: RoaringBitmap,
+    found: Vec<RoaringBitmap>,
+}
+
+impl Twins {
+    fn new(context: &Context) -> Self {
+        let oid = context.schema.attribute_type("entryUUID").map_or("entryUUID", |kind| &*kind.oid);
+        let prefix = [oid.as_bytes(), b"\0="].concat();
+        Self { prefix, key: Vec::new(), ids: RoaringBitmap::new(), found: Vec::new() }
+    }
+
+    /// Takes a row; those of one key follow each other.
+    fn take(&mut self, key: &[u8], ids: &[Id]) {
+        if !key.starts_with(&self.prefix) {
+            return;
+        }
+        if self.key != key {
+            self.end();
+            key.clone_into(&mut self.key);
+        }
+        self.ids.extend(ids);
+    }
+
+    fn end(&mut self) {
+        let ids = std::mem::take(&mut self.ids);
+        if ids.len() > 1 {
+            self.found.push(ids);
+        }
+    }
+
+    fn all(mut self) -> Vec<RoaringBitmap> {
+        self.end();
+        self.found
+    }
+}
+
 impl<T: Rows> Check<'_, T> {
     /// Looks at all entries, and at the whole index once for every million of them.
     pub(super) fn windows(&mut self, state: &State) -> Result<(), Failure> {
@@ -84,7 +126,9 @@ impl<T: Rows> Check<'_, T> {
     fn index(&mut self, sums: &mut Sums, mut windows: Option<&mut RoaringBitmap>) -> Result<(), Failure> {
         let tables = self.tables;
         let hasher = sums.hasher.clone();
+        let mut twins = Twins::new(self.context);
         for row in tables.index.range::<&[u8]>(..)? {
+            self.pass()?;
             let (key, row) = row?;
             if is_deferred(key.value()) || tables.standing.is_under_way(key.value()) {
                 continue;
@@ -100,6 +144,7 @@ impl<T: Rows> Check<'_, T> {
             if let Some(windows) = &mut windows {
                 self.report.index_rows += 1;
                 windows.extend(ids.iter().map(|id| id / WINDOW));
+                twins.take(key, &ids);
             }
             let hash = hasher.hash_one(key);
             for id in ids {
@@ -119,6 +164,29 @@ impl<T: Rows> Check<'_, T> {
                     (true, false) => *sum = sum.wrapping_add(hash),
                     (true, true) | (false, false) => {}
                 }
+            }
+        }
+        twins.all().into_iter().try_for_each(|ids| self.twins(&ids))
+    }
+
+    /// Looks at entries that the index has under one entryUUID, and tells each that shares it with another.
+    fn twins(&mut self, ids: &RoaringBitmap) -> Result<(), Failure> {
+        let mut holders: HashMap<Vec<u8>, Vec<Id>> = HashMap::new();
+        for id in ids {
+            let row = self.tables.entry.get(id.to_be_bytes().as_slice())?;
+            let stored = row.and_then(|row| Stored::decode(id, row.value()).ok());
+            let uuid = stored.iter().find_map(|one| one.operational().get("entryUUID")?.first());
+            if let Some(uuid) = uuid {
+                holders.entry(uuid.to_ascii_lowercase()).or_default().push(id);
+            }
+        }
+        for holders in holders.into_values() {
+            let [first, second, ..] = *holders.as_slice() else { continue };
+            for id in holders {
+                let other = self.shown(if id == first { second } else { first })?.unwrap_or_default();
+                let dn = self.shown(id)?;
+                let what = format!("its entryUUID is that of `{other}` too");
+                self.of_entry("entry", id, dn.as_deref(), what, Remedy::Modify);
             }
         }
         Ok(())
@@ -157,6 +225,7 @@ impl<T: Rows> Check<'_, T> {
         let waiting = tables.deferred()?.changes()?;
         let waits = |id: Id, key: &[u8]| waiting.get(&id).and_then(|changes| changes.get(key)).copied();
         for row in tables.index.range::<&[u8]>(..)? {
+            self.pass()?;
             let (key, row) = row?;
             if is_deferred(key.value()) || tables.standing.is_under_way(key.value()) {
                 continue;

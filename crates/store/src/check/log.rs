@@ -13,6 +13,7 @@ impl<T: Rows> Check<'_, T> {
         let mut expected = state.first_change;
         let mut csn = String::new();
         for row in tables.change.range::<&[u8]>(..)? {
+            self.pass()?;
             let (key, row) = row?;
             let Ok(number) = <[u8; 8]>::try_from(key.value()).map(u64::from_be_bytes) else {
                 let octets = key.value().len();

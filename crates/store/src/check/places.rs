@@ -45,6 +45,7 @@ impl<T: Rows> Check<'_, T> {
             let Some(last) = rows.last() else { return Ok(()) };
             let last = last.id;
             for row in rows {
+                self.pass()?;
                 self.rowset(row, next_id, each)?;
             }
             if last >= *ids.end() {
@@ -313,6 +314,7 @@ impl<T: Rows> Check<'_, T> {
         let tables = self.tables;
         let mut counting: Option<(Id, u32)> = None;
         for row in tables.tree.range::<&[u8]>(..)? {
+            self.pass()?;
             let (key, value) = row?;
             let Some((parent, _)) = key.value().split_first_chunk() else {
                 self.of_table("tree", "a key is shorter than 4 octets", Remedy::Rebuild);

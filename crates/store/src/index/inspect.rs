@@ -29,6 +29,12 @@ pub(crate) fn entries(chunk: u32, row: &[u8]) -> Option<Vec<Id>> {
     (within && ids.is_sorted_by(|one, next| one < next)).then_some(ids)
 }
 
+/// The normalised value in a key of equality that starts with `prefix`; nothing where the key has its hash.
+pub(crate) fn normal_of<'k>(key: &'k [u8], prefix: &[u8]) -> Option<&'k [u8]> {
+    let (length, normal) = key.strip_prefix(prefix)?.split_first()?;
+    (usize::from(*length) == normal.len()).then_some(normal)
+}
+
 /// What a key says, for people: attribute, kind, and the start of the value, as in a filter.
 pub(crate) fn describe(context: &Context, key: &[u8]) -> String {
     let mut parts = key.splitn(2, |octet| *octet == 0);

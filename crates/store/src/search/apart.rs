@@ -48,7 +48,8 @@ impl SearchEvents {
 }
 
 impl Apart {
-    fn new(mut searching: Box<Searching>) -> Self {
+    /// Has `work` done apart.
+    fn new(mut searching: Box<Searching>, work: fn(&mut Searching) -> Result<(), Error>) -> Self {
         let is_abandoned = Arc::new(AtomicBool::new(false));
         let waiting = Arc::clone(&is_abandoned);
         let done = async move {
@@ -64,7 +65,7 @@ impl Apart {
                 return Ok(searching);
             };
             searching.apart = Some(Aside { is_abandoned: waiting, place: Some(Arc::new(place)) });
-            let done = tokio::task::spawn_blocking(move || searching.work_apart().map(|()| searching));
+            let done = tokio::task::spawn_blocking(move || work(&mut searching).map(|()| searching));
             done.await.map_err(|error| {
                 Error::new(ErrorKind::Bug, "a search ended on a thread apart").with_source(error)
             })?
@@ -80,6 +81,35 @@ impl Drop for Apart {
 }
 
 impl Searching {
+    /// Plans, and does nothing yet. It ends once the future is dropped.
+    pub(crate) async fn planned(self) -> Result<Self, Error> {
+        let mut apart = Apart::new(Box::new(self), |searching| {
+            let store = searching.store.clone();
+            store.reading("a plan", || searching.plan()).map_err(Failure::into_error)
+        });
+        apart.done.as_mut().await.map(|searching| *searching)
+    }
+
+    /// Goes on until it is known where entries are to be looked for, however long it takes.
+    fn plan(&mut self) -> Result<(), Failure> {
+        while self.outcome.is_none() && matches!(self.stage, Stage::Start | Stage::Reach { .. }) {
+            if self.apart.as_ref().is_some_and(|aside| aside.is_abandoned.load(Ordering::Relaxed)) {
+                break;
+            }
+            self.begin_step();
+            self.step(Instant::now(), |_| false)?;
+        }
+        self.leave_apart();
+        Ok(())
+    }
+
+    /// Leaves the place where it was worked on.
+    fn leave_apart(&mut self) {
+        self.apart = None;
+        self.meter = Arc::new(Meter::turn(None));
+        self.store.count_apart();
+    }
+
     /// One step, however long it takes.
     fn work_apart(&mut self) -> Result<(), Error> {
         let store = self.store.clone();
@@ -91,10 +121,7 @@ impl Searching {
                 self.step(now, |_| false)
             }
         });
-        // The place is left.
-        self.apart = None;
-        self.meter = Arc::new(Meter::turn(None));
-        store.count_apart();
+        self.leave_apart();
         match done {
             Ok(()) => Ok(()),
             Err(Failure::Refused(result)) => {
@@ -125,7 +152,8 @@ impl Events for SearchEvents {
             if !std::mem::take(&mut here.needs_more) {
                 return event;
             }
-            this.apart = this.here.take().map(|searching| Apart::new(Box::new(searching)));
+            let here = this.here.take();
+            this.apart = here.map(|searching| Apart::new(Box::new(searching), Searching::work_apart));
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     subschema::Subschema,
     tables::{Counts, Failure, Name, Writable, storage_error},
     values::rekey,
+    write::former_suffixes,
     writer::{STEPS, State},
 };
 
@@ -77,6 +78,7 @@ pub(super) fn prepare(
             long_work: options.long_work,
             schema,
         };
+        let is_told = !options.suffixes.is_empty();
         let mut suffixes = options.suffixes;
         for (_, id) in tables.children(ROOT, None, usize::MAX)? {
             let stored = tables.existing_node(id)?.name;
@@ -84,6 +86,12 @@ pub(super) fn prepare(
         }
         for suffix in suffixes {
             add_suffix(&mut context, suffix)?;
+        }
+        if !is_told {
+            for suffix in former_suffixes(&tables)?.iter().filter_map(|name| name.parse().ok()) {
+                // One that the others or the schema have no room for any more has no entries either.
+                let _ = add_suffix(&mut context, suffix);
+            }
         }
         if let Some((dn, password)) = options.administrator {
             let key = context

@@ -11,7 +11,7 @@ use flext_ldap_proto::{
 };
 
 use super::{
-    ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, bound, new_entry, own_key, too_long,
+    ChangeRowKind, Effect, NewEntry, Prepared, Work, Write, new_entry, own_key, too_long,
     values::ValueRowsEffect,
 };
 use crate::{
@@ -74,9 +74,6 @@ impl Work<'_> {
             Some(entry) => entry?,
             None => NewEntry::new(context, op, write, relaxed)?,
         };
-        if !write.keep_operational {
-            bound::all_fit_row(context, op.attributes.as_ref())?;
-        }
         let (mut whole, mut split, mut keys) = entry.finish(context, self.stamp);
         let mut former = Vec::new();
         let account = !write.secrets.is_empty() && !write.keep_operational;
@@ -92,6 +89,9 @@ impl Work<'_> {
 
         let id = self.next_id;
         constraint::check(self, access, id, None, (&whole, &named))?;
+        if relaxed {
+            self.uuid_is_free(access, id, None, &whole)?;
+        }
         let stored = split.map_or(whole, |split| split.numbered(id));
         let mut effect = Effect::new(ChangeRowKind::Add, id, &node, stored.operational());
         effect.takes_id = true;

@@ -4,7 +4,7 @@
 //! attributes when that is known, for one word of a request can remove a million values. What remains is linear in the size
 //! of a request, and of the entry it aims at as far as that is in one row.
 
-use flext_ldap_proto::{attribute::AttributesRef, result::ResultCode};
+use flext_ldap_proto::{attribute::AttributeRef, result::ResultCode};
 
 use super::{Effect, Write, WriteOp, values::ValueRowsEffect};
 use crate::{
@@ -77,7 +77,11 @@ pub(crate) fn fits_row(context: &Context, description: &str, values: usize) -> R
     ))
 }
 
-/// The same for each attribute of a new entry.
-pub(super) fn all_fit_row(context: &Context, attributes: AttributesRef<'_>) -> Result<(), Failure> {
-    attributes.iter().try_for_each(|one| fits_row(context, one.description(), one.values().count()))
+/// The same for an attribute of a new entry. Most are counted at a glance.
+pub(super) fn given_fits_row(context: &Context, attribute: AttributeRef<'_>) -> Result<(), Failure> {
+    // A value takes two octets at least.
+    if attribute.values().as_bytes().len() / 2 <= context.limits.kept_inline {
+        return Ok(());
+    }
+    fits_row(context, attribute.description(), attribute.values().count())
 }

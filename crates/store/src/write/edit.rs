@@ -93,6 +93,9 @@ impl Work<'_> {
         let named = &target.view.named;
         PasswordPolicy::stay_default(context, &named.key, stored.user(), new.user())?;
         constraint::check(self, access, target.id, Some((stored, named)), (&new, named))?;
+        if relaxed {
+            self.uuid_is_free(access, target.id, Some(stored), &new)?;
+        }
         self.entry_rows(&mut effect, target.id, Some(stored), Some(&new))?;
         if let Some(row) = secret {
             effect.rows.push((Name::Secret, target.id.to_be_bytes().to_vec(), row));

@@ -14,7 +14,7 @@ use flext_ldap_proto::{
     schema::{AttributeType, ObjectClass},
 };
 
-use super::{Write, actor_name, can_name, check_segments, no_user_modification, relax};
+use super::{Write, actor_name, bound, can_name, check_segments, no_user_modification, relax};
 use crate::{
     clock::Stamp,
     context::{Context, base},
@@ -225,6 +225,7 @@ impl<'a> Draft<'a> {
                     format!("attribute `{name}` has no values"),
                 ));
             }
+            bound::given_fits_row(context, attribute)?;
             let kind = context.schema.attribute_type(base(name));
             let computes = context.constraints.computes(name);
             let settable =

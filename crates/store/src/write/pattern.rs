@@ -294,6 +294,7 @@ impl Own {
         let count = values.clone().take(MANY).count();
         if count == 0
             || count == MANY
+            || count > context.limits.kept_inline
             || count > 1 && kind.single_value
             || may_be_large(context, values.as_bytes().len())
             || values.clone().any(|value| kind.syntax.check(value).is_err())

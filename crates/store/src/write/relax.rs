@@ -5,7 +5,14 @@ use flext_ldap_directory::EntryRight;
 use flext_ldap_proto::{message::Modify, result::ResultCode, schema::AttributeType};
 
 use super::{Work, Write};
-use crate::{access::On, context::Context, modify::Draft, tables::Failure};
+use crate::{
+    access::On,
+    context::{Access, Context},
+    index::Asked,
+    modify::Draft,
+    row::{Id, Stored},
+    tables::Failure,
+};
 
 /// What is computed, or what the directory itself relies on.
 const NEVER: [&str; 9] = [
@@ -52,5 +59,34 @@ impl Work<'_> {
             ));
         }
         Ok(write.controls.relax)
+    }
+
+    /// Refuses an entryUUID that another entry has, where it is given and not what it was.
+    pub(super) fn uuid_is_free(
+        &self,
+        access: &Access<'_>,
+        id: Id,
+        old: Option<&Stored>,
+        new: &Stored,
+    ) -> Result<(), Failure> {
+        const UUID: &str = "entryUUID";
+        let of = |stored: &'_ Stored| stored.operational().get(UUID)?.first().map(<[u8]>::to_vec);
+        let Some(uuid) = of(new).filter(|uuid| old.and_then(of).as_ref() != Some(uuid)) else {
+            return Ok(());
+        };
+        let Some(other) = self.under(UUID, Asked::Equality(&uuid))?.into_iter().find(|other| *other != id)
+        else {
+            return Ok(());
+        };
+        let named = self.tables.named(other)?;
+        let who = if access.entry(&named, EntryRight::Disclose) {
+            format!("`{}`", named.dn)
+        } else {
+            "another entry".to_owned()
+        };
+        Err(Failure::refused(
+            ResultCode::CONSTRAINT_VIOLATION,
+            format!("{who} has this entryUUID, and no two may have the same; leave it out to get a new one"),
+        ))
     }
 }

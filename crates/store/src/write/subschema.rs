@@ -4,6 +4,8 @@
 //! lenient, not stricter and not another. So no stored entry, key or name has to be made anew, and the change takes effect
 //! with its commit however large the directory is.
 
+mod values;
+
 use std::sync::Arc;
 
 use flext_ldap_directory::AttributeRight;
@@ -67,6 +69,7 @@ impl Work<'_> {
         let schema = subschema.build()?;
         self.keeps_names(&schema)?;
         self.keeps_what_is_used(&schema)?;
+        self.keeps_values(&schema)?;
         subschema.stamp(self.stamp);
         let row = subschema.encode();
 

@@ -8,14 +8,15 @@ use flext_ldap_directory::{
     Protection, Request, Sessions,
 };
 use flext_ldap_proto::{
+    control::Controls,
     extended::{ExtendedOperation, WhoAmI},
     filter::Filter,
     message::{Change, ChangeKind, Compare, Delete, Modify, Rename, Scope, Search},
     result::ResultCode,
 };
-use flext_ldap_store::{StandardPolicy, Store};
+use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
 
-use crate::support::*;
+use crate::{explaining::Log, support::*};
 
 const ANNA: &str = "uid=anna,ou=people,dc=harbourlane,dc=example";
 const BERT: &str = "uid=bert,ou=people,dc=harbourlane,dc=example";
@@ -204,6 +205,40 @@ async fn external() {
                 assert!(!allowed, "{uid:?}: {outcome:?}");
             }
             BindReply::Continue { .. } => panic!("EXTERNAL has one step"),
+        }
+    }
+}
+
+/// Who is refused is told no more than after a wrong password, and the log why.
+#[tokio::test]
+async fn why_external_is_refused_is_logged() {
+    let other = BindStep::Sasl {
+        mechanism: "EXTERNAL".to_owned(),
+        credentials: Some(format!("dn:{ANNA}").as_str().into()),
+        controls: Controls::none(),
+    };
+    let table = [
+        (options(), 4_000_000, BindStep::external(), "only root and the user who serves are"),
+        (StoreOptions::memory().suffix(dn(SUFFIX)), 0, BindStep::external(), "there is no administrator"),
+        (options(), 0, other, "it asks to act for somebody else"),
+    ];
+    for (options, uid, step, why) in table {
+        let store = Store::open(options).unwrap();
+        let log = Log::default();
+        let _guard = tracing::subscriber::set_default(log.clone());
+        for round in 0..3 {
+            let mut session = Sessions::open(&store, peer(Some(uid))).await.unwrap();
+            let by = Deadline::after(Duration::from_secs(30));
+            let BindReply::Refused(outcome) = session.bind(step.clone(), by).await.unwrap() else {
+                panic!("{why}")
+            };
+            assert_eq!(outcome.result.code, ResultCode::INVALID_CREDENTIALS);
+            assert!(!outcome.result.diagnostic.contains("administrator"), "{outcome:?}");
+            // Whoever asks again and again does not fill the log.
+            let lines = log.of("flext_ldap_store::session");
+            assert_eq!(lines.len(), 1, "{round}: {lines:?}");
+            let start = "flext_ldap_store::session message=a bind by EXTERNAL over a Unix socket is refused";
+            assert!(lines[0].starts_with(&format!("{start} uid={uid} why=\"{why}")), "{lines:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use flext_ldap_proto::{
     schema::Schema,
 };
 use flext_ldap_store::{
-    Limits, Store,
+    ImportOptions, Limits, Store,
     access::{AccessRules, RuleConfig},
 };
 
@@ -148,9 +148,40 @@ async fn an_attribute_that_stays_in_its_row_has_so_many_values() {
     attributes.push("objectClass", ["referral", "extensibleObject"]);
     attributes.push("ref", (0..71).map(|number| format!("ldap://h/{number}")));
     refused(Add::new(dn(&format!("cn=elsewhere,{SUFFIX}")), attributes.build()).into()).await;
+    // However they come.
+    let loaded = |count: u32| {
+        let refs: String = (0..count).map(|number| format!("ref: ldap://h/{number}\n")).collect();
+        let ldif =
+            format!("dn: cn=loaded,{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\n{refs}");
+        let loaded = store.import(ldif.as_bytes(), &ImportOptions::default(), &mut |_| {});
+        loaded.map(|report| report.applied).map_err(|error| error.reason.to_string())
+    };
+    let reason = "adminLimitExceeded (11): `ref` would have 71 values, and may have 70 (limit `kept_inline`)";
+    assert_eq!((loaded(71), loaded(70)), (Err(reason.to_owned()), Ok(1)));
     assert_eq!(count(&store, ANNA, "ref").await, 0);
     // Others have rows for their values.
     assert_eq!(count(&store, ANNA, "labeledURI").await, 500);
+}
+
+/// Also where much of what is found out about an entry was found out about one before.
+#[tokio::test]
+async fn few_values_are_few_for_each_entry_of_an_import() {
+    let mut limits = Limits::default();
+    limits.kept_inline = 5;
+    let store = Store::open(options().limits(limits)).unwrap();
+    fill(&store).await;
+    let one = |number: usize, count: usize| {
+        let refs: String = (0..count).map(|number| format!("ref: ldap://h/{number}\n")).collect();
+        format!(
+            "dn: cn={number},{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\ncn: {number}\n{refs}\n"
+        )
+    };
+    let counts = [2, 2, 5, 6, 2, 10, 5];
+    let ldif: String = counts.into_iter().enumerate().map(|(number, count)| one(number, count)).collect();
+    let mut options = ImportOptions::default();
+    options.continue_on_error = true;
+    let report = store.import(ldif.as_bytes(), &options, &mut |_| {}).unwrap();
+    assert_eq!((report.applied, report.refused), (5, 2), "{:?}", report.refusals);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use flext_ldap_store::{Remedy, Store, StoreOptions};
+use flext_ldap_directory::ErrorKind;
+use flext_ldap_store::{ImportOptions, Remedy, Store, StoreOptions};
 use redb::{Database, ReadableTable, TableDefinition};
 
 use crate::support::*;
@@ -374,4 +375,51 @@ async fn a_store_of_format_1_is_opened() {
     assert_eq!(report.entries, 6);
     ok(&store, person("dora")).await;
     assert_eq!(checked(&store).0, [""; 0]);
+}
+
+/// Replicas, exports and references by identity tell entries apart by it.
+#[tokio::test]
+async fn entries_of_one_uuid_are_named_once_each() {
+    let store = Store::open(options()).unwrap();
+    fill(&store).await;
+    let uuid = "7d0e6a5c-3f4b-4b7b-9c25-6a1d6c0b7f10";
+    let ldif: String =
+        [("a", uuid), ("b", &uuid.to_uppercase()), ("c", uuid), ("d", &uuid.replace('7', "8"))]
+            .into_iter()
+            .map(|(uid, uuid)| format!("dn: uid={uid},{SUFFIX}\nobjectClass: account\nentryUUID: {uuid}\n\n"))
+            .collect();
+    let report = store.import(ldif.as_bytes(), &ImportOptions::default(), &mut |_| {}).unwrap();
+    assert_eq!(report.applied, 4);
+    let id = BERT + 2;
+    let fault = |id: u32, uid: &str, other: &str| {
+        format!(
+            "entry: entry {id} `uid={uid},{SUFFIX}`: its entryUUID is that of `uid={other},{SUFFIX}` too; change the entry"
+        )
+    };
+    let told = faults(&store);
+    assert_eq!(told, [fault(id, "a", "b"), fault(id + 1, "b", "a"), fault(id + 2, "c", "a")]);
+    for uid in ["b", "c"] {
+        ok(&store, flext_ldap_proto::message::Delete { dn: dn(&format!("uid={uid},{SUFFIX}")) }).await;
+    }
+    clean(&store);
+}
+
+#[tokio::test]
+async fn a_check_ends_when_nobody_waits_for_it() {
+    let store = Store::open(options()).unwrap();
+    fill(&store).await;
+    for number in 0..300 {
+        ok(&store, person(&format!("crew{number}"))).await;
+    }
+    let all = store.check(&mut |_| {}).unwrap();
+    for end in [1, 2] {
+        let mut asked = 0;
+        let mut goes_on = || {
+            asked += 1;
+            asked < end
+        };
+        let error = store.check_while(&mut goes_on, &mut |_| {}).unwrap_err();
+        assert_eq!((asked, error.kind()), (end, ErrorKind::Closed), "{error}");
+    }
+    assert_eq!(store.check_while(&mut || true, &mut |_| {}).unwrap(), all);
 }

@@ -8,7 +8,11 @@ use std::{
 };
 
 use flext_ldap_directory::{Actor, Applied, Directory, ErrorKind, Request};
-use flext_ldap_proto::result::ResultCode;
+use flext_ldap_proto::{
+    control::{Controls, TreeDelete},
+    message::Delete,
+    result::ResultCode,
+};
 use flext_ldap_store::{Store, StoreOptions};
 use redb::StorageBackend;
 
@@ -306,6 +310,44 @@ async fn a_folder_is_kept_and_is_private() {
     ok(&store, person("dora")).await;
     let later = read(&store, SUFFIX).await.unwrap().text("contextCSN").unwrap().to_owned();
     assert!(later > csn);
+}
+
+/// A folder can be emptied and filled again by who names no suffix.
+#[tokio::test]
+async fn suffixes_are_known_after_their_last_entry() {
+    const GULL: &str = "o=Gull Rock";
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Store::open(StoreOptions::folder(folder.path())).unwrap();
+    let gull = || entry(GULL, &["objectClass: organization"]);
+    let store = Store::open(StoreOptions::folder(folder.path()).suffix(dn(SUFFIX)).suffix(dn(GULL))).unwrap();
+    fill(&store).await;
+    ok(&store, gull()).await;
+    for round in 0..2 {
+        ok(&store, Delete { dn: dn(GULL) }).await;
+        if round == 1 {
+            let tree = Controls::none().critical(&TreeDelete);
+            let mut request = Request::new(Delete { dn: dn(SUFFIX) }, Actor::Service);
+            request.controls = tree;
+            let outcome = store.call(request.into_any()).outcome().await.unwrap();
+            assert_eq!(outcome.result.code, ResultCode::SUCCESS);
+        }
+        ok(&store, gull()).await;
+    }
+    ok(&store, Delete { dn: dn(GULL) }).await;
+    clean(&store);
+    drop(store);
+    let store = open();
+    assert_eq!(store.naming_contexts(), [dn(GULL), dn(SUFFIX)]);
+    fill(&store).await;
+    clean(&store);
+    drop(store);
+    assert_eq!(open().naming_contexts(), [dn(SUFFIX), dn(GULL)]);
+    // Who names some has these, and what entries have.
+    let below = Store::open(StoreOptions::folder(folder.path()).suffix(dn("ou=crew,o=Gull Rock"))).unwrap();
+    assert_eq!(below.naming_contexts(), [dn("ou=crew,o=Gull Rock"), dn(SUFFIX)]);
+    ok(&below, entry("ou=crew,o=Gull Rock", &["objectClass: organizationalUnit"])).await;
+    drop(below);
+    assert_eq!(open().naming_contexts(), [dn("ou=crew,o=Gull Rock"), dn(SUFFIX)]);
 }
 
 #[tokio::test]

@@ -166,7 +166,7 @@ async fn what_no_index_narrows_is_refused_beyond_a_number_of_entries() {
 
 /// Keeps what is logged: target, then fields in the order they were given.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl tracing::Subscriber for Log {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -199,7 +199,7 @@ impl tracing::Subscriber for Log {
 }
 
 impl Log {
-    fn of(&self, target: &str) -> Vec<String> {
+    pub(crate) fn of(&self, target: &str) -> Vec<String> {
         self.0.lock().unwrap().iter().filter(|line| line.starts_with(target)).cloned().collect()
     }
 }

@@ -247,6 +247,26 @@ async fn refusals_come_with_their_lines_in_order_and_what_follows_them_is_left_o
     clean(&other);
 }
 
+/// An input that fails is no record that could be passed over.
+#[tokio::test]
+async fn an_input_that_fails_ends_a_load() {
+    struct Broken;
+    impl io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the cable is cut"))
+        }
+    }
+    let store = Store::open(options()).unwrap();
+    let text = company(3);
+    let mut options = ImportOptions::default();
+    options.continue_on_error = true;
+    let input = io::BufReader::new(io::Read::chain(text.as_bytes(), Broken));
+    let error = store.import(input, &options, &mut |_| {}).unwrap_err();
+    assert!(matches!(error.reason, ImportFailure::Ldif(_)), "{error}");
+    assert!(error.applied >= 10, "{error}");
+    clean(&store);
+}
+
 /// The power fails again and again while people are loaded: whatever was reported is there, all of it agrees, and going
 /// on where the import says leads to what an import in one go gives.
 #[tokio::test]

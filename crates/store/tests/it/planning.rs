@@ -211,7 +211,7 @@ async fn agrees(store: &Store, filters: &[Filter]) {
     let all = everything(store).await;
     for filter in filters {
         let search = Search::new(dn(SUFFIX), Scope::Subtree, filter.clone());
-        let explanation = store.explain(&search, &Actor::Service).unwrap();
+        let explanation = store.explain(&search, &Actor::Service).await.unwrap();
         let (names, outcome) = find(store, search, Actor::Service).await;
         assert_eq!(outcome.result.code, ResultCode::SUCCESS);
         assert_eq!(names, naive(&all, filter), "{filter}\n{explanation}");

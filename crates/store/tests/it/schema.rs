@@ -10,7 +10,7 @@ use flext_ldap_proto::{
     result::ResultCode,
     schema::Schema,
 };
-use flext_ldap_store::{ImportOptions, Store, StoreOptions};
+use flext_ldap_store::{ImportOptions, IndexConfig, IndexKind, Store, StoreOptions};
 
 use crate::support::*;
 
@@ -426,4 +426,74 @@ async fn names_of_the_configuration_stay_what_they_are() {
         assert!(bind(&store, "cn=Anna,o=quay,mooring=NORTH", ADMIN_PASSWORD).await.is_ok());
         assert!(read(&store, "cn=ANNA,o=quay,berth=north").await.is_some());
     }
+}
+
+/// A name in a value may have types in it that are not defined, and is compared by its spelling then. What would have it
+/// compared otherwise is refused, wherever the value is, and nothing is found by one spelling only.
+#[tokio::test]
+async fn names_in_values_stay_what_they_are() {
+    let config = IndexConfig::default().index("pwdAttribute", [IndexKind::Equality]);
+    let store = Store::open(options().indexes(config)).unwrap();
+    fill(&store).await;
+    let deep = format!("{}berth=North Quay,o=Gull Rock", "ou=a rather deep unit,".repeat(12));
+    let set = |name: &'static str, values: &[&str]| Modify {
+        dn: dn(ANNA),
+        changes: vec![change(ChangeKind::Replace, name, values)],
+    };
+    let crew = |first: &str| -> Vec<String> {
+        (0..100).map(|number| format!("{first}={number},o=Gull Rock")).collect()
+    };
+    let (many, long) = (crew("cn=x+BERTH"), crew(&format!("berth={}", "long ".repeat(60))));
+    let of = |values: &'_ [String]| values.iter().map(String::as_str).collect::<Vec<_>>().join("|");
+    let (many, long) = (of(&many), of(&long));
+    let renamed = BERTH.replace("'berth'", "'quay'");
+    let called_first = BERTH.replace("'berth'", "( 'pier' 'berth' )");
+    let classes = change(ChangeKind::Add, "objectClass", &["extensibleObject"]);
+    ok(&store, Modify { dn: dn(ANNA), changes: vec![classes] }).await;
+    let table = [
+        ("pwdAttribute", "berth", &*called_first),
+        ("manager", "BERTH=North Quay,o=Gull Rock", BERTH),
+        ("manager", "cn=x+1.3.6.1.4.1.55555.1.1=North,o=Gull Rock", BERTH),
+        ("manager", &deep, BERTH),
+        ("manager", "cn=x,quay=a", &renamed),
+        // Without an index, in rows of their own.
+        ("secretary", &many, BERTH),
+        ("secretary", &long, BERTH),
+        // With one.
+        ("seeAlso", &many, BERTH),
+        ("seeAlso", &long, BERTH),
+    ];
+    for (name, values, definition) in table {
+        let values: Vec<&str> = values.split('|').collect();
+        ok(&store, set(name, &values)).await;
+        let (code, text) = told(&store, add("attributeTypes", definition)).await;
+        assert_eq!(code, ResultCode::UNWILLING_TO_PERFORM, "{name} {}", values[0]);
+        assert_eq!(
+            text,
+            format!(
+                "a value of `{name}` of `{ANNA}` names something by what would be defined otherwise; take it away, \
+                 change the schema, and put it back"
+            )
+        );
+        let found = subtree(&format!("({name}={})", values[0].to_uppercase()));
+        assert_eq!(find(&store, found, Actor::Service).await.0, [ANNA], "{name}");
+        clean(&store);
+        ok(&store, set(name, &[])).await;
+    }
+    // Other names are in nobody's way, nor is what only looks like it.
+    ok(&store, set("manager", &["cn=a\\,berth\\=b,o=berth"])).await;
+    ok(&store, add("attributeTypes", BERTH)).await;
+    for value in ["berth=North  Quay,o=Gull Rock", "1.3.6.1.4.1.55555.1.1=north quay,o=gull rock"] {
+        ok(&store, set("manager", &[value])).await;
+        for asked in ["BERTH=NORTH QUAY,o=Gull Rock", "1.3.6.1.4.1.55555.1.1=north quay,O=gull rock"] {
+            let found = find(&store, subtree(&format!("(manager={asked})")), Actor::Service).await.0;
+            assert_eq!(found, [ANNA], "{value} {asked}");
+        }
+    }
+    // What names an entry by a type is in use, though no entry has it.
+    let delete = |value: &str| modify(vec![change(ChangeKind::Delete, "attributeTypes", &[value])]);
+    assert_eq!(told(&store, delete(BERTH)).await.0, ResultCode::UNWILLING_TO_PERFORM);
+    ok(&store, set("manager", &[])).await;
+    ok(&store, delete(BERTH)).await;
+    clean(&store);
 }

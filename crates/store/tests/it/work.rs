@@ -2,7 +2,12 @@
 //!
 //! Work is counted in octets looked at, so nothing here depends on how fast a machine is.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use flext_ldap_directory::{Actor, Directory, Event, Identity, Op, Outcome, Request};
@@ -247,10 +252,31 @@ async fn planning_is_counted_and_reads_few_of_many_ranges() {
     while !matches!(slow.next().await.unwrap(), Event::Done(_)) {}
     assert_eq!(store.counters().steps_apart, 1);
     // Of more than 64 the others tell nothing, so nothing of a union is read.
-    let plan = store.explain(&subtree(&ranges(300)), &Actor::Service).unwrap();
+    let plan = store.explain(&subtree(&ranges(300)), &Actor::Service).await.unwrap();
     assert_eq!((plan.parts.len(), plan.candidates), (301, None));
     assert_eq!(plan.parts.iter().filter(|part| part.part_use == PartUse::Read).count(), 0);
     let intersection = format!("(&(uid=crew7){})", ranges(300));
-    let plan = store.explain(&subtree(&intersection), &Actor::Service).unwrap();
+    let plan = store.explain(&subtree(&intersection), &Actor::Service).await.unwrap();
     assert_eq!(plan.candidates, Some(1));
+}
+
+/// A thread that works on behalf of somebody who went away ends soon: a runtime that ends waits for it.
+#[test]
+fn planning_that_nobody_waits_for_ends() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let store = runtime.block_on(small());
+    runtime.block_on(async {
+        for number in 0..400 {
+            ok(&store, person(&format!("crew{number}"))).await;
+        }
+    });
+    let parts = "(&(cn=*crew*quay*)(|(cn=crew*)(sn=*uay*)))".repeat(9_000);
+    let planned = runtime.block_on(async {
+        let search = subtree(&format!("(|{parts})"));
+        let planned = store.explain(&search, &Actor::Service);
+        tokio::time::timeout(Duration::from_millis(20), planned).await.is_ok()
+    });
+    let since = Instant::now();
+    drop(runtime);
+    assert!(!planned && since.elapsed() < Duration::from_millis(500), "{planned} {:?}", since.elapsed());
 }

@@ -79,6 +79,24 @@ async fn relaxed_rules() {
     for (name, value) in own {
         assert_eq!(entry.text(name), Some(value));
     }
+    // Two entries are told apart by it, in one commit too.
+    assert_eq!(
+        code_with(&store, replace(ANNA, "entryUUID", &[own[0].1]), relax(), admin.clone()).await,
+        ResultCode::CONSTRAINT_VIOLATION
+    );
+    let twin = |uid: &str| {
+        let uuid = "entryUUID: 7D0E6A5C-3F4B-4B7B-9C25-6A1D6C0B7F10";
+        let lines = ["objectClass: account", &format!("uid: {uid}"), uuid];
+        code_with(
+            &store,
+            crate::support::entry(&format!("uid={uid},{SUFFIX}"), &lines),
+            relax(),
+            admin.clone(),
+        )
+    };
+    let (one, other) = tokio::join!(twin("one"), twin("other"));
+    assert_eq!((one, other), (ResultCode::SUCCESS, ResultCode::CONSTRAINT_VIOLATION));
+    ok(&store, flext_ldap_proto::message::Delete { dn: dn(&eve) }).await;
     for (name, value) in own {
         let set = || replace(ANNA, name, &[value]);
         assert_eq!(code(&store, set()).await, ResultCode::CONSTRAINT_VIOLATION, "{name}");
