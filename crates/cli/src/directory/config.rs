@@ -4,6 +4,7 @@
 //! What the command line says goes before what the file says. Nothing is opened here, and no password is in the file:
 //! it says where the password is.
 
+mod ahead;
 mod keys;
 mod node;
 mod section;

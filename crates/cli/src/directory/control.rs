@@ -13,7 +13,7 @@ use std::{
     io::{self, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use flext_ldap_directory::{
     proto::{
         dn::Dn,
         result::{LdapResult, ResultCode},
+        url::LdapUrl,
     },
 };
 use flext_ldap_store::{CheckEvent, CheckReport, Store, access::AccessRules};
@@ -59,7 +60,7 @@ pub(super) enum Ask {
     Backup,
     /// Faults and progress, then the report.
     Check,
-    /// The schema, the suffixes, and which of these names no entry has.
+    /// The schema, the suffixes, what it listens on, and which of these names no entry has.
     Known(Vec<String>),
     /// How a search is done.
     Explain(explain::Question),
@@ -103,11 +104,22 @@ pub(super) struct Subject {
     pub(super) administrator: Option<Dn>,
     /// The access rules in force.
     rules: RwLock<Arc<AccessRules>>,
+    listening: OnceLock<Vec<LdapUrl>>,
 }
 
 impl Subject {
     pub(super) fn new(store: Store, administrator: Option<Dn>, rules: Arc<AccessRules>) -> Arc<Self> {
-        Arc::new(Self { store, administrator, rules: RwLock::new(rules) })
+        Arc::new(Self { store, administrator, rules: RwLock::new(rules), listening: OnceLock::new() })
+    }
+
+    /// Notes what it is served on.
+    pub(super) fn listens(&self, urls: &[LdapUrl]) {
+        self.listening.get_or_init(|| urls.to_vec());
+    }
+
+    /// What it is served on; nothing before it is.
+    fn listening(&self) -> &[LdapUrl] {
+        self.listening.get().map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn rules(&self) -> Arc<AccessRules> {
@@ -216,7 +228,7 @@ fn answer(stream: &UnixStream, subject: &Subject, one: &Semaphore) -> io::Result
             drop(turn);
             end(stream, report.map(|report| report_json(&report)).map_err(anyhow::Error::new))
         }
-        Ask::Known(names) => report_of(stream, Ok(known(store, &names))),
+        Ask::Known(names) => report_of(stream, Ok(known(store, subject.listening(), &names))),
         Ask::Explain(question) => report_of(stream, Handle::current().block_on(question.answer(store))),
         Ask::Access(question) => report_of(stream, question.answer_served(subject)),
     }

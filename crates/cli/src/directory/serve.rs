@@ -41,7 +41,8 @@ Signals:
 pub(super) struct Serve {
     #[command(flatten)]
     configured: Configured,
-    /// Only read the configuration, and all it names, and say what is wrong with it
+    /// Serve nothing: look at the configuration and all it names, what is stored and the addresses included, and say what a
+    /// start would refuse (exit code 201), and what works and may surprise
     #[arg(long)]
     check: bool,
     /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi://PATH with `/` as `%2F`; port 0 takes a free one
@@ -162,9 +163,9 @@ impl Serve {
         Ok(Arc::new(administrator.fold(rules, |rules, admin| rules.administrator(&admin.dn, schema))))
     }
 
-    /// Everything but listening.
+    /// Says what a start would.
     fn check(self) -> anyhow::Result<ExitCode> {
-        let config = self.config()?.settle(Purpose::Serve)?;
+        let config = self.config()?.settle(Purpose::Check)?;
         if self.rules.is_some() {
             self.rules(&config, &config.place()?.load_schema()?)?;
         }
@@ -220,6 +221,7 @@ impl Serve {
             readers.set(Known::new(&store, some, subject.administrator.as_ref())?);
         }
         let server = self.start(&config, &store, tls, passed, &reopen, &readers).await?;
+        subject.listens(server.urls());
         if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
             crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
         }

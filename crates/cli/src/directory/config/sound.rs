@@ -6,7 +6,12 @@
 
 use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
-use flext_ldap_directory::proto::{attribute::Attributes, dn::Dn, schema::Schema, url::Scheme};
+use flext_ldap_directory::proto::{
+    attribute::Attributes,
+    dn::Dn,
+    schema::Schema,
+    url::{LdapUrl, Scheme},
+};
 use flext_ldap_store::{Store, StoreOptions};
 use serde_json::{Value as Json, json};
 
@@ -37,16 +42,23 @@ pub(in super::super) enum Purpose<'a> {
     Store,
     /// To serve it; what it names is looked at too.
     Serve,
+    /// To say what a start would, and what would surprise after it.
+    Check,
     /// To go on serving this one.
     Reload(&'a Store, &'a Config),
 }
 
 /// What is known of the directory.
-struct Known {
-    schema: Arc<Schema>,
-    contexts: Vec<Dn>,
+pub(super) struct Known {
+    pub(super) schema: Arc<Schema>,
+    /// Naming contexts with entries.
+    pub(super) contexts: Vec<Dn>,
     /// Those of the names that no entry has; nothing where the directory cannot be asked.
     missing: Vec<Dn>,
+    /// What the process that serves it listens on, if there is one.
+    pub(super) served: Option<Vec<LdapUrl>>,
+    /// Why the folder cannot be opened.
+    pub(super) closed: Option<String>,
 }
 
 impl Draft {
@@ -69,9 +81,16 @@ impl Draft {
         }
         match purpose {
             Purpose::Place => {}
-            Purpose::Store => self.look_at_store(None),
+            Purpose::Store => {
+                self.look_at_store(None);
+            }
             Purpose::Serve => {
                 self.look_at_store(None);
+                self.look_at_files();
+            }
+            Purpose::Check => {
+                let known = self.look_at_store(None);
+                self.look_ahead(known.as_ref());
                 self.look_at_files();
             }
             Purpose::Reload(store, started) => {
@@ -107,28 +126,28 @@ impl Draft {
         (node.at(path).place, path.to_owned())
     }
 
-    fn problem(&mut self, path: &str, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, path: &str, message: impl Into<String>) {
         let (place, path) = self.place(path);
         self.problems.push(Problem { place, path, message: message.into() });
     }
 
-    fn warn(&self, path: &str, message: impl Into<String>) {
+    pub(super) fn warn(&self, path: &str, message: impl Into<String>) {
         let (place, path) = self.place(path);
         let problem = Problem { place, path, message: message.into() };
         let file = self.config.file.as_ref().map(|Source { path, .. }| format!("{}: ", path.display()));
         crate::say(format_args!("warning: {}{problem}", file.unwrap_or_default()));
     }
 
-    /// What the schema and the entries of the directory say of it.
-    fn look_at_store(&mut self, running: Option<(&Store, &Config)>) {
-        let Ok(data) = self.config.place() else { return };
+    /// What the schema and the entries of the directory say of it. Returns what is known of them.
+    fn look_at_store(&mut self, running: Option<(&Store, &Config)>) -> Option<Known> {
+        let data = self.config.place().ok()?;
         let names = self.names();
         let dns: Vec<Dn> = names.iter().map(|(_, dn)| dn.clone()).collect();
         let known = match running {
             Some((store, _)) => Ok(Known::of_store(store, &dns)),
             None => self.load(&data).map(|schema| Known::of_folder(&data, schema, &dns)),
         };
-        let Ok(known) = known else { return };
+        let known = known.ok()?;
         // With other schema files, what is used after a restart only cannot be judged by the schema of today.
         if running.is_none_or(|(_, started)| started.schema == self.config.schema) {
             for problem in self.config.store(StoreOptions::memory()).problems(&known.schema) {
@@ -146,6 +165,7 @@ impl Draft {
                 self.warn(&path, format!("there is no entry `{dn}`"));
             }
         }
+        Some(known)
     }
 
     /// The schema by the files the configuration names.
@@ -159,7 +179,8 @@ impl Draft {
             let keys = (known.schema.dn_key(dn), known.schema.dn_key(other));
             matches!(keys, (Ok(dn), Ok(other)) if dn.is_within(&other))
         };
-        let contexts = &known.contexts;
+        self.look_at_suffixes(known);
+        let contexts: Vec<Dn> = self.contexts(known);
         if contexts.is_empty() {
             if self.problems.iter().any(|problem| problem.path == "suffixes") {
                 return;
@@ -192,6 +213,50 @@ impl Draft {
                 self.problem(
                     &path,
                     format!("`{dn}` is not in this directory, whose names end in {expected}"),
+                );
+            }
+        }
+    }
+
+    /// What is served: the suffixes, and what the folder has besides.
+    pub(super) fn contexts(&self, known: &Known) -> Vec<Dn> {
+        let others = known.contexts.iter().filter(|dn| !known.is_among(dn, &self.config.suffixes));
+        self.config.suffixes.iter().chain(others).cloned().collect()
+    }
+
+    /// Suffixes that cannot be, or not together.
+    fn look_at_suffixes(&mut self, known: &Known) {
+        let suffixes = self.config.suffixes.clone();
+        for (index, suffix) in suffixes.iter().enumerate() {
+            let path = format!("suffixes[{}]", index + 1);
+            let key = match known.schema.dn_key(suffix) {
+                Ok(key) if key.is_root() => {
+                    self.problem(&path, "the root cannot be a suffix");
+                    continue;
+                }
+                Ok(key) => key,
+                Err(error) => {
+                    self.problem(&path, format!("`{suffix}`: {error}"));
+                    continue;
+                }
+            };
+            let (before, _) = suffixes.split_at(index);
+            let others = before.iter().map(|dn| (dn, "")).chain(
+                known
+                    .contexts
+                    .iter()
+                    .filter(|dn| !known.is_among(dn, before))
+                    .map(|dn| (dn, ", which the folder has,")),
+            );
+            let entangled = others.into_iter().find(|(other, _)| {
+                known.schema.dn_key(other).is_ok_and(|other| {
+                    other != key && !other.is_root() && (key.is_within(&other) || other.is_within(&key))
+                })
+            });
+            if let Some((other, whose)) = entangled {
+                self.problem(
+                    &path,
+                    format!("`{suffix}` and `{other}`{whose} stand one below the other; name the upper one alone, or none"),
                 );
             }
         }
@@ -306,15 +371,28 @@ impl Known {
         // What cannot be looked up is not said to be missing.
         let missing =
             names.iter().filter(|dn| store.has_entry(dn).is_ok_and(|found| !found)).cloned().collect();
-        Self { schema, contexts: store.naming_contexts(), missing }
+        let mut contexts = store.naming_contexts();
+        contexts.retain(|dn| store.has_entry(dn).is_ok_and(|found| found));
+        Self { schema, contexts, missing, served: None, closed: None }
+    }
+
+    /// Whether a name is one of these, however it is written.
+    pub(super) fn is_among(&self, dn: &Dn, others: &[Dn]) -> bool {
+        let Ok(key) = self.schema.dn_key(dn) else { return others.contains(dn) };
+        others.iter().any(|other| self.schema.dn_key(other).is_ok_and(|other| other == key))
     }
 
     /// Asks the process that serves the folder, or opens it as it is. Where neither can be, for it is new or damaged, what
     /// the configuration says is all there is; whoever opens it is told why.
     fn of_folder(data: &Data, schema: Schema, names: &[Dn]) -> Self {
         let schema = Arc::new(schema);
-        let unknown =
-            Self { schema: Arc::clone(&schema), contexts: data.suffix.clone(), missing: Vec::new() };
+        let mut unknown = Self {
+            schema: Arc::clone(&schema),
+            contexts: Vec::new(),
+            missing: Vec::new(),
+            served: None,
+            closed: None,
+        };
         if !Store::is_in(&data.data) {
             return unknown;
         }
@@ -322,15 +400,17 @@ impl Known {
         if let Ok(Some(answer)) = control::ask_whole(&data.data, &ask) {
             return Self::read(&answer, &schema).unwrap_or(unknown);
         }
-        let options = StoreOptions::folder(&data.data).schema(schema);
-        let options = data.suffix.iter().cloned().fold(options, StoreOptions::suffix);
-        match Store::open(options) {
+        // It knows its own suffixes; whether others go with them is looked at later.
+        match Store::open(StoreOptions::folder(&data.data).schema(schema)) {
             Ok(store) => {
                 let known = Self::of_store(&store, names);
                 store.close();
                 known
             }
-            Err(_) => unknown,
+            Err(error) => {
+                unknown.closed = Some(format!("{:#}", anyhow::Error::new(error)));
+                unknown
+            }
         }
     }
 
@@ -339,6 +419,7 @@ impl Known {
             answer.get(key)?.as_array()?.iter().map(Json::as_str).collect()
         };
         let names = |key: &str| -> Option<Vec<Dn>> { texts(key)?.iter().map(|dn| dn.parse().ok()).collect() };
+        let served = texts("listening")?.iter().map(|url| url.parse().ok()).collect::<Option<_>>()?;
         let mut attributes = Attributes::builder();
         for key in ["attributeTypes", "objectClasses"] {
             attributes.push(key, texts(key)?);
@@ -346,19 +427,26 @@ impl Known {
         let mut builder = files.to_builder();
         builder.add_subschema(attributes.build().as_ref());
         let (schema, _) = builder.build_lenient();
-        Some(Self { schema: Arc::new(schema), contexts: names("contexts")?, missing: names("missing")? })
+        Some(Self {
+            schema: Arc::new(schema),
+            contexts: names("contexts")?,
+            missing: names("missing")?,
+            served: Some(served),
+            closed: None,
+        })
     }
 }
 
 /// What the process that serves a directory tells another that looks at a configuration for it.
-pub(in super::super) fn known(store: &Store, names: &[String]) -> Json {
+pub(in super::super) fn known(store: &Store, listening: &[LdapUrl], names: &[String]) -> Json {
     let names: Vec<Dn> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    let Known { schema, contexts, missing } = Known::of_store(store, &names);
+    let Known { schema, contexts, missing, .. } = Known::of_store(store, &names);
     let texts = |dns: Vec<Dn>| dns.iter().map(ToString::to_string).collect::<Vec<_>>();
     json!({
         "attributeTypes": schema.attribute_types().map(ToString::to_string).collect::<Vec<_>>(),
         "objectClasses": schema.object_classes().map(ToString::to_string).collect::<Vec<_>>(),
         "contexts": texts(contexts),
         "missing": texts(missing),
+        "listening": listening.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
