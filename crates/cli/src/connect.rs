@@ -48,6 +48,12 @@ pub(crate) struct Connect {
     /// No messages of SASL; there are none without it either
     #[arg(help_heading = CONNECTION, short = 'Q')]
     quiet: bool,
+    /// No name of the server's by its address, for SASL; none is looked up without it either
+    #[arg(help_heading = CONNECTION, short = 'N')]
+    no_canonical_name: bool,
+    /// Log on standard error how the server is reached, unless LEVEL is 0; `RUST_LOG` goes before it
+    #[arg(help_heading = CONNECTION, short = 'd', value_name = "LEVEL", value_parser = debug_level, allow_hyphen_values = true)]
+    debug: Option<bool>,
     /// Version of LDAP: 3
     #[arg(help_heading = CONNECTION, short = 'P', value_name = "VERSION", value_parser = version)]
     version: Option<u8>,
@@ -87,6 +93,9 @@ impl Connect {
         timeout: Option<u64>,
         tells_policy: bool,
     ) -> anyhow::Result<Connection> {
+        if self.debug == Some(true) {
+            crate::logging::set_level(Some("warn,flext_ldap_client=debug"));
+        }
         let conf = Conf::load()?;
         let urls = self.urls(&conf)?;
         let mut connector = self.connector(&conf, &urls, timeout)?;
@@ -271,6 +280,15 @@ fn version(text: &str) -> Result<u8, String> {
     match text {
         "3" => Ok(3),
         _ => Err("LDAP 3 is spoken and no other version; leave -P out, or say `-P 3`".to_owned()),
+    }
+}
+
+/// Whether a level of OpenLDAP's, bits for its own parts, asks for anything.
+fn debug_level(text: &str) -> Result<bool, String> {
+    match text.parse::<i64>() {
+        Ok(level) => Ok(level != 0),
+        Err(_) if text == "any" => Ok(true),
+        Err(_) => Err("expected a number: 0 logs nothing, any other how the server is reached".to_owned()),
     }
 }
 

@@ -15,11 +15,13 @@ mod export;
 mod import;
 mod input;
 mod logging;
+mod openldap;
 mod output;
 mod passwd;
 mod ppolicy;
 mod progress;
 mod search;
+mod value_files;
 mod whoami;
 
 use std::{
@@ -66,6 +68,12 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            let words: Vec<_> =
+                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            if let Some(advice) = openldap::advice(&error, &words) {
+                say(format_args!("flext-ldap: {advice}"));
+                return ExitCode::from(exit::USAGE);
+            }
             // Help and version are results; a wrong argument has an exit code of its own here.
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
             return match error.print() {

@@ -65,6 +65,74 @@ fn wrong_input_is_201_and_says_where() {
     }
 }
 
+/// Who comes from OpenLDAP's tools is told what to do, in place of help or of an argument that is not known.
+#[test]
+fn options_of_openldap_that_are_not_taken_say_what_to_do() {
+    let table: &[(&[&str], &str)] = &[
+        (
+            &["search", "-x", "-h", "localhost", "(uid=ada)"],
+            "-h is for help: name the server by a URL, as for OpenLDAP from 2.5 on: -H ldap://localhost\n",
+        ),
+        (&["search", "-LLLxh", "::1", "-p", "3389"], "2.5 on: -H ldap://[::1]:3389\n"),
+        (
+            &["whoami", "-p3389", "-hlocalhost"],
+            "-p is not taken: the port is part of the URL, as for OpenLDAP from 2.5 on: -H ldap://localhost:3389\n",
+        ),
+        (&["modify", "-p", "389"], "-H ldap://HOST:389\n"),
+        (
+            &["search", "-C", "-b", "dc=x"],
+            "-C is not taken: referrals are not followed; lines with `# refldap:`",
+        ),
+        (&["delete", "-C", "dc=x"], "what is refused names the server to ask, for -H"),
+        (&["search", "-xU", "ada"], "-U is not taken: the one SASL mechanism is EXTERNAL"),
+        (&["search", "-V"], "`flext-ldap --version` tells the version"),
+        (&["modify", "-S", "skipped.ldif"], "with -c, standard error tells which records are refused"),
+        (&["whoami", "-X", "u:ada"], "-e authzid=ID acts for somebody else"),
+        (&["search", "-t", "--format", "jsonl"], "--format jsonl has all values in it"),
+        (&["whoami", "-d", "stats"], "expected a number: 0 logs nothing"),
+        (&["search", "-T", "/tmp", "(uid=ada)"], "required"),
+    ];
+    for (arguments, expected) in table {
+        let output = run(flext_ldap(arguments));
+        assert_eq!((output.code, output.out.as_str()), (201, ""), "{arguments:?}: {output:?}");
+        assert!(output.err.contains(expected), "{arguments:?}: {output:?}");
+    }
+    // Help is asked for as ever, and what is not OpenLDAP's is told as ever.
+    for arguments in
+        [&["search", "-h"][..], &["search", "-x", "-h", "-b", "dc=x"], &["search", "--help", "x"]]
+    {
+        let output = run(flext_ldap(arguments));
+        assert!(
+            output.code == 0 && output.out.starts_with("Search a directory"),
+            "{arguments:?}: {output:?}"
+        );
+    }
+    let output = run(flext_ldap(&["directory", "check", "-C"]));
+    assert!(output.code == 201 && output.err.contains("unexpected argument '-C'"), "{output:?}");
+}
+
+#[test]
+fn debugging_logs_how_the_server_is_reached_and_no_password() {
+    let directory = people();
+    let ada = "uid=ada,ou=people,dc=harbourlane,dc=example";
+    let whoami = |level: &str| {
+        run(flext_ldap(&["whoami", "-N", "-H", directory.url(), "-D", ada, "-w", "tall waves", "-d", level]))
+    };
+    for level in ["1", "-1", "any", "0x1"] {
+        let output = whoami(level);
+        if level == "0x1" {
+            assert!(output.code == 201 && output.err.contains("expected a number"), "{output:?}");
+            continue;
+        }
+        assert_eq!((output.code, output.out.as_str()), (0, &*format!("dn:{ada}\n")), "{output:?}");
+        let address = directory.url().trim_start_matches("ldap://").trim_end_matches('/');
+        assert!(output.err.contains(&format!("connected server=\"{address}\"")), "{output:?}");
+        assert!(output.err.contains(ada) && output.err.contains("bound"), "{output:?}");
+        assert!(!output.err.contains("tall"), "{output:?}");
+    }
+    assert_eq!(whoami("0").err, "");
+}
+
 #[test]
 fn a_server_that_cannot_be_used_has_an_exit_code_and_a_mend() {
     let directory = people();
