@@ -223,7 +223,9 @@ fn values_go_to_files_if_that_is_asked_for() {
     let path = folder.path().canonicalize().unwrap();
     let search = |flags: &[&str]| {
         let common = ["search", "-LLL", "-o", "ldif-wrap=no", "-H", directory.url(), "-b", BASE, "-T"];
-        run(flext_ldap(&[&common[..], &[path.to_str().unwrap()], flags, &["(uid=chidi)", "cn", "sn"]].concat()))
+        run(flext_ldap(
+            &[&common[..], &[path.to_str().unwrap()], flags, &["(uid=chidi)", "cn", "sn"]].concat(),
+        ))
     };
     let dn = "dn: uid=chidi,ou=people,dc=harbourlane,dc=example\n";
     // Text is text in any language.

@@ -13,6 +13,7 @@ use flext_ldap_directory::proto::{
     url::{LdapUrl, Scheme},
 };
 use flext_ldap_store::{Store, StoreOptions};
+use nix::unistd::{AccessFlags, access};
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -338,10 +339,12 @@ impl Draft {
                 self.problem("log.access", format!("`{}` is a folder; name a file", path.display()));
             } else if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
                 self.problem("log.access", format!("there is no folder `{}`; make it", folder.display()));
-            } else if path.exists()
-                && let Err(error) = fs::OpenOptions::new().append(true).open(&path)
-            {
-                self.problem("log.access", format!("`{}` cannot be written: {error}", path.display()));
+            } else if path.exists() {
+                if let Err(error) = fs::OpenOptions::new().append(true).open(&path) {
+                    self.problem("log.access", format!("`{}` cannot be written: {error}", path.display()));
+                }
+            } else if let Err(error) = access(folder.unwrap_or(Path::new(".")), AccessFlags::W_OK) {
+                self.problem("log.access", format!("`{}` cannot be made: {}", path.display(), error.desc()));
             }
         }
     }
