@@ -10,6 +10,7 @@ mod descriptors;
 mod explain;
 mod export;
 mod import;
+mod indexes;
 mod log_file;
 mod monitor;
 mod restore;

@@ -9,13 +9,13 @@ use flext_ldap_directory::{
     Actor,
     proto::{dn::Dn, filter::Filter, message::Search},
 };
-use flext_ldap_store::{IndexStage, Store};
+use flext_ldap_store::Store;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     config::{Configured, Purpose},
-    control, open,
+    control, indexes, open,
 };
 use crate::{exit::Usage, search::ScopeName};
 
@@ -69,7 +69,7 @@ impl Explain {
             }
         };
         for index in building {
-            crate::say(format_args!("the index is not used yet: {index}"));
+            crate::say(format_args!("{index}"));
         }
         writeln!(io::stdout(), "{explanation}")?;
         Ok(ExitCode::SUCCESS)
@@ -89,7 +89,7 @@ pub(super) struct Question {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Answer {
     explanation: String,
-    /// Indexes that are not used yet.
+    /// What is to be said of indexes that are not ready.
     building: Vec<String>,
 }
 
@@ -108,10 +108,6 @@ impl Question {
         } else {
             store.explain_run(&search, &Actor::Service).await?
         };
-        let building = store.index_progress()?.into_iter().filter(|index| index.stage != IndexStage::Ready);
-        Ok(Answer {
-            explanation: explanation.to_string(),
-            building: building.map(|index| index.to_string()).collect(),
-        })
+        Ok(Answer { explanation: explanation.to_string(), building: indexes::pending(store)? })
     }
 }

@@ -20,6 +20,7 @@ use super::{
     control::{Control, Subject},
     descriptors,
     import::load,
+    indexes,
     log_file::{self, Reopen},
     monitor::{Known, Readers, monitor},
     open,
@@ -304,12 +305,8 @@ impl Served {
 
     /// Says which indexes are built and removed from now on.
     fn tell_indexes(&self) {
-        match self.subject.store.index_progress() {
-            Ok(indexes) => {
-                for index in indexes.iter().filter(|index| index.stage != IndexStage::Ready) {
-                    crate::say(format_args!("the index is not used yet: {index}"));
-                }
-            }
+        match indexes::pending(&self.subject.store) {
+            Ok(sentences) => sentences.iter().for_each(|sentence| crate::say(format_args!("{sentence}"))),
             Err(error) => crate::say(format_args!("warning: how far the indexes are is not known: {error}")),
         }
     }

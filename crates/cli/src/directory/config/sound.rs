@@ -343,7 +343,7 @@ impl Draft {
                 if let Err(error) = fs::OpenOptions::new().append(true).open(&path) {
                     self.problem("log.access", format!("`{}` cannot be written: {error}", path.display()));
                 }
-            } else if let Err(error) = access(folder.unwrap_or(Path::new(".")), AccessFlags::W_OK) {
+            } else if let Err(error) = access(folder.unwrap_or_else(|| Path::new(".")), AccessFlags::W_OK) {
                 self.problem("log.access", format!("`{}` cannot be made: {}", path.display(), error.desc()));
             }
         }
