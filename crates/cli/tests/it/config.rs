@@ -346,3 +346,28 @@ fn a_folder_that_cannot_be_opened_is_told_before_a_start() {
     assert_eq!((checked.code, told(&checked).len()), (201, 1), "{checked:?}");
     assert!(told(&checked)[0].starts_with("line 1, column 7: `data`: "), "{checked:?}");
 }
+
+#[test]
+fn constraints_are_held_against_the_indexes_that_the_directory_has() {
+    let place = Place::new();
+    place.config("indexes: {mail: [], title: [eq]}\n");
+    assert_eq!(place.directory("import", &["--hash-passwords"], PEOPLE).code, 0);
+    // It keeps its indexes where none are named: `mail` has none here, and `title`, which has none by itself, has one.
+    place.config("unique: [{attributes: [title]}]\n");
+    let mut child =
+        flext_ldap(&["directory", "serve", "--config", &place.path("flext-ldap.yaml")]).spawn().unwrap();
+    wait_for_line(&mut child, "listening on ldap://");
+    let check = || {
+        (place.directory("serve", &["--check"], ""), place.config("unique: [{attributes: [title, mail]}]\n"))
+    };
+    assert_eq!(check().0.code, 0);
+    let want = "line 5, column 31: `unique[1].attributes[2]`: unique values: attribute `mail` has no index for equality; add one";
+    let (checked, _) = check();
+    assert_eq!((checked.code, told(&checked)), (201, vec![want.to_owned()]), "{checked:?}");
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    ended(&mut child);
+    for arguments in [&["--check"][..], &[]] {
+        let output = place.directory("serve", arguments, "");
+        assert_eq!((output.code, told(&output)), (201, vec![want.to_owned()]), "{output:?}");
+    }
+}

@@ -59,10 +59,11 @@ impl Store {
     ) -> Result<Vec<BrokenConstraint>, Error> {
         let look = || {
             let mut context = Context::clone(&self.context());
-            let wanted = options.indexes.clone().unwrap_or_default();
+            let tables = self.snapshot()?;
+            let wanted = options.indexes.clone().unwrap_or_else(|| tables.standing.config());
             let indexes = Indexes::new(&context.schema, &wanted, &|_| false).map_err(misuse)?;
             context.constraints = Constraints::new(options.constraints.clone(), &context.schema, &indexes)?;
-            look(&context, &*self.snapshot()?, progress)
+            look(&context, &*tables, progress)
         };
         self.reading("the look at constraints", look).map_err(Failure::into_error)
     }

@@ -4,7 +4,7 @@
 //! What depends on the schema is held against the one the directory has, definitions that were added to it while it was
 //! served included. What depends on entries, which come and go, is a warning.
 
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use flext_ldap_directory::proto::{
     attribute::Attributes,
@@ -12,7 +12,7 @@ use flext_ldap_directory::proto::{
     schema::Schema,
     url::{LdapUrl, Scheme},
 };
-use flext_ldap_store::{Store, StoreOptions};
+use flext_ldap_store::{IndexConfig, IndexKind, IndexStage, Store, StoreOptions};
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Value as Json, json};
 
@@ -56,6 +56,8 @@ pub(super) struct Known {
     pub(super) contexts: Vec<Dn>,
     /// Those of the names that no entry has; nothing where the directory cannot be asked.
     missing: Vec<Dn>,
+    /// The indexes it has, if it is there.
+    indexes: Option<Vec<(String, IndexKind)>>,
     /// What the process that serves it listens on, if there is one.
     pub(super) served: Option<Vec<LdapUrl>>,
     /// Why the folder cannot be opened.
@@ -151,8 +153,15 @@ impl Draft {
         let known = known.ok()?;
         // With other schema files, what is used after a restart only cannot be judged by the schema of today.
         if running.is_none_or(|(_, started)| started.schema == self.config.schema) {
-            for problem in self.config.store(StoreOptions::memory()).problems(&known.schema) {
-                self.problem(&problem.key, problem.message);
+            let mut options = self.config.store(StoreOptions::memory());
+            // Without any of its own it keeps those of the directory, which are as they are.
+            let kept = known.indexes.as_deref().map(index_config).filter(|_| self.config.indexes.is_none());
+            let keeps = kept.is_some();
+            options = kept.into_iter().fold(options, StoreOptions::indexes);
+            for problem in options.problems(&known.schema) {
+                if !(keeps && problem.key.starts_with("indexes.")) {
+                    self.problem(&problem.key, problem.message);
+                }
             }
         }
         self.look_at_names(&known);
@@ -376,7 +385,7 @@ impl Known {
             names.iter().filter(|dn| store.has_entry(dn).is_ok_and(|found| !found)).cloned().collect();
         let mut contexts = store.naming_contexts();
         contexts.retain(|dn| store.has_entry(dn).is_ok_and(|found| found));
-        Self { schema, contexts, missing, served: None, closed: None }
+        Self { schema, contexts, missing, indexes: indexes(store), served: None, closed: None }
     }
 
     /// Whether a name is one of these, however it is written.
@@ -393,6 +402,7 @@ impl Known {
             schema: Arc::clone(&schema),
             contexts: Vec::new(),
             missing: Vec::new(),
+            indexes: None,
             served: None,
             closed: None,
         };
@@ -423,6 +433,9 @@ impl Known {
         };
         let names = |key: &str| -> Option<Vec<Dn>> { texts(key)?.iter().map(|dn| dn.parse().ok()).collect() };
         let served = texts("listening")?.iter().map(|url| url.parse().ok()).collect::<Option<_>>()?;
+        let index =
+            |pair: &Json| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_str()?.parse().ok()?));
+        let indexes = answer.get("indexes")?.as_array()?.iter().map(index).collect::<Option<_>>()?;
         let mut attributes = Attributes::builder();
         for key in ["attributeTypes", "objectClasses"] {
             attributes.push(key, texts(key)?);
@@ -434,22 +447,39 @@ impl Known {
             schema: Arc::new(schema),
             contexts: names("contexts")?,
             missing: names("missing")?,
+            indexes: Some(indexes),
             served: Some(served),
             closed: None,
         })
     }
 }
 
+/// The indexes a directory has or is to have, if that can be told.
+fn indexes(store: &Store) -> Option<Vec<(String, IndexKind)>> {
+    let mut all = store.index_progress().ok()?;
+    all.retain(|index| index.stage != IndexStage::Removing);
+    Some(all.into_iter().map(|index| (index.attribute, index.kind)).collect())
+}
+
+fn index_config(indexes: &[(String, IndexKind)]) -> IndexConfig {
+    let mut kinds: BTreeMap<&str, Vec<IndexKind>> = BTreeMap::new();
+    for (attribute, kind) in indexes {
+        kinds.entry(attribute).or_default().push(*kind);
+    }
+    kinds.into_iter().fold(IndexConfig::none(), |config, (attribute, kinds)| config.index(attribute, kinds))
+}
+
 /// What the process that serves a directory tells another that looks at a configuration for it.
 pub(in super::super) fn known(store: &Store, listening: &[LdapUrl], names: &[String]) -> Json {
     let names: Vec<Dn> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    let Known { schema, contexts, missing, .. } = Known::of_store(store, &names);
+    let Known { schema, contexts, missing, indexes, .. } = Known::of_store(store, &names);
     let texts = |dns: Vec<Dn>| dns.iter().map(ToString::to_string).collect::<Vec<_>>();
     json!({
         "attributeTypes": schema.attribute_types().map(ToString::to_string).collect::<Vec<_>>(),
         "objectClasses": schema.object_classes().map(ToString::to_string).collect::<Vec<_>>(),
         "contexts": texts(contexts),
         "missing": texts(missing),
+        "indexes": indexes.iter().flatten().map(|(attribute, kind)| [attribute.as_str(), kind.word()]).collect::<Vec<_>>(),
         "listening": listening.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
