@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, TlsOptions};
+use flext_ldap_directory::Error;
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
     dn::Dn,
@@ -111,6 +112,17 @@ impl Connect {
             answer.into_iter().for_each(ppolicy::tell);
         }
         opened(connected, &urls)
+    }
+
+    /// What may help against an answer that is no: who has not signed in may see and do less.
+    pub(crate) fn hint(&self, error: &Error) -> &'static str {
+        let hidden = [ResultCode::NO_SUCH_OBJECT, ResultCode::INSUFFICIENT_ACCESS_RIGHTS];
+        let is_hidden = error.result_code().is_some_and(|code| hidden.contains(&code));
+        let signs_in = self.mechanism.is_some()
+            || self.password.is_some()
+            || self.ask_password
+            || self.password_file.is_some();
+        if is_hidden && !signs_in { " without signing in (by -D and -W)" } else { "" }
     }
 
     /// Whether a server is named among the arguments.
@@ -240,14 +252,14 @@ impl Connect {
 }
 
 /// Says where a connection failed to go, and what may help.
-fn opened(
-    connected: Result<Connection, flext_ldap_directory::Error>,
-    urls: &[LdapUrl],
-) -> anyhow::Result<Connection> {
+fn opened(connected: Result<Connection, Error>, urls: &[LdapUrl]) -> anyhow::Result<Connection> {
     let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
     connected.map_err(|error| {
         let hint = match error.result_code() {
             Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
+            Some(ResultCode::INVALID_DN_SYNTAX) => {
+                ": -D takes a distinguished name like `uid=ada,ou=people,dc=example,dc=com`"
+            }
             Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
                 ": the server wants TLS first, -ZZ or ldaps://"
             }
@@ -273,6 +285,14 @@ fn separate(list: &str) -> Vec<&str> {
         urls.push(rest);
     }
     urls.iter().map(|url| url.trim_matches(',')).filter(|url| !url.is_empty()).collect()
+}
+
+/// A distinguished name given as an argument.
+pub(crate) fn dn(text: &str) -> Result<Dn, String> {
+    text.parse().map_err(|error| match text.contains('=') {
+        true => format!("{error}"),
+        false => format!("{error}; a name is written like `dc=example,dc=com`"),
+    })
 }
 
 /// The version of LDAP, as scripts for other tools name it.

@@ -1,4 +1,5 @@
-//! What OpenLDAP's tools take and these do not: instead of a bare "unexpected argument", what to do.
+//! What OpenLDAP's tools take and these do not: instead of a bare "unexpected argument", what to do. And where a command
+//! is that was looked for elsewhere.
 
 use clap::{
     CommandFactory as _, Error,
@@ -10,8 +11,19 @@ use crate::Arguments;
 /// The commands that stand for a tool of OpenLDAP's.
 const TOOLS: [&str; 6] = ["search", "add", "modify", "delete", "passwd", "whoami"];
 
-/// What to do instead, where `arguments`, those of the program, made `error` because they are OpenLDAP's.
+/// What to do instead, where `arguments`, those of the program, made `error` because they are OpenLDAP's, or a command's
+/// that is elsewhere.
 pub(crate) fn advice(error: &Error, arguments: &[String]) -> Option<String> {
+    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(name))) =
+        (error.kind(), error.get(ContextKind::InvalidSubcommand))
+    {
+        let command = Arguments::command();
+        let is_there = |name: &str| TOOLS.contains(&name).then(|| format!("flext-ldap {name}"));
+        let below = command.find_subcommand("directory")?.find_subcommand(name);
+        let instead = name.strip_prefix("ldap").and_then(is_there);
+        let instead = instead.or_else(|| below.map(|_| format!("flext-ldap directory {name}")))?;
+        return Some(format!("there is no command `{name}`: `{instead}` is what does it"));
+    }
     let tool =
         arguments.iter().find(|word| !word.starts_with('-')).filter(|word| TOOLS.contains(&word.as_str()))?;
     match (error.kind(), error.get(ContextKind::InvalidArg)) {

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     conf::Conf,
-    connect::Connect,
+    connect::{Connect, dn},
     controls::{self, EXTENSION_HELP, Extensions, General},
     exit::Usage,
     input,
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
     /// Entry to start from; BASE of ldap.conf or LDAPBASE if left out
-    #[arg(short = 'b', long, value_name = "DN")]
+    #[arg(short = 'b', long, value_name = "DN", value_parser = dn)]
     base: Option<Dn>,
     /// How far to go from there
     #[arg(short = 's', long, value_enum, default_value_t = ScopeName::Sub)]
@@ -312,9 +312,10 @@ impl Arguments {
         let (mut found, mut references) = (0_u64, 0_u64);
         let mut sorted = Vec::new();
         let ended = async {
-            while let Some(batch) =
-                entries.next_batch().await.with_context(|| format!("failed to search {what}"))?
-            {
+            while let Some(batch) = entries.next_batch().await.map_err(|error| {
+                let hint = self.connect.hint(&error);
+                anyhow::Error::new(error).context(format!("failed to search {what}{hint}"))
+            })? {
                 for item in batch.iter() {
                     match item.get() {
                         Item::Entry(_) if most.is_some_and(|most| found >= most) => {

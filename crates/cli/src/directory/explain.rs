@@ -5,6 +5,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use flext_ldap_directory::{
     Actor,
     proto::{dn::Dn, filter::Filter, message::Search},
@@ -17,7 +18,7 @@ use super::{
     config::{Configured, Purpose},
     control, indexes, open,
 };
-use crate::{exit::Usage, search::ScopeName};
+use crate::{connect::dn, exit::Usage, search::ScopeName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +34,7 @@ pub(super) struct Explain {
     #[command(flatten)]
     configured: Configured,
     /// Entry to start from
-    #[arg(short = 'b', long, value_name = "DN")]
+    #[arg(short = 'b', long, value_name = "DN", value_parser = dn)]
     base: Dn,
     /// How far to go from there
     #[arg(short = 's', long, value_enum, default_value_t = ScopeName::Sub)]
@@ -59,15 +60,17 @@ impl Explain {
         };
         question.search()?;
         let ask = control::Ask::Explain(question.clone());
-        let Answer { explanation, building } = match control::ask_whole(&data.data, &ask)? {
-            Some(answer) => answer,
-            None => {
-                let store = open(config.store(data.options()?), &data)?;
-                let answer = crate::block_on(question.answer(&store))?;
-                store.close();
-                answer
-            }
-        };
+        let failed = || format!("failed to explain a search of `{}`", question.base);
+        let Answer { explanation, building } =
+            match control::ask_whole(&data.data, &ask).with_context(failed)? {
+                Some(answer) => answer,
+                None => {
+                    let store = open(config.store(data.options()?), &data)?;
+                    let answer = crate::block_on(question.answer(&store)).with_context(failed)?;
+                    store.close();
+                    answer
+                }
+            };
         for index in building {
             crate::say(format_args!("{index}"));
         }

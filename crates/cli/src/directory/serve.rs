@@ -26,6 +26,7 @@ use super::{
     open,
     systemd::{self, Passed, State, notify},
 };
+use crate::connect::dn;
 
 /// How long operations under way have to end once the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -51,7 +52,7 @@ pub(super) struct Serve {
     listen: Vec<LdapUrl>,
     /// Name of the administrator, who may do everything and need not be an entry; over ldapi root and the user who
     /// serves are the administrator too, by SASL EXTERNAL
-    #[arg(long, value_name = "DN", requires = "admin_password_file")]
+    #[arg(long, value_name = "DN", value_parser = dn, requires = "admin_password_file")]
     admin_dn: Option<Dn>,
     /// File with the administrator's password
     #[arg(long, value_name = "FILE", requires = "admin_dn")]
@@ -75,7 +76,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", conflicts_with = "anonymous_read")]
     rules: Option<PathBuf>,
     /// Hold accounts without a pwdPolicySubentry to the password policy at this name, a pwdPolicy entry
-    #[arg(long, value_name = "DN")]
+    #[arg(long, value_name = "DN", value_parser = dn)]
     password_policy: Option<Dn>,
     /// Tell who binds to a locked account, with the password policy control, that it is locked; others take it for a
     /// wrong password
@@ -208,7 +209,8 @@ impl Serve {
             import.hash_clear_passwords = self.hash_passwords;
             let (store, path) = (store.clone(), path.clone());
             let report = tokio::select! {
-                report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)) => report??,
+                report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)) => report?
+                    .context("nothing is served: leave --import out to serve what the folder has; `directory import` loads the rest")?,
                 () = stop.wait() => anyhow::bail!("stopped by a signal while the LDIF was loaded: part of it is in"),
             };
             crate::say(format_args!("imported {} entries", report.applied));
@@ -224,7 +226,9 @@ impl Serve {
         let server = self.start(&config, &store, tls, passed, &reopen, &readers).await?;
         subject.listens(server.urls());
         if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
-            crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
+            crate::say(format_args!(
+                "who has not signed in sees no entry; --anonymous-read, or `access` in --config, changes that"
+            ));
         }
         for url in server.urls() {
             crate::say(format_args!("listening on {url}"));

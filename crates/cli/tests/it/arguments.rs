@@ -52,10 +52,16 @@ fn wrong_input_is_201_and_says_where() {
         (&["whoami", "-H", "ldap://x", "-H", "ldaps://y"], "all ldap, all ldaps or all ldapi"),
         (&["whoami", "--cert", "x.pem"], "needs both --cert and --key"),
         (&["frobnicate"], "unrecognized subcommand"),
+        (
+            &["serve", "--data", "x"],
+            "there is no command `serve`: `flext-ldap directory serve` is what does it",
+        ),
+        (&["ldapsearch", "-x"], "`flext-ldap search` is what does it"),
+        (&["search", "-b", "example.com"], "at offset 0; a name is written like `dc=example,dc=com`"),
     ];
     for (arguments, expected) in table {
         let mut arguments = arguments.to_vec();
-        if !arguments.contains(&"-H") && arguments[0] != "frobnicate" {
+        if !arguments.contains(&"-H") && !["frobnicate", "serve", "ldapsearch"].contains(&arguments[0]) {
             arguments.extend(["-H", directory.url(), "-Z"]);
         }
         let output = run(flext_ldap(&arguments));
@@ -144,6 +150,7 @@ fn a_server_that_cannot_be_used_has_an_exit_code_and_a_mend() {
         (&["-H", &tls], 203, "TLS"),
         (&["-H", url, "-ZZ"], 203, "nothing was sent in clear"),
         (&["-H", url, "-D", ada, "-w", "wrong"], 49, "the name or the password is wrong"),
+        (&["-H", url, "-D", "ada", "-w", "x"], 34, ": -D takes a distinguished name like `uid=ada,ou="),
         (&["-H", url, "-D", ada, "-w", ""], 207, "the password is empty"),
         (&["-H", "ldap://192.0.2.1", "-D", ada, "-w", "x"], 207, "clear"),
     ];
@@ -152,6 +159,27 @@ fn a_server_that_cannot_be_used_has_an_exit_code_and_a_mend() {
         assert_eq!(output.code, *code, "{arguments:?}: {output:?}");
         assert!(output.err.contains(expected), "{arguments:?}: {output:?}");
         assert!(!output.err.contains("wrong'"), "no password in an error");
+    }
+}
+
+#[test]
+fn who_has_not_signed_in_is_told_so() {
+    let directory = people();
+    let (url, there) = (directory.url(), "uid=brook,ou=people,dc=harbourlane,dc=example");
+    let hint = " without signing in (by -D and -W): the directory answered ";
+    let none = "dc=none,dc=harbourlane,dc=example";
+    let table: [(&[&str], i32, bool); 3] = [
+        (&["search", "-b", none], 32, true),
+        (&["delete", there], 50, true),
+        (
+            &["search", "-D", "uid=ada,ou=people,dc=harbourlane,dc=example", "-w", "tall waves", "-b", none],
+            32,
+            false,
+        ),
+    ];
+    for (arguments, code, told) in table {
+        let output = run(flext_ldap(&[arguments, &["-H", url]].concat()));
+        assert_eq!((output.code, output.err.contains(hint)), (code, told), "{output:?}");
     }
 }
 

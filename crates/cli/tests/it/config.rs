@@ -65,6 +65,11 @@ fn imports_and_checks_hold_to_the_configuration() {
     assert_eq!(run(check).code, 209, "the environment names the file as well");
     let backup = place.path("monday");
     assert_eq!(place.directory("backup", &["--to", &backup], "").code, 0);
+    let there = place.directory("restore", &["--from", &backup], "");
+    assert!(
+        there.code == 201 && there.err.contains("--replace keeps what is in the folder beside it"),
+        "{there:?}"
+    );
     let restored = place.directory("restore", &["--from", &backup, "--replace"], "");
     assert_eq!(restored.code, 208, "{restored:?}");
     assert!(restored.err.contains("had 1 faults; nothing was restored"), "{restored:?}");
