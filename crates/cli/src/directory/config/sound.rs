@@ -323,7 +323,7 @@ impl Draft {
             for index in ldaps {
                 self.problem(
                     &format!("listen[{}]", index + 1),
-                    "`ldaps` needs `tls.certificate` and `tls.key`",
+                    "`ldaps` needs `tls.certificate` and `tls.key`, or --tls-cert and --tls-key",
                 );
             }
         }
