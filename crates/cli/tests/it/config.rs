@@ -376,3 +376,25 @@ fn constraints_are_held_against_the_indexes_that_the_directory_has() {
         assert_eq!((output.code, told(&output)), (201, vec![want.to_owned()]), "{output:?}");
     }
 }
+
+#[test]
+fn a_password_that_systemd_keeps_is_no_fault_of_a_check() {
+    let place = Place::new();
+    let path = place.config("");
+    let text = fs::read_to_string(&path).unwrap().replace("password_file:", "password_credential: admin #");
+    fs::write(&path, text.replace('{', "\n  ").replace(", password", "\n  password")).unwrap();
+    let checked = place.directory("serve", &["--check"], "");
+    let want = "line 6, column 24: `administrator.password_credential`: was not looked at: systemd hands credentials to the unit, and to nobody else";
+    assert_eq!((checked.code, told(&checked)), (0, vec![want.to_owned()]), "{checked:?}");
+    // In the unit it is looked at, and a start needs it.
+    let check = ["directory", "serve", "--config", &path, "--check"];
+    let mut inside = flext_ldap(&check);
+    inside.env("CREDENTIALS_DIRECTORY", place.path("none"));
+    for output in [run(inside), place.directory("serve", &[], "")] {
+        assert!(
+            output.code == 201 && output.err.contains("`administrator.password_credential`: "),
+            "{output:?}"
+        );
+        assert!(!output.err.contains("was not looked at"), "{output:?}");
+    }
+}

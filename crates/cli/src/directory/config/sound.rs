@@ -90,15 +90,25 @@ impl Draft {
             Purpose::Serve => {
                 self.look_at_store(None);
                 self.look_at_files();
+                self.look_at_password();
             }
             Purpose::Check => {
                 let known = self.look_at_store(None);
                 self.look_ahead(known.as_ref());
                 self.look_at_files();
+                if self.has_password_elsewhere() {
+                    self.warn(
+                        "administrator.password_credential",
+                        "was not looked at: systemd hands credentials to the unit, and to nobody else",
+                    );
+                } else {
+                    self.look_at_password();
+                }
             }
             Purpose::Reload(store, started) => {
                 self.look_at_store(Some((store, started)));
                 self.look_at_files();
+                self.look_at_password();
             }
         }
         if self.problems.is_empty() {
@@ -327,6 +337,20 @@ impl Draft {
                 );
             }
         }
+        if let Some(path) = self.config.log.access.clone().filter(|path| path.as_os_str() != "-") {
+            self.look_at_log(&path);
+        }
+    }
+
+    /// Whether the administrator's password is where only the unit of a service manager finds it.
+    fn has_password_elsewhere(&self) -> bool {
+        let source = self.config.administrator.as_ref().map(|administrator| &administrator.password);
+        matches!(source, Some(PasswordSource::Credential(_)))
+            && std::env::var_os("CREDENTIALS_DIRECTORY").is_none()
+    }
+
+    /// The administrator's password.
+    fn look_at_password(&mut self) {
         if let Some(administrator) = self.config.administrator.clone() {
             let key = match &administrator.password {
                 PasswordSource::File(path) => {
@@ -342,19 +366,21 @@ impl Draft {
                 Err(error) => self.problem(key, format!("{error:#}")),
             }
         }
-        if let Some(path) = self.config.log.access.clone().filter(|path| path.as_os_str() != "-") {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if path.is_dir() {
-                self.problem("log.access", format!("`{}` is a folder; name a file", path.display()));
-            } else if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-                self.problem("log.access", format!("there is no folder `{}`; make it", folder.display()));
-            } else if path.exists() {
-                if let Err(error) = fs::OpenOptions::new().append(true).open(&path) {
-                    self.problem("log.access", format!("`{}` cannot be written: {error}", path.display()));
-                }
-            } else if let Err(error) = access(folder.unwrap_or_else(|| Path::new(".")), AccessFlags::W_OK) {
-                self.problem("log.access", format!("`{}` cannot be made: {}", path.display(), error.desc()));
+    }
+
+    /// The file of the access log.
+    fn look_at_log(&mut self, path: &Path) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if path.is_dir() {
+            self.problem("log.access", format!("`{}` is a folder; name a file", path.display()));
+        } else if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            self.problem("log.access", format!("there is no folder `{}`; make it", folder.display()));
+        } else if path.exists() {
+            if let Err(error) = fs::OpenOptions::new().append(true).open(path) {
+                self.problem("log.access", format!("`{}` cannot be written: {error}", path.display()));
             }
+        } else if let Err(error) = access(folder.unwrap_or_else(|| Path::new(".")), AccessFlags::W_OK) {
+            self.problem("log.access", format!("`{}` cannot be made: {}", path.display(), error.desc()));
         }
     }
 
