@@ -24,6 +24,12 @@ pub(crate) fn advice(error: &Error, arguments: &[String]) -> Option<String> {
         let instead = instead.or_else(|| below.map(|_| format!("flext-ldap directory {name}")))?;
         return Some(format!("there is no command `{name}`: `{instead}` is what does it"));
     }
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && (word.ends_with(".yaml") || word.ends_with(".yml"))
+    {
+        return Some(format!("`{word}` is not expected here; a configuration file is named by --config"));
+    }
     let tool =
         arguments.iter().find(|word| !word.starts_with('-')).filter(|word| TOOLS.contains(&word.as_str()))?;
     match (error.kind(), error.get(ContextKind::InvalidArg)) {

@@ -36,9 +36,9 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   flext-ldap search -H ldap://localhost -b dc=example,dc=com '(uid=ada)' cn mail
-  flext-ldap search -H ldaps://ldap.example.com -D uid=ada,ou=people,dc=example,dc=com -W -b dc=example,dc=com
+  flext-ldap search -H ldaps://localhost -D cn=admin,dc=example,dc=com -W -b dc=example,dc=com
   flext-ldap search -b ou=people,dc=example,dc=com -E sss=sn/givenName '(objectClass=person)' cn
-  flext-ldap search -b ou=people,dc=example,dc=com -E ps=any/1/1     # what changes, until it is interrupted
+  flext-ldap search -b ou=people,dc=example,dc=com -E ps=any/1/1   # what changes, until stopped
   flext-ldap search -LLL -E pr=500 -b ou=people,dc=example,dc=com --format jsonl | jq .mail
   printf 'ada\\nbrook\\n' | flext-ldap search -b dc=example,dc=com -f - '(uid=%s)' cn";
 

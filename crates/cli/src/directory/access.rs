@@ -34,7 +34,8 @@ Examples:
   flext-ldap directory access --data /var/lib/flext-ldap --on uid=bert,ou=people,dc=example,dc=com \\
     --attribute userPassword --over clear --from 192.0.2.7 --json
 
-A directory that is served is asked by the process that serves it, which answers root and the user it runs as.";
+A directory that is served is asked by the process that serves it, which answers root and the user
+it runs as.";
 
 /// Arguments of `directory access`.
 #[derive(Debug, clap::Args)]

@@ -22,10 +22,11 @@ use crate::{connect::dn, exit::Usage, search::ScopeName};
 
 const EXAMPLES: &str = "\
 Examples:
-  flext-ldap directory explain --data /var/lib/flext-ldap -b dc=example,dc=com '(&(objectClass=person)(cn=jo*))'
-  flext-ldap directory explain --data /var/lib/flext-ldap -b ou=people,dc=example,dc=com -s one -n '(mail=*)'
+  flext-ldap directory explain --data /var/lib/flext-ldap -b dc=example,dc=com '(&(sn=*)(cn=jo*))'
+  flext-ldap directory explain --data /var/lib/flext-ldap -b dc=example,dc=com -s one -n '(mail=*)'
 
-A directory that is served is asked by the process that serves it, which answers root and the user it runs as.";
+A directory that is served is asked by the process that serves it, which answers root and the user
+it runs as.";
 
 /// Arguments of `directory explain`.
 #[derive(Debug, clap::Args)]

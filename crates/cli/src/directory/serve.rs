@@ -33,8 +33,8 @@ const GRACE: Duration = Duration::from_secs(5);
 
 const RELOAD: &str = "\
 Signals:
-  SIGHUP           read the configuration, the access rules and the certificate again (a mistake in them
-                   changes nothing), and open the access log again
+  SIGHUP           read the configuration, the access rules and the certificate again (a mistake in
+                   them changes nothing), and open the access log again
   SIGTERM, SIGINT  stop: what is under way has 5 seconds to end; a second one stops at once";
 
 /// Arguments of `directory serve`.

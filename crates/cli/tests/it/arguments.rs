@@ -57,11 +57,14 @@ fn wrong_input_is_201_and_says_where() {
             "there is no command `serve`: `flext-ldap directory serve` is what does it",
         ),
         (&["ldapsearch", "-x"], "`flext-ldap search` is what does it"),
+        (&["directory", "serve", "my.yaml"], "a configuration file is named by --config"),
         (&["search", "-b", "example.com"], "at offset 0; a name is written like `dc=example,dc=com`"),
     ];
     for (arguments, expected) in table {
         let mut arguments = arguments.to_vec();
-        if !arguments.contains(&"-H") && !["frobnicate", "serve", "ldapsearch"].contains(&arguments[0]) {
+        if !arguments.contains(&"-H")
+            && !["frobnicate", "serve", "ldapsearch", "directory"].contains(&arguments[0])
+        {
             arguments.extend(["-H", directory.url(), "-Z"]);
         }
         let output = run(flext_ldap(&arguments));
