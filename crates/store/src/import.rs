@@ -21,7 +21,6 @@ use flext_ldap_proto::ldif::{ChangeRecord, LdifError, LdifErrorKind, LdifReader,
 use self::prepare::Preparing;
 use crate::{
     Store,
-    write::LastParent,
     writer::{Job, Load, Loaded, Permit, Writer},
 };
 
@@ -211,9 +210,9 @@ impl<R: BufRead> Import<'_, R> {
                 let (chunks, receiver) = sync_channel::<Chunk>(CHUNKS);
                 let (sender, ready) = sync_channel(CHUNKS);
                 let work = move || {
+                    let mut preparing = Preparing::new(store.context(), options);
                     for chunk in receiver {
-                        let mut preparing =
-                            Preparing { context: store.context(), options, last: LastParent::default() };
+                        preparing = preparing.by(store.context());
                         if sender.send(preparing.all(chunk)).is_err() {
                             break;
                         }

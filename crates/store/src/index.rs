@@ -76,7 +76,7 @@ pub(crate) struct Indexes {
 
 /// One index.
 #[derive(Clone, Debug)]
-struct Index {
+pub(crate) struct Index {
     kind: IndexKind,
     /// How values are normalised; none for presence.
     rule: Option<MatchingRule>,
@@ -213,9 +213,14 @@ impl Indexes {
         values: impl Fn() -> V,
         keys: &mut Keys,
     ) {
-        for index in self.types.get(&kind.oid).into_iter().flatten() {
+        for index in self.of_type(kind) {
             index.add_keys(schema, values(), keys);
         }
+    }
+
+    /// The indexes of an attribute of this type.
+    pub(crate) fn of_type(&self, kind: &AttributeType) -> &[Index] {
+        self.types.get(&kind.oid).map_or(&[], Vec::as_slice)
     }
 
     /// Adds the keys of those indexes that `wanted` is true of, by what their keys start with.
@@ -273,7 +278,13 @@ impl Index {
         })
     }
 
-    fn add_keys<'a>(&self, schema: &Schema, values: impl Iterator<Item = &'a [u8]>, keys: &mut Keys) {
+    /// Adds the keys under which an entry is found by these values.
+    pub(crate) fn add_keys<'a>(
+        &self,
+        schema: &Schema,
+        values: impl Iterator<Item = &'a [u8]>,
+        keys: &mut Keys,
+    ) {
         let Some(rule) = self.rule else {
             return keys.push_with(|key| key::put_presence(key, &self.prefix));
         };

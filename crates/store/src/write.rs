@@ -13,6 +13,7 @@ mod edit;
 mod load;
 mod new_entry;
 mod operation;
+mod pattern;
 mod permissive;
 mod relax;
 mod rename;
@@ -40,6 +41,7 @@ pub(crate) use self::{
     bundle::Bundle,
     new_entry::{LastParent, Prepared},
     operation::Operation,
+    pattern::Patterns,
 };
 use self::{bound::Bound, new_entry::NewEntry};
 use crate::{

@@ -58,20 +58,26 @@ impl<'a> AttributesRef<'a> {
     /// The attributes in the order they have on the wire.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = AttributeRef<'a>> {
-        let mut list = self.0;
+        let mut list = self;
         std::iter::from_fn(move || {
-            if let Some(Plain { behind, length, set, rest }) = Plain::split(list)
-                && let Some(values) = values_of(set)
-            {
-                list = rest;
-                let description =
-                    known_description(behind, length).unwrap_or_else(|| text_of(behind, length));
-                return Some(AttributeRef { description, values });
-            }
-            let (description, values, rest) = split_any(list)?;
+            let (first, rest) = list.split_first()?;
             list = rest;
-            Some(AttributeRef { description: text_of(description, description.len()), values })
+            Some(first)
         })
+    }
+
+    /// The first attribute, and the list of the others.
+    #[must_use]
+    #[inline(always)]
+    pub fn split_first(self) -> Option<(AttributeRef<'a>, Self)> {
+        if let Some(Plain { behind, length, set, rest }) = Plain::split(self.0)
+            && let Some(values) = values_of(set)
+        {
+            let description = known_description(behind, length).unwrap_or_else(|| text_of(behind, length));
+            return Some((AttributeRef { description, values }, Self(rest)));
+        }
+        let (description, values, rest) = split_any(self.0)?;
+        Some((AttributeRef { description: text_of(description, description.len()), values }, Self(rest)))
     }
 
     /// The first attribute spelt `description`, without regard to ASCII case.

@@ -17,31 +17,41 @@ use crate::{
     credentials,
     extended::check_password,
     tables::Failure,
-    write::{Bundle, LastParent, Prepared, Write, WriteControls, WriteOp},
+    write::{Bundle, LastParent, Patterns, Prepared, Write, WriteControls, WriteOp},
     writer::Loaded,
 };
 
 /// What a record is made ready with.
 pub(super) struct Preparing<'a> {
-    pub(super) context: Arc<Context>,
-    pub(super) options: &'a ImportOptions,
-    pub(super) last: LastParent,
+    context: Arc<Context>,
+    options: &'a ImportOptions,
+    last: LastParent,
+    patterns: Patterns,
 }
 
-impl Preparing<'_> {
+impl<'a> Preparing<'a> {
+    pub(super) fn new(context: Arc<Context>, options: &'a ImportOptions) -> Self {
+        Self { patterns: Patterns::new(Arc::clone(&context)), context, options, last: LastParent::default() }
+    }
+
+    /// The same by another context, if it is one.
+    pub(super) fn by(self, context: Arc<Context>) -> Self {
+        if Arc::ptr_eq(&self.context, &context) { self } else { Self::new(context, self.options) }
+    }
+
     /// What all of them ask for, as far as it can be told here.
     pub(super) fn all(&mut self, chunk: Chunk) -> Batch {
         let mut batch = Batch { commit: chunk.commit, ..Batch::default() };
         let mut bundle = Bundle::new(Arc::clone(&self.context));
         for (line, record) in chunk.records {
-            match record.and_then(|record| self.write_of(record)) {
-                Ok((write, prepared, octets)) => {
+            let loaded = record.and_then(|record| {
+                let (write, octets) = self.write_of(record)?;
+                Ok((self.load(write, &mut bundle)?, octets))
+            });
+            match loaded {
+                Ok((kept, octets)) => {
                     batch.lines.push(line);
                     batch.octets += octets;
-                    let kept = match prepared {
-                        Some(prepared) => bundle.take(write, prepared),
-                        None => Some(Loaded::Write(Box::new(write), None)),
-                    };
                     if let Some(write) = kept {
                         batch.writes.extend(bundle.filled());
                         batch.writes.push(write);
@@ -59,14 +69,17 @@ impl Preparing<'_> {
         batch
     }
 
-    /// The write a record asks for, what can be made of it beside the writer, and how large it is.
-    fn write_of(&mut self, record: Record) -> Result<(Write, Option<Prepared>, usize), ImportFailure> {
-        let refused = |failure: Failure| match failure {
-            Failure::Refused(result) => {
-                ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic))
-            }
-            Failure::Failed(error) => ImportFailure::Storage(error),
-        };
+    /// Makes a write ready: in the bundle, or by itself.
+    fn load(&mut self, write: Write, bundle: &mut Bundle) -> Result<Option<Loaded>, ImportFailure> {
+        let Some(write) = self.patterns.take(write, bundle, &self.last) else { return Ok(None) };
+        let WriteOp::Add(add) = &write.op else { return Ok(Some(Loaded::Write(Box::new(write), None))) };
+        let prepared = Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?;
+        self.patterns.learn(&write, &prepared);
+        Ok(bundle.take(write, prepared))
+    }
+
+    /// The write a record asks for, and how large it is.
+    fn write_of(&mut self, record: Record) -> Result<(Write, usize), ImportFailure> {
         let mut secrets = Vec::new();
         let (controls, change) = match record {
             Record::Entry(entry) => {
@@ -102,14 +115,7 @@ impl Preparing<'_> {
         // Referral objects are loaded as the entries they are.
         controls.manage_dsa_it = true;
         let caller = Caller::service();
-        let write = Write { op, caller, controls, secrets, keep_operational: true };
-        let prepared = match &write.op {
-            WriteOp::Add(add) => {
-                Some(Prepared::new(&self.context, add, &write, &mut self.last).map_err(refused)?)
-            }
-            _ => None,
-        };
-        Ok((write, prepared, octets))
+        Ok((Write { op, caller, controls, secrets, keep_operational: true }, octets))
     }
 
     /// Takes the passwords out of an entry.
@@ -146,5 +152,14 @@ impl Preparing<'_> {
             ImportFailure::Refused(format!("`{dn}` has a password that is empty or too long"))
         })?;
         credentials::hash(value).map_err(ImportFailure::Storage)
+    }
+}
+
+fn refused(failure: Failure) -> ImportFailure {
+    match failure {
+        Failure::Refused(result) => {
+            ImportFailure::Refused(format!("{}: {}", result.code, result.diagnostic))
+        }
+        Failure::Failed(error) => ImportFailure::Storage(error),
     }
 }

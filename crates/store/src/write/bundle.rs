@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock::Stamp,
     context::{Caller, Context},
-    index::Pending,
+    index::{Keys, Pending},
     ppolicy::history,
     read::Size,
     row::{Id, encode_key},
@@ -47,6 +47,12 @@ pub(crate) struct Bundle {
 pub(super) struct Bundled {
     pub(super) add: Add,
     pub(super) secrets: Vec<Vec<u8>>,
+    pub(super) parts: Parts,
+}
+
+/// The parts of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
     /// Its place among the parents.
     pub(super) parent: usize,
     /// Its own component's octets and parts.
@@ -95,53 +101,65 @@ impl Bundle {
 
     /// Takes a new entry in, or gives it back if it needs more than its rows.
     pub(crate) fn take(&mut self, write: Write, prepared: Prepared) -> Option<Loaded> {
-        let plain = self.plain(&write, &prepared);
-        let (own, parent, entry, add, secrets) = match (plain, write) {
-            (Some((own, parent, entry)), Write { op: WriteOp::Add(add), secrets, .. }) => {
-                (own, parent, entry, add, secrets)
-            }
-            (_, write) => return Some(Loaded::Write(Box::new(write), Some(prepared))),
+        let Some((own, parent, entry)) = self.plain(&write, &prepared) else {
+            return Some(Loaded::Write(Box::new(write), Some(prepared)));
         };
+        let operational = entry.whole.operational();
+        let uuid = operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default();
+        let mut parts = self.begin(own, parent, &write, uuid);
+        entry.whole.encode_into(&mut self.octets);
+        self.finish(&mut parts, entry.stamped);
+        self.push(write, parts, &entry.keys).map(|write| Loaded::Write(Box::new(write), Some(prepared)))
+    }
+
+    /// Appends what comes before an entry's row. The row is to follow.
+    pub(super) fn begin(&mut self, own: &RdnKey, parent: &[RdnKey], write: &Write, uuid: &[u8]) -> Parts {
         let parent = self.parent(parent);
+        let written = match &write.op {
+            WriteOp::Add(add) => name_below(&add.dn, false),
+            _ => "",
+        };
         let octets = &mut self.octets;
         let start = octets.len();
         encode_key(std::slice::from_ref(own), octets);
         let name = octets.len();
-        let written = name_below(&add.dn, false);
         octets.extend_from_slice(written.as_bytes());
-        let uuid = octets.len();
-        let operational = entry.whole.operational();
-        octets
-            .extend_from_slice(operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default());
+        let uuid_start = octets.len();
+        octets.extend_from_slice(uuid);
         let secret = octets.len();
-        octets.extend_from_slice(&history::encode(&secrets, &[]).unwrap_or_default());
+        octets.extend_from_slice(&history::encode(&write.secrets, &[]).unwrap_or_default());
         let row = octets.len();
-        entry.whole.encode_into(octets);
-        let mut stamps = [0; STAMPED.len()];
-        for ((stamp, missing), (blank, length)) in stamps.iter_mut().zip(entry.stamped).zip(&*BLANK) {
+        let (size, stamps) = (Size::of(written), [0; STAMPED.len()]);
+        Parts { parent, size, start, name, uuid: uuid_start, secret, row, end: row, stamps }
+    }
+
+    /// Appends what comes behind an entry's row: room for the stamps that are missing.
+    pub(super) fn finish(&mut self, parts: &mut Parts, missing: [bool; STAMPED.len()]) {
+        for ((stamp, missing), (blank, length)) in parts.stamps.iter_mut().zip(missing).zip(&*BLANK) {
             if missing {
-                octets.extend_from_slice(blank);
-                *stamp = octets.len().saturating_sub(*length);
+                self.octets.extend_from_slice(blank);
+                *stamp = self.octets.len().saturating_sub(*length);
             }
         }
+        parts.end = self.octets.len();
+    }
+
+    /// Takes in an entry whose octets are there; gives back what is no add.
+    pub(super) fn push(&mut self, write: Write, parts: Parts, keys: &Keys) -> Option<Write> {
+        let Write { op: WriteOp::Add(add), secrets, .. } = write else { return Some(write) };
         let place = Id::try_from(self.entries.len()).unwrap_or(Id::MAX);
-        for keyed in entry.keys.iter() {
+        for keyed in keys.iter() {
             self.keys.gain(keyed, place);
         }
-        self.entries.push(Bundled {
-            size: Size::of(written),
-            add,
-            secrets,
-            parent,
-            start,
-            name,
-            uuid,
-            secret,
-            row,
-            end: octets.len(),
-            stamps,
-        });
+        self.entries.push(Bundled { add, secrets, parts });
         None
+    }
+
+    /// Whether a write asks for more than to be done.
+    pub(super) fn asks(&self, write: &Write) -> bool {
+        write.controls.assertion.is_some()
+            || write.controls.post_read.is_some()
+            || self.context.constraints.look_at_adds()
     }
 
     /// An entry that needs nothing but its rows: its own component, those of its parent, and what it has.
@@ -154,11 +172,8 @@ impl Bundle {
         let entry = prepared.entry.as_ref().ok().filter(|_| Arc::ptr_eq(&prepared.context, &self.context))?;
         let is_suffix =
             |key: &DnKey| context.suffix_levels(key).is_none_or(|levels| levels == key.rdns().len());
-        let asks = write.controls.assertion.is_some()
-            || write.controls.post_read.is_some()
-            || context.constraints.look_at_adds();
         let is_plain = entry.split.is_none()
-            && !asks
+            && !self.asks(write)
             && !is_suffix(&prepared.key)
             && entry.whole.operational().get(history::ATTRIBUTE).is_none();
         let (own, parent) = prepared.key.rdns().split_first().filter(|_| is_plain)?;

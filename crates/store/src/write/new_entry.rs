@@ -38,6 +38,8 @@ pub(crate) struct LastParent {
     /// As spelt, with the separator before it.
     spelt: String,
     rdns: Vec<RdnKey>,
+    /// Whether what stands below is in a suffix and is none itself.
+    is_inner: bool,
 }
 
 impl LastParent {
@@ -50,8 +52,7 @@ impl LastParent {
         };
         if rest != self.spelt {
             let key = context.key(dn)?;
-            self.rdns = key.rdns().get(1..).unwrap_or_default().to_vec();
-            rest.clone_into(&mut self.spelt);
+            self.remember(context, rest, key.parent().unwrap_or_default());
             return Ok(key);
         }
         let own = context
@@ -62,6 +63,20 @@ impl LastParent {
         rdns.push(own);
         rdns.extend_from_slice(&self.rdns);
         Ok(DnKey::from_rdns(rdns))
+    }
+
+    fn remember(&mut self, context: &Context, spelt: &str, key: DnKey) {
+        let is_above = |(_, suffix): &(Dn, DnKey)| suffix.is_child_of(&key);
+        self.is_inner = context.suffix_levels(&key).is_some() && !context.suffixes.iter().any(is_above);
+        spelt.clone_into(&mut self.spelt);
+        self.rdns = key.rdns().to_vec();
+    }
+
+    /// The key of the last parent, if the name stands below it, is in a suffix and is none.
+    pub(super) fn of(&self, dn: &Dn) -> Option<&[RdnKey]> {
+        let own = dn.rdns().next()?;
+        let is_same = dn.as_str().strip_prefix(own.as_str()) == Some(&*self.spelt);
+        (is_same && self.is_inner).then_some(&*self.rdns)
     }
 }
 
@@ -351,15 +366,19 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Whether values of so many octets in wire form may be large enough to leave the row of their entry. They are looked at
+/// closer then.
+pub(super) fn may_be_large(context: &Context, octets: usize) -> bool {
+    let limits = &context.limits;
+    // A value takes two octets at least.
+    octets > limits.inline_values.saturating_mul(2).min(limits.inline_octets)
+}
+
 impl Part<'_> {
-    /// Whether it may be large enough to leave the row of its entry. It is looked at closer then.
     fn may_be_large(&self, context: &Context) -> bool {
-        let limits = &context.limits;
-        // A value takes two octets at least.
-        let least = limits.inline_values.saturating_mul(2).min(limits.inline_octets);
         let given = self.given.map_or(0, |given| given.values().as_bytes().len());
         let more = self.more.iter().map(|value| value.len().saturating_add(2)).sum();
-        given.saturating_add(more) > least
+        may_be_large(context, given.saturating_add(more))
     }
 
     fn is_operational(&self) -> bool {
