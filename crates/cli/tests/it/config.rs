@@ -398,3 +398,28 @@ fn a_password_that_systemd_keeps_is_no_fault_of_a_check() {
         assert!(!output.err.contains("was not looked at"), "{output:?}");
     }
 }
+
+#[test]
+fn rules_by_which_nobody_signs_in_are_warned_of() {
+    let place = Place::new();
+    let want = "line 6, column 3: `access`: nobody but the administrator can sign in with a password: no rule about `userPassword` allows `anonymous: auth`";
+    let table: [(&str, &[&str]); 6] = [
+        ("- allow: [users: read]", &[want]),
+        ("- {to: {attributes: mail}, allow: [anyone: read]}", &[want]),
+        ("- {to: {attributes: [userPassword]}, allow: [self: write, anonymous: none]}", &[want]),
+        ("- {to: {attributes: [mail, USERPASSWORD]}, allow: [self: write, anonymous: auth]}", &[]),
+        ("- allow: [anyone: [read, add]]", &[]),
+        ("- {to: {attributes: \"@person\"}, allow: [anonymous: compare]}", &[]),
+    ];
+    for (rules, want) in table {
+        place.config(&format!("access:\n  {rules}\n"));
+        let checked = place.directory("serve", &["--check"], "");
+        assert_eq!(
+            (checked.code, told(&checked)),
+            (0, want.iter().map(ToString::to_string).collect()),
+            "{rules}"
+        );
+    }
+    place.config("");
+    assert_eq!(told(&place.directory("serve", &["--check"], "")), [] as [&str; 0]);
+}

@@ -12,7 +12,10 @@ use flext_ldap_directory::proto::{
     schema::Schema,
     url::{LdapUrl, Scheme},
 };
-use flext_ldap_store::{IndexConfig, IndexKind, IndexStage, Store, StoreOptions};
+use flext_ldap_store::{
+    IndexConfig, IndexKind, IndexStage, Store, StoreOptions,
+    access::{AllowConfig, RuleConfig},
+};
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Value as Json, json};
 
@@ -91,11 +94,13 @@ impl Draft {
                 self.look_at_store(None);
                 self.look_at_files();
                 self.look_at_password();
+                self.look_at_sign_in();
             }
             Purpose::Check => {
                 let known = self.look_at_store(None);
                 self.look_ahead(known.as_ref());
                 self.look_at_files();
+                self.look_at_sign_in();
                 if self.has_password_elsewhere() {
                     self.warn(
                         "administrator.password_credential",
@@ -109,6 +114,7 @@ impl Draft {
                 self.look_at_store(Some((store, started)));
                 self.look_at_files();
                 self.look_at_password();
+                self.look_at_sign_in();
             }
         }
         if self.problems.is_empty() {
@@ -365,6 +371,30 @@ impl Draft {
                 Ok(_) => {}
                 Err(error) => self.problem(key, format!("{error:#}")),
             }
+        }
+    }
+
+    /// Whether access rules let anybody bind with a password: it is easily forgotten, and looks like a wrong password.
+    fn look_at_sign_in(&self) {
+        let is_password = |name: &String| {
+            let names = ["userPassword", "2.5.4.35", "*"];
+            name.starts_with('@') || names.iter().any(|one| one.eq_ignore_ascii_case(name))
+        };
+        let is_about_passwords = |rule: &RuleConfig| {
+            let attributes = rule.to.iter().flat_map(|to| &to.attributes.0).collect::<Vec<_>>();
+            attributes.is_empty() || attributes.into_iter().any(is_password)
+        };
+        let lets_bind = |allow: &AllowConfig| {
+            let levels = ["auth", "disclose", "compare", "search", "read", "write", "manage"];
+            ["anonymous", "anyone"].contains(&allow.who.trim())
+                && allow.rights.0.iter().any(|right| levels.contains(&right.trim()))
+        };
+        let Some(rules) = &self.config.access else { return };
+        if !rules.iter().any(|rule| is_about_passwords(rule) && rule.allow.iter().any(lets_bind)) {
+            self.warn(
+                "access",
+                "nobody but the administrator can sign in with a password: no rule about `userPassword` allows `anonymous: auth`",
+            );
         }
     }
 
