@@ -5,6 +5,7 @@
 //! writes stay in memory.
 
 mod steady;
+mod unsynced;
 
 use std::{
     collections::HashMap,

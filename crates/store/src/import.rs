@@ -35,7 +35,7 @@ pub struct ImportOptions {
     /// The line of the first record to load; records that start before it are passed over. An import that stopped
     /// says which line to go on from.
     pub start_line: u64,
-    /// Records after which a commit is asked for. 100,000. There are more commits where the keys of the entries take
+    /// Records after which a commit is asked for. 1,000,000. There are more commits where entries and their keys take
     /// much memory, where somebody else has something to write, and where records come slowly.
     pub commit_every: usize,
     /// What the LDIF may hold.
@@ -48,7 +48,7 @@ impl Default for ImportOptions {
             hash_clear_passwords: false,
             continue_on_error: false,
             start_line: 0,
-            commit_every: 100_000,
+            commit_every: 1_000_000,
             read: ReadOptions::default(),
         }
     }

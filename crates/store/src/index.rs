@@ -278,6 +278,11 @@ impl Index {
         })
     }
 
+    /// Whether its key is the same whatever the values are.
+    pub(crate) fn is_of_presence(&self) -> bool {
+        self.kind == IndexKind::Presence
+    }
+
     /// Adds the keys under which an entry is found by these values.
     pub(crate) fn add_keys<'a>(
         &self,

@@ -112,6 +112,18 @@ pub struct Limits {
     pub hashing_queue: usize,
 }
 
+impl Limits {
+    /// Octets of pages that a transaction can change before they leave memory: redb gives changed ones half of the cache.
+    pub(crate) fn changed_pages(&self) -> usize {
+        self.cache / 2
+    }
+
+    /// Octets of rows that make up about as many pages, at the least 128 MiB.
+    pub(crate) fn room_for_writes(&self) -> usize {
+        (self.changed_pages() / 5 * 4).max(512 << 20)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -324,7 +336,7 @@ impl StoreOptions {
     pub fn for_load(mut self) -> Self {
         const MOST: usize = 512 << 20;
         let free = memory::free().map_or(0, |free| free / 4);
-        self.limits.cache = self.limits.cache.max(free.min(MOST));
+        self.limits.cache = std::env::var("CACHE_MB").map(|k| k.parse::<usize>().unwrap()<<20).unwrap_or(self.limits.cache.max(free.min(MOST)));
         self
     }
 

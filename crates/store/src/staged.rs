@@ -27,6 +27,7 @@ const TREE: usize = 8 << 20;
 /// What is known of a load: nothing unless one was [begun](Writable::begin_load).
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
+    written: usize,
     loading: Option<Box<Loading>>,
     /// Those of bundles, whose other rows are stored at once.
     names: Option<Box<Names>>,
@@ -43,8 +44,19 @@ struct Loading {
 }
 
 impl Staged {
-    /// Counts the octets of a row that is held back.
+    /// Octets of all rows that were written in the transaction, those of indexes aside.
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Counts the octets of rows that go to their table at once.
+    pub(crate) fn count_written(&mut self, octets: usize) {
+        self.written = self.written.saturating_add(octets);
+    }
+
+    /// Counts the octets of a row that may be held back.
     pub(crate) fn count(&mut self, name: Name, octets: usize) {
+        self.count_written(octets);
         if let Some(loading) = &mut self.loading {
             let count = if name == Name::Tree { &mut loading.tree } else { &mut loading.octets };
             *count = count.saturating_add(octets);

@@ -122,7 +122,7 @@ impl Store {
         lock: Option<File>,
     ) -> Result<Self, Error> {
         let counts = Arc::new(Counts::default());
-        let storage = Arc::new(Steady::new(backend));
+        let storage = Arc::new(Steady::new(backend, options.limits.changed_pages()));
         let verify = options.verify_pages;
         let database = writer::open(Arc::clone(&storage) as _, options.limits.cache, verify)?;
         let (context, state) = contained("the opening of the store", || prepare(&database, options, &counts))

@@ -210,6 +210,7 @@ impl<'t> Writable<'t> {
         value: impl Fn(&R) -> &[u8],
     ) -> Result<(), Failure> {
         self.counts.rows_written.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        self.staged.count_written(rows.iter().map(|row| key(row).len() + value(row).len()).sum());
         Ok(self.table(name).put_in_order(rows, key, |row, _| Some(Cow::Borrowed(value(row))))?)
     }
 

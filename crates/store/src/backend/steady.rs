@@ -7,7 +7,8 @@
 //!
 //! What a failed sync leaves of the writes before it nobody knows: a kernel may drop them and call the next sync a
 //! success. They are therefore kept until a sync has succeeded, and written again before the next one is believed. Of a
-//! commit that writes more than [`KEPT`] that is not so, and a failed sync of it is final until the store is opened anew.
+//! commit that writes more than is kept that is not so, and a failed sync of it is final until the store is opened anew.
+//! As they are kept anyway, they are written when a sync is asked for, those that lie together at once.
 //!
 //! A read that fails is not hidden: there is nothing to answer with.
 
@@ -21,10 +22,13 @@ use std::{
 
 use redb::StorageBackend;
 
-use super::Overlay;
+use super::{Overlay, unsynced::Unsynced};
 
-/// Octets of writes that are kept until the next sync.
+/// Octets of writes that are kept until the next sync, at the least.
 const KEPT: usize = 64 << 20;
+
+/// Octets of writes that wait for others to lie beside, where they are not kept.
+const WINDOW: usize = 4 << 20;
 
 /// Octets that are held back in memory while storage cannot be written; nothing is begun then, so it is one commit.
 const HELD: usize = 256 << 20;
@@ -33,25 +37,22 @@ const HELD: usize = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct Steady {
     base: Arc<dyn StorageBackend>,
-    /// Whether there is a failure, so that reads need not look.
+    /// Octets of writes that are kept until the next sync.
+    kept: usize,
+    /// Whether storage is not all there is to read: something waits to be written, or cannot be.
+    is_behind: AtomicBool,
+    /// Whether there is a failure.
     failed: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was written since the last sync, in order.
-    unsynced: Vec<Write>,
-    octets: usize,
+    /// What was written since the last sync.
+    unsynced: Unsynced,
     /// Whether more was written than is kept.
     forgotten: bool,
     failure: Option<Failure>,
-}
-
-#[derive(Debug)]
-enum Write {
-    Octets(u64, Vec<u8>),
-    Len(u64),
 }
 
 #[derive(Debug)]
@@ -65,8 +66,10 @@ struct Failure {
 }
 
 impl Steady {
-    pub(crate) fn new(base: Arc<dyn StorageBackend>) -> Self {
-        Self { base, failed: AtomicBool::new(false), state: Mutex::default() }
+    /// A commit of up to `room` octets can be written again after a sync that failed.
+    pub(crate) fn new(base: Arc<dyn StorageBackend>, room: usize) -> Self {
+        let (is_behind, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { base, kept: std::env::var("KEPT_MB").map(|k| k.parse::<usize>().unwrap()<<20).unwrap_or(room.max(KEPT)), is_behind, failed, state: Mutex::default() }
     }
 
     /// Why nothing is written at present.
@@ -93,12 +96,7 @@ impl Steady {
             return Err(io::Error::new(failure.kind, failure.said.clone()));
         }
         let written = (|| {
-            for write in &state.unsynced {
-                match write {
-                    Write::Octets(offset, data) => self.base.write(*offset, data)?,
-                    Write::Len(len) => self.base.set_len(*len)?,
-                }
-            }
+            state.unsynced.write_again(&*self.base)?;
             // A sync that fails may drop what was written before the failure and is not kept.
             self.base.sync_data().inspect_err(|_| failure.lost = state.forgotten)?;
             failure.overlay.flush()?;
@@ -108,6 +106,7 @@ impl Steady {
             Ok(()) => {
                 *state = State::default();
                 self.failed.store(false, Ordering::Release);
+                self.is_behind.store(false, Ordering::Release);
                 Ok(())
             }
             Err(error) => {
@@ -118,26 +117,37 @@ impl Steady {
         }
     }
 
-    /// Begins to hold back.
+    /// Begins to hold back, with what waits.
     fn fail(&self, state: &mut State, error: &io::Error, lost: bool) -> io::Result<()> {
         let overlay = Overlay::new(Arc::clone(&self.base))?;
+        state.unsynced.write_waiting(&overlay)?;
         state.failure = Some(Failure { kind: error.kind(), said: error.to_string(), overlay, lost });
         self.failed.store(true, Ordering::Release);
+        self.is_behind.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Writes what waits.
+    fn write_out(&self, state: &mut State) -> io::Result<()> {
+        if state.failure.is_some() {
+            return Ok(());
+        }
+        match state.unsynced.write_out(&*self.base) {
+            Ok(()) => {
+                self.is_behind.store(false, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => self.fail(state, &error, false),
+        }
     }
 }
 
-impl State {
-    fn keep(&mut self, write: Write) {
-        if let Write::Octets(_, data) = &write {
-            self.octets = self.octets.saturating_add(data.len());
-        }
-        if self.octets > KEPT {
-            self.forgotten = true;
-            self.unsynced = Vec::new();
-        }
-        if !self.forgotten {
-            self.unsynced.push(write);
+impl Drop for Steady {
+    fn drop(&mut self) {
+        // What nobody had synced nobody relies on, but a store that was closed is opened without being recovered.
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if state.failure.is_none() {
+            let _ = state.unsynced.write_out(&*self.base);
         }
     }
 }
@@ -154,8 +164,11 @@ impl StorageBackend for Steady {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if self.failed.load(Ordering::Acquire) {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_behind.load(Ordering::Acquire) {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.failure.is_none() && state.unsynced.waits_within(offset, out.len()) {
+                self.write_out(&mut state)?;
+            }
             if let Some(failure) = &state.failure {
                 return failure.overlay.read(offset, out);
             }
@@ -165,10 +178,12 @@ impl StorageBackend for Steady {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is cut off is not written behind the end.
+        self.write_out(&mut state)?;
         if state.failure.is_none() {
             match self.base.set_len(len) {
                 Ok(()) => {
-                    state.keep(Write::Len(len));
+                    state.unsynced.cut(len);
                     return Ok(());
                 }
                 Err(error) => self.fail(&mut state, &error, false)?,
@@ -179,12 +194,14 @@ impl StorageBackend for Steady {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_out(&mut state)?;
         if state.failure.is_some() {
             return Ok(());
         }
         match self.base.sync_data() {
             Ok(()) => {
-                *state = State::default();
+                state.unsynced.clear();
+                state.forgotten = false;
                 Ok(())
             }
             Err(error) => {
@@ -196,16 +213,19 @@ impl StorageBackend for Steady {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.failure.is_none() {
-            match self.base.write(offset, data) {
-                Ok(()) => {
-                    state.keep(Write::Octets(offset, data.to_vec()));
-                    return Ok(());
-                }
-                Err(error) => self.fail(&mut state, &error, false)?,
+        let room = if state.forgotten { WINDOW } else { self.kept };
+        if state.failure.is_none() && state.unsynced.octets().saturating_add(data.len()) > room {
+            self.write_out(&mut state)?;
+            if state.failure.is_none() {
+                state.unsynced.clear();
+                state.forgotten = true;
             }
         }
-        let Some(failure) = &state.failure else { return Ok(()) };
+        let Some(failure) = &state.failure else {
+            state.unsynced.write(offset, data);
+            self.is_behind.store(true, Ordering::Release);
+            return Ok(());
+        };
         if failure.overlay.held() > HELD {
             return Err(io::Error::new(failure.kind, failure.said.clone()));
         }

@@ -62,15 +62,6 @@ impl Keys {
         }
     }
 
-    /// Adds all keys of others.
-    pub(crate) fn extend(&mut self, others: &Self) {
-        let before = self.octets.len();
-        self.octets.extend_from_slice(&others.octets);
-        self.ends.extend(others.ends.iter().map(|end| before.saturating_add(*end)));
-        self.blocks.extend_from_slice(&others.blocks);
-        self.grams.extend_from_slice(&others.grams);
-    }
-
     /// With these keys of single values, which may be very many, besides.
     pub(crate) fn with_values(self, values: Self) -> Self {
         if values.ends.is_empty() {

@@ -5,17 +5,19 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
+    sync::{Mutex, PoisonError, mpsc::sync_channel},
     thread,
 };
+
+use roaring::RoaringBitmap;
 
 use super::{
     batch::Batch,
     chunk::CHUNK_BITS,
     deferred::Deferring,
-    grams::{Gained, GramsOf},
+    grams::{Gained, Grams, GramsOf},
     key,
-    keys::Keyed,
+    keys::{Keyed, Keys},
     standing::Standing,
 };
 use crate::{
@@ -39,8 +41,13 @@ struct Rows {
     /// within each make up the order of the keys.
     buckets: BTreeMap<Box<[u8]>, Bucket>,
     grams: GramsOf,
+    /// New entries under keys that many have, by what these begin with.
+    shared: BTreeMap<Box<[u8]>, Shared>,
     octets: usize,
 }
+
+/// Whole keys, and the entries that come under each.
+type Shared = BTreeMap<Box<[u8]>, RoaringBitmap>;
 
 /// The changes under keys that begin alike.
 #[derive(Debug, Default)]
@@ -55,7 +62,7 @@ struct Bucket {
 struct Change {
     /// The first octets of the rest of the key after what all in the bucket have in common, which most often decide
     /// the order. Filled in before sorting.
-    first: u64,
+    first: u128,
     /// Where the change stands in the octets. Later changes stand further on.
     start: usize,
     /// Octets of the rest of the key.
@@ -89,6 +96,17 @@ impl Pending {
         self.gained.absorb(other.gained, &id);
     }
 
+    /// Puts new entries under keys they have in common. Whatever else is done to one of them comes later.
+    pub(crate) fn share(&mut self, keys: &Keys, ids: impl Iterator<Item = Id>) {
+        let ids: Vec<Id> = ids.collect();
+        for keyed in keys.iter() {
+            match keyed {
+                Keyed::One(key) => self.rows.share(key, &ids),
+                Keyed::Grams(..) => ids.iter().for_each(|id| self.gain(keyed, *id)),
+            }
+        }
+    }
+
     /// Makes changes that wait in earlier commits, those of up to `limit` entries. Says of how many.
     pub(super) fn take_deferred(
         &mut self,
@@ -109,7 +127,7 @@ impl Pending {
     }
 
     /// As [`flush`](Self::flush), once `before` is done, which other tables are written in: while it is, much is sorted by
-    /// another thread.
+    /// other threads.
     pub(crate) fn flush_after<'t>(
         self,
         tables: &mut Writable<'t>,
@@ -128,8 +146,11 @@ impl Pending {
     }
 }
 
-/// Octets of changes from which on another thread sorts them.
+/// Octets of changes from which on other threads sort them.
 const MUCH: usize = 1 << 20;
+
+/// Threads that do so, each an index.
+const SORTERS: usize = 2;
 
 /// Batches that are sorted and not yet written.
 const AHEAD: usize = 4;
@@ -158,6 +179,23 @@ impl Rows {
         self.octets = self.octets.saturating_add(size_of::<Change>() + 1 + rest.len());
     }
 
+    /// See [`Pending::share`].
+    fn share(&mut self, key: &[u8], ids: &[Id]) {
+        let prefix = key::prefix_of(key);
+        let shared = match self.shared.get_mut(prefix) {
+            Some(shared) => shared,
+            None => self.shared.entry(prefix.into()).or_default(),
+        };
+        match shared.get_mut(key) {
+            Some(there) => there.extend(ids),
+            None => {
+                self.octets = self.octets.saturating_add(key.len());
+                shared.insert(key.into(), ids.iter().collect());
+            }
+        }
+        self.octets = self.octets.saturating_add(size_of_val(ids) / 2);
+    }
+
     /// See [`Pending::absorb`]. Parts of values are not among these.
     fn absorb(&mut self, other: Self, id: &dyn Fn(Id) -> Option<Id>) {
         for (prefix, mut from) in other.buckets {
@@ -177,43 +215,98 @@ impl Rows {
         tables: &mut Writable<'t>,
         before: impl FnOnce(&mut Writable<'t>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let standing = Arc::clone(&tables.standing);
-        if self.octets < MUCH {
+        let much = self.octets >= MUCH;
+        let parts = self.parts(&tables.standing);
+        if !much {
             before(tables)?;
-            return self.put_all(&standing, tables);
+            return parts.into_iter().try_for_each(|part| part.put_all(tables));
         }
-        // Left here if the thread cannot be started.
-        let rows = Mutex::new(Some(self));
-        let take = || rows.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (sender, batches) = sync_channel(AHEAD);
-        let kept = Arc::clone(&standing);
-        let sort = move || take().map(|rows| rows.batches(&kept, &mut |batch| sender.send(batch).is_ok()));
-        thread::scope(|scope| {
-            let sorting = thread::Builder::new().name("ldap-sort".to_owned()).spawn_scoped(scope, sort);
-            before(tables)?;
-            match sorting {
-                Ok(_) => batches.into_iter().try_for_each(|batch: Batch| batch.put(tables)),
-                Err(_) => take().map_or(Ok(()), |rows| rows.put_all(&standing, tables)),
+        let (sorters, batches): (Vec<_>, Vec<_>) = parts
+            .into_iter()
+            .map(|part| {
+                let (sender, batches) = sync_channel(AHEAD);
+                ((part, sender), batches)
+            })
+            .unzip();
+        // Taken in turn, so that what is put next is sorted first.
+        let sorters = Mutex::new(sorters.into_iter());
+        let next = || sorters.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let sort = || {
+            while let Some((part, sender)) = next() {
+                if !part.batches(&mut |batch| sender.send(batch).is_ok()) {
+                    break;
+                }
             }
+        };
+        thread::scope(|scope| {
+            let start = || thread::Builder::new().name("ldap-sort".to_owned()).spawn_scoped(scope, sort).is_ok();
+            let sorting = (0..SORTERS).filter(|_| start()).count() > 0;
+            before(tables)?;
+            if !sorting {
+                // No thread can be started.
+                return std::iter::from_fn(next).try_for_each(|(part, _)| part.put_all(tables));
+            }
+            batches.into_iter().flatten().try_for_each(|batch| batch.put(tables))
         })
     }
 
-    fn put_all(self, standing: &Standing, tables: &mut Writable<'_>) -> Result<(), Failure> {
+    /// What becomes of the indexes that are kept.
+    fn parts(self, standing: &Standing) -> Vec<Part> {
+        let Self { buckets, grams, shared, .. } = self;
+        let of_shared = shared.into_iter().map(|(prefix, shared)| Part::Shared(prefix, shared));
+        let of_keys = buckets.into_iter().map(|(prefix, bucket)| Part::Keys(prefix, bucket));
+        let of_grams = grams.0.into_iter().map(|(prefix, grams)| Part::Grams(prefix, grams));
+        // What is shared was there first.
+        of_shared.chain(of_keys).chain(of_grams).filter(|part| standing.keeps(part.prefix())).collect()
+    }
+}
+
+/// The changes of one index, with what its keys begin with.
+enum Part {
+    Shared(Box<[u8]>, Shared),
+    Keys(Box<[u8]>, Bucket),
+    Grams(Box<[u8]>, Grams),
+}
+
+impl Part {
+    fn prefix(&self) -> &[u8] {
+        match self {
+            Self::Shared(prefix, _) | Self::Keys(prefix, _) | Self::Grams(prefix, _) => prefix,
+        }
+    }
+
+    /// The rows, some at a time in the order of their keys, as long as `put` is true.
+    fn batches(self, put: &mut dyn FnMut(Batch) -> bool) -> bool {
+        match self {
+            Self::Shared(_, shared) => batches_of_shared(shared, put),
+            Self::Keys(prefix, bucket) => bucket.batches(&prefix, put),
+            Self::Grams(prefix, grams) => grams.batches(&prefix, put),
+        }
+    }
+
+    fn put_all(self, tables: &mut Writable<'_>) -> Result<(), Failure> {
         let mut result = Ok(());
-        self.batches(standing, &mut |batch| {
+        self.batches(&mut |batch| {
             result = batch.put(tables);
             result.is_ok()
         });
         result
     }
+}
 
-    /// The rows of the indexes that are kept, some at a time in the order of their keys, as long as `put` is true.
-    fn batches(self, standing: &Standing, put: &mut dyn FnMut(Batch) -> bool) -> bool {
-        let Self { buckets, grams, .. } = self;
-        let keeps = |prefix: &[u8]| standing.keeps(prefix);
-        buckets.into_iter().all(|(prefix, bucket)| !keeps(&prefix) || bucket.batches(&prefix, put))
-            && grams.0.into_iter().all(|(prefix, grams)| !keeps(&prefix) || grams.batches(&prefix, put))
+fn batches_of_shared(shared: Shared, put: &mut dyn FnMut(Batch) -> bool) -> bool {
+    let mut rows = Batch::default();
+    for (key, ids) in shared {
+        let ids: Vec<Id> = ids.iter().collect();
+        for chunk in ids.chunk_by(|one, other| one >> CHUNK_BITS == other >> CHUNK_BITS) {
+            let Some(id) = chunk.first() else { continue };
+            rows.add(&[&key], *id, chunk.iter().map(|id| (*id, true)));
+            if rows.is_full() && !put(std::mem::take(&mut rows)) {
+                return false;
+            }
+        }
     }
+    put(rows)
 }
 
 impl Bucket {
@@ -221,10 +314,10 @@ impl Bucket {
         let Self { octets, changes } = &mut self;
         let common = common(octets, changes);
         for change in changes.iter_mut() {
-            let mut first = [0; 8];
+            let mut first = [0; size_of::<u128>()];
             let rest = change.rest(octets).get(common..).unwrap_or_default();
             first.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            change.first = u64::from_be_bytes(first);
+            change.first = u128::from_be_bytes(first);
         }
         changes.sort_unstable_by(|one, other| {
             one.first

@@ -3,7 +3,7 @@
 //!
 //! Nothing here looks at what is stored. An entry that needs more than its rows (large attributes, former passwords,
 //! constraints that ask what is there, a suffix) does not come here, and whatever the writer finds odd about one that does is
-//! decided as for any other add: the request is kept until then.
+//! decided as for any other add, whose request is made of the rows again.
 
 use std::{
     fmt,
@@ -27,7 +27,8 @@ use crate::{
     index::{Keys, Pending},
     ppolicy::history,
     read::Size,
-    row::{Id, encode_key},
+    row::{Id, Stored, decode_secret, encode_key},
+    tables::Failure,
     writer::Loaded,
 };
 
@@ -40,26 +41,22 @@ pub(crate) struct Bundle {
     pub(super) parents: Vec<DnKey>,
     /// The keys they are found under, their places in `entries` instead of ids.
     pub(super) keys: Pending,
+    /// Keys that entries have in common, with the places of these.
+    pub(super) shared: Vec<(Arc<Keys>, Vec<Id>)>,
 }
 
 /// One entry of a bundle: where its parts start or end in the octets. Each part follows the one before.
-#[derive(Debug)]
-pub(super) struct Bundled {
-    pub(super) add: Add,
-    pub(super) secrets: Vec<Vec<u8>>,
-    pub(super) parts: Parts,
-}
-
-/// The parts of an entry.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Parts {
+pub(super) struct Bundled {
     /// Its place among the parents.
     pub(super) parent: usize,
     /// Its own component's octets and parts.
     pub(super) size: Size,
     /// The rest of its key in `tree`, from here on.
     pub(super) start: usize,
+    /// Its name as written, its own component first.
     pub(super) name: usize,
+    pub(super) above: usize,
     pub(super) uuid: usize,
     pub(super) secret: usize,
     pub(super) row: usize,
@@ -87,6 +84,7 @@ impl Bundle {
             entries: Vec::new(),
             parents: Vec::new(),
             keys: Pending::default(),
+            shared: Vec::new(),
         }
     }
 
@@ -106,53 +104,59 @@ impl Bundle {
         };
         let operational = entry.whole.operational();
         let uuid = operational.get("entryUUID").and_then(|one| one.first()).unwrap_or_default();
-        let mut parts = self.begin(own, parent, &write, uuid);
+        let mut bundled = self.begin(own, parent, &write, uuid);
         entry.whole.encode_into(&mut self.octets);
-        self.finish(&mut parts, entry.stamped);
-        self.push(write, parts, &entry.keys).map(|write| Loaded::Write(Box::new(write), Some(prepared)))
+        self.finish(&mut bundled, entry.stamped);
+        self.push(bundled, &entry.keys, None);
+        None
     }
 
     /// Appends what comes before an entry's row. The row is to follow.
-    pub(super) fn begin(&mut self, own: &RdnKey, parent: &[RdnKey], write: &Write, uuid: &[u8]) -> Parts {
+    pub(super) fn begin(&mut self, own: &RdnKey, parent: &[RdnKey], write: &Write, uuid: &[u8]) -> Bundled {
         let parent = self.parent(parent);
-        let written = match &write.op {
-            WriteOp::Add(add) => name_below(&add.dn, false),
-            _ => "",
+        let (dn, own_name) = match &write.op {
+            WriteOp::Add(add) => (add.dn.as_str(), name_below(&add.dn, false)),
+            _ => ("", ""),
         };
         let octets = &mut self.octets;
         let start = octets.len();
         encode_key(std::slice::from_ref(own), octets);
         let name = octets.len();
-        octets.extend_from_slice(written.as_bytes());
+        octets.extend_from_slice(dn.as_bytes());
+        let above = name.saturating_add(own_name.len());
         let uuid_start = octets.len();
         octets.extend_from_slice(uuid);
         let secret = octets.len();
         octets.extend_from_slice(&history::encode(&write.secrets, &[]).unwrap_or_default());
         let row = octets.len();
-        let (size, stamps) = (Size::of(written), [0; STAMPED.len()]);
-        Parts { parent, size, start, name, uuid: uuid_start, secret, row, end: row, stamps }
+        let (size, stamps) = (Size::of(own_name), [0; STAMPED.len()]);
+        Bundled { parent, size, start, name, above, uuid: uuid_start, secret, row, end: row, stamps }
     }
 
     /// Appends what comes behind an entry's row: room for the stamps that are missing.
-    pub(super) fn finish(&mut self, parts: &mut Parts, missing: [bool; STAMPED.len()]) {
-        for ((stamp, missing), (blank, length)) in parts.stamps.iter_mut().zip(missing).zip(&*BLANK) {
+    pub(super) fn finish(&mut self, entry: &mut Bundled, missing: [bool; STAMPED.len()]) {
+        for ((stamp, missing), (blank, length)) in entry.stamps.iter_mut().zip(missing).zip(&*BLANK) {
             if missing {
                 self.octets.extend_from_slice(blank);
                 *stamp = self.octets.len().saturating_sub(*length);
             }
         }
-        parts.end = self.octets.len();
+        entry.end = self.octets.len();
     }
 
-    /// Takes in an entry whose octets are there; gives back what is no add.
-    pub(super) fn push(&mut self, write: Write, parts: Parts, keys: &Keys) -> Option<Write> {
-        let Write { op: WriteOp::Add(add), secrets, .. } = write else { return Some(write) };
+    /// Takes in an entry whose octets are there, with keys of its own and those that it shares with others.
+    pub(super) fn push(&mut self, entry: Bundled, keys: &Keys, shared: Option<&Arc<Keys>>) {
         let place = Id::try_from(self.entries.len()).unwrap_or(Id::MAX);
         for keyed in keys.iter() {
             self.keys.gain(keyed, place);
         }
-        self.entries.push(Bundled { add, secrets, parts });
-        None
+        if let Some(keys) = shared {
+            match self.shared.iter_mut().find(|(shared, _)| Arc::ptr_eq(shared, keys)) {
+                Some((_, places)) => places.push(place),
+                None => self.shared.push((Arc::clone(keys), vec![place])),
+            }
+        }
+        self.entries.push(entry);
     }
 
     /// Whether a write asks for more than to be done.
@@ -185,6 +189,25 @@ impl Bundle {
         self.octets.get(start..end).unwrap_or_default()
     }
 
+    /// The request for an entry, as it would have come from one who knows what the directory adds to it.
+    pub(super) fn write_of(&self, entry: &Bundled) -> Result<Write, Failure> {
+        let lost = || Failure::damaged("an entry that is loaded");
+        let dn = std::str::from_utf8(self.part(entry.name, entry.uuid)).map_err(|_| lost())?;
+        // What it is stamped with comes last, and is not known.
+        let stamps = entry.stamps.iter().zip(&*BLANK).filter(|(at, _)| **at > 0);
+        let stamped: usize = stamps.map(|(_, (blank, _))| blank.len()).sum();
+        let row = Stored::decode(0, self.part(entry.row, entry.end.saturating_sub(stamped)))?;
+        let mut attributes = Attributes::builder();
+        row.segments().into_iter().for_each(|segment| attributes.extend(segment.as_ref()));
+        Ok(Write {
+            op: WriteOp::Add(Add::new(dn.parse().map_err(|_| lost())?, attributes.build())),
+            caller: Caller::service(),
+            controls: WriteControls { manage_dsa_it: true, ..WriteControls::default() },
+            secrets: decode_secret(self.part(entry.secret, entry.row))?,
+            keep_operational: true,
+        })
+    }
+
     fn parent(&mut self, name: &[RdnKey]) -> usize {
         // The last one most often.
         if let Some(place) = self.parents.iter().rposition(|parent| parent.rdns() == name) {
@@ -198,19 +221,6 @@ impl Bundle {
 impl fmt::Debug for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bundle").field("entries", &self.entries).finish_non_exhaustive()
-    }
-}
-
-impl Bundled {
-    /// The request as it came.
-    pub(super) fn to_write(&self) -> Write {
-        Write {
-            op: WriteOp::Add(self.add.clone()),
-            caller: Caller::service(),
-            controls: WriteControls { manage_dsa_it: true, ..WriteControls::default() },
-            secrets: self.secrets.clone(),
-            keep_operational: true,
-        }
     }
 }
 

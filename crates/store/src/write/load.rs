@@ -4,7 +4,7 @@ use flext_ldap_directory::Actor;
 
 use super::{
     Bundle, ChangeRowKind, actor_name,
-    bundle::{Bundled, Parts},
+    bundle::Bundled,
     new_entry::STAMPED,
     operation::{GATHERED, Operation},
     put_change,
@@ -60,6 +60,9 @@ impl Operation<'_, '_> {
         }
         self.put(&bundle, &mut run)?;
         self.pending.absorb(bundle.keys, &ids);
+        for (keys, places) in bundle.shared {
+            self.pending.share(&keys, places.into_iter().filter_map(|place| *ids.get(place as usize)?));
+        }
         if self.pending.octets() >= GATHERED {
             return self.flush();
         }
@@ -76,7 +79,7 @@ impl Operation<'_, '_> {
         self.put(bundle, run)?;
         self.tables.settle_load()?;
         let Some(entry) = bundle.entries.get(place) else { return Ok(Ok(())) };
-        let added = self.write(&entry.to_write(), None);
+        let added = self.write(&bundle.write_of(entry)?, None);
         self.tables.begin_names()?;
         Ok(added.map(drop))
     }
@@ -92,10 +95,10 @@ impl Operation<'_, '_> {
         let Some(entry) = bundle.entries.get(place) else { return Ok(None) };
         let Some(parent) = self.parent(bundle, entry, run)? else { return Ok(None) };
         let id = self.state.next_id;
-        let parts = entry.parts;
-        let own = bundle.part(parts.start, parts.name);
+        let entry = *entry;
+        let own = bundle.part(entry.start, entry.name);
         if id == Id::MAX
-            || !parent.size.below(parts.size).fits()
+            || !parent.size.below(entry.size).fits()
             || !self.tables.take_name(parent.id, own, id)?
         {
             return Ok(None);
@@ -104,9 +107,9 @@ impl Operation<'_, '_> {
         if run.entries.is_empty() {
             run.first_change = self.state.next_change;
         }
-        run.push(bundle, (place, parts), id, parent.id, &stamp);
+        run.push(bundle, (place, &entry), id, parent.id, &stamp);
         keys.clear();
-        for (at, (name, when)) in parts.stamps.into_iter().zip(STAMPED).filter(|(at, _)| *at > 0) {
+        for (at, (name, when)) in entry.stamps.into_iter().zip(STAMPED).filter(|(at, _)| *at > 0) {
             let value = when.of(&stamp);
             let blank = bundle.octets.get_mut(at..).unwrap_or_default();
             blank.iter_mut().zip(value).for_each(|(to, from)| *to = *from);
@@ -123,7 +126,7 @@ impl Operation<'_, '_> {
 
     /// The parent of an entry.
     fn parent(&mut self, bundle: &Bundle, entry: &Bundled, run: &mut Run) -> Result<Option<Parent>, Failure> {
-        let Some(key) = bundle.parents.get(entry.parts.parent) else { return Ok(None) };
+        let Some(key) = bundle.parents.get(entry.parent) else { return Ok(None) };
         if let Some(parent) = self.tables.names().and_then(|names| names.parent(key)) {
             return Ok(Some(parent));
         }
@@ -146,10 +149,10 @@ impl Operation<'_, '_> {
         }
         let (mut rows, mut secrets) = (Vec::with_capacity(entries.len()), Vec::new());
         for (place, id) in entries.iter() {
-            let Some(Bundled { parts, .. }) = bundle.entries.get(*place) else { continue };
-            rows.push((id.to_be_bytes(), bundle.part(parts.row, parts.end)));
-            if parts.secret < parts.row {
-                secrets.push((id.to_be_bytes(), bundle.part(parts.secret, parts.row)));
+            let Some(entry) = bundle.entries.get(*place) else { continue };
+            rows.push((id.to_be_bytes(), bundle.part(entry.row, entry.end)));
+            if entry.secret < entry.row {
+                secrets.push((id.to_be_bytes(), bundle.part(entry.secret, entry.row)));
             }
         }
         self.tables.put_all(Name::Entry, &rows, |row| &row.0, |row| row.1)?;
@@ -174,15 +177,15 @@ impl Run {
     fn push(
         &mut self,
         bundle: &Bundle,
-        (place, parts): (usize, Parts),
+        (place, entry): (usize, &Bundled),
         id: Id,
         parent: Id,
         stamp: &Stamp,
     ) {
-        let (own, name) = (bundle.part(parts.start, parts.name), bundle.part(parts.name, parts.uuid));
+        let (own, name) = (bundle.part(entry.start, entry.name), bundle.part(entry.name, entry.above));
         put_node(&mut self.octets, parent, 0, own, name);
         let node = self.octets.len();
-        let uuid = bundle.part(parts.uuid, parts.secret);
+        let uuid = bundle.part(entry.uuid, entry.secret);
         let actor = actor_name(&Actor::Service);
         let kind = ChangeRowKind::Add;
         put_change(&mut self.octets, kind, stamp, id, uuid, parent, name, &actor);

@@ -17,7 +17,7 @@ use flext_ldap_proto::{
 
 use super::{
     Bundle, LastParent, Prepared, Write, WriteOp,
-    bundle::Parts,
+    bundle::Bundled,
     new_entry::{NewEntry, STAMPED, may_be_large},
 };
 use crate::{
@@ -51,7 +51,7 @@ struct Pattern {
     /// Operational attributes that are not given, as they are stored.
     added: Vec<u8>,
     /// The keys of what is the same for all.
-    keys: Keys,
+    keys: Arc<Keys>,
     stamped: [bool; STAMPED.len()],
 }
 
@@ -96,11 +96,12 @@ impl Patterns {
     /// Puts a new entry into a bundle of the same context, or gives it back where it fits no pattern.
     pub(crate) fn take(&mut self, write: Write, bundle: &mut Bundle, last: &LastParent) -> Option<Write> {
         let before = bundle.octets.len();
-        let Some(parts) = self.parts(&write, bundle, last) else {
+        let Some((entry, shared)) = self.entry(&write, bundle, last) else {
             bundle.octets.truncate(before);
             return Some(write);
         };
-        bundle.push(write, parts, &self.keys)
+        bundle.push(entry, &self.keys, Some(&shared));
+        None
     }
 
     /// Learns from an entry that was made, unless its like is known.
@@ -116,8 +117,8 @@ impl Patterns {
         self.patterns.insert(key.into(), pattern);
     }
 
-    /// Appends the octets of an entry to the bundle and has its keys ready.
-    fn parts(&mut self, write: &Write, bundle: &mut Bundle, last: &LastParent) -> Option<Parts> {
+    /// Appends the octets of an entry to the bundle and has its keys ready; answers with those it shares with others.
+    fn entry(&mut self, write: &Write, bundle: &mut Bundle, last: &LastParent) -> Option<(Bundled, Arc<Keys>)> {
         let Self { context, patterns, uuids, keys } = self;
         let WriteOp::Add(add) = &write.op else { return None };
         let given = Given::of(add);
@@ -135,11 +136,11 @@ impl Patterns {
                 &made
             }
         };
-        let mut parts = bundle.begin(&own, parent, write, uuid);
+        let mut entry = bundle.begin(&own, parent, write, uuid);
         keys.clear();
         pattern.row(context, &given, uuid, &mut bundle.octets, keys)?;
-        bundle.finish(&mut parts, pattern.stamped);
-        Some(parts)
+        bundle.finish(&mut entry, pattern.stamped);
+        Some((entry, Arc::clone(&pattern.keys)))
     }
 }
 
@@ -188,11 +189,13 @@ impl Pattern {
                     add_keys(context, indexes, stored, &mut keys);
                     Column::Same { given: octets.to_vec(), stored: as_stored.to_vec(), is_operational }
                 }
-                Some(_) => Column::Own(Box::new(Own {
-                    kind: kind.clone(),
-                    indexes: indexes.to_vec(),
-                    may_name: !is_operational && !context.is_password(description),
-                })),
+                Some(_) => {
+                    let (same, indexes): (Vec<_>, _) =
+                        indexes.iter().cloned().partition(Index::is_of_presence);
+                    add_keys(context, &same, *attribute, &mut keys);
+                    let may_name = !is_operational && !context.is_password(description);
+                    Column::Own(Box::new(Own { kind: kind.clone(), indexes, may_name }))
+                }
             });
         }
         let mut uuid = given.0.iter().position(|(attribute, _)| attribute.description() == UUID).map(Uuid::Given);
@@ -212,7 +215,7 @@ impl Pattern {
             }
             list = rest;
         }
-        Some(Self { columns, uuid: uuid?, added, keys, stamped: entry.stamped })
+        Some(Self { columns, uuid: uuid?, added, keys: keys.into(), stamped: entry.stamped })
     }
 
     /// Whether it makes of an entry what was made of it.
@@ -222,7 +225,7 @@ impl Pattern {
         let uuid = entry.whole.operational().get(UUID).and_then(AttributeRef::first).unwrap_or_default();
         self.row(context, given, uuid, &mut row, &mut keys).is_some()
             && row == expected
-            && keys.to_set() == entry.keys.to_set()
+            && &keys.to_set() | &self.keys.to_set() == entry.keys.to_set()
     }
 
     /// The key of the entry's own component, if its only value is one of the entry's as it is spelt.
@@ -237,7 +240,7 @@ impl Pattern {
         (own.may_name && values.any(|one| *one == *value)).then(|| context.schema.rdn_key(rdn).ok()).flatten()
     }
 
-    /// Appends the row of an entry, without what the writer stamps it with, and its keys. None where it does not fit, or
+    /// Appends the row of an entry, without what the writer stamps it with, and the keys of its own. None where it does not fit, or
     /// something is wrong with it.
     fn row(
         &self,
@@ -272,7 +275,6 @@ impl Pattern {
             made.get_mut(..uuid.len())?.copy_from_slice(uuid);
             indexes.iter().for_each(|index| index.add_keys(&context.schema, std::iter::once(uuid), keys));
         }
-        keys.extend(&self.keys);
         Some(())
     }
 }

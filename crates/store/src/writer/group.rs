@@ -127,8 +127,12 @@ impl Doing<'_, '_, '_> {
                     commit = true;
                 }
             }
-            let full =
-                self.operation.pending.octets() >= PENDING || singles >= GROUP || held.len() >= 2 * GROUP;
+            let keys = self.operation.pending.octets();
+            let written = self.operation.tables.staged.written().saturating_add(keys);
+            let full = keys >= PENDING
+                || written >= self.operation.context.limits.room_for_writes()
+                || singles >= GROUP
+                || held.len() >= 2 * GROUP;
             next = if commit || full || (singles > 0 && loads > 1) {
                 None
             } else if loads > 0 && singles == 0 {

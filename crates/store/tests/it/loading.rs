@@ -256,7 +256,7 @@ async fn a_load_that_was_interrupted_goes_on_where_it_says() {
             // What was committed without an answer is there already.
             options.continue_on_error = true;
             let store = Store::open_on(disk.clone(), crate::support::options()).unwrap();
-            disk.fail_after(u32::try_from(random() % 160).unwrap());
+            disk.fail_after(u32::try_from(random() % 40).unwrap());
             let mut reported = 0;
             let result = store.import(text.as_bytes(), &options, &mut |applied| reported = applied);
             drop(store);
