@@ -122,7 +122,9 @@ impl Changes {
                 Ok(()) => applied += 1,
                 Err(error) => {
                     let go_on = self.go_on && error.kind() == ErrorKind::Rejected;
-                    let error = anyhow::Error::new(error).context(format!("line {line}: failed to {what}"));
+                    let hint = self.connect.hint(&error);
+                    let error =
+                        anyhow::Error::new(error).context(format!("line {line}: failed to {what}{hint}"));
                     if !go_on {
                         return Err(stopped(error, applied));
                     }

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, TlsOptions};
+use flext_ldap_directory::Error;
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
     dn::Dn,
@@ -48,6 +49,12 @@ pub(crate) struct Connect {
     /// No messages of SASL; there are none without it either
     #[arg(help_heading = CONNECTION, short = 'Q')]
     quiet: bool,
+    /// No name of the server's by its address, for SASL; none is looked up without it either
+    #[arg(help_heading = CONNECTION, short = 'N')]
+    no_canonical_name: bool,
+    /// Log on standard error how the server is reached, unless LEVEL is 0; `RUST_LOG` goes before it
+    #[arg(help_heading = CONNECTION, short = 'd', value_name = "LEVEL", value_parser = debug_level, allow_hyphen_values = true)]
+    debug: Option<bool>,
     /// Version of LDAP: 3
     #[arg(help_heading = CONNECTION, short = 'P', value_name = "VERSION", value_parser = version)]
     version: Option<u8>,
@@ -87,6 +94,9 @@ impl Connect {
         timeout: Option<u64>,
         tells_policy: bool,
     ) -> anyhow::Result<Connection> {
+        if self.debug == Some(true) {
+            crate::logging::set_level(Some("warn,flext_ldap_client=debug"));
+        }
         let conf = Conf::load()?;
         let urls = self.urls(&conf)?;
         let mut connector = self.connector(&conf, &urls, timeout)?;
@@ -102,6 +112,17 @@ impl Connect {
             answer.into_iter().for_each(ppolicy::tell);
         }
         opened(connected, &urls)
+    }
+
+    /// What may help against an answer that is no: who has not signed in may see and do less.
+    pub(crate) fn hint(&self, error: &Error) -> &'static str {
+        let hidden = [ResultCode::NO_SUCH_OBJECT, ResultCode::INSUFFICIENT_ACCESS_RIGHTS];
+        let is_hidden = error.result_code().is_some_and(|code| hidden.contains(&code));
+        let signs_in = self.mechanism.is_some()
+            || self.password.is_some()
+            || self.ask_password
+            || self.password_file.is_some();
+        if is_hidden && !signs_in { " without signing in (by -D and -W)" } else { "" }
     }
 
     /// Whether a server is named among the arguments.
@@ -231,14 +252,14 @@ impl Connect {
 }
 
 /// Says where a connection failed to go, and what may help.
-fn opened(
-    connected: Result<Connection, flext_ldap_directory::Error>,
-    urls: &[LdapUrl],
-) -> anyhow::Result<Connection> {
+fn opened(connected: Result<Connection, Error>, urls: &[LdapUrl]) -> anyhow::Result<Connection> {
     let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
     connected.map_err(|error| {
         let hint = match error.result_code() {
             Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
+            Some(ResultCode::INVALID_DN_SYNTAX) => {
+                ": -D takes a distinguished name like `uid=ada,ou=people,dc=example,dc=com`"
+            }
             Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
                 ": the server wants TLS first, -ZZ or ldaps://"
             }
@@ -266,11 +287,28 @@ fn separate(list: &str) -> Vec<&str> {
     urls.iter().map(|url| url.trim_matches(',')).filter(|url| !url.is_empty()).collect()
 }
 
+/// A distinguished name given as an argument.
+pub(crate) fn dn(text: &str) -> Result<Dn, String> {
+    text.parse().map_err(|error| match text.contains('=') {
+        true => format!("{error}"),
+        false => format!("{error}; a name is written like `dc=example,dc=com`"),
+    })
+}
+
 /// The version of LDAP, as scripts for other tools name it.
 fn version(text: &str) -> Result<u8, String> {
     match text {
         "3" => Ok(3),
         _ => Err("LDAP 3 is spoken and no other version; leave -P out, or say `-P 3`".to_owned()),
+    }
+}
+
+/// Whether a level of OpenLDAP's, bits for its own parts, asks for anything.
+fn debug_level(text: &str) -> Result<bool, String> {
+    match text.parse::<i64>() {
+        Ok(level) => Ok(level != 0),
+        Err(_) if text == "any" => Ok(true),
+        Err(_) => Err("expected a number: 0 logs nothing, any other how the server is reached".to_owned()),
     }
 }
 

@@ -13,7 +13,12 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::{connect::Connect, controls::General, exit::Usage, input};
+use crate::{
+    connect::{Connect, dn},
+    controls::General,
+    exit::Usage,
+    input,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +50,7 @@ pub(crate) struct Arguments {
     #[arg(short = 'v', long)]
     verbose: bool,
     /// Entries to delete; read from standard input if there are none and no file
-    #[arg(value_name = "DN")]
+    #[arg(value_name = "DN", value_parser = dn)]
     names: Vec<Dn>,
 }
 
@@ -99,7 +104,8 @@ impl Arguments {
     /// The exit code after a failure that is gone on from, or the error of one that is not.
     fn failed(&self, error: Error, name: &Dn) -> anyhow::Result<ExitCode> {
         let go_on = self.go_on && error.kind() == ErrorKind::Rejected;
-        let error = anyhow::Error::new(error).context(format!("failed to delete `{name}`"));
+        let hint = self.connect.hint(&error);
+        let error = anyhow::Error::new(error).context(format!("failed to delete `{name}`{hint}"));
         if !go_on {
             return Err(error);
         }

@@ -10,6 +10,7 @@ mod descriptors;
 mod explain;
 mod export;
 mod import;
+mod indexes;
 mod log_file;
 mod monitor;
 mod restore;
@@ -37,7 +38,7 @@ Examples:
   flext-ldap directory backup --data /var/lib/flext-ldap --to /backup/monday
   flext-ldap directory restore --data /var/lib/flext-ldap --from /backup/monday --replace
   flext-ldap directory check --data /var/lib/flext-ldap
-  flext-ldap directory export --data /var/lib/flext-ldap --suffix dc=example,dc=com -o directory.ldif";
+  flext-ldap directory export --data /var/lib/flext-ldap -o directory.ldif";
 
 /// Arguments of `directory`.
 #[derive(Debug, clap::Args)]

@@ -16,7 +16,7 @@ use flext_ldap_directory::{
 };
 
 use crate::{
-    connect::Connect,
+    connect::{Connect, dn},
     output::{EntryWriter, Format, Output},
     progress::Progress,
 };
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
     /// Entry to start from; BASE of ldap.conf or LDAPBASE if left out
-    #[arg(short = 'b', long, value_name = "DN")]
+    #[arg(short = 'b', long, value_name = "DN", value_parser = dn)]
     base: Option<Dn>,
     /// Write to this file, which keeps what it has until all is there, instead of standard output
     #[arg(short = 'o', long, value_name = "FILE")]

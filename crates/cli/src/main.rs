@@ -15,11 +15,13 @@ mod export;
 mod import;
 mod input;
 mod logging;
+mod openldap;
 mod output;
 mod passwd;
 mod ppolicy;
 mod progress;
 mod search;
+mod value_files;
 mod whoami;
 
 use std::{
@@ -66,6 +68,12 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            let words: Vec<_> =
+                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            if let Some(advice) = openldap::advice(&error, &words) {
+                say(format_args!("flext-ldap: {advice}"));
+                return ExitCode::from(exit::USAGE);
+            }
             // Help and version are results; a wrong argument has an exit code of its own here.
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
             return match error.print() {
@@ -136,7 +144,22 @@ fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    /// What is folded by the terminal cannot be pasted.
+    #[test]
+    fn examples_fit_in_the_width_of_help() {
+        let mut commands = vec![Arguments::command()];
+        while let Some(command) = commands.pop() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in after.lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
 
     #[test]
     fn a_reader_that_left_is_no_server_that_left() {

@@ -11,6 +11,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flext_ldap_directory::proto::{attribute::Attributes, entry::EntryRef, ldif::LdifWriter};
 use tempfile::NamedTempFile;
 
+use crate::value_files::ValueFiles;
+
 /// The format of entries on standard output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -22,8 +24,8 @@ pub(crate) enum Format {
 
 /// Prints entries.
 pub(crate) enum EntryWriter<W> {
-    /// As LDIF.
-    Ldif(LdifWriter<W>),
+    /// As LDIF, some values in files.
+    Ldif(LdifWriter<W>, Option<ValueFiles>),
     /// As JSON lines.
     Jsonl(W),
 }
@@ -32,18 +34,31 @@ impl<W: Write> EntryWriter<W> {
     /// Prints to `output`. `width` is the column to fold LDIF lines at, 0 for not at all.
     pub(crate) fn new(format: Format, output: W, width: usize) -> Self {
         match format {
-            Format::Ldif => Self::Ldif(LdifWriter::new(output).width(width)),
+            Format::Ldif => Self::Ldif(LdifWriter::new(output).width(width), None),
             Format::Jsonl => Self::Jsonl(output),
         }
+    }
+
+    /// With values in files, where the format has URLs for them.
+    pub(crate) fn files(mut self, values: Option<ValueFiles>) -> Self {
+        if let Self::Ldif(_, files) = &mut self {
+            *files = values;
+        }
+        self
     }
 
     /// Prints one entry.
     pub(crate) fn entry(&mut self, entry: EntryRef<'_>) -> io::Result<()> {
         match self {
-            Self::Ldif(writer) if entry.attributes().iter().all(|attribute| attribute.first().is_none()) => {
+            Self::Ldif(writer, _)
+                if entry.attributes().iter().all(|attribute| attribute.first().is_none()) =>
+            {
                 names_only(writer, entry)
             }
-            Self::Ldif(writer) => writer.entry(entry),
+            Self::Ldif(writer, None) => writer.entry(entry),
+            Self::Ldif(writer, Some(files)) => {
+                writer.entry_with(entry, |description, value| files.put(description, value))
+            }
             Self::Jsonl(output) => json_line(entry, output),
         }
     }
@@ -51,7 +66,7 @@ impl<W: Write> EntryWriter<W> {
     /// Prints a comment, where the format has comments.
     pub(crate) fn comment(&mut self, text: &str) -> io::Result<()> {
         match self {
-            Self::Ldif(writer) => writer.comment(text),
+            Self::Ldif(writer, _) => writer.comment(text),
             Self::Jsonl(_) => Ok(()),
         }
     }
@@ -59,7 +74,7 @@ impl<W: Write> EntryWriter<W> {
     /// Prints the version line, where the format has one.
     pub(crate) fn version(&mut self) -> io::Result<()> {
         match self {
-            Self::Ldif(writer) => writer.version(),
+            Self::Ldif(writer, _) => writer.version(),
             Self::Jsonl(_) => Ok(()),
         }
     }
@@ -67,7 +82,7 @@ impl<W: Write> EntryWriter<W> {
     /// The output, with nothing held back.
     pub(crate) fn into_inner(self) -> W {
         match self {
-            Self::Ldif(writer) => writer.into_inner(),
+            Self::Ldif(writer, _) => writer.into_inner(),
             Self::Jsonl(output) => output,
         }
     }

@@ -23,9 +23,9 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  flext-ldap passwd -D uid=ada,ou=people,dc=example,dc=com -W -A -S     # ask for the old and the new one
+  flext-ldap passwd -D uid=ada,ou=people,dc=example,dc=com -W -A -S  # asks for the old and the new
   flext-ldap passwd -D cn=admin,dc=example,dc=com -W uid=ada,ou=people,dc=example,dc=com
-                                                                     # the server makes one up, and it is printed";
+                                              # the server makes one up, and it is printed";
 
 /// Arguments of `passwd`.
 #[derive(Debug, clap::Args)]

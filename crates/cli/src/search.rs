@@ -24,20 +24,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     conf::Conf,
-    connect::Connect,
+    connect::{Connect, dn},
     controls::{self, EXTENSION_HELP, Extensions, General},
     exit::Usage,
     input,
     output::{EntryWriter, Format},
     progress::Progress,
+    value_files::ValueFiles,
 };
 
 const EXAMPLES: &str = "\
 Examples:
   flext-ldap search -H ldap://localhost -b dc=example,dc=com '(uid=ada)' cn mail
-  flext-ldap search -H ldaps://ldap.example.com -D uid=ada,ou=people,dc=example,dc=com -W -b dc=example,dc=com
+  flext-ldap search -H ldaps://localhost -D cn=admin,dc=example,dc=com -W -b dc=example,dc=com
   flext-ldap search -b ou=people,dc=example,dc=com -E sss=sn/givenName '(objectClass=person)' cn
-  flext-ldap search -b ou=people,dc=example,dc=com -E ps=any/1/1     # what changes, until it is interrupted
+  flext-ldap search -b ou=people,dc=example,dc=com -E ps=any/1/1   # what changes, until stopped
   flext-ldap search -LLL -E pr=500 -b ou=people,dc=example,dc=com --format jsonl | jq .mail
   printf 'ada\\nbrook\\n' | flext-ldap search -b dc=example,dc=com -f - '(uid=%s)' cn";
 
@@ -48,7 +49,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
     /// Entry to start from; BASE of ldap.conf or LDAPBASE if left out
-    #[arg(short = 'b', long, value_name = "DN")]
+    #[arg(short = 'b', long, value_name = "DN", value_parser = dn)]
     base: Option<Dn>,
     /// How far to go from there
     #[arg(short = 's', long, value_enum, default_value_t = ScopeName::Sub)]
@@ -91,6 +92,15 @@ pub(crate) struct Arguments {
     /// server sorts with `-E sss=`
     #[arg(short = 'S', long, value_name = "ATTRIBUTE")]
     sort: Option<String>,
+    /// Write values that are no text to files that only you can read, and their URLs in the LDIF; twice (-tt): all values
+    #[arg(short = 't', action = clap::ArgAction::Count)]
+    value_files: u8,
+    /// Folder for the files of -t; that for temporary files if left out
+    #[arg(short = 'T', value_name = "FOLDER", requires = "value_files")]
+    value_folder: Option<PathBuf>,
+    /// What the URLs of the files of -t begin with; `file://` and the folder if left out
+    #[arg(short = 'F', value_name = "URL", requires = "value_files")]
+    value_url: Option<String>,
     /// Column to fold LDIF lines at; 0 does not fold
     #[arg(long, value_name = "COLUMNS", default_value_t = 76)]
     width: usize,
@@ -207,6 +217,11 @@ impl Arguments {
                 "-S sorts when all entries are there, and with `-E ps=` there are always more; leave -S out";
             return Err(Usage(text.to_owned()).into());
         }
+        if self.value_files > 0 && self.format != Format::Ldif {
+            let text =
+                "-t writes files that LDIF refers to; --format jsonl has all values in it, so leave -t out";
+            return Err(Usage(text.to_owned()).into());
+        }
         let (filter, attributes) = self.filter_and_attributes();
         let pattern = Pattern::parse(&filter)?;
         let base = match &self.base {
@@ -223,7 +238,8 @@ impl Arguments {
         // What comes now and then is to be seen when it comes.
         let capacity = if extensions.is_persistent { 0 } else { 1 << 16 };
         let out = BufWriter::with_capacity(capacity, io::stdout().lock());
-        let mut writer = EntryWriter::new(self.format, out, self.general.ldif_wrap().unwrap_or(self.width));
+        let mut writer = EntryWriter::new(self.format, out, self.general.ldif_wrap().unwrap_or(self.width))
+            .files(self.value_files()?);
         let code = if self.dry_run {
             self.header(&mut writer, &search)?;
             ExitCode::SUCCESS
@@ -296,9 +312,10 @@ impl Arguments {
         let (mut found, mut references) = (0_u64, 0_u64);
         let mut sorted = Vec::new();
         let ended = async {
-            while let Some(batch) =
-                entries.next_batch().await.with_context(|| format!("failed to search {what}"))?
-            {
+            while let Some(batch) = entries.next_batch().await.map_err(|error| {
+                let hint = self.connect.hint(&error);
+                anyhow::Error::new(error).context(format!("failed to search {what}{hint}"))
+            })? {
                 for item in batch.iter() {
                     match item.get() {
                         Item::Entry(_) if most.is_some_and(|most| found >= most) => {
@@ -362,6 +379,15 @@ impl Arguments {
             writer.comment(&format!("filter: {}", search.filter))?;
         }
         Ok(())
+    }
+
+    fn value_files(&self) -> anyhow::Result<Option<ValueFiles>> {
+        if self.value_files == 0 {
+            return Ok(None);
+        }
+        let (all, folder) = (self.value_files > 1, self.value_folder.as_deref());
+        let files = ValueFiles::new(all, folder, self.value_url.as_deref());
+        files.map(Some).context("failed to find the folder for the files of -t")
     }
 
     /// Whether aliases are followed: `-a`, or else DEREF of ldap.conf.

@@ -290,8 +290,10 @@ impl Inner {
         let (transport, exposure) = self.reach(server, &name, by).await?;
         let mut connection = Connection::start(transport, name, exposure, self.bounds);
         if let Some(step) = self.credentials.step(&self.bind_controls) {
+            // Passwords are left out by `Secret`.
+            tracing::debug!(credentials = ?self.credentials, "binding");
             match connection.bind(step, by).await? {
-                BindReply::Done { .. } => {}
+                BindReply::Done { .. } => tracing::debug!("bound"),
                 // Dropping the connection says goodbye without waiting, for the time there is may be over.
                 BindReply::Refused(outcome) | BindReply::Continue { outcome, .. } => {
                     return Err(Error::rejected(outcome));
@@ -313,16 +315,19 @@ impl Inner {
                     })
                 };
                 let stream = within(by, name, "connecting", connect).await?;
+                tracing::debug!(server = name, "connected");
                 return Ok((Transport::Unix(stream), Exposure::Guarded));
             }
         };
         let addresses = within(by, name, "looking up its address", dial::resolve(host, port)).await?;
+        tracing::debug!(server = name, ?addresses, "connecting");
         if let (Security::Clear, Some(step)) = (&self.security, self.credentials.step(&self.bind_controls)) {
             for address in &addresses {
                 Exposure::of_clear(*address, self.dangerous_clear_passwords).check_bind(&step)?;
             }
         }
         let mut stream = within(by, name, "connecting", dial::race(addresses, name)).await?;
+        tracing::debug!(server = name, address = ?stream.peer_addr().ok(), "connected");
         let tls = match &self.security {
             Security::Clear => {
                 let peer = stream.peer_addr().map_err(|error| {
@@ -339,6 +344,13 @@ impl Inner {
             }
         };
         let stream = within(by, name, "the TLS handshake", tls.handshake(stream, host, name)).await?;
+        let (_, agreed) = stream.get_ref();
+        tracing::debug!(
+            server = name,
+            version = ?agreed.protocol_version(),
+            cipher = ?agreed.negotiated_cipher_suite().map(|suite| suite.suite()),
+            "TLS is agreed on"
+        );
         Ok((Transport::Tls(Box::new(stream)), Exposure::Guarded))
     }
 }

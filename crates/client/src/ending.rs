@@ -4,7 +4,10 @@ use std::{error::Error as StdError, fmt, io, sync::Arc};
 
 use flext_ldap_directory::{
     Applied, Error, ErrorKind,
-    proto::{ber::DecodeError, message::ExtendedResponse},
+    proto::{
+        ber::{DecodeError, DecodeErrorKind, Tag},
+        message::ExtendedResponse,
+    },
 };
 
 /// Why a connection ended. `Error` cannot be cloned, and each waiting operation needs one with its own [`Applied`].
@@ -44,9 +47,16 @@ impl Ending {
 
     /// The server sent bytes that are no answer.
     pub(crate) fn malformed(server: &str, error: DecodeError) -> Self {
+        // What a server with TLS sends to who speaks without: an alert, or a part of the handshake.
+        let hint = match error.kind {
+            DecodeErrorKind::UnexpectedTag { found: Tag(0x15 | 0x16), .. } if error.offset == 0 => {
+                " (it may speak TLS on this port: ldaps://)"
+            }
+            _ => "",
+        };
         let mut ending = Self::new(
             ErrorKind::Protocol,
-            format_args!("{server} sent a malformed message, connection ended"),
+            format_args!("{server} sent a malformed message{hint}, connection ended"),
         );
         ending.source = Some(Arc::new(error));
         ending

@@ -292,6 +292,11 @@ fn explain_certificate(refusal: &CertificateError) -> String {
              the CA file of its issuer"
                 .to_owned()
         }
+        Refusal::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => {
+            "the server's certificate is that of an authority, as `openssl req -x509` makes them unless it is told `-addext \
+             basicConstraints=critical,CA:FALSE`: have one issued for a server"
+                .to_owned()
+        }
         other => format!("the server's certificate was refused: {other}"),
     }
 }

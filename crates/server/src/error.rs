@@ -20,7 +20,7 @@ pub enum StartError {
     #[error("`{0}` needs a certificate and its key")]
     NoCertificate(Box<LdapUrl>),
     /// The operating system refused.
-    #[error("cannot listen on `{url}`")]
+    #[error("cannot listen on `{url}`{}", advice(source))]
     Listen {
         /// On what.
         url: Box<LdapUrl>,
@@ -36,6 +36,20 @@ pub enum StartError {
     /// What stands at the path is not a socket, so it is left alone.
     #[error("`{}` exists and is not a socket; remove it or use another path", .0.display())]
     NotASocket(PathBuf),
+}
+
+/// What to do where an address cannot be had.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; stop who listens there, or use another port or path",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 are for root and who has CAP_NET_BIND_SERVICE, and folders for who may write in them"
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        io::ErrorKind::NotFound => "; make the folder",
+        io::ErrorKind::InvalidInput => "; the path of a Unix socket has at most 107 octets",
+        _ => "",
+    }
 }
 
 /// Why a certificate or key cannot be used.

@@ -42,26 +42,30 @@ pub(crate) enum Passed {
 }
 
 impl Listener {
-    /// Listens where `url` says. Unix sockets get the file mode `mode`.
+    /// Listens where `url` says. Unix sockets get the file mode `mode`; one that a process left behind is removed.
     pub(crate) async fn bind(url: &LdapUrl, mode: u32) -> Result<Self, StartError> {
-        if !url.dn.as_str().is_empty()
-            || url.scope.is_some()
-            || url.filter.is_some()
-            || !url.attributes.selectors().is_empty()
-            || !url.extensions.is_empty()
-        {
-            return Err(StartError::NotAnAddress(url.clone().into()));
+        if is_stale(url)? {
+            // If it cannot be removed, binding says why.
+            let _ = fs::remove_file(&url.host);
         }
+        Self::bind_free(url, mode).await
+    }
+
+    /// The same for a moment, to see whether it can be done, and leaving all as it is: nothing where a socket stands that
+    /// would be removed.
+    pub(crate) async fn probe(url: &LdapUrl) -> Result<Option<Self>, StartError> {
+        if is_stale(url)? {
+            return Ok(None);
+        }
+        Self::bind_free(url, 0o600).await.map(Some)
+    }
+
+    async fn bind_free(url: &LdapUrl, mode: u32) -> Result<Self, StartError> {
         let failed = |source| StartError::Listen { url: url.clone().into(), source };
         let mut actual = url.clone();
         let kind = match url.scheme {
             Scheme::Ldapi => {
-                if url.host.is_empty() {
-                    return Err(StartError::NotAnAddress(url.clone().into()));
-                }
-                let path = PathBuf::from(&url.host);
-                remove_stale(&path)?;
-                let (listener, file) = bind_unix(&path, mode).map_err(failed)?;
+                let (listener, file) = bind_unix(Path::new(&url.host), mode).map_err(failed)?;
                 Kind::Unix(listener, Some(file))
             }
             Scheme::Ldap | Scheme::Ldaps => {
@@ -69,7 +73,7 @@ impl Listener {
                 actual.explicit_port = Some(listener.local_addr().map_err(failed)?.port());
                 Kind::Tcp(listener)
             }
-            _ => return Err(StartError::NotAnAddress(url.clone().into())),
+            _ => return Err(not_an_address(url)),
         };
         Ok(Self { kind, tls: url.scheme == Scheme::Ldaps, url: actual })
     }
@@ -128,6 +132,10 @@ impl Listener {
     }
 }
 
+fn not_an_address(url: &LdapUrl) -> StartError {
+    StartError::NotAnAddress(url.clone().into())
+}
+
 fn address_url(text: &str) -> Result<LdapUrl, StartError> {
     text.parse().map_err(|error| StartError::Passed(io::Error::other(error)))
 }
@@ -166,20 +174,33 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     Ok((UnixListener::from_std(socket.into())?, file))
 }
 
-/// Removes a socket that a process left behind: one that refuses connections.
-fn remove_stale(path: &Path) -> Result<(), StartError> {
+/// Whether a socket stands there that a process left behind: one that refuses connections.
+///
+/// # Errors
+///
+/// The URL is more than an address, or something else stands there.
+fn is_stale(url: &LdapUrl) -> Result<bool, StartError> {
+    if !url.dn.as_str().is_empty()
+        || url.scope.is_some()
+        || url.filter.is_some()
+        || !url.attributes.selectors().is_empty()
+        || !url.extensions.is_empty()
+        || (url.scheme == Scheme::Ldapi && url.host.is_empty())
+    {
+        return Err(not_an_address(url));
+    }
+    if url.scheme != Scheme::Ldapi {
+        return Ok(false);
+    }
+    let path = Path::new(&url.host);
     let Ok(metadata) = fs::symlink_metadata(path) else {
-        return Ok(()); // Nothing there, or what is wrong will show when the socket is bound.
+        return Ok(false); // Nothing there, or what is wrong will show when the socket is bound.
     };
     if !metadata.file_type().is_socket() {
         return Err(StartError::NotASocket(path.to_owned()));
     }
     match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            // If it cannot be removed, binding says why.
-            let _ = fs::remove_file(path);
-            Ok(())
-        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
         _ => Err(StartError::SocketInUse(path.to_owned())),
     }
 }

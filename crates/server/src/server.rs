@@ -49,6 +49,22 @@ impl Server {
         }
     }
 
+    /// Says of each of these addresses why it cannot be listened on, or nothing where it can: all are listened on together,
+    /// for a moment, and nothing is answered. Sockets that processes have left behind stay; a start removes them.
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, nothing listens.
+    pub async fn probe(urls: &[LdapUrl]) -> Vec<Option<StartError>> {
+        let mut listening = Vec::with_capacity(urls.len());
+        let mut told = Vec::with_capacity(urls.len());
+        for url in urls {
+            let probed = Listener::probe(url).await;
+            told.push(probed.map(|listener| listening.push(listener)).err());
+        }
+        told
+    }
+
     /// Where it listens, in the order asked for: with the ports as they turned out.
     #[must_use]
     pub fn urls(&self) -> &[LdapUrl] {

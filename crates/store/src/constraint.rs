@@ -3,6 +3,7 @@
 //! Everything here looks names and values up by equality indexes, and refuses to be configured without them. What must
 //! hold within one entry (its schema) is checked where entries are written.
 
+mod ahead;
 mod chain;
 mod inspect;
 pub(crate) mod member_of;
@@ -17,7 +18,9 @@ use flext_ldap_proto::{attribute::AttributeDescription, dn::Dn, schema::Schema};
 use roaring::RoaringBitmap;
 
 pub(crate) use self::inspect::inspect;
-pub use self::{member_of::MemberOf, refint::ReferentialIntegrity, unique::UniqueValues};
+pub use self::{
+    ahead::BrokenConstraint, member_of::MemberOf, refint::ReferentialIntegrity, unique::UniqueValues,
+};
 use self::{member_of::Membership, refint::References, unique::Unique};
 use crate::{
     access::MEMBERS,

@@ -30,7 +30,8 @@ impl Store {
         Ok(searching.explanation(&self.context()))
     }
 
-    /// Does `search` on behalf of `actor`, throws what it finds away, and says how it was done.
+    /// Does `search` on behalf of `actor`, throws what it finds away, and says how it was done. Warnings about it say that it
+    /// was asked `from="explain"`.
     ///
     /// # Errors
     ///
@@ -61,6 +62,9 @@ impl Store {
     fn searching(&self, search: &Search, actor: &Actor) -> Result<Searching, Error> {
         let Request { op, controls, actor, deadline } = Request::new(search.clone(), actor.clone());
         let caller = Caller::new(actor, Peer::in_process());
-        Searching::new(self.clone(), op, &controls, caller, deadline).map_err(Failure::into_error)
+        let searching = Searching::new(self.clone(), op, &controls, caller, deadline);
+        let mut searching = searching.map_err(Failure::into_error)?;
+        searching.is_explained = true;
+        Ok(searching)
     }
 }

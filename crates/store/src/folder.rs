@@ -51,6 +51,12 @@ pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
+/// Whether a process has taken the folder.
+pub(crate) fn is_locked(folder: &Path) -> bool {
+    let lock = File::open(folder.join(LOCK_FILE)).map(|file| file.try_lock());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+}
+
 /// A file of its owner's, made if it is not there.
 pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)

@@ -70,7 +70,7 @@ pub use self::{
     backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
     check::{CheckEvent, CheckReport, Fault, Remedy},
     compact::{CompactReport, compact},
-    constraint::{MemberOf, ReferentialIntegrity, UniqueValues},
+    constraint::{BrokenConstraint, MemberOf, ReferentialIntegrity, UniqueValues},
     export::ExportOptions,
     import::{ImportError, ImportFailure, ImportOptions, ImportReport},
     index::{IndexConfig, IndexKind, IndexProgress, IndexStage, UnknownIndexKind},

@@ -87,6 +87,8 @@ pub(crate) struct Searching {
     strategy: ScopeStrategy,
     pub(crate) is_judged: bool,
     pub(crate) is_noted: bool,
+    /// Whether it is done to see how, and not for what it finds.
+    pub(crate) is_explained: bool,
     pub(crate) has_ended: bool,
     pub(crate) sent: u64,
     pub(crate) looked: u64,
@@ -196,6 +198,7 @@ impl Searching {
             strategy: ScopeStrategy::Base,
             is_judged: false,
             is_noted: false,
+            is_explained: false,
             has_ended: false,
             sent: 0,
             looked: 0,

@@ -10,7 +10,7 @@ use crate::{
     IndexConfig, Limits, Store, StoreOptions, Unindexed,
     constraint::Constraints,
     context::Context,
-    folder::DATA_FILE,
+    folder::{DATA_FILE, is_locked},
     index::{Indexes, Reindex},
     project::is_computed_name,
     read::Resolved,
@@ -141,6 +141,12 @@ impl Store {
     #[must_use]
     pub fn is_in(folder: &Path) -> bool {
         folder.join(DATA_FILE).symlink_metadata().is_ok_and(|data| data.len() > 0)
+    }
+
+    /// Whether a process has the store in this folder open.
+    #[must_use]
+    pub fn is_in_use(folder: &Path) -> bool {
+        is_locked(folder)
     }
 
     /// Gives `look` the schema in force: that of the options with what was changed since.

@@ -20,6 +20,7 @@ impl Searching {
             Actor::Service => "service",
         };
         let from = match caller.peer.address {
+            _ if self.is_explained => "explain".to_owned(),
             PeerAddress::Tcp(address) => address.to_string(),
             PeerAddress::Unix => "ldapi".to_owned(),
             _ => "local".to_owned(),

@@ -34,7 +34,8 @@ Examples:
   flext-ldap directory access --data /var/lib/flext-ldap --on uid=bert,ou=people,dc=example,dc=com \\
     --attribute userPassword --over clear --from 192.0.2.7 --json
 
-A directory that is served is asked by the process that serves it, which answers root and the user it runs as.";
+A directory that is served is asked by the process that serves it, which answers root and the user
+it runs as.";
 
 /// Arguments of `directory access`.
 #[derive(Debug, clap::Args)]
@@ -43,10 +44,10 @@ pub(super) struct Access {
     #[command(flatten)]
     configured: Configured,
     /// Who asks; somebody who has not signed in, if this is left out
-    #[arg(long = "as", value_name = "DN")]
+    #[arg(long = "as", value_name = "DN", value_parser = requester)]
     requester: Option<Dn>,
     /// The entry they ask for
-    #[arg(long, value_name = "DN")]
+    #[arg(long, value_name = "DN", value_parser = dn)]
     on: Dn,
     /// The attribute they ask for; the entry itself, if this is left out
     #[arg(long, value_name = "ATTRIBUTE")]
@@ -86,6 +87,10 @@ enum Over {
 enum Origin {
     Unix,
     Address(IpAddr),
+}
+
+fn requester(text: &str) -> Result<Dn, String> {
+    dn(text).map_err(|error| format!("{error}; leave it out for somebody who has not signed in"))
 }
 
 fn origin(text: &str) -> Result<Origin, String> {

@@ -17,8 +17,9 @@ use super::{
 };
 
 const NOTE: &str = "\
-A directory that is served is backed up by the process that serves it, as of one commit, while it goes on; its file grows
-meanwhile by what is written to it. The backup has its name when all of it is safe on disk. It holds password hashes.";
+A directory that is served is backed up by the process that serves it, as of one commit, while it
+goes on; its file grows meanwhile by what is written to it. The backup has its name when all of it
+is safe on disk. It holds password hashes.";
 
 /// Arguments of `directory backup`.
 #[derive(Debug, clap::Args)]

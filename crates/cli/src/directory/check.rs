@@ -18,10 +18,12 @@ use crate::{
 };
 
 const NOTE: &str = "\
-A directory that is served is checked by the process that serves it, as of one commit, while it goes on.
+A directory that is served is checked by the process that serves it, as of one commit, while it
+goes on.
 Checksums of pages are verified when nobody serves the directory.
 
-Exit code: 0 if there is no fault, 209 if there is one (also if --mend mended all), others as in `flext-ldap --help`.";
+Exit code: 0 if there is no fault, 209 if there is one (also if --mend mended all), others as in
+`flext-ldap --help`.";
 
 /// Arguments of `directory check`.
 #[derive(Debug, clap::Args)]

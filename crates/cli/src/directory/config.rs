@@ -4,6 +4,7 @@
 //! What the command line says goes before what the file says. Nothing is opened here, and no password is in the file:
 //! it says where the password is.
 
+mod ahead;
 mod keys;
 mod node;
 mod section;
@@ -40,7 +41,10 @@ pub(super) use self::{
     sound::{Draft, Purpose, known},
 };
 use super::monitor::Reader;
-use crate::{connect::password_file, exit::Usage};
+use crate::{
+    connect::{dn, password_file},
+    exit::Usage,
+};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
 const FIXED: [&str; 17] = [
@@ -371,7 +375,7 @@ pub(super) struct Configured {
     #[arg(long, value_name = "DIR|:memory:")]
     data: Option<PathBuf>,
     /// Name of its top entry, repeat for more; a folder that has been used knows its own
-    #[arg(long, value_name = "DN")]
+    #[arg(long, value_name = "DN", value_parser = dn)]
     suffix: Vec<Dn>,
     /// More schema: an OpenLDAP `.schema` file, or LDIF with subschema attributes
     #[arg(long, value_name = "FILE")]

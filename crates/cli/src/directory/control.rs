@@ -16,7 +16,7 @@ use std::{
     io::{self, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,7 @@ use flext_ldap_directory::{
     proto::{
         dn::Dn,
         result::{LdapResult, ResultCode},
+        url::LdapUrl,
     },
 };
 use flext_ldap_store::{CheckEvent, CheckReport, Store, access::AccessRules};
@@ -75,7 +76,7 @@ pub(super) enum Ask {
     Backup,
     /// Faults and progress, then the report.
     Check,
-    /// The schema, the suffixes, and which of these names no entry has.
+    /// The schema, the suffixes, what it listens on, and which of these names no entry has.
     Known(Vec<String>),
     /// How a search is done.
     Explain(explain::Question),
@@ -119,11 +120,22 @@ pub(super) struct Subject {
     pub(super) administrator: Option<Dn>,
     /// The access rules in force.
     rules: RwLock<Arc<AccessRules>>,
+    listening: OnceLock<Vec<LdapUrl>>,
 }
 
 impl Subject {
     pub(super) fn new(store: Store, administrator: Option<Dn>, rules: Arc<AccessRules>) -> Arc<Self> {
-        Arc::new(Self { store, administrator, rules: RwLock::new(rules) })
+        Arc::new(Self { store, administrator, rules: RwLock::new(rules), listening: OnceLock::new() })
+    }
+
+    /// Notes what it is served on.
+    pub(super) fn listens(&self, urls: &[LdapUrl]) {
+        self.listening.get_or_init(|| urls.to_vec());
+    }
+
+    /// What it is served on; nothing before it is.
+    fn listening(&self) -> &[LdapUrl] {
+        self.listening.get().map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn rules(&self) -> Arc<AccessRules> {
@@ -264,7 +276,10 @@ async fn answer(
             on_thread(stream, write).await
         }
         Ask::Known(names) => {
-            on_thread(stream, move |stream| report_of(stream, Ok(known(&subject.store, &names)))).await
+            let known = move |stream: &UnixStream| {
+                report_of(stream, Ok(known(&subject.store, subject.listening(), &names)))
+            };
+            on_thread(stream, known).await
         }
         Ask::Explain(question) => {
             let explained = tokio::select! {

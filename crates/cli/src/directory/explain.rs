@@ -5,26 +5,28 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use flext_ldap_directory::{
     Actor,
     proto::{dn::Dn, filter::Filter, message::Search},
 };
-use flext_ldap_store::{IndexStage, Store};
+use flext_ldap_store::Store;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     config::{Configured, Purpose},
-    control, open,
+    control, indexes, open,
 };
-use crate::{exit::Usage, search::ScopeName};
+use crate::{connect::dn, exit::Usage, search::ScopeName};
 
 const EXAMPLES: &str = "\
 Examples:
-  flext-ldap directory explain --data /var/lib/flext-ldap -b dc=example,dc=com '(&(objectClass=person)(cn=jo*))'
-  flext-ldap directory explain --data /var/lib/flext-ldap -b ou=people,dc=example,dc=com -s one -n '(mail=*)'
+  flext-ldap directory explain --data /var/lib/flext-ldap -b dc=example,dc=com '(&(sn=*)(cn=jo*))'
+  flext-ldap directory explain --data /var/lib/flext-ldap -b dc=example,dc=com -s one -n '(mail=*)'
 
-A directory that is served is asked by the process that serves it, which answers root and the user it runs as.";
+A directory that is served is asked by the process that serves it, which answers root and the user
+it runs as.";
 
 /// Arguments of `directory explain`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +35,7 @@ pub(super) struct Explain {
     #[command(flatten)]
     configured: Configured,
     /// Entry to start from
-    #[arg(short = 'b', long, value_name = "DN")]
+    #[arg(short = 'b', long, value_name = "DN", value_parser = dn)]
     base: Dn,
     /// How far to go from there
     #[arg(short = 's', long, value_enum, default_value_t = ScopeName::Sub)]
@@ -55,17 +57,19 @@ impl Explain {
         let question = Question { base: base.to_string(), scope, filter, dry_run };
         question.search()?;
         let ask = control::Ask::Explain(question.clone());
-        let Answer { explanation, building } = match control::ask_whole(&data.data, &ask)? {
-            Some(answer) => answer,
-            None => {
-                let store = open(config.store(data.options()?), &data)?;
-                let answer = crate::block_on(question.answer(&store))?;
-                store.close();
-                answer
-            }
-        };
+        let failed = || format!("failed to explain a search of `{}`", question.base);
+        let Answer { explanation, building } =
+            match control::ask_whole(&data.data, &ask).with_context(failed)? {
+                Some(answer) => answer,
+                None => {
+                    let store = open(config.store(data.options()?), &data)?;
+                    let answer = crate::block_on(question.answer(&store)).with_context(failed)?;
+                    store.close();
+                    answer
+                }
+            };
         for index in building {
-            crate::say(format_args!("the index is not used yet: {index}"));
+            crate::say(format_args!("{index}"));
         }
         writeln!(io::stdout(), "{explanation}")?;
         Ok(ExitCode::SUCCESS)
@@ -85,7 +89,7 @@ pub(super) struct Question {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Answer {
     explanation: String,
-    /// Indexes that are not used yet.
+    /// What is to be said of indexes that are not ready.
     building: Vec<String>,
 }
 
@@ -104,10 +108,6 @@ impl Question {
         } else {
             store.explain_run(&search, &Actor::Service).await?
         };
-        let building = store.index_progress()?.into_iter().filter(|index| index.stage != IndexStage::Ready);
-        Ok(Answer {
-            explanation: explanation.to_string(),
-            building: building.map(|index| index.to_string()).collect(),
-        })
+        Ok(Answer { explanation: explanation.to_string(), building: indexes::pending(store)? })
     }
 }

@@ -11,7 +11,7 @@ use flext_ldap_store::{ImportFailure, ImportOptions, ImportReport, Store};
 
 use super::{
     config::{Configured, Purpose},
-    open,
+    control, open,
 };
 use crate::{input, progress::Progress};
 
@@ -41,7 +41,12 @@ impl Import {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.configured.read()?.settle(Purpose::Store)?;
         let data = config.place()?;
-        let store = open(config.store(data.options()?).for_load(), &data)?;
+        let store = open(config.store(data.options()?).for_load(), &data).map_err(|error| {
+            match control::is_in(&data.data) {
+                true => error.context("into a directory that is served `flext-ldap import -H URL` loads"),
+                false => error,
+            }
+        })?;
         let mut options = ImportOptions::default();
         options.hash_clear_passwords = self.hash_passwords;
         options.continue_on_error = self.go_on;

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use flext_ldap_store::{RestoreOptions, restore};
+use flext_ldap_directory::ErrorKind;
+use flext_ldap_store::{RestoreOptions, Store, restore};
 
 use super::config::{Configured, Purpose};
 use crate::input;
@@ -32,7 +33,15 @@ impl Restore {
         let mut options = RestoreOptions::default();
         options.replace = self.replace;
         options.accept_faults = self.accept_faults;
-        let report = restore(&mut input, config.store(data.options()?), &options)?;
+        let has_one = Store::is_in(&data.data);
+        let report = restore(&mut input, config.store(data.options()?), &options).map_err(|error| {
+            let is_taken = has_one && !self.replace && error.kind() == ErrorKind::Misuse;
+            let error = anyhow::Error::new(error);
+            match is_taken {
+                true => error.context("--replace keeps what is in the folder beside it under another name"),
+                false => error,
+            }
+        })?;
         crate::say(format_args!(
             "restored {} entries as of {}, SHA-256 {}, {} faults",
             report.manifest.entries(),

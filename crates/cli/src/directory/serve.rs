@@ -20,19 +20,21 @@ use super::{
     control::{Control, Subject},
     descriptors,
     import::load,
+    indexes,
     log_file::{self, Reopen},
     monitor::{Known, Readers, monitor},
     open,
     systemd::{self, Passed, State, notify},
 };
+use crate::connect::dn;
 
 /// How long operations under way have to end once the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 const RELOAD: &str = "\
 Signals:
-  SIGHUP           read the configuration, the access rules and the certificate again (a mistake in them
-                   changes nothing), and open the access log again
+  SIGHUP           read the configuration, the access rules and the certificate again (a mistake in
+                   them changes nothing), and open the access log again
   SIGTERM, SIGINT  stop: what is under way has 5 seconds to end; a second one stops at once";
 
 /// Arguments of `directory serve`.
@@ -41,7 +43,8 @@ Signals:
 pub(super) struct Serve {
     #[command(flatten)]
     configured: Configured,
-    /// Only read the configuration, and all it names, and say what is wrong with it
+    /// Serve nothing: look at the configuration and all it names, what is stored and the addresses included, and say what a
+    /// start would refuse (exit code 201), and what works and may surprise
     #[arg(long)]
     check: bool,
     /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi://PATH with `/` as `%2F`; port 0 takes a free one
@@ -49,7 +52,7 @@ pub(super) struct Serve {
     listen: Vec<LdapUrl>,
     /// Name of the administrator, who may do everything and need not be an entry; over ldapi root and the user who
     /// serves are the administrator too, by SASL EXTERNAL
-    #[arg(long, value_name = "DN", requires = "admin_password_file")]
+    #[arg(long, value_name = "DN", value_parser = dn, requires = "admin_password_file")]
     admin_dn: Option<Dn>,
     /// File with the administrator's password
     #[arg(long, value_name = "FILE", requires = "admin_dn")]
@@ -73,7 +76,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", conflicts_with = "anonymous_read")]
     rules: Option<PathBuf>,
     /// Hold accounts without a pwdPolicySubentry to the password policy at this name, a pwdPolicy entry
-    #[arg(long, value_name = "DN")]
+    #[arg(long, value_name = "DN", value_parser = dn)]
     password_policy: Option<Dn>,
     /// Tell who binds to a locked account, with the password policy control, that it is locked; others take it for a
     /// wrong password
@@ -162,9 +165,9 @@ impl Serve {
         Ok(Arc::new(administrator.fold(rules, |rules, admin| rules.administrator(&admin.dn, schema))))
     }
 
-    /// Everything but listening.
+    /// Says what a start would.
     fn check(self) -> anyhow::Result<ExitCode> {
-        let config = self.config()?.settle(Purpose::Serve)?;
+        let config = self.config()?.settle(Purpose::Check)?;
         if self.rules.is_some() {
             self.rules(&config, &config.place()?.load_schema()?)?;
         }
@@ -206,7 +209,8 @@ impl Serve {
             import.hash_clear_passwords = self.hash_passwords;
             let (store, path) = (store.clone(), path.clone());
             let report = tokio::select! {
-                report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)) => report??,
+                report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)) => report?
+                    .context("nothing is served: leave --import out to serve what the folder has; `directory import` loads the rest")?,
                 () = stop.wait() => anyhow::bail!("stopped by a signal while the LDIF was loaded: part of it is in"),
             };
             crate::say(format_args!("imported {} entries", report.applied));
@@ -220,8 +224,11 @@ impl Serve {
             readers.set(Known::new(&store, some, subject.administrator.as_ref())?);
         }
         let server = self.start(&config, &store, tls, passed, &reopen, &readers).await?;
+        subject.listens(server.urls());
         if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
-            crate::say(format_args!("who has not signed in sees no entry; --anonymous-read changes that"));
+            crate::say(format_args!(
+                "who has not signed in sees no entry; --anonymous-read, or `access` in --config, changes that"
+            ));
         }
         for url in server.urls() {
             crate::say(format_args!("listening on {url}"));
@@ -302,12 +309,8 @@ impl Served {
 
     /// Says which indexes are built and removed from now on.
     fn tell_indexes(&self) {
-        match self.subject.store.index_progress() {
-            Ok(indexes) => {
-                for index in indexes.iter().filter(|index| index.stage != IndexStage::Ready) {
-                    crate::say(format_args!("the index is not used yet: {index}"));
-                }
-            }
+        match indexes::pending(&self.subject.store) {
+            Ok(sentences) => sentences.iter().for_each(|sentence| crate::say(format_args!("{sentence}"))),
             Err(error) => crate::say(format_args!("warning: how far the indexes are is not known: {error}")),
         }
     }

@@ -52,10 +52,19 @@ fn wrong_input_is_201_and_says_where() {
         (&["whoami", "-H", "ldap://x", "-H", "ldaps://y"], "all ldap, all ldaps or all ldapi"),
         (&["whoami", "--cert", "x.pem"], "needs both --cert and --key"),
         (&["frobnicate"], "unrecognized subcommand"),
+        (
+            &["serve", "--data", "x"],
+            "there is no command `serve`: `flext-ldap directory serve` is what does it",
+        ),
+        (&["ldapsearch", "-x"], "`flext-ldap search` is what does it"),
+        (&["directory", "serve", "my.yaml"], "a configuration file is named by --config"),
+        (&["search", "-b", "example.com"], "at offset 0; a name is written like `dc=example,dc=com`"),
     ];
     for (arguments, expected) in table {
         let mut arguments = arguments.to_vec();
-        if !arguments.contains(&"-H") && arguments[0] != "frobnicate" {
+        if !arguments.contains(&"-H")
+            && !["frobnicate", "serve", "ldapsearch", "directory"].contains(&arguments[0])
+        {
             arguments.extend(["-H", directory.url(), "-Z"]);
         }
         let output = run(flext_ldap(&arguments));
@@ -63,6 +72,74 @@ fn wrong_input_is_201_and_says_where() {
         assert!(output.err.contains(expected), "{arguments:?}: {output:?}");
         assert_eq!(output.out, "", "{arguments:?}");
     }
+}
+
+/// Who comes from OpenLDAP's tools is told what to do, in place of help or of an argument that is not known.
+#[test]
+fn options_of_openldap_that_are_not_taken_say_what_to_do() {
+    let table: &[(&[&str], &str)] = &[
+        (
+            &["search", "-x", "-h", "localhost", "(uid=ada)"],
+            "-h is for help: name the server by a URL, as for OpenLDAP from 2.5 on: -H ldap://localhost\n",
+        ),
+        (&["search", "-LLLxh", "::1", "-p", "3389"], "2.5 on: -H ldap://[::1]:3389\n"),
+        (
+            &["whoami", "-p3389", "-hlocalhost"],
+            "-p is not taken: the port is part of the URL, as for OpenLDAP from 2.5 on: -H ldap://localhost:3389\n",
+        ),
+        (&["modify", "-p", "389"], "-H ldap://HOST:389\n"),
+        (
+            &["search", "-C", "-b", "dc=x"],
+            "-C is not taken: referrals are not followed; lines with `# refldap:`",
+        ),
+        (&["delete", "-C", "dc=x"], "what is refused names the server to ask, for -H"),
+        (&["search", "-xU", "ada"], "-U is not taken: the one SASL mechanism is EXTERNAL"),
+        (&["search", "-V"], "`flext-ldap --version` tells the version"),
+        (&["modify", "-S", "skipped.ldif"], "with -c, standard error tells which records are refused"),
+        (&["whoami", "-X", "u:ada"], "-e authzid=ID acts for somebody else"),
+        (&["search", "-t", "--format", "jsonl"], "--format jsonl has all values in it"),
+        (&["whoami", "-d", "stats"], "expected a number: 0 logs nothing"),
+        (&["search", "-T", "/tmp", "(uid=ada)"], "required"),
+    ];
+    for (arguments, expected) in table {
+        let output = run(flext_ldap(arguments));
+        assert_eq!((output.code, output.out.as_str()), (201, ""), "{arguments:?}: {output:?}");
+        assert!(output.err.contains(expected), "{arguments:?}: {output:?}");
+    }
+    // Help is asked for as ever, and what is not OpenLDAP's is told as ever.
+    for arguments in
+        [&["search", "-h"][..], &["search", "-x", "-h", "-b", "dc=x"], &["search", "--help", "x"]]
+    {
+        let output = run(flext_ldap(arguments));
+        assert!(
+            output.code == 0 && output.out.starts_with("Search a directory"),
+            "{arguments:?}: {output:?}"
+        );
+    }
+    let output = run(flext_ldap(&["directory", "check", "-C"]));
+    assert!(output.code == 201 && output.err.contains("unexpected argument '-C'"), "{output:?}");
+}
+
+#[test]
+fn debugging_logs_how_the_server_is_reached_and_no_password() {
+    let directory = people();
+    let ada = "uid=ada,ou=people,dc=harbourlane,dc=example";
+    let whoami = |level: &str| {
+        run(flext_ldap(&["whoami", "-N", "-H", directory.url(), "-D", ada, "-w", "tall waves", "-d", level]))
+    };
+    for level in ["1", "-1", "any", "0x1"] {
+        let output = whoami(level);
+        if level == "0x1" {
+            assert!(output.code == 201 && output.err.contains("expected a number"), "{output:?}");
+            continue;
+        }
+        assert_eq!((output.code, output.out.as_str()), (0, &*format!("dn:{ada}\n")), "{output:?}");
+        let address = directory.url().trim_start_matches("ldap://").trim_end_matches('/');
+        assert!(output.err.contains(&format!("connected server=\"{address}\"")), "{output:?}");
+        assert!(output.err.contains(ada) && output.err.contains("bound"), "{output:?}");
+        assert!(!output.err.contains("tall"), "{output:?}");
+    }
+    assert_eq!(whoami("0").err, "");
 }
 
 #[test]
@@ -76,6 +153,7 @@ fn a_server_that_cannot_be_used_has_an_exit_code_and_a_mend() {
         (&["-H", &tls], 203, "TLS"),
         (&["-H", url, "-ZZ"], 203, "nothing was sent in clear"),
         (&["-H", url, "-D", ada, "-w", "wrong"], 49, "the name or the password is wrong"),
+        (&["-H", url, "-D", "ada", "-w", "x"], 34, ": -D takes a distinguished name like `uid=ada,ou="),
         (&["-H", url, "-D", ada, "-w", ""], 207, "the password is empty"),
         (&["-H", "ldap://192.0.2.1", "-D", ada, "-w", "x"], 207, "clear"),
     ];
@@ -84,6 +162,27 @@ fn a_server_that_cannot_be_used_has_an_exit_code_and_a_mend() {
         assert_eq!(output.code, *code, "{arguments:?}: {output:?}");
         assert!(output.err.contains(expected), "{arguments:?}: {output:?}");
         assert!(!output.err.contains("wrong'"), "no password in an error");
+    }
+}
+
+#[test]
+fn who_has_not_signed_in_is_told_so() {
+    let directory = people();
+    let (url, there) = (directory.url(), "uid=brook,ou=people,dc=harbourlane,dc=example");
+    let hint = " without signing in (by -D and -W): the directory answered ";
+    let none = "dc=none,dc=harbourlane,dc=example";
+    let table: [(&[&str], i32, bool); 3] = [
+        (&["search", "-b", none], 32, true),
+        (&["delete", there], 50, true),
+        (
+            &["search", "-D", "uid=ada,ou=people,dc=harbourlane,dc=example", "-w", "tall waves", "-b", none],
+            32,
+            false,
+        ),
+    ];
+    for (arguments, code, told) in table {
+        let output = run(flext_ldap(&[arguments, &["-H", url]].concat()));
+        assert_eq!((output.code, output.err.contains(hint)), (code, told), "{output:?}");
     }
 }
 

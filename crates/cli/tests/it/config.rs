@@ -65,6 +65,11 @@ fn imports_and_checks_hold_to_the_configuration() {
     assert_eq!(run(check).code, 209, "the environment names the file as well");
     let backup = place.path("monday");
     assert_eq!(place.directory("backup", &["--to", &backup], "").code, 0);
+    let there = place.directory("restore", &["--from", &backup], "");
+    assert!(
+        there.code == 201 && there.err.contains("--replace keeps what is in the folder beside it"),
+        "{there:?}"
+    );
     let restored = place.directory("restore", &["--from", &backup, "--replace"], "");
     assert_eq!(restored.code, 208, "{restored:?}");
     assert!(restored.err.contains("had 1 faults; nothing was restored"), "{restored:?}");
@@ -176,4 +181,245 @@ fn the_administrator_may_do_what_is_explained() {
     assert_eq!(rights(&["--as", other, "--admin-dn", other]).1, [] as [&str; 0]);
     let (_, denied, notes) = rights(&["--as", other]);
     assert!(!denied.is_empty() && notes.contains(&format!("there is no entry `{other}`")), "{notes}");
+}
+
+/// What a check says after the name of the file, warnings and errors alike.
+fn told(output: &Output) -> Vec<String> {
+    output.err.lines().filter_map(|line| Some(format!("line {}", line.split_once("line ")?.1))).collect()
+}
+
+#[test]
+fn values_that_break_a_new_constraint_are_told_before_a_start() {
+    let place = Place::new();
+    place.config("");
+    let twice = PEOPLE
+        .replace("uid: brook\n", "uid: brook\nmail: ADA@harbourlane.example\nemployeeNumber: 7\n")
+        .replace(
+            "uid: chidi\n",
+            "uid: chidi\nmail: ada@harbourlane.example\nuidNumber: 7\nemployeeNumber: 7\n",
+        )
+        .replace(
+            "uid: chidi\n",
+            "uid: chidi\nobjectClass: posixAccount\ngidNumber: 1\nhomeDirectory: /home/chidi\n",
+        )
+        .replace(
+            "member: uid=brook",
+            "member: uid=dora,ou=people,dc=harbourlane,dc=example\nmember: uid=brook",
+        );
+    let import = place.directory("import", &["--hash-passwords"], &twice);
+    assert_eq!(import.code, 0, "{import:?}");
+    // The index of a constraint need not be there yet; places and filters count.
+    place.config(&format!(
+        "indexes: {{uidNumber: [eq]}}\nreferential_integrity: {{must_exist: true}}\nunique:\n  - attributes: [mail, uidNumber]\n  \
+         - {{attributes: [employeeNumber], below: [\"ou=groups,{BASE}\"]}}\n  \
+         - {{attributes: [employeeNumber], filter: (uid=b*)}}\n  - attributes: [employeeNumber]\n"
+    ));
+    let rest = "no entry gets such a value any more, and `directory check` names all";
+    let want = [
+        format!(
+            "line 8, column 5: `unique[1]`: 2 stored values break it, the first: `uid=ada,ou=people,{BASE}` and `uid=brook,ou=people,{BASE}` have the same `mail`; they stay, {rest}"
+        ),
+        format!(
+            "line 11, column 5: `unique[4]`: 1 stored value breaks it, the first: `uid=brook,ou=people,{BASE}` and `uid=chidi,ou=people,{BASE}` have the same `employeeNumber`; it stays, {rest}"
+        ),
+        format!(
+            "line 6, column 37: `referential_integrity.must_exist`: 1 stored value breaks it, the first: `member` of `cn=crew,ou=groups,{BASE}` names `uid=dora,ou=people,{BASE}`; it stays, {rest}"
+        ),
+    ];
+    let checked = place.directory("serve", &["--check"], "");
+    assert_eq!((checked.code, told(&checked)), (0, want.to_vec()), "{checked:?}");
+    assert!(
+        checked
+            .err
+            .lines()
+            .all(|line| line.starts_with("warning: ") || line == "the configuration can be used")
+    );
+
+    // A folder that is served is not opened.
+    let mut child =
+        flext_ldap(&["directory", "serve", "--config", &place.path("flext-ldap.yaml")]).spawn().unwrap();
+    wait_for_line(&mut child, "listening on ldap://");
+    let checked = place.directory("serve", &["--check"], "");
+    let want = ["line 8, column 3: `unique`", "line 6, column 37: `referential_integrity.must_exist`"];
+    assert_eq!((checked.code, told(&checked).len()), (0, 2), "{checked:?}");
+    for (told, want) in told(&checked).iter().zip(want) {
+        let unseen = ": whether entries break it was not looked at: the folder is in use by the process that serves it";
+        assert!(told.starts_with(&format!("{want}{unseen}")), "{want}: {told}");
+    }
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    ended(&mut child);
+}
+
+#[test]
+fn names_outside_of_the_directory_are_told_before_a_start() {
+    let place = Place::new();
+    place.config("");
+    assert_eq!(place.directory("import", &["--hash-passwords"], PEOPLE).code, 0);
+    let (path, secret) = (place.config(""), place.path("secret"));
+    let write = |suffixes: &str, administrator: &str| {
+        let data = place.path("data");
+        let text = format!(
+            "data: {data}\nsuffixes: {suffixes}\nlisten: ldap://127.0.0.1:0\nadministrator: {{dn: \"{administrator}\", password_file: {secret}}}\n"
+        );
+        fs::write(&path, text).unwrap();
+        place.directory("serve", &["--check"], "")
+    };
+    let checked = write("[\"DC=HarbourLane,dc=example\"]", ADMIN);
+    assert_eq!((checked.code, checked.err.as_str()), (0, "the configuration can be used\n"));
+    let checked = write("[\"dc=harborlane,dc=example\"]", "cn=admin,dc=exmaple");
+    let want = [
+        format!(
+            "line 2, column 12: `suffixes[1]`: there is no entry `dc=harborlane,dc=example`, and the folder has entries in `{BASE}`; all are served"
+        ),
+        format!("line 2, column 11: `suffixes`: the folder also holds `{BASE}`, which is served too"),
+        format!(
+            "line 4, column 21: `administrator.dn`: `cn=admin,dc=exmaple` is not in this directory, whose names end in `dc=harborlane,dc=example` or `{BASE}`; it can sign in by this name all the same"
+        ),
+    ];
+    assert_eq!((checked.code, told(&checked)), (0, want.to_vec()), "{checked:?}");
+    let checked = write("dc=example", ADMIN);
+    let want = format!(
+        "line 2, column 11: `suffixes[1]`: `dc=example` and `{BASE}`, which the folder has, stand one below the other; name the upper one alone, or none"
+    );
+    assert_eq!((checked.code, told(&checked).last()), (201, Some(&want)), "{checked:?}");
+    let started = place.directory("serve", &[], "");
+    assert_eq!(
+        (started.code, told(&started).last()),
+        (201, Some(&want)),
+        "a start says the same: {started:?}"
+    );
+}
+
+#[test]
+fn addresses_are_tried_before_a_start() {
+    let place = Place::new();
+    place.config("");
+    let check = |listen: &str| {
+        let (data, path) = (place.path("data"), place.path("flext-ldap.yaml"));
+        fs::write(&path, format!("data: {data}\nsuffixes: [\"{BASE}\"]\nlisten:\n{listen}")).unwrap();
+        place.directory("serve", &["--check"], "")
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = place.path("no").replace('/', "%2F");
+    let checked = check(&format!(
+        "  - ldap://127.0.0.1:{port}\n  - ldap://192.0.2.1:0\n  - ldap://127.0.0.1:0\n  - ldapi://{folder}%2Fldapi\n"
+    ));
+    let want = [
+        format!("line 4, column 5: `listen[1]`: cannot listen on `ldap://127.0.0.1:{port}`; stop who listens there, or use another port or path: Address already in use (os error 98)"),
+        "line 5, column 5: `listen[2]`: cannot listen on `ldap://192.0.2.1:0`; no interface of this machine has that address: Cannot assign requested address (os error 99)".to_owned(),
+        format!("line 7, column 5: `listen[4]`: cannot listen on `ldapi://{folder}%2Fldapi`; make the folder: No such file or directory (os error 2)"),
+    ];
+    assert_eq!((checked.code, told(&checked)), (201, want.to_vec()), "{checked:?}");
+    assert!(!Path::new(&place.path("data")).exists());
+
+    // What the process listens on that serves the directory is free when it has ended.
+    drop(taken);
+    let listen =
+        format!("  - ldap://127.0.0.1:{port}\n  - ldapi://{}\n", place.path("socket").replace('/', "%2F"));
+    assert_eq!(check(&listen).code, 0);
+    assert!(!Path::new(&place.path("socket")).exists());
+    let mut child =
+        flext_ldap(&["directory", "serve", "--config", &place.path("flext-ldap.yaml")]).spawn().unwrap();
+    wait_for_line(&mut child, "listening on ldapi://");
+    let checked = check(&listen);
+    assert_eq!((checked.code, checked.err.as_str()), (0, "the configuration can be used\n"));
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    ended(&mut child);
+
+    let checked = check("  []\n");
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert!(
+        checked.err.contains("`listen`: is missing: only sockets that a service manager passes are"),
+        "{checked:?}"
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_opened_is_told_before_a_start() {
+    let place = Place::new();
+    place.config("");
+    fs::write(place.path("data"), "precious").unwrap();
+    let checked = place.directory("serve", &["--check"], "");
+    let want =
+        format!("line 1, column 7: `data`: `{}` cannot be written in: it is no folder", place.path("data"));
+    assert_eq!((checked.code, told(&checked)), (201, vec![want]), "{checked:?}");
+    fs::remove_file(place.path("data")).unwrap();
+    fs::create_dir(place.path("data")).unwrap();
+    fs::write(place.path("data/directory.redb"), "no store of ours").unwrap();
+    let checked = place.directory("serve", &["--check"], "");
+    assert_eq!((checked.code, told(&checked).len()), (201, 1), "{checked:?}");
+    assert!(told(&checked)[0].starts_with("line 1, column 7: `data`: "), "{checked:?}");
+}
+
+#[test]
+fn constraints_are_held_against_the_indexes_that_the_directory_has() {
+    let place = Place::new();
+    place.config("indexes: {mail: [], title: [eq]}\n");
+    assert_eq!(place.directory("import", &["--hash-passwords"], PEOPLE).code, 0);
+    // It keeps its indexes where none are named: `mail` has none here, and `title`, which has none by itself, has one.
+    place.config("unique: [{attributes: [title]}]\n");
+    let mut child =
+        flext_ldap(&["directory", "serve", "--config", &place.path("flext-ldap.yaml")]).spawn().unwrap();
+    wait_for_line(&mut child, "listening on ldap://");
+    let check = || {
+        (place.directory("serve", &["--check"], ""), place.config("unique: [{attributes: [title, mail]}]\n"))
+    };
+    assert_eq!(check().0.code, 0);
+    let want = "line 5, column 31: `unique[1].attributes[2]`: unique values: attribute `mail` has no index for equality; add one";
+    let (checked, _) = check();
+    assert_eq!((checked.code, told(&checked)), (201, vec![want.to_owned()]), "{checked:?}");
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    ended(&mut child);
+    for arguments in [&["--check"][..], &[]] {
+        let output = place.directory("serve", arguments, "");
+        assert_eq!((output.code, told(&output)), (201, vec![want.to_owned()]), "{output:?}");
+    }
+}
+
+#[test]
+fn a_password_that_systemd_keeps_is_no_fault_of_a_check() {
+    let place = Place::new();
+    let path = place.config("");
+    let text = fs::read_to_string(&path).unwrap().replace("password_file:", "password_credential: admin #");
+    fs::write(&path, text.replace('{', "\n  ").replace(", password", "\n  password")).unwrap();
+    let checked = place.directory("serve", &["--check"], "");
+    let want = "line 6, column 24: `administrator.password_credential`: was not looked at: systemd hands credentials to the unit, and to nobody else";
+    assert_eq!((checked.code, told(&checked)), (0, vec![want.to_owned()]), "{checked:?}");
+    // In the unit it is looked at, and a start needs it.
+    let check = ["directory", "serve", "--config", &path, "--check"];
+    let mut inside = flext_ldap(&check);
+    inside.env("CREDENTIALS_DIRECTORY", place.path("none"));
+    for output in [run(inside), place.directory("serve", &[], "")] {
+        assert!(
+            output.code == 201 && output.err.contains("`administrator.password_credential`: "),
+            "{output:?}"
+        );
+        assert!(!output.err.contains("was not looked at"), "{output:?}");
+    }
+}
+
+#[test]
+fn rules_by_which_nobody_signs_in_are_warned_of() {
+    let place = Place::new();
+    let want = "line 6, column 3: `access`: nobody but the administrator can sign in with a password: no rule about `userPassword` allows `anonymous: auth`";
+    let table: [(&str, &[&str]); 6] = [
+        ("- allow: [users: read]", &[want]),
+        ("- {to: {attributes: mail}, allow: [anyone: read]}", &[want]),
+        ("- {to: {attributes: [userPassword]}, allow: [self: write, anonymous: none]}", &[want]),
+        ("- {to: {attributes: [mail, USERPASSWORD]}, allow: [self: write, anonymous: auth]}", &[]),
+        ("- allow: [anyone: [read, add]]", &[]),
+        ("- {to: {attributes: \"@person\"}, allow: [anonymous: compare]}", &[]),
+    ];
+    for (rules, want) in table {
+        place.config(&format!("access:\n  {rules}\n"));
+        let checked = place.directory("serve", &["--check"], "");
+        assert_eq!(
+            (checked.code, told(&checked)),
+            (0, want.iter().map(ToString::to_string).collect()),
+            "{rules}"
+        );
+    }
+    place.config("");
+    assert_eq!(told(&place.directory("serve", &["--check"], "")), [] as [&str; 0]);
 }

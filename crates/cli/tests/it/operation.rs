@@ -140,7 +140,8 @@ fn a_file_is_served_and_read_again() {
 #[test]
 fn a_file_is_checked_without_serving() {
     let folder = Folder::new();
-    let config = folder.configure("listen: \"ldap://127.0.0.1:0\"\naccess:\n  - allow: [users: read]\n");
+    let config = folder
+        .configure("listen: \"ldap://127.0.0.1:0\"\naccess:\n  - allow: [users: read, anonymous: auth]\n");
     let check = ["directory", "serve", "--config", &config, "--check"];
     let output = run(flext_ldap(&check));
     assert_eq!((output.code, output.err.as_str()), (0, "the configuration can be used\n"));

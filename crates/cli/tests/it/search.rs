@@ -216,3 +216,34 @@ fn names_of_attributes_without_values() {
     ]));
     assert_eq!(output.out, "dn: uid=ada,ou=people,dc=harbourlane,dc=example\ncn:\nsn:\n\n", "{output:?}");
 }
+
+#[test]
+fn values_go_to_files_if_that_is_asked_for() {
+    let (directory, folder) = (people(), tempfile::tempdir().unwrap());
+    let path = folder.path().canonicalize().unwrap();
+    let search = |flags: &[&str]| {
+        let common = ["search", "-LLL", "-o", "ldif-wrap=no", "-H", directory.url(), "-b", BASE, "-T"];
+        run(flext_ldap(
+            &[&common[..], &[path.to_str().unwrap()], flags, &["(uid=chidi)", "cn", "sn"]].concat(),
+        ))
+    };
+    let dn = "dn: uid=chidi,ou=people,dc=harbourlane,dc=example\n";
+    // Text is text in any language.
+    let output = search(&["-t"]);
+    assert_eq!(
+        (output.code, output.out),
+        (0, format!("{dn}cn:: Q2hpZGkgw5ZiZXJn\nsn:: w5ZiZXJn\n\n")),
+        "{}",
+        output.err
+    );
+    let output = search(&["-tt"]);
+    let urls: Vec<_> = output.out.lines().filter_map(|line| line.split_once(":< file://")).collect();
+    assert_eq!((output.code, urls.len()), (0, 2), "{output:?}");
+    for ((name, file), value) in urls.into_iter().zip(["Chidi Öberg", "Öberg"]) {
+        assert!(file.starts_with(&format!("{}/ldapsearch-{name}-", path.display())), "{file}");
+        assert_eq!(std::fs::read_to_string(file).unwrap(), value);
+    }
+    let output = search(&["-tt", "-F", "http://files.example"]);
+    assert!(output.out.contains("\nsn:< http://files.example/ldapsearch-sn-"), "{output:?}");
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 4);
+}

@@ -80,6 +80,8 @@ fn served_changed_ended_and_served_again() {
         "{:?}",
         output.err
     );
+    let busy = run(flext_ldap(&["directory", "import", "--data", &data, "-f", &ldif]));
+    assert!(busy.code == 208 && busy.err.contains("`flext-ldap import -H URL` loads"), "{busy:?}");
     assert_eq!(terminate(child).code, 0);
 
     let export = run(flext_ldap(&["directory", "export", "--data", &data, "--suffix", BASE]));
@@ -117,6 +119,21 @@ fn clear_passwords_are_not_imported_unasked() {
     assert_eq!(output.code, 201, "{output:?}");
     assert!(output.err.contains("password in clear text"), "{output:?}");
     assert!(!output.err.contains("tall waves"), "{output:?}");
+    // A start that loads again what is there says how to start.
+    let again = [
+        "directory",
+        "serve",
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "ldap://127.0.0.1:0",
+        "--import",
+        "-",
+    ];
+    let output = run_with(flext_ldap(&again), PEOPLE);
+    assert_eq!(output.code, 201, "{output:?}");
+    let hint = "nothing is served: leave --import out to serve what the folder has";
+    assert!(output.err.contains(hint) && output.err.contains("the entry is there already"), "{output:?}");
 }
 
 #[test]

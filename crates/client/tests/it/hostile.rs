@@ -45,6 +45,11 @@ async fn invariant_1_broken_rules_end_the_connection_with_an_error_that_names_th
         ("no message inside", Box::new(|_| vec![0x30, 0x02, 0x05, 0x00]), "malformed"),
         ("garbage", Box::new(|_| b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()), "malformed"),
         (
+            "an alert of TLS",
+            Box::new(|_| vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32]),
+            "malformed message (it may speak TLS on this port: ldaps://), connection ended",
+        ),
+        (
             "two gigabytes claimed",
             Box::new(|_| vec![0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x02]),
             "message larger than the limit",

@@ -199,6 +199,14 @@ async fn certificates_are_taken_or_refused_with_the_mend() {
                 "the server's certificate is not for servers: have one issued with the purpose `serverAuth`",
             ),
         ),
+        (
+            "that of an authority, as `openssl req -x509` makes it",
+            certificate(&trusted, &[HOST], |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            HOST,
+            Some(
+                "the server's certificate is that of an authority, as `openssl req -x509` makes them unless",
+            ),
+        ),
     ];
     for (name, (der, key), expected, refusal) in table {
         let server = Server::start().await;

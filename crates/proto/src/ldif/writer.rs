@@ -87,13 +87,37 @@ impl<W: Write> LdifWriter<W> {
     /// When the output fails, or when the entry has an attribute description that is none: a hostile server could
     /// make one that reads as a record of its own.
     pub fn entry(&mut self, entry: EntryRef<'_>) -> io::Result<()> {
+        self.entry_with(entry, |_, _| Ok(None))
+    }
+
+    /// The same, of which some values are kept elsewhere: `elsewhere` is given each with its attribute description, and
+    /// returns the URL it is written as (`jpegPhoto:< file:///tmp/portrait`), or nothing for one that is written itself. The
+    /// description may have been chosen by a hostile server.
+    ///
+    /// # Errors
+    ///
+    /// As [`entry`](Self::entry), and those of `elsewhere`.
+    pub fn entry_with(
+        &mut self,
+        entry: EntryRef<'_>,
+        mut elsewhere: impl FnMut(&str, &[u8]) -> io::Result<Option<String>>,
+    ) -> io::Result<()> {
         self.value("dn", entry.dn_str().as_bytes())?;
         // The first attribute must not be taken for the word that makes a record a change.
         let first = entry.attributes().iter().next().map_or("", |attribute| attribute.description());
         if first.eq_ignore_ascii_case("changetype") || first.eq_ignore_ascii_case("control") {
             self.output.write_all(b"changetype: add\n")?;
         }
-        self.attributes(entry.attributes())?;
+        for attribute in entry.attributes().iter() {
+            let description = attribute.description();
+            described(description)?;
+            for value in attribute.values() {
+                match elsewhere(description, value)? {
+                    None => self.value(description, value)?,
+                    Some(url) => self.url(description, &url)?,
+                }
+            }
+        }
         self.output.write_all(b"\n")
     }
 
@@ -157,7 +181,7 @@ impl<W: Write> LdifWriter<W> {
     }
 
     fn values(&mut self, description: &str, values: Values<'_>) -> io::Result<()> {
-        check_description(description).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        described(description)?;
         for value in values {
             self.value(description, value)?;
         }
@@ -198,6 +222,20 @@ impl<W: Write> LdifWriter<W> {
         line.value_spec(value)?;
         line.end()
     }
+
+    /// Writes `name:< url`.
+    fn url(&mut self, name: &str, url: &str) -> io::Result<()> {
+        let mut line = Line::new(&mut self.output, self.width);
+        line.put(name.as_bytes())?;
+        line.put(b":< ")?;
+        line.put(url.as_bytes())?;
+        line.end()
+    }
+}
+
+/// That an attribute description is one.
+fn described(description: &str) -> io::Result<()> {
+    check_description(description).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// One logical line on its way out.

@@ -126,3 +126,49 @@ async fn addresses_that_are_none() {
         .unwrap_err();
     assert!(matches!(error, StartError::Listen { .. }), "{error}");
 }
+
+/// Each says what is wrong with it, or that it is free, and nothing is left or taken away.
+#[tokio::test]
+async fn addresses_are_looked_at_without_being_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let (free, stale, file) =
+        (folder.path().join("free"), folder.path().join("stale"), folder.path().join("file"));
+    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+    std::fs::write(&file, "precious").unwrap();
+    let taken = Lab::new().await;
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let urls: Vec<LdapUrl> = [
+        format!("ldap://{unused}"),
+        format!("ldap://{unused}"),
+        taken.server.urls()[0].to_string(),
+        "ldap://192.0.2.1:0".to_owned(),
+        "ldap://127.0.0.1:0/dc=example".to_owned(),
+    ]
+    .iter()
+    .map(|text| text.parse().unwrap())
+    .chain([&free, &stale, &file, &folder.path().join("no/such")].map(|path| url(path)))
+    .collect();
+    for _ in 0..2 {
+        let told: Vec<String> = Server::probe(&urls)
+            .await
+            .into_iter()
+            .map(|error| error.map(|error| error.to_string()).unwrap_or_default())
+            .collect();
+        let want = [
+            "",
+            "; stop who listens there, or use another port or path",
+            "; stop who listens there, or use another port or path",
+            "; no interface of this machine has that address",
+            "is not an address to listen on; give a scheme",
+            "",
+            "",
+            "exists and is not a socket; remove it or use another path",
+            "; make the folder",
+        ];
+        assert_eq!(told.len(), want.len());
+        for (told, want) in told.iter().zip(want) {
+            assert!(told.contains(want) && told.is_empty() == want.is_empty(), "{want}: {told}");
+        }
+        assert!(!free.exists() && stale.exists() && file.exists());
+    }
+}

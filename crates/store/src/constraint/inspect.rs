@@ -3,7 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use super::{refint, under};
+use super::{
+    refint::{self, References},
+    under,
+};
 use crate::{
     context::Context,
     index::Asked,
@@ -54,12 +57,29 @@ pub(crate) fn inspect<T: Rows>(
     let Some(references) = context.constraints.references.as_ref().filter(|one| one.must_exist) else {
         return Ok(faults);
     };
+    dangling(context, tables, references, named, stored, &mut |description, value| {
+        let value = String::from_utf8_lossy(value);
+        faults.push(format!("its `{description}` names `{value}`, which is not there"));
+        if faults.len() < TOLD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(faults)
+}
+
+/// Shows each value of an entry that ought to name another and names none, with the attribute it is in.
+pub(super) fn dangling<T: Rows>(
+    context: &Context,
+    tables: &Tables<T>,
+    references: &References,
+    named: &Named,
+    stored: &Stored,
+    show: &mut dyn FnMut(&str, &[u8]) -> ControlFlow<()>,
+) -> Result<(), Failure> {
     let mut look = |description: &str, value: &[u8]| -> Result<ControlFlow<()>, Failure> {
-        if refint::dangles(context, tables, references, value, named)? {
-            let value = String::from_utf8_lossy(value);
-            faults.push(format!("its `{description}` names `{value}`, which is not there"));
-        }
-        Ok(if faults.len() < TOLD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        Ok(if refint::dangles(context, tables, references, value, named)? {
+            show(description, value)
+        } else {
+            ControlFlow::Continue(())
+        })
     };
     for attribute in stored.user().iter().chain(stored.operational().iter()) {
         let description = attribute.description();
@@ -68,12 +88,12 @@ pub(crate) fn inspect<T: Rows>(
         }
         for value in attribute.values() {
             if look(description, value)?.is_break() {
-                return Ok(faults);
+                return Ok(());
             }
         }
     }
     for large in stored.large().iter().filter(|one| refint::is_reference(context, &one.description)) {
         large.visit(tables, None, &mut |_, value| look(&large.description, value))?;
     }
-    Ok(faults)
+    Ok(())
 }

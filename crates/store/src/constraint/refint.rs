@@ -35,7 +35,7 @@ use crate::{
 pub struct ReferentialIntegrity {
     /// Absent: the default ones.
     attributes: Option<Vec<String>>,
-    must_exist: bool,
+    pub(super) must_exist: bool,
     placeholder: Dn,
 }
 

@@ -282,7 +282,8 @@ impl Unique {
     }
 }
 
-fn normal(context: &Context, description: &str, value: &[u8]) -> Vec<u8> {
+/// A value as it is compared.
+pub(super) fn normal(context: &Context, description: &str, value: &[u8]) -> Vec<u8> {
     let kind = context.schema.attribute_type(base(description));
     let normal = kind.and_then(|kind| context.schema.normalize(kind, value).ok());
     normal.map_or_else(|| value.to_vec(), |one| one.into_owned())

@@ -231,6 +231,10 @@ async fn a_slow_search_leaves_one_line() {
     let lines = log.of("flext_ldap::slow");
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[1].len() < 4_000, "{} octets", lines[1].len());
+    // One that somebody wants explained is told from those of the program itself.
+    store.explain_run(&subtree("(cn=crew1)"), &Actor::Service).await.unwrap();
+    let line = log.of("flext_ldap::slow").pop().unwrap();
+    assert!(line.contains("who=\"service\" from=\"explain\" base=") && line.contains("(cn=crew1)"), "{line}");
 }
 
 #[tokio::test]

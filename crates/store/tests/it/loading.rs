@@ -319,7 +319,7 @@ async fn a_load_that_was_interrupted_goes_on_where_it_says() {
 async fn the_steps_of_a_load_that_was_interrupted_leave_nothing() {
     const PEOPLE: usize = 3_500;
     let text = company(PEOPLE);
-    let options = || in_steps(crate::support::options());
+    let options = || in_steps(options());
     let mut random = numbers(7);
     let mut interrupted = 0;
     for _ in 0..12 {

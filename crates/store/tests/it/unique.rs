@@ -294,3 +294,40 @@ fn person_with(uid: &str, mail: &str) -> Add {
     let mail = format!("mail: {mail}");
     entry(&format!("uid={uid},ou=people,{SUFFIX}"), &["objectClass: inetOrgPerson", "cn: x", "sn: x", &mail])
 }
+
+/// What is there against a constraint is counted before the store is opened with it: values in rows of their own too, as
+/// the attribute compares them, each but the first of those that share it.
+#[tokio::test]
+async fn what_is_there_is_told_before_it_is_configured() {
+    let store = Store::open(options()).unwrap();
+    fill(&store).await;
+    let with = |uid: &str, numbers: std::ops::Range<u32>, case: &str| {
+        let dn = format!("uid={uid},ou=people,{SUFFIX}");
+        let mails: Vec<String> = numbers.map(|n| format!("mail: {case}{n}@harbourlane.example")).collect();
+        let lines = ["objectClass: inetOrgPerson", "cn: x", "sn: x"].into_iter();
+        entry(&dn, &lines.chain(mails.iter().map(String::as_str)).collect::<Vec<_>>())
+    };
+    ok(&store, with("dora", 0..200, "a")).await;
+    ok(&store, with("emil", 150..350, "A")).await;
+    ok(&store, with("finn", 199..201, "a")).await;
+    let unique = |values: UniqueValues| StoreOptions::memory().unique(values);
+    let broken = |options: &StoreOptions| {
+        let mut looked = 0;
+        let broken = store.broken_constraints(options, &mut |count| looked = count).unwrap();
+        assert!(looked >= 6, "{looked}");
+        broken.into_iter().map(|one| (one.key, one.values, one.first)).collect::<Vec<_>>()
+    };
+    let first =
+        format!("`uid=dora,ou=people,{SUFFIX}` and `uid=emil,ou=people,{SUFFIX}` have the same `mail`");
+    // 50 of emil's, and both of finn's.
+    assert_eq!(broken(&unique(UniqueValues::of(["mail"]))), [("unique[1]".to_owned(), 52, first)]);
+    let elsewhere = UniqueValues::of(["mail"]).below(format!("ou=groups,{SUFFIX}").parse().unwrap());
+    assert_eq!(broken(&unique(elsewhere)), []);
+    let options = StoreOptions::memory()
+        .unique(UniqueValues::of(["uid"]))
+        .referential_integrity(Some(ReferentialIntegrity::default().must_exist()));
+    assert_eq!(options.constraints_on_values(), ["unique[1]", "referential_integrity.must_exist"]);
+    assert_eq!(broken(&options), []);
+    let misnamed = store.broken_constraints(&unique(UniqueValues::of(["noSuch"])), &mut |_| {});
+    assert!(misnamed.unwrap_err().to_string().contains("`noSuch` is not defined"));
+}
