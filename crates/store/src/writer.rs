@@ -3,6 +3,7 @@
 mod group;
 
 use std::{
+    cell::Cell,
     error::Error as _,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -448,9 +449,9 @@ impl Engine {
         held: &mut Vec<Held>,
         state: &mut State,
     ) -> Result<(), (Error, Applied)> {
-        // What an earlier step stored may come to be there.
-        let mut applied = Applied::No;
-        let before = |failure: Failure, applied| (failure.into_error(), applied);
+        // Once there was a step, what it stored may come to be there.
+        let applied = Cell::new(Applied::No);
+        let before = |failure: Failure| (failure.into_error(), applied.get());
         let begun = self.database.as_ref().ok_or_else(closed).and_then(|database| {
             let mut transaction = database.begin_write().map_err(storage_error)?;
             transaction.set_durability(Durability::Immediate).map_err(storage_error)?;
@@ -470,7 +471,7 @@ impl Engine {
                 Ok(tables) => tables,
                 Err(error) => {
                     held.extend(job.hold());
-                    return Err(before(error, applied));
+                    return Err(before(error));
                 }
             };
             let mut doing = Doing {
@@ -479,24 +480,24 @@ impl Engine {
                 in_steps: self.in_steps,
                 later: &mut self.later,
             };
-            let next = doing.all(job, receiver, held).map_err(|failure| before(failure, applied))?;
+            let next = doing.all(job, receiver, held).map_err(before)?;
             let Some(next) = next else {
                 let Operation { pending, context, schema_changed, .. } = doing.operation;
                 let changed = state.next_change != first_change;
                 if changed {
-                    pending
-                        .flush_after(&mut tables, Writable::settle_load)
-                        .map_err(|failure| before(failure, applied))?;
-                    forget_changes(&mut tables, state).map_err(|failure| before(failure, applied))?;
-                    state.write(&mut tables).map_err(|failure| before(failure, applied))?;
-                    tables.put(Name::Meta, STEPS, None).map_err(|failure| before(failure, applied))?;
+                    pending.flush_after(&mut tables, Writable::settle_load).map_err(before)?;
+                    forget_changes(&mut tables, state).map_err(before)?;
+                    state.write(&mut tables).map_err(before)?;
+                    if applied.get() == Applied::Unknown {
+                        tables.put(Name::Meta, STEPS, None).map_err(before)?;
+                    }
                 }
                 break changed.then(|| schema_changed.then_some(context));
             };
             carried = doing.operation.carry();
             // What one step leaves may come to be all there is, if the next ones fail.
-            state.write(&mut tables).map_err(|failure| before(failure, applied))?;
-            tables.put(Name::Meta, STEPS, Some(b"")).map_err(|failure| before(failure, applied))?;
+            state.write(&mut tables).map_err(before)?;
+            tables.put(Name::Meta, STEPS, Some(b"")).map_err(before)?;
             drop(tables);
             transaction = match step(database, transaction) {
                 Ok(transaction) => transaction,
@@ -505,14 +506,15 @@ impl Engine {
                     return Err((error, Applied::Unknown));
                 }
             };
-            (job, applied) = (next, Applied::Unknown);
+            applied.set(Applied::Unknown);
+            job = next;
         };
         let Some(settled) = changed else {
             // Nothing but refusals: nothing to commit.
             return transaction.abort().map_err(|error| (storage_error(error), Applied::No));
         };
         if let Some(error) = self.storage.failure() {
-            return Err((write_error(error), applied));
+            return Err((write_error(error), applied.get()));
         }
         transaction.commit().map_err(|error| (storage_error(error), Applied::Unknown))?;
         if let Some(error) = self.storage.failure() {

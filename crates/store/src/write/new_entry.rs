@@ -52,7 +52,7 @@ impl LastParent {
         };
         if rest != self.spelt {
             let key = context.key(dn)?;
-            self.remember(context, rest, key.parent().unwrap_or_default());
+            self.remember(context, rest, &key.parent().unwrap_or_default());
             return Ok(key);
         }
         let own = context
@@ -65,9 +65,9 @@ impl LastParent {
         Ok(DnKey::from_rdns(rdns))
     }
 
-    fn remember(&mut self, context: &Context, spelt: &str, key: DnKey) {
-        let is_above = |(_, suffix): &(Dn, DnKey)| suffix.is_child_of(&key);
-        self.is_inner = context.suffix_levels(&key).is_some() && !context.suffixes.iter().any(is_above);
+    fn remember(&mut self, context: &Context, spelt: &str, key: &DnKey) {
+        let is_above = |(_, suffix): &(Dn, DnKey)| suffix.is_child_of(key);
+        self.is_inner = context.suffix_levels(key).is_some() && !context.suffixes.iter().any(is_above);
         spelt.clone_into(&mut self.spelt);
         self.rdns = key.rdns().to_vec();
     }
