@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
 };
 
 use flext_ldap_proto::dn::DnKey;
@@ -24,7 +24,7 @@ const NAMES: usize = 16 << 20;
 pub(crate) struct Names {
     hasher: RandomState,
     /// Of the keys.
-    hashes: HashSet<u64>,
+    hashes: HashSet<u64, BuildHasherDefault<Hashed>>,
     /// Keys of `tree`, one after another.
     keys: Vec<u8>,
     /// Where each key ends, and the id of what is named so.
@@ -33,6 +33,25 @@ pub(crate) struct Names {
     children: HashMap<Id, u32>,
     /// Parents that were found.
     parents: HashMap<DnKey, Parent>,
+}
+
+/// Hashes numbers that are hashes already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        // Nothing but whole numbers is hashed here.
+        octets.iter().for_each(|octet| self.0 = self.0.rotate_left(8) ^ u64::from(*octet));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
 }
 
 /// An entry with others below it.

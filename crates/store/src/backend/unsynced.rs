@@ -100,19 +100,32 @@ impl Unsynced {
 
     fn write_to(&self, to: &dyn StorageBackend, wanted: impl Fn(&Write) -> bool) -> io::Result<()> {
         let mut run = Vec::new();
-        let mut first = 0;
-        for (offset, write) in self.writes.iter().filter(|(_, write)| wanted(write)) {
-            let follows = first + run.len() as u64 == *offset;
-            if !run.is_empty() && (!follows || run.len() + write.len > RUN) {
-                to.write(first, &run)?;
-                run.clear();
+        let mut writes = self.writes.iter().filter(|(_, write)| wanted(write)).peekable();
+        while let Some((first, write)) = writes.next() {
+            // What lies together here too needs no copy.
+            let (mut piece, mut end) = (*write, *first + write.len as u64);
+            run.clear();
+            while let Some((offset, next)) = writes.peek()
+                && **offset == end
+                && run.len() + piece.len + next.len <= RUN
+            {
+                end += next.len as u64;
+                if (next.block, next.start) == (piece.block, piece.start + piece.len) {
+                    piece.len += next.len;
+                } else {
+                    run.extend_from_slice(self.data(&piece));
+                    piece = **next;
+                }
+                writes.next();
             }
             if run.is_empty() {
-                first = *offset;
+                to.write(*first, self.data(&piece))?;
+            } else {
+                run.extend_from_slice(self.data(&piece));
+                to.write(*first, &run)?;
             }
-            run.extend_from_slice(self.data(write));
         }
-        if run.is_empty() { Ok(()) } else { to.write(first, &run) }
+        Ok(())
     }
 
     /// Forgets all; keeps a little room.

@@ -83,7 +83,7 @@ impl Indexes {
         key::prefix_of(key).ends_with(b"\0>")
     }
 
-    pub(super) fn indexes_of(&self, schema: &Schema, description: &str) -> &[Index] {
+    pub(crate) fn indexes_of(&self, schema: &Schema, description: &str) -> &[Index] {
         let kind = schema.attribute_type(base(description));
         kind.and_then(|kind| self.types.get(&kind.oid)).map_or(&[], Vec::as_slice)
     }

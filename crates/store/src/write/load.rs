@@ -1,5 +1,7 @@
 //! Bundles of new entries, put: names looked up and taken, numbers and stamps filled in, rows stored table by table.
 
+use std::sync::Arc;
+
 use flext_ldap_directory::Actor;
 
 use super::{
@@ -11,7 +13,8 @@ use super::{
 };
 use crate::{
     clock::Stamp,
-    index::Keys,
+    context::Context,
+    index::{Index, Keys},
     names::Parent,
     read::{Resolved, Size},
     row::{Id, put_node},
@@ -30,6 +33,23 @@ struct Run {
     first_change: u64,
 }
 
+/// What is needed for each entry of a bundle.
+struct Loading {
+    context: Arc<Context>,
+    /// The indexes of what entries are stamped with, in the order of [`STAMPED`].
+    stamps: [Vec<Index>; STAMPED.len()],
+    keys: Keys,
+    /// The bundle's parents, as far as they were found.
+    parents: Vec<Option<Parent>>,
+}
+
+impl Loading {
+    fn new(context: Arc<Context>, bundle: &Bundle) -> Self {
+        let stamps = STAMPED.map(|(name, _)| context.indexes.indexes_of(&context.schema, name).to_vec());
+        Self { context, stamps, keys: Keys::default(), parents: vec![None; bundle.parents.len()] }
+    }
+}
+
 impl Operation<'_, '_> {
     /// Adds the entries of a bundle; what needs more than its rows is added as any other entry is. `done` hears of each in
     /// turn and says whether to go on.
@@ -46,9 +66,9 @@ impl Operation<'_, '_> {
         self.tables.begin_names()?;
         let mut ids = vec![None; bundle.entries.len()];
         let mut run = Run::default();
-        let mut keys = Keys::default();
+        let mut loading = Loading::new(Arc::clone(&self.context), &bundle);
         for (place, place_id) in ids.iter_mut().enumerate() {
-            let id = if is_plain { self.take(&mut bundle, place, &mut run, &mut keys)? } else { None };
+            let id = if is_plain { self.take(&mut bundle, place, &mut run, &mut loading)? } else { None };
             *place_id = id;
             let result = match id {
                 Some(_) => Ok(()),
@@ -90,10 +110,10 @@ impl Operation<'_, '_> {
         bundle: &mut Bundle,
         place: usize,
         run: &mut Run,
-        keys: &mut Keys,
+        loading: &mut Loading,
     ) -> Result<Option<Id>, Failure> {
         let Some(entry) = bundle.entries.get(place) else { return Ok(None) };
-        let Some(parent) = self.parent(bundle, entry, run)? else { return Ok(None) };
+        let Some(parent) = self.parent(bundle, entry, run, loading)? else { return Ok(None) };
         let id = self.state.next_id;
         let entry = *entry;
         let own = bundle.part(entry.start, entry.name);
@@ -108,12 +128,16 @@ impl Operation<'_, '_> {
             run.first_change = self.state.next_change;
         }
         run.push(bundle, (place, &entry), id, parent.id, &stamp);
+        let Loading { context, stamps, keys, .. } = loading;
         keys.clear();
-        for (at, (name, when)) in entry.stamps.into_iter().zip(STAMPED).filter(|(at, _)| *at > 0) {
+        let missing = entry.stamps.into_iter().zip(STAMPED).zip(stamps).filter(|((at, _), _)| *at > 0);
+        for ((at, (_, when)), indexes) in missing {
             let value = when.of(&stamp);
             let blank = bundle.octets.get_mut(at..).unwrap_or_default();
             blank.iter_mut().zip(value).for_each(|(to, from)| *to = *from);
-            self.context.indexes.add_keys(&self.context.schema, name, value, keys);
+            for index in indexes {
+                index.add_keys(&context.schema, std::iter::once(value), keys);
+            }
         }
         for keyed in keys.iter() {
             self.pending.gain(keyed, id);
@@ -125,10 +149,23 @@ impl Operation<'_, '_> {
     }
 
     /// The parent of an entry.
-    fn parent(&mut self, bundle: &Bundle, entry: &Bundled, run: &mut Run) -> Result<Option<Parent>, Failure> {
-        let Some(key) = bundle.parents.get(entry.parent) else { return Ok(None) };
-        if let Some(parent) = self.tables.names().and_then(|names| names.parent(key)) {
-            return Ok(Some(parent));
+    fn parent(
+        &mut self,
+        bundle: &Bundle,
+        entry: &Bundled,
+        run: &mut Run,
+        loading: &mut Loading,
+    ) -> Result<Option<Parent>, Failure> {
+        let Some((key, known)) = bundle.parents.get(entry.parent).zip(loading.parents.get_mut(entry.parent))
+        else {
+            return Ok(None);
+        };
+        if known.is_some() {
+            return Ok(*known);
+        }
+        *known = self.tables.names().and_then(|names| names.parent(key));
+        if known.is_some() {
+            return Ok(*known);
         }
         // It may have come just now.
         self.put(bundle, run)?;
