@@ -169,7 +169,7 @@ impl Odd {
             0..25 => format!("ou=people,{SUFFIX}"),
             25..31 => format!("ou=groups,{SUFFIX}"),
             31 => format!("OU=People, {SUFFIX}"),
-            32 => format!("ou=people ,dc=HARBOURLANE,dc=example"),
+            32 => "ou=people ,dc=HARBOURLANE,dc=example".to_owned(),
             33 => SUFFIX.to_owned(),
             34 => "dc=example".to_owned(),
             35 => format!("ou=nowhere,{SUFFIX}"),
@@ -280,7 +280,9 @@ impl Draft {
             }
             36 => {
                 let (name, value) = self.value_of_name();
-                self.rdn = format!("{name}=\\{:02x}{}", value.as_bytes()[0], &value[1..]);
+                if let Some((first, rest)) = value.split_at_checked(1) {
+                    self.rdn = format!("{name}=\\{:02x}{rest}", first.as_bytes()[0]);
+                }
             }
             37 => self.rdn.push_str(" x"),
             38 => self.rdn = self.rdn.to_uppercase(),
@@ -420,7 +422,7 @@ fn exported(store: &Store) -> String {
     let text = String::from_utf8(text).unwrap();
     let is_made = |line: &str| {
         let (name, value) = line.split_once(": ").unwrap_or_default();
-        name == "entryUUID" && !value.starts_with(&UUID[..8])
+        name == "entryUUID" && !value.starts_with("00000000-")
             || name == "entryCSN" && !value.starts_with("1999")
     };
     text.lines().filter(|line| !is_made(line)).fold(String::new(), |text, line| text + line + "\n")
