@@ -73,6 +73,32 @@ impl StorageBackend for Plain {
 
 const BLOCK: u64 = 4096;
 
+/// Empties storage in which a database was being made when its process or the power ended. redb writes what it knows its
+/// files by once the rest of their first block is safe, and takes a file without it for somebody else's; here nothing is
+/// in it yet. Whatever has more than its first block is left alone.
+pub(crate) fn forget_unfinished(storage: &dyn StorageBackend) -> io::Result<()> {
+    const MARK: usize = 9;
+    let len = storage.len()?;
+    let mut mark = [0; MARK];
+    if len < BLOCK {
+        return Ok(());
+    }
+    storage.read(0, &mut mark)?;
+    if mark != [0; MARK] {
+        return Ok(());
+    }
+    let mut block = [0; BLOCK as usize];
+    for start in (BLOCK..len).step_by(block.len()) {
+        let block = block.get_mut(..usize::try_from((len - start).min(BLOCK)).unwrap_or_default());
+        let block = block.unwrap_or_default();
+        storage.read(start, block)?;
+        if block.iter().any(|octet| *octet != 0) {
+            return Ok(());
+        }
+    }
+    storage.set_len(0)
+}
+
 /// Storage that is only read, with what is written over it in memory.
 #[derive(Debug)]
 pub(crate) struct Overlay {

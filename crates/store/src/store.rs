@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use self::prepare::prepare;
 use crate::{
-    backend::{Plain, Steady},
+    backend::{Plain, Steady, forget_unfinished},
     contain::{contained, damaged},
     context::{Caller, Context, Current},
     controls::{self, On},
@@ -126,6 +126,7 @@ impl Store {
     ) -> Result<Self, Error> {
         let counts = Arc::new(Counts::default());
         let in_steps = options.in_steps;
+        forget_unfinished(&*backend).map_err(|error| storage_error(redb::StorageError::from(error)))?;
         let storage = Arc::new(Steady::new(backend, in_steps));
         let verify = options.verify_pages;
         let database = writer::open(Arc::clone(&storage) as _, options.limits.cache, verify)?;

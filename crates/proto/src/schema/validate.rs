@@ -164,7 +164,8 @@ fn check_classes(schema: &Schema, known: &[Known<'_, '_>], violations: &mut Vec<
     let object_class = schema.attribute_index.find("objectClass");
     let values = known
         .iter()
-        .filter(|known| Some(known.number) == object_class)
+        // With options it is another attribute, which says nothing of classes.
+        .filter(|known| Some(known.number) == object_class && known.options.is_empty())
         .flat_map(|known| known.attribute.values());
     let mut given = Vec::new();
     for value in values {

@@ -195,6 +195,39 @@ pub(crate) fn numbers(seed: u64) -> impl FnMut() -> u64 {
     }
 }
 
+/// Whatever is left of a store whose making was interrupted, one can be made there.
+#[tokio::test]
+async fn a_store_that_was_being_made_when_the_power_failed_is_made_anew() {
+    let mut unfinished = 0;
+    for operations in 0..40 {
+        let mut random = numbers(operations.into());
+        let disk = Disk::default();
+        disk.fail_after(operations);
+        drop(Store::open_on(disk.clone(), options()));
+        let disk = disk.after_power_failure(|| random().is_multiple_of(2));
+        let left = disk.copy();
+        unfinished += u32::from(!left.is_empty() && left[..9] == [0; 9]);
+        let store = Store::open_on(disk, options()).unwrap();
+        fill(&store).await;
+        clean(&store);
+    }
+    assert!(unfinished > 1, "the power failed {unfinished} times before there was a store");
+}
+
+/// What has anything in it is nobody's to be emptied.
+#[tokio::test]
+async fn a_store_whose_beginning_is_lost_is_left_as_it_is() {
+    let disk = Disk::default();
+    let store = Store::open_on(disk.clone(), options()).unwrap();
+    fill(&store).await;
+    drop(store);
+    disk.scribble(0, &[0; 4096]);
+    let left = disk.copy();
+    let error = Store::open_on(disk.clone(), options()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    assert_eq!(disk.copy(), left);
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_the_power_failed() {
     const ROUNDS: u64 = 60;

@@ -16,6 +16,7 @@ mod large;
 mod large_model;
 mod large_others;
 mod loading;
+mod loading_model;
 mod membership;
 mod model;
 mod operations;

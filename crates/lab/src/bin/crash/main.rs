@@ -7,9 +7,13 @@
 //! `crash indexes 100` has it killed while indexes are built and removed under a store that serves: whatever is there
 //! when it is opened again, searches must find what they would without any index, and it must come to its end.
 //!
+//! `crash imports 60` has it killed while it imports: all before a certain record is there then, what was told is, and
+//! going on leads to the whole.
+//!
 //! A killed process leaves its writes to the kernel, so this shows nothing about power that fails. That is shown on a
 //! simulated disk, in `crates/store/tests/it/durability.rs` and `failing.rs`.
 
+mod imports;
 mod indexes;
 
 use std::{
@@ -48,9 +52,11 @@ fn main() -> anyhow::Result<ExitCode> {
         ["write", folder, round] => runtime.block_on(write(Path::new(folder), round))?,
         ["build", folder, round] => runtime.block_on(indexes::build(Path::new(folder), round.parse()?))?,
         ["indexes", rounds] => runtime.block_on(indexes::rounds_of(rounds.parse().context("how many?")?))?,
+        ["load", folder, round] => imports::load(Path::new(folder), round.parse()?)?,
+        ["imports", rounds] => imports::rounds_of(rounds.parse().context("how many?")?)?,
         [rounds] => runtime.block_on(rounds_of(rounds.parse().context("how many rounds?")?))?,
         _ => {
-            bail!("usage: crash [indexes] ROUNDS");
+            bail!("usage: crash [indexes | imports] ROUNDS");
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -123,6 +123,9 @@ fn structural_classes_are_one_chain() {
     assert_eq!(structural(&[]), None);
     let no_class = violations_of("cn=x", &[("objectClass", &[b"posixGroup"]), ("gidNumber", &[b"1"])]);
     assert!(no_class.contains(&Violation::NoStructuralClass), "{no_class:?}");
+    let with_option =
+        violations_of("cn=x", &[("objectClass;x-odd", &[b"person"]), ("cn", &[b"x"]), ("sn", &[b"x"])]);
+    assert!(with_option.contains(&Violation::NoStructuralClass), "{with_option:?}");
     let nothing = violations_of("", &[]);
     let missing =
         Violation::MissingAttribute { class: "top".to_owned(), attribute: "objectClass".to_owned() };
