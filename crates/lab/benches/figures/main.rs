@@ -193,15 +193,30 @@ struct Login<'a> {
     password: &'a str,
 }
 
-/// LDIF with hashes in the place of the passwords, as directories export it. The hash is of nobody's password: whoever loads
-/// one in clear text hashes it, which takes as long as loading a thousand entries, or stores it as it is.
-fn as_exported(ldif: &[u8]) -> Vec<u8> {
-    let mut exported = Vec::with_capacity(ldif.len());
-    for line in ldif.split_inclusive(|octet| *octet == b'\n') {
-        let is_password = line.starts_with(b"userPassword:");
-        exported.extend_from_slice(if is_password { PASSWORD } else { line });
+/// Writes LDIF with hashes in the place of the passwords, as directories export it. The hash is of nobody's password: whoever
+/// loads one in clear text hashes it, which takes as long as loading a thousand entries, or stores it as it is.
+struct AsExported<W> {
+    out: W,
+    /// What is there of a line.
+    line: Vec<u8>,
+}
+
+impl<W: Write> Write for AsExported<W> {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        for part in octets.split_inclusive(|octet| *octet == b'\n') {
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let is_password = self.line.starts_with(b"userPassword:");
+                self.out.write_all(if is_password { PASSWORD } else { &self.line })?;
+                self.line.clear();
+            }
+        }
+        Ok(octets.len())
     }
-    exported
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
 }
 
 impl Bench {
@@ -209,10 +224,9 @@ impl Bench {
         let folder = TempDir::with_prefix("figures-").context("cannot make a folder")?;
         let (ldif, names) = (folder.path().join("company.ldif"), folder.path().join("names"));
         let company = company(people, SEED);
-        let mut text = Vec::new();
-        company.write_ldif(&mut text)?;
-        std::fs::write(&ldif, as_exported(&text))?;
-        drop(text);
+        let mut out = AsExported { out: BufWriter::new(File::create(&ldif)?), line: Vec::new() };
+        company.write_ldif(&mut out)?;
+        out.flush()?;
         // Not one after the other, or caches would look better than they are.
         let people: Vec<String> = company.people().map(|person| person.uid).collect();
         let changed = folder.path().join("changed");
