@@ -314,7 +314,7 @@ pub(crate) fn storage_error(error: impl Into<redb::Error>) -> Error {
     let error = error.into();
     let message = match &error {
         redb::Error::Io(io) if is_full(io) => {
-            "no space is left for the store; free space, and it goes on".to_owned()
+            "no space is left for the store; once there is some, writing can go on".to_owned()
         }
         redb::Error::Io(io) => format!("the store cannot be read or written ({})", io.kind()),
         redb::Error::PreviousIo => {
