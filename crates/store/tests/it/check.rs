@@ -421,5 +421,7 @@ async fn a_check_ends_when_nobody_waits_for_it() {
         let error = store.check_while(&mut goes_on, &mut |_| {}).unwrap_err();
         assert_eq!((asked, error.kind()), (end, ErrorKind::Closed), "{error}");
     }
-    assert_eq!(store.check_while(&mut || true, &mut |_| {}).unwrap(), all);
+    // Index rows are not compared: those put off are written beside the checks.
+    let again = store.check_while(&mut || true, &mut |_| {}).unwrap();
+    assert_eq!((again.entries, again.changes, again.faults), (all.entries, all.changes, 0));
 }
