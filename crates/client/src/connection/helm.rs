@@ -27,7 +27,7 @@ use crate::ending::Ending;
 
 /// How long a lone operation is left to a caller who does not poll, and how late the task hears what the server says
 /// unasked.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(100);
 
 /// The state of the connection, for whoever moves it. Empty once the task has ended.
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub(super) struct Helm(Mutex<Option<Task>>);
 pub(super) struct Hold(pub(super) Arc<Shared>);
 
 /// After how many ticks a lone caller is relieved who only waits for the server: then the task need not look any more.
-const PATIENCE: u32 = 100;
+const PATIENCE: u32 = 10;
 
 /// Whom the task has left the socket to.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! Runs contenders in turns, and prints a table of medians.
 
 use std::process::{Command, Stdio};
+use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
 
@@ -13,6 +14,8 @@ pub(crate) struct Contender<'a> {
     items: u64,
     /// The process of the server, whose time is taken too.
     server: Option<u32>,
+    /// Whether the server and the contender share one processor.
+    on_one: bool,
     prepare: Box<dyn FnMut() -> Result<Command> + 'a>,
 }
 
@@ -23,7 +26,7 @@ impl<'a> Contender<'a> {
         items: u64,
         prepare: impl FnMut() -> Result<Command> + 'a,
     ) -> Self {
-        Self { name: name.into(), items, server: None, prepare: Box::new(prepare) }
+        Self { name: name.into(), items, server: None, on_one: false, prepare: Box::new(prepare) }
     }
 
     pub(crate) fn beside(mut self, server: u32) -> Self {
@@ -31,14 +34,61 @@ impl<'a> Contender<'a> {
         self
     }
 
+    /// Has the server and the contender share one processor, so that none is ever woken from its sleep. On a virtual
+    /// machine that takes longer than a lookup does, and how often it happens is the scheduler's choice of the moment.
+    pub(crate) const fn on_one_processor(mut self) -> Self {
+        self.on_one = true;
+        self
+    }
+
     fn run(&mut self) -> Result<(Cost, f64)> {
         let mut command = (self.prepare)()?;
         let server = |pid: Option<u32>| pid.map_or(Ok(0.0), cpu_of);
         let before = server(self.server)?;
-        let cost = run(&mut command).with_context(|| self.name.clone())?;
+        let cost = if self.on_one {
+            let _held = self.server.map(Held::to_one_processor).transpose()?;
+            run(&mut to_one_processor(&command))
+        } else {
+            run(&mut command)
+        };
+        let cost = cost.with_context(|| self.name.clone())?;
         let whole = server(self.server)? - before;
         Ok((cost, cost.server.unwrap_or(whole)))
     }
+}
+
+/// A process that runs on one processor, until this is dropped.
+struct Held(u32);
+
+impl Held {
+    fn to_one_processor(pid: u32) -> Result<Self> {
+        taskset("0", pid)?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A server that has ended needs no processors.
+        let _ = taskset(&format!("0-{}", available_parallelism().map_or(0, |count| count.get() - 1)), self.0);
+    }
+}
+
+fn taskset(processors: &str, pid: u32) -> Result<()> {
+    let mut command = Command::new("taskset");
+    command.args(["--all-tasks", "--cpu-list", "--pid", processors, &pid.to_string()]);
+    let done = command.stdout(Stdio::null()).status().context("taskset, of util-linux")?;
+    if !done.success() {
+        bail!("taskset ended with {done}");
+    }
+    Ok(())
+}
+
+fn to_one_processor(command: &Command) -> Command {
+    let mut whole = Command::new("taskset");
+    whole.args(["--cpu-list", "0"]).arg(command.get_program()).args(command.get_args());
+    whole.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    whole
 }
 
 /// Runs a process that reports its cost.

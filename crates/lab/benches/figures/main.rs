@@ -3,7 +3,7 @@
 //! `crates/lab/get` and `peers/build`, then
 //! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [--writes N] [TABLE..]`
 //!
-//! Tables: `bulk`, `replay`, `lookup`, `lookup16`, `pipelined` (`lookup` and `pipelined` also from memory), `writes`, `start`, `import`, `ldif`, `decode`, `dn`, `filter`;
+//! Tables: `bulk`, `replay`, `lookup`, `lookup16`, `pipelined` (`lookup` and `pipelined` also from memory, `lookup` also with server and client on one processor), `writes`, `start`, `import`, `ldif`, `decode`, `dn`, `filter`;
 //! all, unless some are named. Every contender runs in a process of its own, once to warm up and then `--rounds` times,
 //! taking turns with the others of its table. What is printed are medians; a ratio is the median of the ratios of the
 //! rounds. What was seen and what it means is in docs/performance.md.
@@ -375,6 +375,12 @@ impl Bench {
                 contenders.extend(self.lookups(name, url, pid, &login)?);
             }
             contest("Lookups, one at a time", "lookups", contenders, self.rounds)?;
+            let mut contenders = Vec::new();
+            for (name, url, pid) in servers {
+                contenders.extend(self.lookups(name, url, pid, &login)?);
+            }
+            let contenders = contenders.into_iter().map(Contender::on_one_processor).collect();
+            contest("Lookups, one at a time, all on one processor", "lookups", contenders, self.rounds)?;
             let replay = replay()?;
             let contenders = self.lookups("replay", replay.url(), replay.pid(), &login)?;
             contest("Lookups from memory, one at a time", "lookups", contenders, self.rounds)?;
