@@ -26,9 +26,9 @@ pub(crate) fn advice(error: &Error, arguments: &[String]) -> Option<String> {
     }
     if let (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
-        && (word.ends_with(".yaml") || word.ends_with(".yml"))
+        && let Some(option) = option_for(word)
     {
-        return Some(format!("`{word}` is not expected here; a configuration file is named by --config"));
+        return Some(format!("`{word}` is not expected here; {option}"));
     }
     let tool =
         arguments.iter().find(|word| !word.starts_with('-')).filter(|word| TOOLS.contains(&word.as_str()))?;
@@ -45,6 +45,15 @@ pub(crate) fn advice(error: &Error, arguments: &[String]) -> Option<String> {
                 url(host, arguments)
             ))
         }
+        _ => None,
+    }
+}
+
+/// The option that takes a file of such a name.
+fn option_for(file: &str) -> Option<&'static str> {
+    match std::path::Path::new(file).extension()?.to_str()? {
+        "yaml" | "yml" => Some("a configuration file is named by --config"),
+        "ldif" => Some("a file of LDIF is named by -f"),
         _ => None,
     }
 }

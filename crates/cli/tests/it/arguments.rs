@@ -58,6 +58,7 @@ fn wrong_input_is_201_and_says_where() {
         ),
         (&["ldapsearch", "-x"], "`flext-ldap search` is what does it"),
         (&["directory", "serve", "my.yaml"], "a configuration file is named by --config"),
+        (&["directory", "import", "people.ldif"], "a file of LDIF is named by -f"),
         (&["search", "-b", "example.com"], "at offset 0; a name is written like `dc=example,dc=com`"),
     ];
     for (arguments, expected) in table {
