@@ -51,6 +51,20 @@ pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
+/// Removes the files of a store from a folder that this process has taken, and the folder if nothing else is in it.
+pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
+    for path in [folder.join(DATA_FILE), folder.join(LOCK_FILE)] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&path, error)),
+            _ => {}
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(unusable(folder, error)),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a process has taken the folder.
 pub(crate) fn is_locked(folder: &Path) -> bool {
     let lock = File::open(folder.join(LOCK_FILE)).map(|file| file.try_lock());

@@ -365,6 +365,17 @@ impl Config {
     }
 }
 
+/// A path as a word for a shell.
+pub(super) fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+:@%,".contains(letter);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}
+
 /// Where a directory is and what it is like, for commands that take the file or say it themselves.
 #[derive(Debug, clap::Args)]
 pub(super) struct Configured {
@@ -383,6 +394,15 @@ pub(super) struct Configured {
 }
 
 impl Configured {
+    /// The options by which another command is about the same directory, as a shell reads them.
+    pub(super) fn options(&self) -> String {
+        let config = self.config.iter().map(|path| ("config", path));
+        let data = self.data.iter().map(|path| ("data", path));
+        let schema = self.schema.iter().map(|path| ("schema", path));
+        let options = config.chain(data).chain(schema);
+        options.map(|(name, path)| format!("--{name} {}", quoted(path))).collect::<Vec<_>>().join(" ")
+    }
+
     /// Reads the file, if there is one, and puts what was said here in its place.
     pub(super) fn read(&self) -> anyhow::Result<Draft> {
         let mut draft = match &self.config {
