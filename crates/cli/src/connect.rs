@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, TlsOptions};
-use flext_ldap_directory::Error;
+use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
     dn::Dn,
@@ -235,7 +235,7 @@ impl Connect {
         }
         let password = match (&self.password, self.ask_password, &self.password_file) {
             (Some(password), ..) => Some(password.clone()),
-            (None, true, _) => Some(ask_password("Password: ")?),
+            (None, true, _) => Some(ask_password("Password: ", "-y")?),
             (None, false, Some(path)) => Some(password_file(path)?),
             (None, false, None) => None,
         };
@@ -265,7 +265,9 @@ fn opened(connected: Result<Connection, Error>, urls: &[LdapUrl]) -> anyhow::Res
             }
             _ => "",
         };
-        anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", names.join(", ")))
+        // An answer that is no is one to the bind: there is a connection.
+        let what = if error.kind() == ErrorKind::Rejected { "sign in to" } else { "connect to" };
+        anyhow::Error::new(error).context(format!("failed to {what} {}{hint}", names.join(", ")))
     })
 }
 
@@ -318,10 +320,11 @@ pub(crate) fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::from(text))
 }
 
-/// Asks for a password on the terminal, without showing it.
-pub(crate) fn ask_password(prompt: &str) -> anyhow::Result<Secret> {
-    let password = rpassword::prompt_password(prompt)
-        .context("failed to ask for a password; -y reads one from a file")?;
+/// Asks for a password on the terminal, without showing it. `instead` is the option that reads it from a file.
+pub(crate) fn ask_password(prompt: &str, instead: &str) -> anyhow::Result<Secret> {
+    let password = rpassword::prompt_password(prompt).with_context(|| {
+        format!("failed to ask for a password: without a terminal, {instead} FILE reads it from a file")
+    })?;
     Ok(Secret::new(password.into_bytes()))
 }
 

@@ -111,7 +111,21 @@ fn main() -> ExitCode {
 
 /// Prints an error and what caused it on standard error.
 fn complain(error: &anyhow::Error) {
-    say(format_args!("flext-ldap: {error:#}"));
+    say(format_args!("flext-ldap: {error:#}{}", option(error)));
+}
+
+/// What the mend that an error of the client's names is called here.
+fn option(error: &anyhow::Error) -> &'static str {
+    use flext_ldap_directory::{Error, ErrorKind as Kind};
+    match error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
+        Some(error) if error.kind() == Kind::Confidentiality => {
+            " (here it is the option --dangerous-clear-passwords)"
+        }
+        Some(error) if error.kind() == Kind::Tls && error.to_string().contains("name the CA file") => {
+            " (--ca-file FILE, or LDAPTLS_CACERT)"
+        }
+        _ => "",
+    }
 }
 
 /// Prints a line on standard error. Servers have a part in what errors say, so nothing that steers a terminal gets out.

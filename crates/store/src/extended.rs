@@ -445,6 +445,14 @@ impl Store {
             let found = self.find(&tables, &access, &dn, false);
             let writes = access.attribute(&named, "userPassword", AttributeRight::Write);
             access.settled()?;
+            let is_configured =
+                context.administrator.as_ref().is_some_and(|administrator| administrator.key == named.key);
+            if found.is_err() && access.all && is_configured {
+                return Err(Failure::refused(
+                    ResultCode::UNWILLING_TO_PERFORM,
+                    "the administrator's password is in the configuration of the server: change it there",
+                ));
+            }
             found?;
             writes
         };

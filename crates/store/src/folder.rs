@@ -19,7 +19,13 @@ pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|error| unusable(folder, error))?;
+        .map_err(|error| match folder.is_file() {
+            true => Error::new(
+                ErrorKind::Storage,
+                format!("`{}` is a file, and a directory lives in a folder", folder.display()),
+            ),
+            false => unusable(folder, error),
+        })?;
     let path = folder.join(LOCK_FILE);
     let mut file = private_file(&path).map_err(|error| unusable(&path, error))?;
     match file.try_lock() {

@@ -37,7 +37,7 @@ use self::{
     section::{Problems, Section},
 };
 pub(super) use self::{
-    section::time as parse_time,
+    section::{meant, time as parse_time},
     sound::{Draft, Purpose, known},
 };
 use super::monitor::Reader;
@@ -217,8 +217,10 @@ impl Config {
             Ok(node) => {
                 let problems = Problems::default();
                 let mut config = Self::from_node(&node, &problems);
-                for key in node.repeated() {
-                    problems.add(key.place, &key.name, "is there twice");
+                if !problems.is_of_another_kind() {
+                    for key in node.repeated() {
+                        problems.add(key.place, &key.name, "is there twice");
+                    }
                 }
                 config.file = Some(Source { path: path.to_owned(), node });
                 Ok(Draft { config, problems: problems.into_sorted(), overridden: Vec::new() })
@@ -276,6 +278,14 @@ impl Config {
         }
         if let Some(section) = root.section("log") {
             log(section, &mut config.log);
+        }
+        if let Some(expected) = root.foreign() {
+            let message = match node.get("dn") {
+                Some(_) => "this is LDIF, which `flext-ldap directory import` loads".to_owned(),
+                None => format!("no key of a configuration is in it; expected {expected}"),
+            };
+            problems.only(node.place, message);
+            return config;
         }
         root.finish();
         config

@@ -39,7 +39,7 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.configured.read()?.settle(Purpose::Store)?;
+        let config = self.configured.read()?.settle(Purpose::Load)?;
         let data = config.place()?;
         let store = open(config.store(data.options()?).for_load(), &data).map_err(|error| {
             match control::is_in(&data.data) {

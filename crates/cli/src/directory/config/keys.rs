@@ -13,7 +13,7 @@ use super::{
     super::monitor::Reader,
     Administrator, Log, PasswordSource, Setting, TlsFiles,
     node::{Node, Place, Value},
-    section::{Section, is_unlimited},
+    section::{Section, is_unlimited, meant},
 };
 
 pub(super) fn administrator(section: Section<'_>) -> Option<Administrator> {
@@ -168,7 +168,8 @@ pub(super) fn access(root: &Section<'_>) -> Option<Vec<RuleConfig>> {
             Ok(rule) => rules.push(rule),
             Err(error) => {
                 let path = format!("access[{}]", index + 1);
-                root.problems.add(place_of(item, &error.to_string()), path, error.to_string());
+                let error = error.to_string();
+                root.problems.add(place_of(item, &error), path, meant(&error));
                 // It keeps its number, so that those after it are told by theirs; what else is wrong with it is told.
                 rules.push(shape(item));
             }

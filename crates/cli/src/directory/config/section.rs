@@ -42,6 +42,17 @@ impl Problems {
         }
     }
 
+    /// This alone, in place of all that was found so far.
+    pub(super) fn only(&self, place: Place, message: impl Into<String>) {
+        self.0.borrow_mut().clear();
+        self.add(place, "", message);
+    }
+
+    /// Whether the file is something else than keys of a configuration, which is told without a key.
+    pub(super) fn is_of_another_kind(&self) -> bool {
+        self.0.borrow().iter().any(|problem| problem.path.is_empty())
+    }
+
     /// All of them, as they stand in the file.
     pub(super) fn into_sorted(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
@@ -269,13 +280,25 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// What is expected where there are several keys, none of which was asked for or is near one that was.
+    pub(super) fn foreign(&self) -> Option<String> {
+        let asked = self.asked.borrow();
+        let is_meant = |name: &str| asked.contains(&name) || !suggestion(name, &asked).is_empty();
+        let is_foreign = self.entries.len() > 1 && !self.entries.iter().any(|(key, _)| is_meant(&key.name));
+        is_foreign.then(|| one_of(&asked))
+    }
+
     /// Tells of every key that was not asked for.
     pub(super) fn finish(self) {
         let asked = self.asked.borrow();
+        let mut told = false;
         for (key, _) in self.entries {
             if !asked.contains(&key.name.as_str()) {
                 let message = match suggestion(&key.name, &asked) {
-                    hint if hint.is_empty() => format!("unknown key; expected {}", one_of(&asked)),
+                    hint if hint.is_empty() && !told => {
+                        told = true;
+                        format!("unknown key; expected {}", one_of(&asked))
+                    }
                     hint => format!("unknown key{hint}"),
                 };
                 self.problems.add(key.place, self.path_of(&key.name), message);
@@ -310,6 +333,18 @@ fn one_of(names: &[&str]) -> String {
     match names.as_slice() {
         [one] => one.clone(),
         _ => format!("one of {}", names.join(", ")),
+    }
+}
+
+/// What serde says of a key it does not know, with the key that may have been meant in place of all that there are.
+pub(in super::super) fn meant(error: &str) -> String {
+    let Some((before, rest)) = error.split_once("unknown field `") else { return error.to_owned() };
+    let Some((word, rest)) = rest.split_once('`') else { return error.to_owned() };
+    let (names, after) = rest.split_at(rest.find('\n').unwrap_or(rest.len()));
+    let names: Vec<_> = names.split('`').skip(1).step_by(2).collect();
+    match suggestion(word, &names) {
+        hint if hint.is_empty() => error.to_owned(),
+        hint => format!("{before}unknown field `{word}`{hint}{after}"),
     }
 }
 
@@ -411,6 +446,18 @@ mod tests {
         for (text, want) in table {
             assert_eq!(whole_number(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_meant_by_a_field() {
+        let said = "line 2: unknown field `atributes`, expected one of `entry`, `attributes`, `filter`";
+        assert_eq!(
+            meant(&format!("{said}\n 1 | x")),
+            "line 2: unknown field `atributes`; did you mean `attributes`?\n 1 | x"
+        );
+        let far = said.replace("atributes", "anything");
+        assert_eq!(meant(&far), far);
+        assert_eq!(meant("missing field `allow`"), "missing field `allow`");
     }
 
     #[test]
