@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, TlsOptions};
-use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
     dn::Dn,
@@ -16,6 +15,7 @@ use flext_ldap_directory::proto::{
     secret::Secret,
     url::{LdapUrl, Scheme},
 };
+use flext_ldap_directory::{Error, ErrorKind};
 
 use crate::{conf::Conf, exit::Usage, ppolicy};
 

@@ -114,7 +114,8 @@ impl Arguments {
                     // To go on, the whole record must be read again, not what follows its bad line.
                     let begun = if reader.line() > last { reader.line() } else { error.line };
                     import.wait_for(0).await?;
-                    let error = anyhow::Error::new(error).context(format!("failed to read {}", self.input.name()));
+                    let error =
+                        anyhow::Error::new(error).context(format!("failed to read {}", self.input.name()));
                     return Err(import.stopped(Some(begun), error));
                 }
             };

@@ -15,17 +15,15 @@ const LOCK_FILE: &str = "lock";
 
 /// Makes the folder and takes it for this process.
 pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| match folder.is_file() {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+        match folder.is_file() {
             true => Error::new(
                 ErrorKind::Storage,
                 format!("`{}` is a file, and a directory lives in a folder", folder.display()),
             ),
             false => unusable(folder, error),
-        })?;
+        }
+    })?;
     let path = folder.join(LOCK_FILE);
     let mut file = private_file(&path).map_err(|error| unusable(&path, error))?;
     match file.try_lock() {

@@ -222,7 +222,7 @@ impl Serve {
             return Err(StartError::NoAddress.into());
         }
         // Nobody is served before the rules are there: they are about the schema of the store.
-        let is_new = data.data.symlink_metadata().is_err();
+        let is_new = !data.is_memory() && data.data.symlink_metadata().is_err();
         let store = open(options.policy(Arc::new(AccessRules::none())), &data)?;
         let mut made = Made { store: store.clone(), folder: is_new.then(|| data.data.clone()) };
         let rules = store.with_schema(|schema| self.rules(&config, schema))?;

@@ -280,10 +280,12 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// What is expected where there are several keys, none of which was asked for or is near one that was.
+    /// What is expected where there are several keys, none of which was asked for or is near one that was (in LDIF some
+    /// are by chance).
     pub(super) fn foreign(&self) -> Option<String> {
         let asked = self.asked.borrow();
-        let is_meant = |name: &str| asked.contains(&name) || !suggestion(name, &asked).is_empty();
+        let is_ldif = self.entries.first().is_some_and(|(key, _)| key.name == "dn");
+        let is_meant = |name: &str| asked.contains(&name) || !is_ldif && !suggestion(name, &asked).is_empty();
         let is_foreign = self.entries.len() > 1 && !self.entries.iter().any(|(key, _)| is_meant(&key.name));
         is_foreign.then(|| one_of(&asked))
     }
@@ -341,7 +343,9 @@ pub(in super::super) fn meant(error: &str) -> String {
     let Some((before, rest)) = error.split_once("unknown field `") else { return error.to_owned() };
     let Some((word, rest)) = rest.split_once('`') else { return error.to_owned() };
     let (names, after) = rest.split_at(rest.find('\n').unwrap_or(rest.len()));
-    let names: Vec<_> = names.split('`').skip(1).step_by(2).collect();
+    // In one reader's words they stand between backticks, in another's they do not.
+    let words = names.split([',', ' ', '`']).filter(|word| !word.is_empty());
+    let names: Vec<_> = words.filter(|word| !["expected", "one", "of", "or"].contains(word)).collect();
     match suggestion(word, &names) {
         hint if hint.is_empty() => error.to_owned(),
         hint => format!("{before}unknown field `{word}`{hint}{after}"),
@@ -454,6 +458,10 @@ mod tests {
         assert_eq!(
             meant(&format!("{said}\n 1 | x")),
             "line 2: unknown field `atributes`; did you mean `attributes`?\n 1 | x"
+        );
+        assert_eq!(
+            meant("unknown field `sef`, expected self or users"),
+            "unknown field `sef`; did you mean `self`?"
         );
         let far = said.replace("atributes", "anything");
         assert_eq!(meant(&far), far);
