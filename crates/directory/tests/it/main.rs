@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod audit;
+mod breaker;
+mod health;
 mod ladder;
 mod layers;
+mod metrics;
 mod pages;
 mod reply;
 mod script;
