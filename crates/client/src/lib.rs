@@ -35,6 +35,7 @@
 //! [`Session`]: flext_ldap_directory::Session
 //! [`SessionExt`]: flext_ldap_directory::SessionExt
 
+mod capabilities;
 mod connection;
 mod connector;
 mod credentials;
@@ -49,6 +50,7 @@ mod transport;
 pub use flext_ldap_directory as directory;
 
 pub use self::{
+    capabilities::{Capabilities, PasswordChange, ServerKind},
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,

@@ -11,6 +11,7 @@ mod alone;
 mod answers;
 mod binds;
 mod cancel;
+mod capabilities;
 mod deadlines;
 mod endings;
 mod hostile;

@@ -1,6 +1,8 @@
 //! Every test that needs a real server or a foreign client. `./test --quick` leaves this binary out.
 
 #[cfg(test)]
+mod capabilities;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod ds389;
