@@ -26,7 +26,8 @@ const SERVERS: [(ServerKind, &str); 9] = [
 
 fn of(ldif: &str) -> Capabilities {
     let mut reader = LdifReader::new(ldif.as_bytes(), ReadOptions::default());
-    let Some(Record::Entry(root)) = reader.next_record().unwrap() else { panic!("no entry") };
+    let record = reader.next_record().unwrap();
+    let Some(Record::Entry(root)) = record else { unreachable!("{record:?} is no entry") };
     Capabilities::of(root.as_ref())
 }
 
