@@ -73,6 +73,21 @@ type Sizes = Histogram<{ SIZES.len() }>;
 
 /// All that is counted. Cheap to clone; a clone is the same.
 ///
+/// | name | labels | what |
+/// |---|---|---|
+/// | `db_client_operation_duration_seconds` | `db_system_name`, `db_operation_name`, `server_address`, `server_port`, and of what failed `error_type` | histogram; named as OpenTelemetry names calls of databases |
+/// | `flext_ldap_operation_duration_seconds` | `operation_type`, `server` | the same times, however it ended |
+/// | `flext_ldap_operations_total` | `operation_type`, `server`, `status`: `success`, `error` (the answer was no), `exception` (there was none), `abandoned` | operations that have ended |
+/// | `flext_ldap_errors_total` | `error_type`, `operation`, `server` | those that did not succeed |
+/// | `ldap_result_total` | `op`, `code`: its name in RFC 4511, or `unnamed`; `server` | answers |
+/// | `flext_ldap_search_results_count` | `base_dn`: a configured one, or `other`; `filter_type` | histogram of what answered searches delivered |
+///
+/// An `error_type` is the name of a result code, of an [`ErrorKind`], `breaker_open` or `abandoned`. Times are from 100 µs to
+/// 30 s, counted to where the caller has read the end. A series appears when it is first needed. Sources add theirs: a
+/// [`Breaker`](super::Breaker) `ldap_breaker_state`, `ldap_breaker_opened_total` and `ldap_breaker_refused_total`, a
+/// [`HealthWatch`](super::HealthWatch) `ldap_server_health`, an [`AuditTrail`](super::AuditTrail)
+/// `ldap_audit_records_total`, `ldap_audit_dropped_total` and `ldap_audit_failing`.
+///
 /// ```
 /// use std::sync::Arc;
 /// use flext_ldap_directory::layers::Metrics;
