@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use self::circuit::{Circuit, Count, Phase, Rules, Ticket, Verdict};
 use super::{
     metrics::{MetricsPage, MetricsSource},
-    watch::{End, Witness, watch},
+    watch::{End, Witness, waits_for_changes, watch},
 };
 use crate::{Directory, Error, ErrorKind, Layer, Op, Reply, Request};
 
@@ -123,8 +123,8 @@ impl BreakerOptions {
 /// - It does not answer a call that had [`patience`](BreakerOptions::patience), nor anybody else meanwhile: again, to
 ///   more than one question. A search that is slow among others that are not does not count.
 ///
-/// Every other answer counts for it, also `noSuchObject` and `timeLimitExceeded`. What a caller gave up, or what never
-/// got as far as the server, counts for nothing. A search counts when it first delivers, and once more if it fails after
+/// Every other answer counts for it, also `noSuchObject` and `timeLimitExceeded`. What a caller gave up sooner than that, a
+/// search that waits for changes, and what never got as far as the server count for nothing. A search counts when it first delivers, and once more if it fails after
 /// that. Binds are not seen here.
 ///
 /// While a circuit is open a call is answered at once by an error of kind [`ErrorKind::Unreachable`] with
@@ -260,7 +260,7 @@ impl Layer for Breaker {
         match admitted {
             Ok(ticket) => {
                 let given = request.deadline.instant().saturating_duration_since(started);
-                let patient = millis(given) >= self.0.rules.patience;
+                let patient = millis(given) >= self.0.rules.patience && !waits_for_changes(&request);
                 watch(
                     next.call(request),
                     Call { shared: self.0.clone(), class, ticket, patient, good: false },
@@ -330,8 +330,15 @@ impl Shared {
     fn why(&self, Count { failed, all }: Count, end: Option<End<'_>>) -> String {
         let last = match end {
             Some(End::Answered(outcome)) => format!("it answered {}", outcome.result.code),
-            Some(End::Failed(error)) => error.to_string(),
-            Some(End::Left) | None => "it did not answer".to_owned(),
+            // What was asked by somebody else is nobody's business, and only these speak of nothing but the way.
+            Some(End::Failed(error)) => match error.kind() {
+                ErrorKind::Unreachable | ErrorKind::Tls => error.to_string(),
+                ErrorKind::Closed => "it hung up".to_owned(),
+                ErrorKind::Protocol => "it broke the protocol".to_owned(),
+                ErrorKind::Storage => "its storage failed".to_owned(),
+                _ => "it did not answer".to_owned(),
+            },
+            Some(End::Left { .. }) | None => "it did not answer".to_owned(),
         };
         let window = Duration::from_millis(self.rules.window);
         format!("{failed} of the last {all} calls within {window:?} failed, the last one because: {last}")
@@ -353,7 +360,7 @@ struct Call {
     shared: Arc<Shared>,
     class: OperationClass,
     ticket: Ticket,
-    /// Whether the caller gave the server enough time.
+    /// Whether the caller would give the server enough time, and an answer was due.
     patient: bool,
     /// Whether it has counted for the server already.
     good: bool,
@@ -371,7 +378,8 @@ impl Witness for Call {
         let verdict = match end {
             End::Answered(outcome) => of_code(outcome.result.code),
             End::Failed(error) => self.of_error(error),
-            End::Left => Verdict::Nothing,
+            End::Left { waited: true } if self.patient && !self.good && self.is_late() => Verdict::Late,
+            End::Left { .. } => Verdict::Nothing,
         };
         if !(self.good && matches!(verdict, Verdict::Good | Verdict::Nothing)) {
             self.shared.report(self.class, self.ticket, verdict, Some(end));
@@ -380,6 +388,12 @@ impl Witness for Call {
 }
 
 impl Call {
+    /// Whether the server has had enough time.
+    fn is_late(&self) -> bool {
+        let now = self.shared.millis(Instant::now());
+        now.saturating_sub(self.ticket.started) >= self.shared.rules.patience
+    }
+
     fn of_error(&self, error: &Error) -> Verdict {
         match error.kind() {
             ErrorKind::Unreachable if error.source().is_some_and(|source| source.is::<BreakerOpen>()) => {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     BreakerOpen,
     metrics::{MetricsPage, MetricsSource},
-    watch::{End, Witness, watch},
+    watch::{End, Witness, waits_for_changes, watch},
 };
 use crate::{
     Directory, Error, ErrorKind, Layer, Reply, Request,
@@ -22,7 +22,8 @@ use crate::{
 /// ([`observe`](Self::observe)).
 ///
 /// A search is judged by its first delivery, since how long all of it takes depends on how much it is and on who reads it.
-/// What was given up, or never got as far as the server, says nothing.
+/// No answer counts from [`slow`](HealthOptions::slow) on, and not where a search waits for changes. What was given up sooner,
+/// or never got as far as the server, says nothing.
 #[derive(Clone, Debug)]
 pub struct HealthWatch {
     server: Arc<str>,
@@ -52,7 +53,8 @@ impl HealthWatch {
 
 impl Layer for HealthWatch {
     fn call(&self, request: Request, next: &dyn Directory) -> Reply {
-        let watched = Watched { watch: self.clone(), started: Instant::now(), delivered: false };
+        let due = !waits_for_changes(&request);
+        let watched = Watched { watch: self.clone(), started: Instant::now(), due, delivered: false };
         watch(next.call(request), watched)
     }
 }
@@ -73,6 +75,8 @@ impl MetricsSource for HealthWatch {
 struct Watched {
     watch: HealthWatch,
     started: Instant,
+    /// Whether the server owes an answer soon.
+    due: bool,
     delivered: bool,
 }
 
@@ -88,7 +92,7 @@ impl Witness for Watched {
         let sign = match end {
             End::Answered(outcome) => self.of_code(outcome.result.code),
             End::Failed(error) => self.of_error(error),
-            End::Left => None,
+            End::Left { waited } => self.of_silence().filter(|_| waited),
         };
         if let Some(sign) = sign {
             self.watch.observe(sign);
@@ -97,6 +101,12 @@ impl Witness for Watched {
 }
 
 impl Watched {
+    /// No answer. A caller in a hurry is no sign of a server that is slow.
+    fn of_silence(&self) -> Option<HealthSign> {
+        let silent = self.due && !self.delivered && self.started.elapsed() >= self.watch.slow;
+        silent.then_some(HealthSign::Silent)
+    }
+
     fn of_code(&self, code: ResultCode) -> Option<HealthSign> {
         match code {
             ResultCode::BUSY | ResultCode::UNAVAILABLE | ResultCode::OTHER => Some(HealthSign::Refused),
@@ -113,10 +123,7 @@ impl Watched {
             ErrorKind::Unreachable | ErrorKind::Tls | ErrorKind::Closed | ErrorKind::Protocol => {
                 Some(HealthSign::Silent)
             }
-            // A caller in a hurry is no sign of a server that is slow.
-            ErrorKind::Timeout if !self.delivered && self.started.elapsed() >= self.watch.slow => {
-                Some(HealthSign::Silent)
-            }
+            ErrorKind::Timeout => self.of_silence(),
             ErrorKind::Storage => Some(HealthSign::Refused),
             ErrorKind::Rejected => error.result_code().and_then(|code| self.of_code(code)),
             _ => None,

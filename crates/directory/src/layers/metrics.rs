@@ -444,7 +444,7 @@ fn end_place(end: End<'_>) -> usize {
     match end {
         End::Answered(outcome) => code_place(outcome.result.code),
         End::Failed(error) => error_place(error),
-        End::Left => LEFT,
+        End::Left { .. } => LEFT,
     }
 }
 

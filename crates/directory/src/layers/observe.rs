@@ -78,7 +78,7 @@ impl<O: Observer> Witness for Seen<O> {
         let (code, error) = match end {
             End::Answered(outcome) => (Some(outcome.result.code), None),
             End::Failed(error) => (None, Some(error)),
-            End::Left => (None, None),
+            End::Left { .. } => (None, None),
         };
         self.observer.finished(&Observation {
             kind: self.kind,

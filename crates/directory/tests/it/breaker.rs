@@ -3,9 +3,10 @@
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use flext_ldap_directory::{
-    Actor, Applied, Directory as _, Error, ErrorKind, Event, Layered, Op, Outcome, Reply, Request,
+    Actor, Applied, Directory, Error, ErrorKind, Event, Layered, Op, Outcome, Reply, Request,
     layers::{Breaker, BreakerOpen, BreakerOptions, BreakerState, OperationClass},
     proto::{
+        control::{ChangeTypes, PersistentSearch},
         message::{Delete, Scope, Search},
         result::ResultCode,
     },
@@ -232,4 +233,44 @@ async fn the_first_delivery_counts() {
         replies.push(reply);
     }
     assert_eq!(bench.states(), ["closed", "closed"]);
+}
+
+/// Never answers.
+struct Silent;
+
+impl Directory for Silent {
+    fn call(&self, request: Request) -> Reply {
+        drop(request);
+        Reply::pending(std::future::pending())
+    }
+}
+
+/// Callers who have a timeout of their own drop what they have waited for.
+#[tokio::test(start_paused = true)]
+async fn callers_who_stop_waiting_count_if_they_have_waited() {
+    let changes = PersistentSearch { change_types: ChangeTypes::ANY, changes_only: true, return_ecs: false };
+    let table = [
+        ("long enough", 1_000, true, false, "open"),
+        ("not long enough", 999, true, false, "closed"),
+        ("never looked", 1_000, false, false, "closed"),
+        ("for changes", 1_000, true, true, "closed"),
+    ];
+    for (name, time, looks, for_changes, want) in table {
+        let breaker = Breaker::new("ldap1", BreakerOptions::default());
+        let directory = Layered::new(Silent, Arc::new(breaker.clone()));
+        let mut replies = Vec::new();
+        for number in 0..20 {
+            let mut request = Request::new(person(number), Actor::Service);
+            if for_changes {
+                request = request.critical(&changes);
+            }
+            let mut reply = directory.call(request);
+            assert!(!looks || !poll_once(&mut reply).await);
+            replies.push(reply);
+        }
+        tokio::time::sleep(Duration::from_millis(time)).await;
+        drop(replies);
+        let open = matches!(breaker.state(READ), BreakerState::Open { .. });
+        assert_eq!(open, want == "open", "{name}");
+    }
 }

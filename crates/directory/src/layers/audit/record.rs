@@ -76,7 +76,7 @@ impl Draft {
                     },
                 );
             }
-            End::Left => self.member("abandoned", true),
+            End::Left { .. } => self.member("abandoned", true),
         }
         if items > 0 {
             self.member("items", items);
