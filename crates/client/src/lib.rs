@@ -42,6 +42,9 @@ mod dial;
 mod ending;
 mod exposure;
 mod gather;
+mod server;
+mod servers;
+mod srv;
 mod start_tls;
 mod tls;
 mod transport;
@@ -52,5 +55,11 @@ pub use self::{
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
+    server::Server,
+    servers::{
+        Choice, MemberHealth, MemberStatistics, Place, ServerSet, ServerSetBuilder, SetStatistics,
+        SplitServers, WhenDown,
+    },
+    srv::{Discovery, DnsResolver, SrvAnswer, SrvLookup, SrvRecord, SrvService, SrvTarget},
     tls::TlsOptions,
 };

@@ -15,6 +15,7 @@ mod deadlines;
 mod endings;
 mod hostile;
 mod opening;
+mod servers;
 mod support;
 mod tls;
 mod unread;

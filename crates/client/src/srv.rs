@@ -1,0 +1,277 @@
+//! Servers found in DNS: SRV records (RFC 2782) of a domain, looked up again when their time is over, and kept while DNS
+//! does not answer.
+//!
+//! [`Discovery`] says which records, and how a server is made of each; a [`ServerSet`](crate::ServerSet) does the rest.
+//! Who asks DNS is a trait, [`SrvLookup`], with a small stub resolver of our own behind it, [`DnsResolver`].
+//!
+//! DNS is not to be trusted with more than an address: whoever can forge an answer chooses the servers. So servers made
+//! from records should be ones whose certificate is checked, against the name in the record at the least.
+
+mod dns;
+mod message;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use flext_ldap_directory::{BoxFuture, Deadline, Error, ErrorKind};
+use tokio::time::sleep;
+
+pub use self::dns::DnsResolver;
+use crate::{
+    Place, Server,
+    servers::{Member, Shared, with_causes},
+};
+
+/// Asks DNS for SRV records.
+pub trait SrvLookup: Send + Sync + 'static {
+    /// The SRV records of `name`, for instance `_ldap._tcp.harbourlane.example`.
+    ///
+    /// # Errors
+    ///
+    /// DNS did not answer until `by`, or its answer was no, or there are no such records.
+    fn lookup<'a>(&'a self, name: &'a str, by: Deadline) -> BoxFuture<'a, Result<SrvAnswer, Error>>;
+}
+
+/// The SRV records of a name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "resolvers make it")]
+pub struct SrvAnswer {
+    /// The records, in no order.
+    pub records: Vec<SrvRecord>,
+    /// For how long they are good.
+    pub ttl: Duration,
+}
+
+/// One SRV record (RFC 2782).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "resolvers make it")]
+pub struct SrvRecord {
+    /// The lower number is used first.
+    pub priority: u16,
+    /// The share among those of the same priority.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host's name, without the dot at the end; empty where the domain says that it has no such service.
+    pub target: String,
+}
+
+/// A service that domains say they have.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "LDAP has these two")]
+pub enum SrvService {
+    /// `_ldap._tcp`: without TLS from the first octet on.
+    Ldap,
+    /// `_ldaps._tcp`: with it.
+    Ldaps,
+}
+
+impl SrvService {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ldap => "_ldap._tcp",
+            Self::Ldaps => "_ldaps._tcp",
+        }
+    }
+}
+
+/// A server that was found.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct SrvTarget {
+    /// As which service.
+    pub service: SrvService,
+    /// Its name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Makes a server of a record.
+type Make = dyn Fn(&SrvTarget) -> Result<Arc<dyn Server>, Error> + Send + Sync;
+
+/// Which servers to look for, and how to make them of what is found.
+#[must_use = "give it to `ServerSetBuilder::discover`"]
+pub struct Discovery {
+    lookup: Arc<dyn SrvLookup>,
+    /// Names to look up, with their services.
+    questions: Vec<(SrvService, String)>,
+    make: Box<Make>,
+    timeout: Duration,
+    shortest: Duration,
+    longest: Duration,
+}
+
+impl Discovery {
+    /// Looks for the servers of `domain` that offer `service`, and makes a server of each with `make`.
+    ///
+    /// `make` is called once for each host and port that comes; the server is shut down when its record is gone.
+    pub fn new(
+        domain: &str,
+        service: SrvService,
+        lookup: Arc<dyn SrvLookup>,
+        make: impl Fn(&SrvTarget) -> Result<Arc<dyn Server>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            lookup,
+            questions: Vec::new(),
+            make: Box::new(make),
+            timeout: Duration::from_secs(5),
+            shortest: Duration::from_secs(5),
+            longest: Duration::from_secs(3_600),
+        }
+        .and(domain, service)
+    }
+
+    /// Looks for these too. Servers of what was said before go first, whatever their priorities.
+    pub fn and(mut self, domain: &str, service: SrvService) -> Self {
+        self.questions.push((service, format!("{}.{}", service.label(), domain.trim_end_matches('.'))));
+        self
+    }
+
+    /// How long one lookup may take. 5 s.
+    pub const fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = time;
+        self
+    }
+
+    /// The shortest and the longest time between lookups, whatever the records say. 5 s and 1 h.
+    ///
+    /// After a lookup that failed the next one is tried after a second, then less and less often, down to once a minute.
+    pub fn every(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.shortest = shortest.max(Duration::from_millis(1));
+        self.longest = longest.max(self.shortest);
+        self
+    }
+
+    /// What all questions are answered now, the best places first.
+    async fn ask(&self) -> Result<(Vec<(SrvTarget, Place)>, Duration), Error> {
+        let mut found = Vec::new();
+        let (mut ttl, mut failure) = (self.longest, None);
+        let mut before: u16 = 0;
+        for (service, name) in &self.questions {
+            let answer = match self.lookup.lookup(name, Deadline::after(self.timeout)).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    failure = failure.or(Some(error));
+                    continue;
+                }
+            };
+            ttl = ttl.min(answer.ttl);
+            let mut highest = before;
+            for record in answer.records.into_iter().filter(|record| !record.target.is_empty()) {
+                let priority = before.saturating_add(record.priority);
+                highest = highest.max(priority.saturating_add(1));
+                let host = record.target.to_ascii_lowercase();
+                let target = SrvTarget { service: *service, host, port: record.port };
+                found.push((target, Place { priority, weight: record.weight }));
+            }
+            before = highest;
+        }
+        match (failure, found.is_empty()) {
+            // A name without records is no reason to do without those of another one, but one that was not answered is
+            // asked again soon.
+            (None, false) => Ok((found, ttl)),
+            (Some(error), false) if is_no_such_record(&error) => Ok((found, ttl)),
+            (Some(_), false) => Ok((found, self.shortest)),
+            (Some(error), true) => Err(error),
+            (None, true) => Err(no_such_record(&self.names())),
+        }
+    }
+
+    fn names(&self) -> String {
+        self.questions.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The error for a name without SRV records.
+fn no_such_record(name: &str) -> Error {
+    let message = format!("{name} has no servers in DNS (SRV): check the domain's name, or name the servers");
+    Error::new(ErrorKind::NoEntry, message)
+}
+
+fn is_no_such_record(error: &Error) -> bool {
+    error.kind() == ErrorKind::NoEntry
+}
+
+/// Keeps the members of a set to what DNS says, until it is aborted.
+pub(crate) async fn keep_looking(shared: Arc<Shared>, discovery: Discovery) {
+    const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+    let mut members: HashMap<SrvTarget, Arc<Member>> = HashMap::new();
+    let mut failures: u32 = 0;
+    loop {
+        let pause = match discovery.ask().await {
+            Ok((found, ttl)) => {
+                failures = 0;
+                let problem = take_over(&shared, &discovery, &mut members, found);
+                *shared.lookup_error.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+                // Not before its time is over, and not all programs at once.
+                let ttl = ttl.clamp(discovery.shortest, discovery.longest);
+                ttl + shared.dice.up_to(ttl / 10)
+            }
+            Err(error) => {
+                // What was found before is better than nothing.
+                let reason = with_causes(&error);
+                tracing::warn!(
+                    set = shared.name,
+                    reason,
+                    kept = members.len(),
+                    "servers could not be looked up"
+                );
+                *shared.lookup_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                failures = failures.saturating_add(1);
+                let doubled = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(failures - 1));
+                shared.dice.about(doubled.min(LONGEST_PAUSE))
+            }
+        };
+        shared.set_known();
+        sleep(pause).await;
+    }
+}
+
+/// Makes the members those that were found. Says what could not be made.
+fn take_over(
+    shared: &Arc<Shared>,
+    discovery: &Discovery,
+    members: &mut HashMap<SrvTarget, Arc<Member>>,
+    found: Vec<(SrvTarget, Place)>,
+) -> Option<String> {
+    let mut problem = None;
+    let mut before = std::mem::take(members);
+    for (target, place) in found {
+        if members.contains_key(&target) {
+            continue;
+        }
+        if let Some(member) = before.remove(&target) {
+            *member.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+            members.insert(target, member);
+            continue;
+        }
+        match (discovery.make)(&target) {
+            Ok(server) => {
+                tracing::info!(set = shared.name, server = server.name(), ?place, "server found");
+                members.insert(target, shared.add(server, place));
+            }
+            Err(error) => {
+                let reason = with_causes(&error);
+                tracing::error!(set = shared.name, ?target, reason, "server found, but not to be used");
+                problem = Some(format!("{}:{} cannot be used: {reason}", target.host, target.port));
+            }
+        }
+    }
+    for member in before.into_values() {
+        tracing::info!(set = shared.name, server = member.server.name(), "server is not in DNS any more");
+        shared.remove(&member);
+    }
+    problem
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery").field("names", &self.names()).finish_non_exhaustive()
+    }
+}
