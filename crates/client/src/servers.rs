@@ -28,7 +28,7 @@ mod tag;
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -374,10 +374,15 @@ impl Server for ServerSet {
     fn shutdown(&self, by: Deadline) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.shared.close();
-            let mut tasks =
-                std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-            tasks.shutdown().await;
-            let mut farewells = JoinSet::new();
+            loop {
+                let mut tasks = taken(&self.shared.tasks);
+                if tasks.is_empty() {
+                    break;
+                }
+                // What a lookup adds while it is ended is there the next time.
+                tasks.shutdown().await;
+            }
+            let mut farewells = taken(&self.shared.farewells);
             for member in self.shared.members().iter() {
                 let server = Arc::clone(&member.server);
                 farewells.spawn(async move { server.shutdown(by).await });
@@ -391,10 +396,18 @@ impl Server for ServerSet {
     }
 }
 
+/// The tasks, to be joined.
+fn taken(tasks: &Mutex<JoinSet<()>>) -> JoinSet<()> {
+    std::mem::take(&mut *tasks.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 impl Drop for ServerSet {
     fn drop(&mut self) {
         self.shared.close();
-        self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        // Servers that have left are closed by being dropped.
+        for tasks in [&self.shared.tasks, &self.shared.farewells] {
+            taken(tasks).abort_all();
+        }
     }
 }
 

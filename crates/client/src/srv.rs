@@ -101,15 +101,22 @@ pub struct Discovery {
     /// Names to look up, with their services.
     questions: Vec<(SrvService, String)>,
     make: Box<Make>,
+    /// Domains whose hosts may be servers.
+    domains: Vec<String>,
     timeout: Duration,
     shortest: Duration,
     longest: Duration,
 }
 
+/// What the questions of a discovery were answered last.
+type Answers = Vec<Vec<SrvRecord>>;
+
 impl Discovery {
     /// Looks for the servers of `domain` that offer `service`, and makes a server of each with `make`.
     ///
-    /// `make` is called once for each host and port that comes; the server is shut down when its record is gone.
+    /// `make` is called once for each host and port that comes; the server is shut down when its record is gone. Hosts
+    /// outside of the domain are passed over, unless they are within one that [`hosts_within`](Self::hosts_within) names:
+    /// whoever forges a record could name a host of their own, with a certificate that is good for it.
     pub fn new(
         domain: &str,
         service: SrvService,
@@ -120,6 +127,7 @@ impl Discovery {
             lookup,
             questions: Vec::new(),
             make: Box::new(make),
+            domains: Vec::new(),
             timeout: Duration::from_secs(5),
             shortest: Duration::from_secs(5),
             longest: Duration::from_secs(3_600),
@@ -129,8 +137,22 @@ impl Discovery {
 
     /// Looks for these too. Servers of what was said before go first, whatever their priorities.
     pub fn and(mut self, domain: &str, service: SrvService) -> Self {
-        self.questions.push((service, format!("{}.{}", service.label(), domain.trim_end_matches('.'))));
+        let domain = domain.trim_end_matches('.');
+        self.questions.push((service, format!("{}.{domain}", service.label())));
+        self.hosts_within(domain)
+    }
+
+    /// Takes hosts of this domain too.
+    pub fn hosts_within(mut self, domain: &str) -> Self {
+        self.domains.push(domain.trim_matches('.').to_ascii_lowercase());
         self
+    }
+
+    /// Whether a host, in lower case, may be a server.
+    fn trusts(&self, host: &str) -> bool {
+        self.domains.iter().any(|domain| {
+            host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
     }
 
     /// How long one lookup may take. 5 s.
@@ -148,39 +170,59 @@ impl Discovery {
         self
     }
 
-    /// What all questions are answered now, the best places first.
-    async fn ask(&self) -> Result<(Vec<(SrvTarget, Place)>, Duration), Error> {
-        let mut found = Vec::new();
-        let (mut ttl, mut failure) = (self.longest, None);
-        let mut before: u16 = 0;
-        for (service, name) in &self.questions {
-            let answer = match self.lookup.lookup(name, Deadline::after(self.timeout)).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    failure = failure.or(Some(error));
-                    continue;
+    /// Asks all questions; what one is not answered stays as it was in `answers`. Gives the time until the next asking.
+    ///
+    /// # Errors
+    ///
+    /// There are no servers at all.
+    async fn ask(&self, answers: &mut Answers) -> Result<Duration, Error> {
+        answers.resize(self.questions.len(), Vec::new());
+        let before = answers.clone();
+        let (mut ttl, mut failures, mut failure) = (self.longest, 0, None);
+        for ((_, name), known) in self.questions.iter().zip(answers.iter_mut()) {
+            match self.lookup.lookup(name, Deadline::after(self.timeout)).await {
+                Ok(answer) => {
+                    ttl = ttl.min(answer.ttl);
+                    *known = answer.records;
+                    known.retain(|record| !record.target.is_empty());
                 }
-            };
-            ttl = ttl.min(answer.ttl);
-            let mut highest = before;
-            for record in answer.records.into_iter().filter(|record| !record.target.is_empty()) {
-                let priority = before.saturating_add(record.priority);
-                highest = highest.max(priority.saturating_add(1));
+                // That one name has no records is no reason to do without those of another one.
+                Err(error) if error.kind() == ErrorKind::NoEntry => known.clear(),
+                Err(error) => {
+                    tracing::debug!(name, reason = with_causes(&error), "not looked up, asked again soon");
+                    ttl = self.shortest;
+                    failures += 1;
+                    failure = Some(error);
+                }
+            }
+        }
+        if answers.iter().all(Vec::is_empty) {
+            // What was found before is better than nothing.
+            *answers = before;
+            return Err(failure.unwrap_or_else(|| no_such_record(&self.names())));
+        }
+        match failure {
+            Some(error) if failures == self.questions.len() => Err(error),
+            _ => Ok(ttl),
+        }
+    }
+
+    /// The servers of these answers. Those of an earlier question go before those of a later one.
+    fn servers(&self, answers: &Answers) -> Vec<(SrvTarget, Place)> {
+        let mut found = Vec::new();
+        let mut first: u16 = 0;
+        for ((service, _), records) in self.questions.iter().zip(answers) {
+            let mut next = first;
+            for record in records {
+                let priority = first.saturating_add(record.priority);
+                next = next.max(priority.saturating_add(1));
                 let host = record.target.to_ascii_lowercase();
                 let target = SrvTarget { service: *service, host, port: record.port };
                 found.push((target, Place { priority, weight: record.weight }));
             }
-            before = highest;
+            first = next;
         }
-        match (failure, found.is_empty()) {
-            // A name without records is no reason to do without those of another one, but one that was not answered is
-            // asked again soon.
-            (None, false) => Ok((found, ttl)),
-            (Some(error), false) if is_no_such_record(&error) => Ok((found, ttl)),
-            (Some(_), false) => Ok((found, self.shortest)),
-            (Some(error), true) => Err(error),
-            (None, true) => Err(no_such_record(&self.names())),
-        }
+        found
     }
 
     fn names(&self) -> String {
@@ -194,27 +236,23 @@ fn no_such_record(name: &str) -> Error {
     Error::new(ErrorKind::NoEntry, message)
 }
 
-fn is_no_such_record(error: &Error) -> bool {
-    error.kind() == ErrorKind::NoEntry
-}
-
 /// Keeps the members of a set to what DNS says, until it is aborted.
 pub(crate) async fn keep_looking(shared: Arc<Shared>, discovery: Discovery) {
     const LONGEST_PAUSE: Duration = Duration::from_secs(60);
     let mut members: HashMap<SrvTarget, Arc<Member>> = HashMap::new();
+    let mut answers = Answers::new();
     let mut failures: u32 = 0;
     loop {
-        let pause = match discovery.ask().await {
-            Ok((found, ttl)) => {
+        let pause = match discovery.ask(&mut answers).await {
+            Ok(ttl) => {
                 failures = 0;
-                let problem = take_over(&shared, &discovery, &mut members, found);
+                let problem = take_over(&shared, &discovery, &mut members, discovery.servers(&answers));
                 *shared.lookup_error.lock().unwrap_or_else(PoisonError::into_inner) = problem;
                 // Not before its time is over, and not all programs at once.
                 let ttl = ttl.clamp(discovery.shortest, discovery.longest);
                 ttl + shared.dice.up_to(ttl / 10)
             }
             Err(error) => {
-                // What was found before is better than nothing.
                 let reason = with_causes(&error);
                 tracing::warn!(
                     set = shared.name,
@@ -247,8 +285,17 @@ fn take_over(
             continue;
         }
         if let Some(member) = before.remove(&target) {
-            *member.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+            member.set_place(place);
             members.insert(target, member);
+            continue;
+        }
+        if !discovery.trusts(&target.host) {
+            let reason = format!(
+                "{} is outside of the domain that was asked: if it is meant, name its domain (Discovery::hosts_within)",
+                target.host
+            );
+            tracing::warn!(set = shared.name, reason, "server found, but not to be used");
+            problem = Some(reason);
             continue;
         }
         match (discovery.make)(&target) {

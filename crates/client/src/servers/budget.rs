@@ -1,7 +1,10 @@
 //! How much a set may try again: a share of what it is asked, so that retries never become the load that keeps servers
 //! down.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::time::Instant;
 
@@ -16,32 +19,40 @@ const MILLISECOND: u64 = 10;
 #[derive(Debug)]
 pub(crate) struct Budget {
     most: u64,
-    tokens: Mutex<(u64, Instant)>,
+    tokens: AtomicU64,
+    /// Until when the time is counted.
+    counted: Mutex<Instant>,
 }
 
 impl Budget {
     /// Full at the start: so many retries at once.
     pub(crate) fn new(retries: u32) -> Self {
         let most = u64::from(retries) * RETRY;
-        Self { most, tokens: Mutex::new((most, Instant::now())) }
+        Self { most, tokens: AtomicU64::new(most), counted: Mutex::new(Instant::now()) }
     }
 
-    /// An operation was asked for.
+    /// An operation was asked for. The bucket is full most of the time, and this then only looks at it.
     pub(crate) fn earn(&self) {
-        let mut bucket = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.0 = bucket.0.saturating_add(OPERATION).min(self.most);
+        if self.tokens.load(Ordering::Relaxed) < self.most {
+            self.add(OPERATION);
+        }
     }
 
     /// Whether it may be tried again.
     pub(crate) fn spend(&self) -> bool {
         let now = Instant::now();
-        let mut bucket = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tokens, since) = *bucket;
-        let waited = u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX);
-        let tokens = tokens.saturating_add(waited.saturating_mul(MILLISECOND)).min(self.most);
-        let rest = tokens.checked_sub(RETRY);
-        *bucket = (rest.unwrap_or(tokens), now);
-        rest.is_some()
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = now.saturating_duration_since(std::mem::replace(&mut *counted, now));
+        drop(counted);
+        self.add(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).saturating_mul(MILLISECOND));
+        let take = |tokens: u64| tokens.checked_sub(RETRY);
+        self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    fn add(&self, tokens: u64) {
+        let add = |there: u64| Some(there.saturating_add(tokens).min(self.most));
+        // It always adds.
+        let _: Result<u64, u64> = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -13,7 +13,7 @@ use flext_ldap_directory::Error;
 use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 
 use super::{
-    choice::{Place, Sight},
+    choice::{Choice, Place, Sight},
     health::{Health, Heard, MemberHealth, Pace},
 };
 use crate::Server;
@@ -22,7 +22,8 @@ use crate::Server;
 pub(crate) struct Member {
     pub(crate) number: u32,
     pub(crate) server: Arc<dyn Server>,
-    pub(crate) place: Mutex<Place>,
+    /// Priority and weight, in one word so that choosing takes no lock.
+    place: AtomicU32,
     /// Tells the prober that the health is another.
     pub(crate) wake: Notify,
     /// Whether it is to probe now.
@@ -46,6 +47,8 @@ pub(crate) struct Member {
     in_flight: AtomicUsize,
     /// When anything was heard last, in microseconds since `born`.
     heard: AtomicU64,
+    /// When the first answer to a read came last, likewise.
+    answered: AtomicU64,
     operations: AtomicU64,
     failures: AtomicU64,
     moved: AtomicU64,
@@ -102,7 +105,7 @@ impl Member {
         Self {
             number,
             server,
-            place: Mutex::new(place),
+            place: AtomicU32::new(packed(place)),
             wake: Notify::new(),
             wants_probe: AtomicBool::new(false),
             falls: AtomicU64::new(0),
@@ -117,6 +120,7 @@ impl Member {
             bar: AtomicU64::new(micros(bar)),
             in_flight: AtomicUsize::new(0),
             heard: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             operations: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -139,11 +143,28 @@ impl Member {
         self.health() == MemberHealth::Down
     }
 
-    pub(super) fn sight(&self) -> Sight {
+    pub(crate) fn place(&self) -> Place {
+        let [high, low, weight_high, weight_low] = self.place.load(Ordering::Relaxed).to_be_bytes();
+        Place {
+            priority: u16::from_be_bytes([high, low]),
+            weight: u16::from_be_bytes([weight_high, weight_low]),
+        }
+    }
+
+    pub(crate) fn set_place(&self, place: Place) {
+        self.place.store(packed(place), Ordering::Relaxed);
+    }
+
+    /// What `choice` looks at.
+    pub(super) fn sight(&self, choice: Choice) -> Sight {
+        let load = match choice {
+            Choice::Fewest | Choice::Latency => self.server.load(),
+            _ => 0,
+        };
         Sight {
             health: self.health(),
-            place: *self.place.lock().unwrap_or_else(PoisonError::into_inner),
-            load: self.server.load(),
+            place: self.place(),
+            load,
             latency: self.latency.load(Ordering::Relaxed),
             nearness: self.nearness.load(Ordering::Relaxed),
         }
@@ -168,7 +189,9 @@ impl Member {
     pub(crate) fn answered(&self, time: Duration) {
         let pace = self.pace(time);
         average(&self.latency, micros(time).min(self.bar.load(Ordering::Relaxed).saturating_mul(2)));
-        self.heard.store(self.age(), Ordering::Relaxed);
+        let age = self.age();
+        self.heard.store(age, Ordering::Relaxed);
+        self.answered.store(age, Ordering::Relaxed);
         if pace == Pace::Slow || !self.settled.load(Ordering::Acquire) {
             self.hear(Heard::Answer(pace), None);
         }
@@ -241,11 +264,12 @@ impl Member {
         self.bar.store(micros(bar), Ordering::Relaxed);
     }
 
-    /// The moving average of its latency, if it has answered at all.
-    pub(crate) fn latency(&self) -> Option<Duration> {
+    /// The moving average of its latency, if it has answered within this time.
+    pub(crate) fn latency_within(&self, time: Duration) -> Option<Duration> {
+        let since = self.age().saturating_sub(self.answered.load(Ordering::Relaxed));
         match self.latency.load(Ordering::Relaxed) {
             0 => None,
-            micros => Some(Duration::from_micros(micros)),
+            micros => (since <= self::micros(time)).then_some(Duration::from_micros(micros)),
         }
     }
 
@@ -262,7 +286,7 @@ impl Member {
             name: self.server.name().to_owned(),
             health: known.health.class(),
             since: known.since.elapsed(),
-            place: *self.place.lock().unwrap_or_else(PoisonError::into_inner),
+            place: self.place(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             operations: count(&self.operations),
             failures: count(&self.failures),
@@ -353,6 +377,10 @@ pub(crate) fn with_causes(error: &Error) -> String {
         cause = source.source();
     }
     text
+}
+
+fn packed(place: Place) -> u32 {
+    u32::from(place.priority) << 16 | u32::from(place.weight)
 }
 
 fn micros(time: Duration) -> u64 {

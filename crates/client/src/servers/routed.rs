@@ -157,13 +157,9 @@ impl Routed {
         let can_repeat = self.bound_to.is_none()
             && (self.shared.settings.when_down == WhenDown::Wait || self.shared.members().len() > 1);
         let taken = if can_repeat { self.request.clone() } else { self.request.take() };
-        let Some(mut request) = taken else {
+        let Some(request) = taken else {
             return Err(Error::new(ErrorKind::Bug, "an operation was to be sent again and was not kept"));
         };
-        // The last resort: it may have come back, but is not waited for as if it had.
-        if member.is_down() && can_repeat && !self.is_write {
-            request.deadline = request.deadline.earlier(Deadline::after(self.shared.settings.check_timeout));
-        }
         self.attempts += 1;
         if self.attempts > 1 {
             tracing::debug!(set = self.shared.name, server = member.server.name(), "operation goes on");
@@ -300,18 +296,12 @@ impl Asking {
         }
     }
 
-    /// Waits until the member is given up, if it has not answered.
-    fn poll_given_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (member, was_down) = (&self.member.0, self.was_down);
-        let given_up = self.given_up.get_or_insert_with(|| {
-            let member = Arc::clone(member);
-            Box::pin(async move {
-                let given_up = member.given_up.notified();
-                // It may have happened since it was asked.
-                if was_down || !member.is_down() {
-                    given_up.await;
-                }
-            })
+    /// Ready when the member is not to be waited for any longer.
+    fn poll_given_up(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<()> {
+        let given_up = self.given_up.get_or_insert_with(|| match self.was_down {
+            // The last resort may have come back, but is not waited for as if it had.
+            true => Box::pin(sleep(shared.settings.check_timeout)),
+            false => Box::pin(Arc::clone(shared).when_given_up(Arc::clone(&self.member.0))),
         });
         given_up.as_mut().poll(cx)
     }
@@ -377,9 +367,9 @@ impl Events for Routed {
                         return Poll::Pending;
                     }
                     // A read that waits on a server that is found to be down goes on elsewhere.
-                    ready!(asking.poll_given_up(cx));
+                    ready!(asking.poll_given_up(&this.shared, cx));
                     let name = asking.member.0.server.name();
-                    let message = format!("{name} stopped answering while an operation waited for it");
+                    let message = format!("{name} is down, and an operation waited for its answer");
                     if let Err(error) = this.failed(Error::new(ErrorKind::Closed, message)) {
                         this.state = State::Ended;
                         return Poll::Ready(Err(error));

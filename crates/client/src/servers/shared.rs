@@ -37,10 +37,13 @@ pub(crate) struct Settings {
     pub(crate) retries: u32,
 }
 
-/// Times the median of the others from which on an answer is slow, unless it is below the floor: differences that nobody
-/// notices make nobody sick.
+/// Times the median of the others' averages from which on an answer is slow. Of equal servers with equal work no more than
+/// a quarter of the answers can take that long (Markov's inequality), and a quarter is what health bears.
 const SLOWER_THAN_OTHERS: u32 = 4;
+/// Below that nothing is slow: differences that nobody notices make nobody sick.
 const SLOW_FLOOR: Duration = Duration::from_millis(50);
+/// Who has not been asked for so long is not compared with: the work may have been other work.
+const LATELY: Duration = Duration::from_secs(30);
 
 /// How long the operations of a server that has left the set may go on.
 const FAREWELL: Duration = Duration::from_secs(60);
@@ -63,6 +66,8 @@ pub(crate) struct Shared {
     /// Why the members could not be looked up the last time.
     pub(crate) lookup_error: Mutex<Option<String>>,
     pub(crate) tasks: Mutex<JoinSet<()>>,
+    /// Servers that have left the set, and end what they have in flight.
+    pub(crate) farewells: Mutex<JoinSet<()>>,
     pub(crate) retries: AtomicU64,
     pub(crate) refused_retries: AtomicU64,
 }
@@ -84,6 +89,7 @@ impl Shared {
             known: AtomicBool::new(false),
             lookup_error: Mutex::new(None),
             tasks: Mutex::new(JoinSet::new()),
+            farewells: Mutex::new(JoinSet::new()),
             retries: AtomicU64::new(0),
             refused_retries: AtomicU64::new(0),
         }
@@ -99,7 +105,7 @@ impl Shared {
         let lot = Lot { turn: self.turn.fetch_add(1, Ordering::Relaxed), random: self.dice.throw() };
         let see = |index: usize| {
             let member = members.get(index)?;
-            (!tried.contains(&member.number)).then(|| member.sight())
+            (!tried.contains(&member.number)).then(|| member.sight(self.settings.choice))
         };
         let chosen = choose(self.settings.choice, members.len(), see, is_write, lot)?;
         members.get(chosen).map(Arc::clone)
@@ -111,6 +117,18 @@ impl Shared {
 
     pub(crate) fn all_are_down(&self) -> bool {
         self.members().iter().all(|member| member.is_down())
+    }
+
+    /// Returns when `member` is down and there is somebody to go on with; with [`WhenDown::Fail`] as soon as it is down.
+    pub(crate) async fn when_given_up(self: Arc<Self>, member: Arc<Member>) {
+        loop {
+            let (given_up, changed) = (member.given_up.notified(), self.changed.notified());
+            match member.is_down() {
+                false => given_up.await,
+                true if self.settings.when_down == WhenDown::Fail || !self.all_are_down() => return,
+                true => changed.await,
+            }
+        }
     }
 
     /// Puts a server into the set, and begins to look after it.
@@ -135,8 +153,9 @@ impl Shared {
             prober.abort();
         }
         let server = Arc::clone(&member.server);
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(async move { server.shutdown(Deadline::after(FAREWELL)).await });
+        let mut farewells = self.farewells.lock().unwrap_or_else(PoisonError::into_inner);
+        while farewells.try_join_next().is_some() {}
+        farewells.spawn(async move { server.shutdown(Deadline::after(FAREWELL)).await });
     }
 
     fn replace(&self, change: impl FnOnce(&mut Vec<Arc<Member>>)) {
@@ -169,7 +188,7 @@ impl Shared {
     pub(crate) fn bar(&self, member: &Member) -> Duration {
         let members = self.members();
         let others = members.iter().filter(|other| other.number != member.number && !other.is_down());
-        let mut latencies: Vec<_> = others.filter_map(|other| other.latency()).collect();
+        let mut latencies: Vec<_> = others.filter_map(|other| other.latency_within(LATELY)).collect();
         latencies.sort_unstable();
         let relative = match latencies.get(latencies.len() / 2) {
             Some(median) => median.saturating_mul(SLOWER_THAN_OTHERS).max(SLOW_FLOOR),

@@ -35,6 +35,8 @@ struct Zone {
     records: Mutex<HashMap<String, Vec<SrvRecord>>>,
     ttl: AtomicUsize,
     is_out: std::sync::atomic::AtomicBool,
+    /// The one name that is not answered.
+    out_for: Mutex<String>,
     lookups: AtomicUsize,
 }
 
@@ -49,6 +51,10 @@ impl Zone {
         self.records.lock().unwrap().insert(name.to_owned(), records);
     }
 
+    fn is_out_for(&self, name: &str) {
+        name.clone_into(&mut self.out_for.lock().unwrap());
+    }
+
     fn is_out(&self, out: bool) {
         self.is_out.store(out, Ordering::SeqCst);
     }
@@ -59,7 +65,7 @@ impl SrvLookup for Zone {
         Box::pin(async move {
             self.lookups.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(5)).await;
-            if self.is_out.load(Ordering::SeqCst) {
+            if self.is_out.load(Ordering::SeqCst) || *self.out_for.lock().unwrap() == name {
                 return Err(Error::new(ErrorKind::Unreachable, "DNS is out"));
             }
             match self.records.lock().unwrap().get(name) {
@@ -81,7 +87,9 @@ impl Made {
     fn discovery(&self, zone: &Arc<Zone>, service: SrvService) -> Discovery {
         let made = self.clone();
         let lookup = Arc::clone(zone) as Arc<dyn SrvLookup>;
-        Discovery::new("harbourlane.example", service, lookup, move |target| made.make(target))
+        let discovery =
+            Discovery::new("harbourlane.example", service, lookup, move |target| made.make(target));
+        ["dc1", "dc2", "dc3", "dc9"].into_iter().fold(discovery, Discovery::hosts_within)
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "as a discovery wants it")]
@@ -223,7 +231,7 @@ async fn a_domain_that_says_it_has_none_is_believed_and_a_server_that_cannot_be_
              the servers"
         )
     );
-    let zone = Zone::with(LDAP, vec![record(0, 1, 389, "dc1")]);
+    let zone = Zone::with(LDAP, vec![record(0, 1, 389, "dc1.harbourlane.example")]);
     let lookup = Arc::clone(&zone) as Arc<dyn SrvLookup>;
     let discovery = Discovery::new("harbourlane.example", SrvService::Ldap, lookup, |_| {
         Err(Error::new(ErrorKind::Misuse, "an `ldap:` URL does not go with TLS"))
@@ -231,9 +239,55 @@ async fn a_domain_that_says_it_has_none_is_believed_and_a_server_that_cannot_be_
     let set = ServerSet::builder("directory").discover(discovery).build().unwrap();
     let error = who(&set).await.unwrap_err();
     assert!(
-        error.to_string().ends_with("dc1:389 cannot be used: an `ldap:` URL does not go with TLS"),
+        error
+            .to_string()
+            .ends_with("dc1.harbourlane.example:389 cannot be used: an `ldap:` URL does not go with TLS"),
         "{error}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_of_other_domains_are_not_taken_unless_they_are_named() {
+    let zone = Zone::with(
+        LDAP,
+        vec![
+            record(0, 1, 389, "ldap.evil.example"),
+            record(0, 1, 389, "notharbourlane.example"),
+            record(0, 1, 389, "dc1.Harbourlane.Example"),
+            record(0, 1, 389, "dc.lisbon.example"),
+        ],
+    );
+    let made = Made::default();
+    let discovery = made.discovery(&zone, SrvService::Ldap).hosts_within("lisbon.example");
+    let set = ServerSet::builder("directory").discover(discovery).build().unwrap();
+    who(&set).await.unwrap();
+    assert_eq!(names(&set), ["dc1.harbourlane.example:389", "dc.lisbon.example:389"]);
+    assert_eq!(
+        set.statistics().lookup_error.as_deref(),
+        Some(
+            "notharbourlane.example is outside of the domain that was asked: if it is meant, name its domain \
+             (Discovery::hosts_within)"
+        )
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_for_one_service_keeps_its_servers_and_follows_the_other() {
+    let zone = Zone::with(LDAPS, vec![record(0, 1, 636, "dc1")]);
+    zone.says(LDAP, vec![record(0, 1, 389, "dc1")]);
+    let made = Made::default();
+    let discovery = made.discovery(&zone, SrvService::Ldaps).and("harbourlane.example", SrvService::Ldap);
+    let set = ServerSet::builder("directory").discover(discovery).build().unwrap();
+    who(&set).await.unwrap();
+    zone.is_out_for(LDAPS);
+    zone.says(LDAP, vec![record(0, 1, 389, "dc2")]);
+    pass(Duration::from_secs(120)).await;
+    assert_eq!(names(&set), ["dc1:636", "dc2:389"]);
+    // That a name has no records is an answer; what the other one has is enough.
+    zone.is_out_for("");
+    zone.says(LDAPS, vec![]);
+    pass(Duration::from_secs(120)).await;
+    assert_eq!(names(&set), ["dc2:389"]);
 }
 
 /// A name server on the loopback interface, UDP and TCP on one port, that answers any question by `answer`: of its octets

@@ -192,6 +192,22 @@ async fn a_silent_server_is_left_before_the_deadline_of_those_who_wait_for_it() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_a_silent_server_keeps_its_answer_where_there_is_no_other() {
+    // Both too busy even for probes; the answers come all the same.
+    let servers = [Played::new("one", Mood::Silent), Played::new("two", Mood::Silent)];
+    let set = set(&servers, |builder| builder.when_down(WhenDown::Wait));
+    let late = Mood::Answers(Duration::from_secs(30));
+    for server in &servers {
+        server.turns(late.clone());
+        server.probes_as(Mood::Silent);
+    }
+    let started = Instant::now();
+    assert_eq!(who_within(&set, Duration::from_secs(60)).await.unwrap(), "cn=one");
+    assert_eq!(started.elapsed().as_secs(), 30);
+    assert_eq!(servers[1].asked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_end_where_the_budget_does() {
     let servers = three();
     let set = set(&servers, |builder| builder.retries(5));

@@ -76,7 +76,6 @@ async fn play(steps: Vec<Step>, choice: Choice, when_down: WhenDown) -> Result<(
     let servers: Vec<_> = (0..SERVERS).map(|number| Played::new(&number.to_string(), QUICK)).collect();
     let set = Arc::new(set(&servers, |builder| builder.choice(choice).when_down(when_down)));
     let mut operations = Vec::new();
-    let mut writes = 0;
     for step in steps {
         match step {
             Step::Turns(server, mood) => servers[server].turns(mood),
@@ -91,7 +90,6 @@ async fn play(steps: Vec<Step>, choice: Choice, when_down: WhenDown) -> Result<(
             }
             Step::Write(millis) => {
                 let (set, time) = (Arc::clone(&set), Duration::from_millis(millis));
-                writes += 1;
                 operations.push(tokio::spawn(async move {
                     let started = Instant::now();
                     let result = set.modify(modify("uid=ada", "x").within(time)).await.map(|_| ());
@@ -114,12 +112,6 @@ async fn play(steps: Vec<Step>, choice: Choice, when_down: WhenDown) -> Result<(
             prop_assert!(expected.contains(&error.kind()), "{error}");
         }
     }
-    // No write was sent to two servers that may have done it.
-    let may_be_done = |server: &Arc<Played>| {
-        server.asked.lock().unwrap().iter().filter(|request| request.op.kind().is_write()).count()
-    };
-    let sent: usize = servers.iter().map(may_be_done).sum();
-    prop_assert!(sent >= writes || writes == 0 || sent <= writes * 8);
     // When all are well, all are known to be so, and an operation is answered.
     for server in &servers {
         server.turns(QUICK);
