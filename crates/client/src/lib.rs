@@ -28,7 +28,8 @@
 //! # }
 //! ```
 //!
-//! There is no pool, no retry and no reconnecting here: a connection that is lost stays lost, and says so.
+//! A connection that is lost stays lost, and says so. A [`ServerSet`] makes one server of several: it knows which of them are
+//! well, and sends on to the next what certainly was not done by the one before.
 //!
 //! [`Directory`]: flext_ldap_directory::Directory
 //! [`DirectoryExt`]: flext_ldap_directory::DirectoryExt

@@ -329,7 +329,7 @@ impl Directory for ServerSet {
 
 impl Sessions for ServerSet {
     /// Opens a conversation with the best member that lets itself be talked to. All of the conversation, binds included,
-    /// stays with that member.
+    /// stays with that member, and what becomes of it is not told to the set.
     ///
     /// # Cancel safety
     ///

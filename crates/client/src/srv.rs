@@ -95,6 +95,20 @@ pub struct SrvTarget {
 type Make = dyn Fn(&SrvTarget) -> Result<Arc<dyn Server>, Error> + Send + Sync;
 
 /// Which servers to look for, and how to make them of what is found.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use flext_ldap_client::{Discovery, DnsResolver, Server, ServerSet, SrvService, SrvTarget};
+/// # use flext_ldap_directory::Error;
+///
+/// # fn example(connect: fn(&SrvTarget) -> Result<Arc<dyn Server>, Error>) -> Result<(), Error> {
+/// let resolver = Arc::new(DnsResolver::system());
+/// let discovery = Discovery::new("harbourlane.example", SrvService::Ldaps, resolver, move |found| connect(found));
+/// let directory = ServerSet::builder("harbourlane").discover(discovery).build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "give it to `ServerSetBuilder::discover`"]
 pub struct Discovery {
     lookup: Arc<dyn SrvLookup>,

@@ -78,6 +78,7 @@ impl DnsResolver {
                     }
                     Ok(Ok(Said::Records(answer))) => return Ok(answer),
                     Ok(Ok(Said::Truncated)) => "its answer over TCP is truncated".to_owned(),
+                    Ok(Ok(Said::NotUnderstood)) => "it takes the question for malformed".to_owned(),
                     Ok(Ok(Said::Failed(code))) => failed(code),
                     Ok(Err(error)) => error.to_string(),
                     Err(_) => "no answer in time".to_owned(),
@@ -96,7 +97,11 @@ impl DnsResolver {
         let question = message::question(id, name).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "this is no name that DNS can have")
         })?;
-        match by_udp(server, id, name, &question).await? {
+        let mut said = by_udp(server, id, name, &question).await?;
+        if said == Said::NotUnderstood {
+            said = by_udp(server, id, name, &message::without_size(&question)).await?;
+        }
+        match said {
             Said::Truncated => by_tcp(server, id, name, &question).await,
             said => Ok(said),
         }
@@ -148,7 +153,6 @@ fn broken() -> io::Error {
 /// What a code of RFC 1035 §4.1.1 means.
 fn failed(code: u8) -> String {
     match code {
-        1 => "it takes the question for malformed".to_owned(),
         2 => "it failed (SERVFAIL)".to_owned(),
         4 => "it does not answer such questions".to_owned(),
         5 => "it refuses to answer".to_owned(),

@@ -13,6 +13,8 @@ const TYPE_OPT: u16 = 41;
 const CLASS_IN: u16 = 1;
 /// Octets of an answer that we say we take over UDP: what passes everywhere in one piece (RFC 6891, DNS flag day 2020).
 pub(super) const UDP_SIZE: u16 = 1232;
+/// Octets of the record that says so.
+const SIZE_RECORD: usize = 11;
 /// Octets of a name in text, at most (RFC 1035 §2.3.4).
 const LONGEST_NAME: usize = 253;
 /// Records of one answer that are looked at; there are at most 4,096 in 64 KiB that have anything in them.
@@ -27,6 +29,8 @@ pub(super) enum Said {
     Records(SrvAnswer),
     /// Ask again by TCP.
     Truncated,
+    /// The server did not understand the question.
+    NotUnderstood,
     /// The server could not or would not: its code (RFC 1035 §4.1.1).
     Failed(u8),
 }
@@ -59,6 +63,17 @@ pub(super) fn question(id: u16, name: &str) -> Option<Vec<u8>> {
     Some(message)
 }
 
+/// The same question without saying what we take, for servers that do not understand that (RFC 6891 §6.2.2).
+pub(super) fn without_size(question: &[u8]) -> Vec<u8> {
+    let mut plain = question.to_vec();
+    plain.truncate(question.len().saturating_sub(SIZE_RECORD));
+    // The count of the additional section.
+    if let Some(count) = plain.get_mut(10..12) {
+        count.fill(0);
+    }
+    plain
+}
+
 fn encode_name(name: &str, message: &mut Vec<u8>) -> Option<()> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() || name.len() > LONGEST_NAME || !name.is_ascii() {
@@ -84,9 +99,13 @@ pub(super) fn answer(id: u16, name: &str, octets: &[u8]) -> Result<Said, Malform
         return Err(Malformed::OfAnother);
     }
     let code = u8::try_from(flags & 0xf).unwrap_or(u8::MAX);
+    const NOT_UNDERSTOOD: u8 = 1;
+    const NO_SUCH_NAME: u8 = 3;
     // A server that understood nothing need not repeat the question; nobody gains by forging that.
-    if questions == 0 && code != 0 {
-        return Ok(Said::Failed(code));
+    match code {
+        NOT_UNDERSTOOD => return Ok(Said::NotUnderstood),
+        1.. if questions == 0 => return Ok(Said::Failed(code)),
+        _ => {}
     }
     let asked = name.strip_suffix('.').unwrap_or(name);
     let is_ours = questions == 1
@@ -97,7 +116,6 @@ pub(super) fn answer(id: u16, name: &str, octets: &[u8]) -> Result<Said, Malform
         return Err(Malformed::OfAnother);
     }
     const TRUNCATED: u16 = 0x0200;
-    const NO_SUCH_NAME: u8 = 3;
     match code {
         _ if flags & TRUNCATED != 0 => return Ok(Said::Truncated),
         0 | NO_SUCH_NAME => {}
@@ -252,6 +270,8 @@ mod tests {
         let expected = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\x01\x05_ldap\x04_tcp\x01a\x07example\0\0\x21\0\x01\
             \0\0\x29\x04\xd0\0\0\0\0\0\0";
         assert_eq!(question, expected);
+        let plain = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x05_ldap\x04_tcp\x01a\x07example\0\0\x21\0\x01";
+        assert_eq!(without_size(&question), plain);
         let long = format!("_ldap._tcp.{}.example", "x".repeat(64));
         for bad in ["", ".", "a..b", &long, &"a.".repeat(128), "_ldap._tcp.hafen\u{df}e.example"] {
             assert_eq!(super::question(1, bad), None, "{bad}");
@@ -306,20 +326,13 @@ mod tests {
     fn that_there_is_nothing_is_an_answer_too() {
         let none = Said::Records(SrvAnswer { records: vec![], ttl: Duration::MAX });
         for flags in [0x8180, 0x8183] {
-            assert_eq!(answer(7, NAME, &response(flags, &[])), Ok(none_of(&none)));
+            assert_eq!(answer(7, NAME, &response(flags, &[])).as_ref(), Ok(&none));
         }
         assert_eq!(answer(7, NAME, &response(0x8182, &[])), Ok(Said::Failed(2)));
         assert_eq!(answer(7, NAME, &response(0x8380, &[])), Ok(Said::Truncated));
         let root = [record(&ASKED, TYPE_SRV, 60, &srv(0, 0, 0, b"\0"))];
         let Ok(Said::Records(found)) = answer(7, NAME, &response(0x8180, &root)) else { panic!() };
         assert_eq!(found.records[0].target, "");
-    }
-
-    fn none_of(said: &Said) -> Said {
-        match said {
-            Said::Records(answer) => Said::Records(answer.clone()),
-            other => panic!("{other:?}"),
-        }
     }
 
     #[test]

@@ -343,8 +343,8 @@ impl Drop for NameServer {
 
 /// The answer to `question` with these flags and records.
 fn answer(question: &[u8], flags: u16, records: &[SrvRecord]) -> Vec<u8> {
-    // The header, and the question without what follows it (OPT, 11 octets).
-    let mut answer = question[..question.len() - 11].to_vec();
+    // The header, and the question without what may follow it (OPT, 11 octets).
+    let mut answer = question[..question.len() - usize::from(question[11]) * 11].to_vec();
     answer[2..4].copy_from_slice(&flags.to_be_bytes());
     answer[6..8].copy_from_slice(&u16::try_from(records.len()).unwrap().to_be_bytes());
     answer[10..12].copy_from_slice(&[0, 0]);
@@ -390,6 +390,20 @@ async fn what_does_not_fit_comes_by_tcp() {
     .await;
     let found = DnsResolver::with([server.address]).lookup(LDAP, in_time()).await.unwrap();
     assert_eq!(found.records, many);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_of_sizes_is_asked_without() {
+    let records = vec![record(0, 0, 389, "dc1.harbourlane.example")];
+    let served = records.clone();
+    let server = NameServer::start(move |question, _| match question[11] {
+        // FORMERR, and no more than the header.
+        1 => vec![[&question[..2], &[0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0]].concat()],
+        _ => vec![answer(question, 0x8180, &served)],
+    })
+    .await;
+    let found = DnsResolver::with([server.address]).lookup(LDAP, in_time()).await.unwrap();
+    assert_eq!(found.records, records);
 }
 
 #[tokio::test]
