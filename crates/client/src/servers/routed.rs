@@ -141,13 +141,15 @@ impl Routed {
             None => self.shared.choose(&self.tried, self.is_write),
         };
         let Some(member) = member else {
-            if self.shared.is_known() || self.deadline.has_passed() {
+            // Who the servers are is being looked up, or that has failed and is tried again.
+            let can_wait = !self.shared.is_known() || self.shared.settings.when_down == WhenDown::Wait;
+            if !can_wait || self.deadline.has_passed() {
                 return Err(self.shared.none_answered(&mut self.failures, ""));
             }
             let (shared, deadline) = (Arc::clone(&self.shared), self.deadline);
             self.state = State::Waiting(Box::pin(async move {
                 let changed = shared.changed.notified();
-                if !shared.is_known() && !shared.is_closing() {
+                if shared.members().is_empty() && !shared.is_closing() {
                     // That it did not change in time is seen at the next attempt.
                     let _: Result<(), _> = timeout_at(deadline.instant(), changed).await;
                 }
@@ -179,7 +181,7 @@ impl Routed {
         Ok(())
     }
 
-    /// Whether the operation may be sent once more, to `another` or to all again after a pause; if so, that is begun.
+    /// Begins to send the operation to another member, or to any after a pause; or says why it may not be sent again.
     fn move_on(&mut self, failed: &Arc<Member>) -> Result<(), &'static str> {
         if self.request.is_none() || self.shared.is_closing() {
             return Err("");
@@ -188,7 +190,7 @@ impl Routed {
             return Err(" in time");
         }
         self.tried.push(failed.number);
-        let has_another = self.shared.choose(&self.tried, self.is_write).is_some();
+        let has_another = self.shared.has_another(&self.tried);
         let can_wait = self.shared.settings.when_down == WhenDown::Wait;
         // While all are down the last resort has been asked, and probes find out when one is back.
         let for_recovery = can_wait && self.shared.all_are_down();
@@ -202,16 +204,14 @@ impl Routed {
             self.owes_retry = true;
         }
         failed.left();
-        let failures = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
-        let attempts = self.attempts.max(failures);
         if !has_another || for_recovery {
             self.tried.clear();
             self.is_free = for_recovery;
-        } else if attempts < 2 {
+        } else if self.attempts < 2 {
             self.state = State::Choosing;
             return Ok(());
         }
-        let pause = self.shared.dice.up_to(longest_pause(attempts));
+        let pause = self.shared.dice.up_to(longest_pause(self.attempts));
         let (shared, deadline) = (Arc::clone(&self.shared), self.deadline);
         self.state = State::Waiting(Box::pin(async move {
             let changed = shared.changed.notified();
@@ -262,10 +262,7 @@ impl Routed {
         if has_answered || !may_move(self.is_write, &error) {
             return Err(error);
         }
-        if self.failures.len() >= TOLD {
-            self.failures.remove(0);
-        }
-        self.failures.push(error);
+        self.note(error);
         self.move_on(&member).map_err(|why_not| self.shared.none_answered(&mut self.failures, why_not))
     }
 
@@ -279,10 +276,19 @@ impl Routed {
         if self.is_write || asking.has_answered {
             return outcome;
         }
+        self.note(error);
         match self.move_on(&member) {
             Ok(()) => None,
             Err(_) => outcome,
         }
+    }
+
+    /// Keeps an error, to be told if no other member answers.
+    fn note(&mut self, error: Error) {
+        if self.failures.len() >= TOLD {
+            self.failures.remove(0);
+        }
+        self.failures.push(error);
     }
 }
 

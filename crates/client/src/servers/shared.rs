@@ -115,6 +115,11 @@ impl Shared {
         self.members().iter().find(|member| member.number == number).map(Arc::clone)
     }
 
+    /// Whether there are members that were not tried.
+    pub(crate) fn has_another(&self, tried: &[u32]) -> bool {
+        self.members().iter().any(|member| !tried.contains(&member.number))
+    }
+
     pub(crate) fn all_are_down(&self) -> bool {
         self.members().iter().all(|member| member.is_down())
     }

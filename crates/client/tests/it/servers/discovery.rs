@@ -13,7 +13,7 @@ use std::{
 
 use flext_ldap_client::{
     Discovery, DnsResolver, MemberHealth, Server, ServerSet, SrvAnswer, SrvLookup, SrvRecord, SrvService,
-    SrvTarget,
+    SrvTarget, WhenDown,
 };
 use flext_ldap_directory::{BoxFuture, Deadline, Error, ErrorKind};
 use tokio::{
@@ -202,6 +202,30 @@ async fn who_asks_before_dns_does_waits_for_it() {
     zone.is_out(false);
     pass(Duration::from_secs(3)).await;
     assert_eq!(who(&set).await.unwrap(), "cn=dc1:389");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_wait_waits_for_dns_too() {
+    let zone = Zone::with(LDAP, vec![record(0, 1, 389, "dc1")]);
+    zone.is_out(true);
+    let made = Made::default();
+    let discovery = made.discovery(&zone, SrvService::Ldap);
+    let set = ServerSet::builder("directory").discover(discovery).when_down(WhenDown::Wait).build().unwrap();
+    let set = Arc::new(set);
+    let waiting = tokio::spawn({
+        let set = Arc::clone(&set);
+        async move { who_within(&*set, Duration::from_secs(60)).await }
+    });
+    pass(Duration::from_secs(20)).await;
+    zone.is_out(false);
+    assert_eq!(waiting.await.unwrap().unwrap(), "cn=dc1:389");
+    zone.is_out(true);
+    let started = Instant::now();
+    let never = ServerSet::builder("never").discover(made.discovery(&zone, SrvService::Ldaps));
+    let never = never.when_down(WhenDown::Wait).build().unwrap();
+    let error = who_within(&never, Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(error.to_string(), "no server of the set `never` is known: DNS is out");
+    assert_eq!(started.elapsed().as_secs(), 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -192,6 +192,25 @@ async fn a_silent_server_is_left_before_the_deadline_of_those_who_wait_for_it() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_busy_servers_is_told_that_they_were() {
+    let servers = three();
+    let set = set(&servers, |builder| builder.when_down(WhenDown::Wait).retries(20));
+    for server in &servers {
+        server.turns(Mood::Says(ResultCode::BUSY));
+    }
+    let started = Instant::now();
+    let error = who_within(&set, Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(started.elapsed().as_secs(), 5);
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(error.to_string().ends_with("answered busy (51)"), "{error}");
+    // 20 at once, ten a second.
+    let asked: usize = servers.iter().map(|server| server.asked()).sum();
+    assert!((5..=75).contains(&asked), "{asked}");
+    servers[2].turns(QUICK);
+    assert_eq!(who(&set).await.unwrap(), "cn=three");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_a_silent_server_keeps_its_answer_where_there_is_no_other() {
     // Both too busy even for probes; the answers come all the same.
     let servers = [Played::new("one", Mood::Silent), Played::new("two", Mood::Silent)];
