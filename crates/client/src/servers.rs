@@ -276,7 +276,8 @@ impl ServerSetBuilder {
     }
 
     /// From when on the first answer to a read is slow. A member with more than a quarter of such answers, and at least
-    /// eight, is out of the first choice until three probes in a row took less than half as long. Four times the median
+    /// eight, is out of the first choice until three probes in a row took less than half as long. No answer in all that
+    /// time counts as a slow one. Four times the median
     /// of the other members, if that is more than 50 ms, is slow too. A member on which operations wait and that has not
     /// been heard of for this long is probed. 1 s.
     pub fn slow_after(mut self, time: Duration) -> Self {

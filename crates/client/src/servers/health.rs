@@ -42,6 +42,8 @@ pub(crate) enum Heard {
     Busy,
     /// An operation was not answered, and that may be the member's fault.
     Failure,
+    /// An operation was not answered in all the time that would have made its answer a slow one.
+    Late,
     /// The member said that it is well.
     Probe(Pace),
     /// It did not say so.
@@ -129,9 +131,22 @@ impl Health {
             (State::Well { points, steady }, Heard::Failure) => {
                 Self { state: State::Suspect { points, steady }, ..self }
             }
+            // A failure, and as slow as an answer can be: a server may let operations hang and answer probes.
+            (State::Well { points, steady } | State::Suspect { points, steady }, Heard::Late) => {
+                match points.saturating_add(SLOW_ANSWER) {
+                    SLOW_AT.. => self.fallen(State::Slow { quick: 0 }, steady),
+                    points => Self { state: State::Suspect { points, steady }, ..self },
+                }
+            }
             // The probe decides, not the answers to what was asked before.
             (State::Suspect { .. }, Heard::Answer(_) | Heard::Failure) => self,
-            (State::Suspect { points, steady }, Heard::Probe(pace)) => self.paced(points, steady, pace),
+            (State::Suspect { points, steady }, Heard::Probe(Pace::Slow)) => {
+                self.paced(points, steady, Pace::Slow)
+            }
+            // It is there; that its answers were slow is not forgotten by that.
+            (State::Suspect { points, steady }, Heard::Probe(_)) => {
+                Self { state: State::Well { points, steady }, ..self }
+            }
             (State::Well { steady, .. } | State::Suspect { steady, .. }, Heard::Busy) => {
                 self.fallen(State::Busy, steady)
             }
@@ -189,12 +204,13 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Heard; 9] = [
+    const ALL: [Heard; 10] = [
         Heard::Answer(Pace::Quick),
         Heard::Answer(Pace::Middling),
         Heard::Answer(Pace::Slow),
         Heard::Busy,
         Heard::Failure,
+        Heard::Late,
         Heard::Probe(Pace::Quick),
         Heard::Probe(Pace::Middling),
         Heard::Probe(Pace::Slow),
@@ -231,9 +247,15 @@ mod tests {
                 MemberHealth::Well => assert_eq!(failed.class(), MemberHealth::Suspect),
                 _ => assert_eq!(failed, health, "{health:?}"),
             }
-            // A suspect waits for its probe and is asked at once.
+            // Whoever becomes or stays suspect is asked at once, and no answer to an operation ends it.
+            for heard in ALL {
+                let next = health.hear(heard);
+                assert!(
+                    next.class() != MemberHealth::Suspect || next.wants_probe(heard),
+                    "{health:?} {heard:?}"
+                );
+            }
             if class == MemberHealth::Suspect {
-                assert!(ALL.iter().all(|heard| health.wants_probe(*heard)));
                 assert_eq!(health.hear(Heard::Answer(Pace::Quick)), health);
             }
             // Operations answered quickly make nobody worse, and nobody who is sick well.
@@ -281,6 +303,10 @@ mod tests {
         assert_eq!(after(more).class(), MemberHealth::Slow);
         assert_eq!(after([slow; 7]).class(), MemberHealth::Well);
         assert_eq!(after([slow; 8]).class(), MemberHealth::Slow);
+        // Operations that hang, and a probe that is good after each.
+        let hangs = |times| after((0..times).flat_map(|_| [Heard::Late, Heard::Probe(Pace::Quick)]));
+        assert_eq!(hangs(7).class(), MemberHealth::Well);
+        assert_eq!(hangs(8).class(), MemberHealth::Slow);
     }
 
     #[test]

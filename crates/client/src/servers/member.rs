@@ -45,7 +45,8 @@ pub(crate) struct Member {
     nearness: AtomicU64,
     bar: AtomicU64,
     in_flight: AtomicUsize,
-    /// When anything was heard last, in microseconds since `born`.
+    /// When an operation began last, and when anything was heard last, in microseconds since `born`.
+    began: AtomicU64,
     heard: AtomicU64,
     /// When the first answer to a read came last, likewise.
     answered: AtomicU64,
@@ -66,6 +67,15 @@ struct Known {
 /// One operation in flight on a member, for as long as this is kept.
 #[derive(Debug)]
 pub(crate) struct InFlight(pub(crate) Arc<Member>);
+
+/// Why a member is probed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Occasion {
+    /// It was time.
+    Due,
+    /// Operations gave reason to. Probes of a member that doubts beset often must not count as many good ones.
+    Doubt,
+}
 
 /// What has become known of a member of a set.
 #[derive(Clone, Debug)]
@@ -119,6 +129,7 @@ impl Member {
             nearness: AtomicU64::new(0),
             bar: AtomicU64::new(micros(bar)),
             in_flight: AtomicUsize::new(0),
+            began: AtomicU64::new(0),
             heard: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             operations: AtomicU64::new(0),
@@ -178,9 +189,11 @@ impl Member {
     /// An operation begins.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.operations.fetch_add(1, Ordering::Relaxed);
+        let age = self.age();
+        self.began.store(age, Ordering::Relaxed);
         if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
             // What was silent because nobody asked is not silent.
-            self.heard.store(self.age(), Ordering::Relaxed);
+            self.heard.store(age, Ordering::Relaxed);
         }
         InFlight(Arc::clone(self))
     }
@@ -214,6 +227,12 @@ impl Member {
         self.hear(Heard::Failure, Some(why.to_string()));
     }
 
+    /// An operation was not answered in all the time that would have made its answer a slow one.
+    pub(crate) fn late(&self, why: &dyn fmt::Display) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.hear(Heard::Late, Some(why.to_string()));
+    }
+
     /// An operation was not answered, and not for a fault of the member.
     pub(crate) fn not_answered(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
@@ -236,16 +255,26 @@ impl Member {
     }
 
     /// A probe has ended that began after so many falls. Whether the member has come back by it.
-    pub(crate) fn probed(&self, falls: u64, result: Result<(), Error>, took: Duration) -> bool {
+    pub(crate) fn probed(
+        &self,
+        occasion: Occasion,
+        falls: u64,
+        result: Result<(), Error>,
+        took: Duration,
+    ) -> bool {
         self.probes.fetch_add(1, Ordering::Relaxed);
         match result {
             Ok(()) => {
                 self.heard.store(self.age(), Ordering::Relaxed);
                 average(&self.nearness, micros(took));
-                if self.falls.load(Ordering::Acquire) != falls {
+                let pace = self.pace(took);
+                let is_over = self.falls.load(Ordering::Acquire) != falls;
+                let is_nothing_new =
+                    occasion == Occasion::Doubt && self.health() == MemberHealth::Well && pace != Pace::Slow;
+                if is_over || is_nothing_new {
                     return false;
                 }
-                self.hear(Heard::Probe(self.pace(took)), None)
+                self.hear(Heard::Probe(pace), None)
             }
             Err(error) => {
                 self.failed_probes.fetch_add(1, Ordering::Relaxed);
@@ -273,10 +302,13 @@ impl Member {
         }
     }
 
-    /// Whether operations are in flight and nothing has been heard for so long.
+    /// Whether operations are in flight and nothing has been heard for so long. Those that began before the last thing that
+    /// was heard are passed over: they may be ones that wait for something to happen, and have nothing to say.
     pub(crate) fn is_silent_for(&self, time: Duration) -> bool {
+        let (began, heard) = (self.began.load(Ordering::Relaxed), self.heard.load(Ordering::Relaxed));
         self.in_flight.load(Ordering::Relaxed) > 0
-            && self.age().saturating_sub(self.heard.load(Ordering::Relaxed)) > micros(time)
+            && heard <= began
+            && self.age().saturating_sub(heard) > micros(time)
     }
 
     pub(crate) fn statistics(&self) -> MemberStatistics {

@@ -6,7 +6,11 @@ use std::{sync::Arc, time::Duration};
 use flext_ldap_directory::{Deadline, Error, ErrorKind};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::{health::MemberHealth, member::Member, shared::Shared};
+use super::{
+    health::MemberHealth,
+    member::{Member, Occasion},
+    shared::Shared,
+};
 
 /// Between two probes at least, whatever operations say.
 const GAP: Duration = Duration::from_millis(50);
@@ -16,6 +20,7 @@ const LONGEST_RECHECK: Duration = Duration::from_secs(30);
 /// Looks after a member until it is aborted.
 pub(super) async fn watch(shared: Arc<Shared>, member: Arc<Member>) {
     let settings = shared.settings;
+    let mut occasion = Occasion::Due;
     loop {
         member.set_bar(shared.bar(&member));
         let by = Deadline::after(settings.check_timeout);
@@ -28,16 +33,16 @@ pub(super) async fn watch(shared: Arc<Shared>, member: Arc<Member>) {
             );
             Err(Error::new(ErrorKind::Timeout, message))
         });
-        if member.probed(falls, result, started.elapsed()) {
+        if member.probed(occasion, falls, result, started.elapsed()) {
             shared.changed.notify_waiters();
         }
         sleep(GAP).await;
-        wait(&shared, &member).await;
+        occasion = wait(&shared, &member).await;
     }
 }
 
-/// Waits until the next probe is due.
-async fn wait(shared: &Shared, member: &Member) {
+/// Waits until the next probe is due, or there is reason for one.
+async fn wait(shared: &Shared, member: &Member) -> Occasion {
     let settings = shared.settings;
     let due = || {
         let pause = match member.health() {
@@ -53,8 +58,11 @@ async fn wait(shared: &Shared, member: &Member) {
     loop {
         let now = Instant::now();
         // A server that has stopped answering without a word is found out before anybody's deadline passes.
-        if member.wants_probe() || now >= at || member.is_silent_for(settings.slow) {
-            return;
+        if member.wants_probe() || member.is_silent_for(settings.slow) {
+            return Occasion::Doubt;
+        }
+        if now >= at {
+            return Occasion::Due;
         }
         tokio::select! {
             () = member.wake.notified() => {}

@@ -248,7 +248,7 @@ impl Routed {
                 member.failed(&error);
             }
             // A caller in a hurry says nothing about the server.
-            ErrorKind::Timeout if took >= self.shared.settings.slow => member.failed(&error),
+            ErrorKind::Timeout if took >= self.shared.settings.slow && !has_answered => member.late(&error),
             ErrorKind::Rejected if is_busy(error.result_code()) => member.busy(&error),
             _ => member.not_answered(),
         }
@@ -394,7 +394,7 @@ impl Drop for Routed {
             asking
                 .member
                 .0
-                .failed(&format_args!("an operation was given up after {waited:?} without an answer"));
+                .late(&format_args!("an operation was given up after {waited:?} without an answer"));
         }
     }
 }

@@ -10,7 +10,7 @@ use flext_ldap_directory::{
 use tokio::time::Instant;
 
 use super::played::{Mood, Played, QUICK, pass, set, who, who_within};
-use crate::support::{compare, delete, modify, search};
+use crate::support::{Cancellable, Cancelled, compare, delete, modify, search};
 
 fn three() -> [Arc<Played>; 3] {
     [Played::new("one", QUICK), Played::new("two", QUICK), Played::new("three", QUICK)]
@@ -224,6 +224,46 @@ async fn who_waits_for_a_silent_server_keeps_its_answer_where_there_is_no_other(
     assert_eq!(who_within(&set, Duration::from_secs(60)).await.unwrap(), "cn=one");
     assert_eq!(started.elapsed().as_secs(), 30);
     assert_eq!(servers[1].asked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_dropped_leaves_nothing_behind() {
+    for mood in [QUICK, Mood::Resets, Mood::Refuses, Mood::Silent, Mood::Says(ResultCode::BUSY)] {
+        for polls in 0..6 {
+            let servers = three();
+            let set = set(&servers, |builder| builder.when_down(WhenDown::Wait));
+            servers[0].turns(mood.clone());
+            servers[0].probes_as(QUICK);
+            let read = set.search_all(search("ou=people"));
+            let _: Result<_, Cancelled> = Cancellable::after(polls, read).await;
+            pass(Duration::from_millis(200)).await;
+            let statistics = set.statistics();
+            assert!(
+                statistics.members.iter().all(|member| member.in_flight == 0),
+                "{mood:?} {polls}: {statistics:?}"
+            );
+            assert!(servers.iter().all(|server| server.load() == 0), "{mood:?} {polls}");
+            servers[0].turns(QUICK);
+            assert!(who(&set).await.is_ok(), "{mood:?} {polls}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_event_is_no_reason_to_probe_all_the_time() {
+    let servers = three();
+    let set = set(&servers, |builder| builder);
+    servers[0].turns(Mood::Silent);
+    servers[0].probes_as(QUICK);
+    let waiting = tokio::spawn({
+        let reply = set.call(search("ou=people").within(Duration::from_secs(600)).into_any());
+        async move { reply.outcome().await.map(|_| ()) }
+    });
+    pass(Duration::from_secs(100)).await;
+    // Every 5 to 10 s, and once for the silence.
+    let probes = set.statistics().members[0].probes;
+    assert!((10..=22).contains(&probes), "{probes}");
+    waiting.abort();
 }
 
 #[tokio::test(start_paused = true)]

@@ -127,6 +127,31 @@ async fn slow_is_sick_until_it_is_quick_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_answers_probes_and_nothing_else_is_found_out() {
+    let servers = two();
+    let set = set(&servers, |builder| builder);
+    servers[0].turns(Mood::Silent);
+    servers[0].probes_as(QUICK);
+    let mut failed = 0;
+    for _ in 0..40 {
+        failed += usize::from(who_within(&set, Duration::from_secs(2)).await.is_err());
+        pass(Duration::from_millis(100)).await;
+    }
+    assert!((8..=16).contains(&failed), "{failed}");
+    // So is one whose callers give up by themselves.
+    let servers = two();
+    let other = super::played::set(&servers, |builder| builder);
+    servers[0].turns(Mood::Silent);
+    servers[0].probes_as(QUICK);
+    for _ in 0..40 {
+        let read = tokio::time::timeout(Duration::from_secs(2), who(&other));
+        let _: Result<_, tokio::time::error::Elapsed> = read.await;
+        pass(Duration::from_millis(100)).await;
+    }
+    assert!(servers[1].asked() >= 24, "{}", servers[1].asked());
+}
+
+#[tokio::test(start_paused = true)]
 async fn slower_than_all_others_is_slow_too() {
     let servers = [Played::new("one", QUICK), Played::new("two", QUICK), Played::new("three", QUICK)];
     let set = set(&servers, |builder| builder.choice(Choice::RoundRobin));
