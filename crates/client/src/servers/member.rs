@@ -45,9 +45,10 @@ pub(crate) struct Member {
     nearness: AtomicU64,
     bar: AtomicU64,
     in_flight: AtomicUsize,
-    /// When an operation began last, and when anything was heard last, in microseconds since `born`.
-    began: AtomicU64,
+    /// When anything was heard last, in microseconds since `born`.
     heard: AtomicU64,
+    /// Good probes since an operation began last.
+    calm: AtomicU32,
     /// When the first answer to a read came last, likewise.
     answered: AtomicU64,
     operations: AtomicU64,
@@ -129,7 +130,7 @@ impl Member {
             nearness: AtomicU64::new(0),
             bar: AtomicU64::new(micros(bar)),
             in_flight: AtomicUsize::new(0),
-            began: AtomicU64::new(0),
+            calm: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             operations: AtomicU64::new(0),
@@ -190,7 +191,7 @@ impl Member {
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.operations.fetch_add(1, Ordering::Relaxed);
         let age = self.age();
-        self.began.store(age, Ordering::Relaxed);
+        self.calm.store(0, Ordering::Relaxed);
         if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
             // What was silent because nobody asked is not silent.
             self.heard.store(age, Ordering::Relaxed);
@@ -265,7 +266,9 @@ impl Member {
         self.probes.fetch_add(1, Ordering::Relaxed);
         match result {
             Ok(()) => {
-                self.heard.store(self.age(), Ordering::Relaxed);
+                // It was well when it was asked; what it is by now nobody knows.
+                self.heard.fetch_max(self.age().saturating_sub(micros(took)), Ordering::Relaxed);
+                self.calm.store(self.calm.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
                 average(&self.nearness, micros(took));
                 let pace = self.pace(took);
                 let is_over = self.falls.load(Ordering::Acquire) != falls;
@@ -302,13 +305,12 @@ impl Member {
         }
     }
 
-    /// Whether operations are in flight and nothing has been heard for so long. Those that began before the last thing that
-    /// was heard are passed over: they may be ones that wait for something to happen, and have nothing to say.
+    /// Whether operations are in flight and nothing has been heard for so long; for twice as long after each good probe since
+    /// the last of them began, since they may be ones that wait for something to happen.
     pub(crate) fn is_silent_for(&self, time: Duration) -> bool {
-        let (began, heard) = (self.began.load(Ordering::Relaxed), self.heard.load(Ordering::Relaxed));
+        let bearable = time.saturating_mul(2_u32.saturating_pow(self.calm.load(Ordering::Relaxed)));
         self.in_flight.load(Ordering::Relaxed) > 0
-            && heard <= began
-            && self.age().saturating_sub(heard) > micros(time)
+            && self.age().saturating_sub(self.heard.load(Ordering::Relaxed)) > micros(bearable)
     }
 
     pub(crate) fn statistics(&self) -> MemberStatistics {
