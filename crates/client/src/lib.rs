@@ -28,7 +28,8 @@
 //! # }
 //! ```
 //!
-//! There is no pool, no retry and no reconnecting here: a connection that is lost stays lost, and says so.
+//! A connection that is lost stays lost, and says so. A [`Pool`] keeps several to one server, replaces those that are
+//! lost, and has others for the binds of users. Nothing is retried here.
 //!
 //! [`Directory`]: flext_ldap_directory::Directory
 //! [`DirectoryExt`]: flext_ldap_directory::DirectoryExt
@@ -42,6 +43,8 @@ mod dial;
 mod ending;
 mod exposure;
 mod gather;
+mod pool;
+mod server;
 mod start_tls;
 mod tls;
 mod transport;
@@ -52,5 +55,7 @@ pub use self::{
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
+    pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
+    server::Server,
     tls::TlsOptions,
 };
