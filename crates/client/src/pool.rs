@@ -83,7 +83,7 @@ const GOODBYE: Duration = Duration::from_millis(2_500);
 /// nothing else is, of all but one; only when there are no more of those do they share with others like them, until they
 /// have shown to be long. So a lookup costs least when it says how much it wants: by
 /// [`search_one`](flext_ldap_directory::DirectoryExt::search_one), a size limit, or the scope of its base. A search that
-/// stays (a persistent search) or pages has a connection to itself.
+/// stays (a persistent search), pages, or has a control this library does not know has a connection to itself.
 ///
 /// Operations act with the rights of the pool's own credentials: [`Actor::Service`](flext_ldap_directory::Actor::Service),
 /// or the user these are of. Service connections are never bound anew.

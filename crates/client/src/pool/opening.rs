@@ -1,9 +1,9 @@
 //! Opening a service connection: with which credentials, and whether it is good for anything.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use flext_ldap_directory::{BoxFuture, Deadline, Directory, Error};
-use tokio::time::Instant;
+use flext_ldap_directory::{BoxFuture, Deadline, Directory, Error, ErrorKind};
+use tokio::time::{Instant, timeout};
 
 use super::{
     check::Check,
@@ -38,7 +38,12 @@ pub trait CredentialsSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Why there are none. No connection is opened then, and it is tried again soon.
+    /// Why there are none. No connection is opened then, and it is tried again soon; so it is after ten seconds without
+    /// an answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time.
     fn credentials(&self) -> BoxFuture<'_, Result<Credentials, Error>>;
 }
 
@@ -48,6 +53,9 @@ impl<F: Fn() -> Result<Credentials, Error> + Send + Sync + 'static> CredentialsS
         Box::pin(std::future::ready(credentials))
     }
 }
+
+/// How long a source may take.
+const READING: Duration = Duration::from_secs(10);
 
 /// Opens service connections, one at a time: so a refused secret is never sent by two at once.
 #[derive(Clone)]
@@ -71,9 +79,14 @@ pub(super) enum Opened {
 impl Opener {
     pub(super) async fn open(self, refused: Option<Refused>) -> Opened {
         let credentials = match &self.source {
-            Some(source) => match source.credentials().await {
-                Ok(credentials) => credentials,
-                Err(error) => return Opened::Failed(error),
+            Some(source) => match timeout(READING, source.credentials()).await {
+                Ok(Ok(credentials)) => credentials,
+                Ok(Err(error)) => return Opened::Failed(error),
+                Err(_) => {
+                    let message =
+                        format!("the credentials for {} were not there in ten seconds", self.server);
+                    return Opened::Failed(Error::new(ErrorKind::Timeout, message));
+                }
             },
             None => self.connector.credentials().clone(),
         };

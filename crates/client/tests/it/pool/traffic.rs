@@ -7,7 +7,7 @@ use std::{
 
 use flext_ldap_client::{Pool, Server};
 use flext_ldap_directory::{
-    Actor, Applied, BindStep, Directory, DirectoryExt, ErrorKind, Request, Session, SessionExt,
+    Actor, Applied, BindStep, Directory, DirectoryExt, ErrorKind, Session, SessionExt,
     proto::{control::PagedResults, message::Request as Message},
 };
 use tokio::time::Instant;
@@ -228,5 +228,56 @@ async fn many_tasks_get_each_its_own_answer() {
     for wire in fake.script.wires() {
         assert_eq!(wire.requests().iter().filter(|message| binds(message)).count(), 1);
     }
-    let _: Request<_> = lookup("cn=a");
+}
+
+/// Real threads, real time, and a server that ends all connections again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_operation_is_lost_or_answered_to_another_while_connections_come_and_go() {
+    let fake = Fake::start().await;
+    let pool = fake.pool().max(4).busy(4).build().unwrap();
+    pool.ready(soon()).await.unwrap();
+    let tasks: Vec<_> = (0..32)
+        .map(|task| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let mut answered = 0;
+                for number in 0..150 {
+                    let rdn = format!("cn=t{task}n{number}");
+                    let found = match number % 3 {
+                        0 => pool.search_one(lookup(&rdn)).await,
+                        1 => pool.search_one(search(&rdn)).await,
+                        _ => pool.search_all(search(&rdn)).await.map(|mut all| all.remove(0)),
+                    };
+                    match found {
+                        Ok(entry) => {
+                            assert_eq!(entry.dn_str(), named(&rdn));
+                            answered += 1;
+                        }
+                        Err(error) => {
+                            let kinds = [ErrorKind::Closed, ErrorKind::Unreachable];
+                            assert!(kinds.contains(&error.kind()), "{error:?}");
+                            assert_eq!(error.applied(), Applied::No);
+                            tokio::time::sleep(Duration::from_millis(5)).await;
+                        }
+                    }
+                }
+                answered
+            })
+        })
+        .collect();
+    while tasks.iter().any(|task| !task.is_finished()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        fake.cut();
+    }
+    let mut answered = 0;
+    for task in tasks {
+        answered += task.await.unwrap();
+    }
+    assert!(answered > 1_000, "{answered} of 4800");
+    let stats = pool.stats();
+    assert_eq!((stats.in_flight, stats.waiting), (0, 0));
+    assert!(stats.open <= 4 && stats.lost > 0, "{stats:?}");
+    // The last cut may have come after the last operation.
+    pool.ready(soon()).await.ok();
+    pool.shutdown(soon()).await;
 }
