@@ -242,6 +242,12 @@ impl Connection {
         !self.is_closed() && self.shared.helm.is_silent()
     }
 
+    /// Whether nothing is in flight and the runtime knows of something that the server has said: all that can be told
+    /// without asking the socket.
+    pub(crate) fn may_have_news(&self) -> bool {
+        self.shared.helm.may_have_news()
+    }
+
     /// What ends this connection from elsewhere.
     pub(crate) fn stopper(&self) -> Stopper {
         Stopper(Arc::downgrade(&self.stop))

@@ -95,6 +95,12 @@ impl Helm {
         }
     }
 
+    /// Whether the runtime knows of something that nobody has heard.
+    pub(super) fn may_have_news(&self) -> bool {
+        let Ok(helm) = self.0.try_lock() else { return false };
+        helm.as_ref().is_some_and(|task| task.is_idle() && task.transport.has_news())
+    }
+
     /// Has the caller of `slot` poll the socket. Says whether the operation is still left to it.
     pub(super) fn drive(&self, slot: &Arc<Slot>, cx: &mut Context<'_>) -> bool {
         let mut helm = self.lock();

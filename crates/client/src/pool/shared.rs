@@ -212,8 +212,9 @@ impl Shared {
         )
     }
 
-    /// Takes a place for an operation, or a place in the queue. A write is only put onto a connection that has just been
-    /// looked at, since nobody could tell whether it was applied if the server was gone.
+    /// Takes a place for an operation, or a place in the queue. The socket of a connection on which nothing else is, is
+    /// looked at before a write, since nobody could tell whether it was applied if the server was gone; before a read
+    /// only where there is reason to.
     pub(super) fn take(self: &Arc<Self>, class: Class, is_write: bool, by: Deadline) -> Taken {
         loop {
             let mut state = self.lock();
@@ -248,8 +249,9 @@ impl Shared {
             if wakes {
                 self.keeper.notify_one();
             }
-            let look = look.is_alone && (is_write || look.has_rested);
-            if !look || lease.member.connection.is_silent() {
+            let connection = &lease.member.connection;
+            let look = look.is_alone && (is_write || look.has_rested || connection.may_have_news());
+            if !look || connection.is_silent() {
                 return Taken::Lease(lease);
             }
             // Closed, or the server has said something that nobody has heard yet.

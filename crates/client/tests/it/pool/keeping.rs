@@ -23,8 +23,12 @@ async fn a_connection_the_server_has_closed_is_not_written_to() {
         settle().await;
         sleep(Duration::from_millis(rest)).await;
         pool.delete(delete("cn=b")).await.unwrap();
+        fake.cut();
+        settle().await;
+        sleep(Duration::from_millis(rest)).await;
+        pool.search_one(lookup("cn=a")).await.unwrap();
     }
-    assert_eq!(pool.stats().lost, 5);
+    assert_eq!(pool.stats().lost, 10);
 }
 
 #[tokio::test(start_paused = true)]
