@@ -4,7 +4,7 @@ use flext_ldap_directory::{BoxFuture, Deadline, Directory, Error, Sessions};
 
 /// A server as a set of servers sees it: it answers operations, opens conversations, and can be asked how it is.
 ///
-/// A pool is one, and so is a set of others.
+/// A [`Pool`](crate::Pool) is one, and so is a set of others.
 pub trait Server: Directory + Sessions {
     /// What messages and statistics call it: `host:port`, the path of a socket, or the name of a set.
     fn name(&self) -> &str;

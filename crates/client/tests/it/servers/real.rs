@@ -1,6 +1,7 @@
 //! Sets over real connections to listeners on the loopback interface.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -8,18 +9,14 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Connection, Connector, Server, ServerSet, WhenDown};
+use flext_ldap_client::{Connector, MemberHealth, Pool, Server, ServerSet, WhenDown};
 use flext_ldap_directory::{
-    Actor, BoxFuture, Deadline, Directory, DirectoryExt as _, Error, Peer as Who, Reply, Request, Session,
-    Sessions,
-    proto::{
-        message::{Request as Message, Response, Scope, Search},
-        result::LdapResult,
-    },
+    Applied, Deadline, DirectoryExt as _,
+    proto::message::{Request as Message, Response},
+    proto::result::LdapResult,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Mutex,
     task::JoinSet,
     time::Instant,
 };
@@ -27,113 +24,16 @@ use tokio::{
 use super::played::who_within;
 use crate::support::{Peer, done, encoded, entry, modify, search};
 
-/// A server behind one connection, opened when there is none.
-struct Direct {
-    name: String,
-    connector: Connector,
-    connection: Arc<Mutex<Option<Arc<Connection>>>>,
-    load: Arc<AtomicUsize>,
-}
-
-impl Direct {
-    fn new(address: std::net::SocketAddr) -> Arc<Self> {
-        let connector = Connector::builder().clear().address(address.ip().to_string(), address.port());
-        Arc::new(Self {
-            name: address.to_string(),
-            connector: connector.connect_timeout(Duration::from_secs(1)).build().unwrap(),
-            connection: Arc::default(),
-            load: Arc::default(),
-        })
-    }
-}
-
-async fn connection(
-    connector: Connector,
-    kept: Arc<Mutex<Option<Arc<Connection>>>>,
-) -> Result<Arc<Connection>, Error> {
-    let mut kept = kept.lock().await;
-    if let Some(connection) = kept.as_ref().filter(|connection| !connection.is_closed()) {
-        return Ok(Arc::clone(connection));
-    }
-    let connection = Arc::new(connector.connect().await?);
-    *kept = Some(Arc::clone(&connection));
-    Ok(connection)
-}
-
-impl Directory for Direct {
-    fn call(&self, request: Request) -> Reply {
-        let connection = connection(self.connector.clone(), Arc::clone(&self.connection));
-        let load = Arc::clone(&self.load);
-        if request.op.kind().is_write() {
-            return Reply::pending(async move {
-                load.fetch_add(1, Ordering::Relaxed);
-                let result = match connection.await {
-                    Ok(connection) => connection.call(request).outcome().await,
-                    Err(error) => Err(error),
-                };
-                load.fetch_sub(1, Ordering::Relaxed);
-                result
-            });
-        }
-        let opening = async move { Ok::<_, Error>(connection.await?.call(request)) };
-        Reply::events(Opening { opening: Some(Box::pin(opening)), reply: None })
-    }
-}
-
-struct Opening {
-    opening: Option<BoxFuture<'static, Result<Reply, Error>>>,
-    reply: Option<Reply>,
-}
-
-impl flext_ldap_directory::Events for Opening {
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<flext_ldap_directory::Event, Error>> {
-        if let Some(opening) = &mut self.opening {
-            let reply = std::task::ready!(opening.as_mut().poll(cx))?;
-            (self.opening, self.reply) = (None, Some(reply));
-        }
-        self.reply.as_mut().unwrap().poll_next(cx)
-    }
-}
-
-impl Sessions for Direct {
-    fn open(&self, peer: Who) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
-        self.connector.open(peer)
-    }
-}
-
-impl Server for Direct {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
-    }
-
-    fn check(&self, by: Deadline) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async move {
-            let connection = connection(self.connector.clone(), Arc::clone(&self.connection)).await?;
-            let root = Search::new("".parse().unwrap(), Scope::Base, "(objectClass=*)".parse().unwrap());
-            let request = Request::new(root, Actor::Service).until(by);
-            connection.call(request.into_any()).outcome().await.map(|_| ())
-        })
-    }
-
-    fn shutdown(&self, _by: Deadline) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            if let Some(connection) = self.connection.lock().await.take() {
-                connection.close().await;
-            }
-        })
-    }
+/// A pool of connections to a listener.
+fn pool(address: SocketAddr) -> Arc<dyn Server> {
+    let connector = Connector::builder().clear().address(address.ip().to_string(), address.port());
+    let connector = connector.connect_timeout(Duration::from_secs(1)).build().unwrap();
+    Arc::new(Pool::builder(connector).max(4).build().unwrap())
 }
 
 /// A listener that answers, as long as it lives.
 struct Living {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     tasks: JoinSet<()>,
     writes: Arc<AtomicUsize>,
     /// Reads on, and answers nothing.
@@ -189,7 +89,7 @@ async fn converse(stream: TcpStream, writes: Arc<AtomicUsize>, is_silent: Arc<At
 }
 
 fn over(servers: &[&Living]) -> ServerSet {
-    let servers = servers.iter().map(|living| Direct::new(living.address) as Arc<dyn Server>);
+    let servers = servers.iter().map(|living| pool(living.address));
     ServerSet::builder("directory").servers(servers).when_down(WhenDown::Wait).build().unwrap()
 }
 
@@ -219,7 +119,7 @@ async fn a_server_that_is_killed_under_load_costs_no_read_and_comes_back() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     let again = Living::at(&address).await;
     let back = Instant::now();
-    while set.statistics().members[0].health != flext_ldap_client::MemberHealth::Well {
+    while set.statistics().members[0].health != MemberHealth::Well {
         assert!(back.elapsed() < Duration::from_secs(8), "{:?}", set.statistics());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -264,7 +164,7 @@ async fn writes_are_counted_where_they_are_done() {
         match set.modify(modify("uid=ada", "x").within(Duration::from_secs(5))).await {
             Ok(_) => done += 1,
             Err(error) => {
-                assert_eq!(error.applied(), flext_ldap_directory::Applied::Unknown, "{error}");
+                assert_eq!(error.applied(), Applied::Unknown, "{error}");
                 unknown += 1;
             }
         }
