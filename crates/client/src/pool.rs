@@ -107,10 +107,10 @@ const GOODBYE: Duration = Duration::from_millis(2_500);
 ///
 /// # Users
 ///
-/// [`bind`](Self::bind) and the conversations of [`Sessions::open`] use connections that no operation of the
-/// program itself was or will be sent on. They are kept for a minute after a bind. A conversation that ends leaves its
-/// connection only after an anonymous bind on it has succeeded, and not at all when something is under way on it.
-/// A conversation refuses [`Actor::Service`](flext_ldap_directory::Actor::Service).
+/// [`bind`](Self::bind) and the conversations of [`Sessions::open`] use connections that no operation of the program
+/// itself was or will be sent on. They are kept for a minute after a bind. Where somebody was bound in a conversation,
+/// its connection is kept only after an anonymous bind on it has succeeded; where something is still under way on it, not
+/// at all. A conversation refuses [`Actor::Service`](flext_ldap_directory::Actor::Service).
 ///
 /// # The end
 ///

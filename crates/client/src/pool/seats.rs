@@ -155,7 +155,8 @@ fn place_short<L: Line>(seats: &[Seat<L>], rules: &Rules, now: Circumstances) ->
         let wants_more = seat.load() >= rules.busy && now.openable > 0;
         return if wants_more { Place::AtAndOpen(index) } else { Place::At(index) };
     }
-    if let Some((index, _)) = least_loaded(seats, among) {
+    let waits_for_check = now.is_patient && is_one_checked(seats);
+    if !waits_for_check && let Some((index, _)) = least_loaded(seats, among) {
         return Place::Check(index);
     }
     if now.is_patient && (now.openable > 0 || is_one_checked(seats)) {
@@ -179,7 +180,8 @@ fn place_long<L: Line>(seats: &[Seat<L>], class: Class, rules: &Rules, now: Circ
         if let Some((index, _)) = least_loaded(seats, |_, seat| is_idle(seat) && !seat.is_stale) {
             return Place::At(index);
         }
-        if let Some((index, _)) = least_loaded(seats, |_, seat| is_idle(seat)) {
+        let waits_for_check = now.is_patient && is_one_checked(seats);
+        if !waits_for_check && let Some((index, _)) = least_loaded(seats, |_, seat| is_idle(seat)) {
             return Place::Check(index);
         }
     }
@@ -291,6 +293,8 @@ mod tests {
             ("those that leave last", vec![leaving(), seat(3, 0, 0)], Short, NOW, Some(At(1))),
             ("doubtful ones not at all", vec![doubtful()], Short, NOW, Some(Wait)),
             ("stale ones are checked", vec![stale(), seat(1, 1, 0)], Short, NOW, Some(Check(0))),
+            ("one at a time", vec![doubtful(), stale()], Short, NOW, Some(Wait)),
+            ("but not for ever", vec![doubtful(), stale()], Short, hasty(0), Some(Check(1))),
             ("unless another is there", vec![stale(), seat(1, 0, 0)], Short, NOW, Some(At(1))),
             ("the dead are taken out first", vec![seat(0, 0, 0), dead()], Short, NOW, None),
             ("the last one runs empty for who waits for it", vec![seat(1, 0, 0), seat(0, 0, 0)], Short, behind(1, 0), Some(At(0))),
@@ -303,6 +307,7 @@ mod tests {
             ("one connection stays for the rest", vec![seat(0, 1, 0), seat(0, 2, 0), seat(0, 0, 0)], Broad, NOW, Some(At(0))),
             ("not beside a long one", vec![seat(0, 0, 1), seat(0, 1, 1), seat(0, 0, 0)], Broad, NOW, Some(Wait)),
             ("not where nobody reads", vec![clogged(), seat(0, 0, 1), seat(0, 0, 0)], Broad, NOW, Some(Wait)),
+            ("stale ones are checked one at a time", vec![doubtful(), stale()], Broad, NOW, Some(Wait)),
             ("a stale one is checked", vec![stale()], Broad, openable(1), Some(Check(0))),
 
             ("alone is alone", vec![seat(0, 1, 0), seat(1, 0, 0)], Alone, NOW, Some(Wait)),
@@ -355,7 +360,9 @@ mod tests {
             }
             let Some(index) = at else {
                 // Nobody waits who could be served: an idle good connection is always somebody's.
-                let idle = seats.iter().any(|seat| seat.load() == 0 && is_usable(seat, &rules));
+                let waits_for_check = is_patient && is_one_checked(&seats);
+                let is_ready = |seat: &Seat<Fake>| is_usable(seat, &rules) && !(seat.is_stale && waits_for_check);
+                let idle = seats.iter().any(|seat| seat.load() == 0 && is_ready(seat));
                 let lanes = seats.iter().filter(|seat| seat.is_lane()).count();
                 prop_assert!(!idle || (class != Class::Short && lanes >= 4));
                 return Ok(());

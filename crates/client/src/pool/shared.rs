@@ -503,7 +503,7 @@ impl Shared {
             let load = seat.load();
             let berth = &mut seat.line;
             if load > 0 || std::mem::take(&mut berth.was_used) {
-                berth.idle_since = None;
+                (berth.idle_since, seat.is_stale) = (None, false);
             } else {
                 let since = *berth.idle_since.get_or_insert(now);
                 seat.is_stale = now.duration_since(since.max(berth.well_at)) >= check_after;

@@ -361,3 +361,43 @@ proptest! {
         });
     }
 }
+
+/// The same on real threads, in real time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_4_on_real_threads_users_and_service_stay_apart() {
+    let fake = Arc::new(with_users(USERS).await);
+    let pool = fake.pool().max(3).binds(3).conversations(4).build().unwrap();
+    pool.ready(soon()).await.unwrap();
+    let tasks: Vec<_> = (0..16)
+        .map(|task| {
+            let (pool, fake) = (pool.clone(), Arc::clone(&fake));
+            tokio::spawn(async move {
+                for number in 0..60 {
+                    let user = (task + number) % USERS;
+                    let what = match (task + number) % 7 {
+                        0 => Act::Lookup,
+                        1 => Act::Broad,
+                        2 => Act::Bind { user, is_right: number % 2 == 0 },
+                        3 | 4 => Act::Converse { user, asks_first: number % 2 == 0 },
+                        5 => Act::Pin,
+                        _ if task == 0 => Act::Cut,
+                        _ => Act::Write,
+                    };
+                    let doing = act(pool.clone(), Arc::clone(&fake), what);
+                    if number % 5 == 4 {
+                        drop(Cancellable::after(number % 11, doing).await);
+                    } else {
+                        doing.await;
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_apart(&fake, USERS);
+    pool.shutdown(soon()).await;
+    let stats = pool.stats();
+    assert_eq!((stats.open, stats.in_flight, stats.waiting, stats.binds.conversations), (0, 0, 0, 0));
+}
