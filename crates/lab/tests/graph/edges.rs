@@ -22,7 +22,22 @@ const EDGES: [(&str, &[&str], &[&str]); 12] = [
     ("oracles", &["server", "store", "directory", "proto"], &[]),
     ("example-sign-in", &["identity", "client", "directory", "proto"], &["testkit"]),
     ("cli", &["singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
-    ("lab", &["oracles", "cli", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    (
+        "lab",
+        &[
+            "oracles",
+            "cli",
+            "singer",
+            "identity",
+            "client",
+            "store",
+            "server",
+            "testkit",
+            "directory",
+            "proto",
+        ],
+        &[],
+    ),
 ];
 
 #[test]

@@ -101,8 +101,10 @@ fn no_file_is_large() {
 
 /// Rust of our crates, examples and fuzz targets.
 fn sources() -> Vec<PathBuf> {
-    let all =
-        ["crates", "examples", "fuzz"].map(|folder| root().join(folder)).into_iter().filter(|folder| folder.is_dir());
+    let all = ["crates", "examples", "fuzz"]
+        .map(|folder| root().join(folder))
+        .into_iter()
+        .filter(|folder| folder.is_dir());
     all.flat_map(|folder| files(&folder))
         .filter(|file| file.extension().is_some_and(|ending| ending == "rs"))
         .collect()
