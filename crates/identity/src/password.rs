@@ -84,11 +84,15 @@ impl Authenticator {
         // Written once it is known whose password it is; everything before it may be given up.
         let ready = tokio::time::timeout_at(by.instant(), self.0.prepare(name, old.clone(), by)).await;
         let ready = ready.unwrap_or_else(|_| Err(ChangeReason::Directory(late()).into()))?;
-        let changed = if self.0.offers.unicode_password {
-            modify(&ready, &old, &new, by).await
-        } else {
-            password_modify(&ready, old, new, by).await
+        let change = async {
+            if self.0.offers.unicode_password {
+                modify(&ready, &old, &new, by).await
+            } else {
+                password_modify(&ready, old, new, by).await
+            }
         };
+        let changed = tokio::time::timeout_at(by.instant(), change).await;
+        let changed = changed.unwrap_or_else(|_| Err(ChangeReason::Unknown(late())));
         changed.map_err(|reason| ChangeRefusal(Box::new(Refused { reason, account: ready.dn })))
     }
 }

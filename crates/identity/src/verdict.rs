@@ -22,8 +22,9 @@ pub(crate) fn of_success(outcome: &Outcome) -> Result<Warnings, Reason> {
         Some(PasswordPolicyError::CHANGE_AFTER_RESET) => Err(Reason::MustChange),
         Some(PasswordPolicyError::PASSWORD_EXPIRED) => Err(Reason::PasswordExpired),
         Some(PasswordPolicyError::ACCOUNT_LOCKED) => Err(Reason::Locked),
-        // The others are about changes.
-        _ if expired => Err(Reason::MustChange),
+        // 389-ds says that it has expired also of one that is good for a few more binds. The other errors are about
+        // changes.
+        _ if expired && warnings.grace_left.is_none() => Err(Reason::MustChange),
         _ => Ok(warnings),
     }
 }
@@ -128,7 +129,7 @@ mod tests {
         use PasswordPolicyWarning::{GraceAuthNsRemaining, TimeBeforeExpiration};
         let day = Warnings { expires_in: Some(Duration::from_secs(86_400)), grace_left: None };
         let grace = Warnings { expires_in: None, grace_left: Some(2) };
-        let table: [(Controls, Result<Warnings, &str>); 11] = [
+        let table: [(Controls, Result<Warnings, &str>); 12] = [
             (Controls::none(), Ok(Warnings::default())),
             (policy(None, None), Ok(Warnings::default())),
             (policy(Some(TimeBeforeExpiration(86_400)), None), Ok(day)),
@@ -139,6 +140,7 @@ mod tests {
             (policy(None, Some(Code::PASSWORD_TOO_YOUNG)), Ok(Warnings::default())),
             (Controls::none().optional(&PasswordExpiring(86_400)), Ok(day)),
             (policy(None, None).optional(&PasswordExpired), Err("MustChange")),
+            (policy(Some(GraceAuthNsRemaining(2)), None).optional(&PasswordExpired), Ok(grace)),
             (policy(Some(TimeBeforeExpiration(86_400)), None).optional(&PasswordExpiring(9)), Ok(day)),
         ];
         for (controls, want) in table {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flext_ldap_directory::{
-    Actor, BindReply, BoxFuture, Deadline, Directory, Error, ErrorKind, Op, Peer, Reply, Request, Session,
-    Sessions,
+    Actor, Applied, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Identity, Op,
+    Outcome, Peer, Reply, Request, Session, Sessions,
 };
 use flext_ldap_identity::{
     Authenticator, ChangeReason, GroupSearch, InputError, Offers, PrincipalName, Reason, RefusalKind,
@@ -258,10 +258,7 @@ async fn a_new_password_in_active_directory() {
         (refused(ResultCode::CONSTRAINT_VIOLATION, "00000056: AtrErr: DSID-03190F80, #1"), "NotSignedIn"),
         (refused(ResultCode::INSUFFICIENT_ACCESS_RIGHTS, "00000005: SecErr: DSID-031A1190"), "NotAllowed"),
         (refused(ResultCode::UNWILLING_TO_PERFORM, "0000001F: SvcErr: DSID-031A12D2"), "Refused"),
-        (
-            Err(Error::new(ErrorKind::Closed, "gone").with_applied(flext_ldap_directory::Applied::Unknown)),
-            "Unknown",
-        ),
+        (Err(Error::new(ErrorKind::Closed, "gone").with_applied(Applied::Unknown)), "Unknown"),
         (Err(Error::new(ErrorKind::Closed, "gone")), "Directory"),
     ] {
         let conversations = Conversations::new([success(), answer]);
@@ -313,6 +310,39 @@ async fn a_directory_that_does_not_answer_costs_the_time_allowed() {
     let refusal = authenticator.change_password("ada", secret("x"), secret("y")).await.unwrap_err();
     assert!(matches!(refusal.reason(), ChangeReason::Directory(error) if error.kind() == ErrorKind::Timeout));
     assert_eq!(start.elapsed().as_secs(), 11);
+
+    // Of a change that was sent nobody knows.
+    let people = UserSearch::new(dn(BASE), "uid".parse().unwrap());
+    let authenticator = Authenticator::builder(Mute, domain(0), people).build();
+    let refusal = authenticator.change_password("ada", secret("x"), secret("y")).await.unwrap_err();
+    assert!(matches!(refusal.reason(), ChangeReason::Unknown(_)), "{refusal:?}");
+    assert_eq!(
+        refusal.told(),
+        "Your password may have been changed. Please try to sign in with the new one."
+    );
+    assert_eq!(start.elapsed().as_secs(), 21);
+}
+
+/// Lets everybody in, and answers nothing that is asked afterwards.
+struct Mute;
+
+impl Sessions for Mute {
+    fn open(&self, _peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
+        Box::pin(async { Ok(Box::new(Self) as Box<dyn Session>) })
+    }
+}
+
+impl Directory for Mute {
+    fn call(&self, _request: Request) -> Reply {
+        Reply::pending(std::future::pending())
+    }
+}
+
+impl Session for Mute {
+    fn bind(&mut self, _step: BindStep, _by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
+        let actor = Actor::User(Identity::from_successful_bind(dn(ADA)));
+        Box::pin(async { Ok(BindReply::Done { actor, outcome: Outcome::success(), credentials: None }) })
+    }
 }
 
 /// Says success to everybody, as nobody: servers do so to a name with an empty password.
@@ -331,13 +361,9 @@ impl Directory for Anybody {
 }
 
 impl Session for Anybody {
-    fn bind(
-        &mut self,
-        _step: flext_ldap_directory::BindStep,
-        _by: Deadline,
-    ) -> BoxFuture<'_, Result<BindReply, Error>> {
-        let outcome = flext_ldap_directory::Outcome::success();
-        Box::pin(async { Ok(BindReply::Done { actor: Actor::Anonymous, outcome, credentials: None }) })
+    fn bind(&mut self, _step: BindStep, _by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
+        let (actor, outcome) = (Actor::Anonymous, Outcome::success());
+        Box::pin(async { Ok(BindReply::Done { actor, outcome, credentials: None }) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Against the embedded directory: every way in and out, one bind each.
 
-use std::time::Duration;
+use std::{future::Future, task::Poll, time::Duration};
 
 use flext_ldap_identity::{
     Authenticator, DnTemplate, InputError, PatternError, Reason, RefusalKind, RoleMap, UserSearch,
@@ -41,7 +41,7 @@ async fn in_with_identity_groups_and_roles() {
     assert_eq!(roles.roles(&anna.groups), ["harbour", "pilot"]);
 
     // However the name is typed, it is the same account.
-    for typed in ["ANNA", " anna ", "Anna"] {
+    for typed in ["ANNA", " anna ", "Anna", "ａｎｎａ", "an\u{ad}na"] {
         let again = authenticator.sign_in(typed, secret(RIGHT)).await.unwrap();
         assert_eq!(again.account.id, anna.account.id, "{typed:?}");
     }
@@ -271,6 +271,31 @@ fn patterns_that_would_let_anybody_in_are_refused() {
     }
     assert_eq!(DnTemplate::new("uid=x,dc=example").map(|_| ()), Err(PatternError::NoPlace));
     assert!(matches!(DnTemplate::new("{user}"), Err(PatternError::NotAName(_))));
+}
+
+/// Given up after any number of steps, it leaves no conversation behind and has sent one bind at the most.
+#[tokio::test]
+async fn giving_up_leaves_nothing_behind() {
+    let world = World::new(|_| ()).await;
+    world.group("pilots", &[&person("anna")]).await;
+    let authenticator = world.builder().build();
+    let mut finished = 0;
+    for polls in 0..12 {
+        let mut attempt = Box::pin(authenticator.sign_in("anna", secret(RIGHT)));
+        for _ in 0..polls {
+            let woken = std::future::poll_fn(|cx| Poll::Ready(attempt.as_mut().poll(cx))).await;
+            if woken.is_ready() {
+                finished += 1;
+                break;
+            }
+            // Time for the thread that hashes.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(attempt);
+        assert!(world.binds() <= 1);
+        assert_eq!(world.open(), 0, "after {polls} polls");
+    }
+    assert!(finished > 0, "no attempt got to its end");
 }
 
 /// Whoever has signed in can be acted for.

@@ -30,13 +30,18 @@ pub(crate) struct World {
     pub(crate) store: Store,
     clock: Arc<AtomicU64>,
     binds: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
 }
 
 /// Opens conversations with the store and counts what is bound on them.
 #[derive(Clone)]
-pub(crate) struct Counted(Store, Arc<AtomicUsize>);
+pub(crate) struct Counted {
+    store: Store,
+    binds: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+}
 
-struct CountedSession(Box<dyn Session>, Arc<AtomicUsize>);
+struct CountedSession(Box<dyn Session>, Counted);
 
 pub(crate) fn dn(text: &str) -> Dn {
     text.parse().unwrap()
@@ -69,7 +74,8 @@ impl World {
             .password_policy(policy)
             .tell_lockout()
             .clock(move || UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::SeqCst)));
-        let world = Self { store: Store::open(options).unwrap(), clock, binds: Arc::default() };
+        let world =
+            Self { store: Store::open(options).unwrap(), clock, binds: Arc::default(), open: Arc::default() };
         world.add(SUFFIX, &[("objectClass", &["domain"]), ("dc", &["harbourlane"])]).await;
         for unit in ["people", "groups"] {
             world.add(&format!("ou={unit},{SUFFIX}"), &[("objectClass", &["organizationalUnit"])]).await;
@@ -120,7 +126,8 @@ impl World {
     }
 
     pub(crate) fn sessions(&self) -> Counted {
-        Counted(self.store.clone(), Arc::clone(&self.binds))
+        let (binds, open) = (Arc::clone(&self.binds), Arc::clone(&self.open));
+        Counted { store: self.store.clone(), binds, open }
     }
 
     /// People by their uid, groups by their members.
@@ -128,6 +135,11 @@ impl World {
         Authenticator::builder(self.sessions(), self.store.clone(), people())
             .groups(groups())
             .attributes(["cn"])
+    }
+
+    /// Conversations that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// Binds that were sent since this was asked last.
@@ -143,8 +155,9 @@ pub(crate) fn secret(text: &str) -> Secret {
 impl Sessions for Counted {
     fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
         Box::pin(async {
-            let session = Sessions::open(&self.0, peer).await?;
-            Ok(Box::new(CountedSession(session, Arc::clone(&self.1))) as Box<dyn Session>)
+            let session = Sessions::open(&self.store, peer).await?;
+            self.open.fetch_add(1, Ordering::SeqCst);
+            Ok(Box::new(CountedSession(session, self.clone())) as Box<dyn Session>)
         })
     }
 }
@@ -157,7 +170,13 @@ impl Directory for CountedSession {
 
 impl Session for CountedSession {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
-        self.1.fetch_add(1, Ordering::SeqCst);
+        self.1.binds.fetch_add(1, Ordering::SeqCst);
         self.0.bind(step, by)
+    }
+}
+
+impl Drop for CountedSession {
+    fn drop(&mut self) {
+        self.1.open.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -167,6 +167,7 @@ async fn what_389_ds_says_of_accounts() {
         ("passwordCheckSyntax", "on"),
         ("passwordMinLength", "8"),
         ("passwordExp", "on"),
+        ("passwordGraceLimit", "1"),
     ];
     run("ldapmodify", settings.map(|(name, value)| set("cn=config", name, value)).concat());
     let dn = |uid: &str| format!("uid={uid},ou=people,{DEFAULT_SUFFIX}");
@@ -195,6 +196,8 @@ async fn what_389_ds_says_of_accounts() {
     assert_eq!(kind(&authenticator, "bert", RIGHT).await, RefusalKind::Locked);
     let off = tries(&authenticator, "off", RIGHT).await.unwrap_err();
     assert_eq!((off.kind(), off.told()), (RefusalKind::Disabled, RefusalKind::Rejected), "{off:?}");
+    let grace = tries(&authenticator, "old", RIGHT).await.unwrap();
+    assert!(grace.warnings.grace_left.is_some(), "{:?}", grace.warnings);
     assert_eq!(kind(&authenticator, "old", RIGHT).await, RefusalKind::PasswordExpired);
     assert_eq!(kind(&authenticator, "old", "x").await, RefusalKind::Rejected);
 
