@@ -178,9 +178,10 @@ impl AuthenticatorBuilder {
     /// Done.
     pub fn build(self) -> Authenticator {
         let mut inner = self.0;
-        if inner.groups.is_some() && inner.offers.nested_member_of {
+        if let Some(groups) = &inner.groups {
             let asked = inner.attributes.selectors().iter().map(ToString::to_string);
-            inner.attributes = asked.chain(["memberOf".to_owned()]).collect();
+            let needs = groups.needs(inner.offers).map(str::to_owned);
+            inner.attributes = asked.chain(needs).collect();
         }
         Authenticator(Arc::new(inner))
     }

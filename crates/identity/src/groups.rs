@@ -34,6 +34,7 @@ pub struct GroupSearch {
     base: Dn,
     filter: Option<Filter>,
     member: Vec<AttributeDescription>,
+    posix: bool,
     depth: usize,
     most: usize,
 }
@@ -50,7 +51,7 @@ impl GroupSearch {
     /// Groups at `base` or below it, whose members are in `member`: at most 1,000 of them, ten levels deep.
     #[must_use]
     pub fn new(base: Dn) -> Self {
-        Self { base, filter: None, member: Vec::new(), depth: 10, most: 1_000 }
+        Self { base, filter: None, member: Vec::new(), posix: false, depth: 10, most: 1_000 }
     }
 
     /// Only groups that match this filter. Others are not gone through either where levels are searched one by one.
@@ -64,6 +65,14 @@ impl GroupSearch {
     #[must_use]
     pub fn members_in(mut self, attributes: impl IntoIterator<Item = AttributeDescription>) -> Self {
         self.member = attributes.into_iter().collect();
+        self
+    }
+
+    /// Also groups that have the account's `uid` in `memberUid`, as those of Unix do (RFC 2307). Not where the directory lists
+    /// the groups itself: by `tokenGroups` or `memberOf`.
+    #[must_use]
+    pub const fn posix(mut self) -> Self {
+        self.posix = true;
         self
     }
 
@@ -102,6 +111,20 @@ impl GroupSearch {
             asking.walk(account, &mut groups).await?;
         }
         Ok(groups)
+    }
+
+    /// Attributes of the account that are needed to find its groups.
+    pub(crate) fn needs(&self, offers: Offers) -> impl Iterator<Item = &'static str> {
+        let member_of = offers.nested_member_of.then_some("memberOf");
+        member_of.into_iter().chain(self.posix.then_some("uid"))
+    }
+
+    /// Groups that have the account's `uid`, if they are searched for and it has one.
+    fn by_uid(&self, account: &Account) -> Result<Option<Filter>, Reason> {
+        match account.text("uid") {
+            Some(uid) if self.posix => Ok(Some(Filter::equality(description("memberUid")?, uid))),
+            _ => Ok(None),
+        }
     }
 
     fn member(&self) -> Result<Vec<AttributeDescription>, Reason> {
@@ -224,7 +247,7 @@ impl Asking<'_> {
                 value: account.dn.as_str().to_owned().into(),
             }))
         };
-        let any = member.into_iter().filter_map(leaf);
+        let any = member.into_iter().filter_map(leaf).chain(self.search.by_uid(account)?);
         self.collect(Filter::or(any), groups, &mut Vec::new()).await.map(|_| ())
     }
 
@@ -232,13 +255,15 @@ impl Asking<'_> {
     async fn walk(&self, account: &Account, groups: &mut Groups) -> Result<(), Reason> {
         let member = self.search.member()?;
         let mut level = vec![account.dn.clone()];
+        let mut by_uid = self.search.by_uid(account)?;
         for _ in 0..self.search.depth {
             let mut next = Vec::new();
             for chunk in level.chunks((AT_ONCE / member.len()).max(1)) {
                 let any = chunk.iter().flat_map(|dn| {
                     member.iter().map(move |attribute| Filter::equality(attribute.clone(), dn.as_str()))
                 });
-                if let Found::Full = self.collect(Filter::or(any), groups, &mut next).await? {
+                let any = Filter::or(any.chain(by_uid.take()));
+                if let Found::Full = self.collect(any, groups, &mut next).await? {
                     return Ok(());
                 }
             }

@@ -18,6 +18,7 @@ use crate::{
     authenticator::{Bound, Inner, Unbound, late},
     input,
     locator::{Located, description},
+    refusal::write_causes,
 };
 
 /// Why a password was not changed.
@@ -277,14 +278,7 @@ impl ChangeRefusal {
             match &self.0.reason {
                 ChangeReason::NotSignedIn(refusal) => return write!(f, "{}", refusal.log()),
                 ChangeReason::New(error) => write!(f, "the new password: {error}")?,
-                ChangeReason::Unknown(error) | ChangeReason::Directory(error) => {
-                    write!(f, "{error}")?;
-                    let mut cause = error.source();
-                    while let Some(error) = cause {
-                        write!(f, ": {error}")?;
-                        cause = error.source();
-                    }
-                }
+                ChangeReason::Unknown(error) | ChangeReason::Directory(error) => write_causes(f, error)?,
                 ChangeReason::Refused(code) => write!(f, "the directory answered the change with {code}")?,
                 other => write!(f, "the change was refused: {other:?}")?,
             }

@@ -213,14 +213,9 @@ impl Refusal {
     /// One line for the log. The name that was typed is not in it: people type passwords there.
     pub fn log(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(move |f| {
-            write!(f, "{}", self.0.reason)?;
-            let mut cause = match &self.0.reason {
-                Reason::Directory(error) => error.source(),
-                _ => None,
-            };
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
+            match &self.0.reason {
+                Reason::Directory(error) => write_causes(f, error)?,
+                reason => write!(f, "{reason}")?,
             }
             if let Some(account) = &self.0.account {
                 write!(f, ", account={:?}", account.as_str())?;
@@ -231,6 +226,25 @@ impl Refusal {
             Ok(())
         })
     }
+}
+
+/// An error and its causes on one line, whatever a server has put into them.
+pub(crate) fn write_causes(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
+    let mut cause: Option<&dyn StdError> = Some(error);
+    let mut separator = "";
+    while let Some(error) = cause {
+        f.write_str(separator)?;
+        for one in error.to_string().chars() {
+            if one.is_control() {
+                write!(f, "{}", one.escape_default())?;
+            } else {
+                write!(f, "{one}")?;
+            }
+        }
+        separator = ": ";
+        cause = error.source();
+    }
+    Ok(())
 }
 
 impl fmt::Display for Refusal {

@@ -114,11 +114,19 @@ async fn in_the_embedded_directory() {
     world
         .add(&group("crew"), &[("objectClass", &["groupOfUniqueNames"]), ("uniqueMember", &[&group("a")])])
         .await;
+    let crew: &[(&str, &[&str])] = &[
+        ("objectClass", &["device", "posixGroup"]),
+        ("gidNumber", &["7"]),
+        ("memberUid", &["anna", "cleo"]),
+    ];
+    world.add(&group("unix"), crew).await;
     let in_chain = Offers { in_chain: true, ..Offers::default() };
     let both = || groups().members_in(["member".parse().unwrap(), "uniqueMember".parse().unwrap()]);
     for (search, offers, want) in [
         (groups(), Offers::default(), 3),
         (groups(), in_chain, 3),
+        (groups().posix(), Offers::default(), 4),
+        (groups().posix(), in_chain, 4),
         (both(), Offers::default(), 4),
         (groups().filter("(!(cn=b))".parse().unwrap()), Offers::default(), 2),
         (GroupSearch::new(dn(&format!("ou=people,{SUFFIX}"))), Offers::default(), 0),

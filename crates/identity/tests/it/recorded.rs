@@ -420,3 +420,21 @@ async fn nobody_is_signed_in_without_their_groups() {
     let refusal = authenticator.sign_in("ada", secret("x")).await.unwrap_err();
     assert_eq!((refusal.kind(), refusal.account()), (RefusalKind::Unavailable, Some(&dn(ADA))));
 }
+
+/// Whatever a server puts into its answers, a line of the log stays one line.
+#[tokio::test]
+async fn a_line_cannot_be_forged() {
+    let forged = "\nINFO signed in account=\"root\"\u{1b}[2J";
+    for code in [ResultCode::INVALID_CREDENTIALS, ResultCode::BUSY] {
+        let conversations = Conversations::new([refused(code, forged)]);
+        let authenticator = Authenticator::builder(conversations, domain(0), by_principal()).build();
+        let refusal = authenticator.sign_in("ada", secret("x")).await.unwrap_err();
+        let line = refusal.log().to_string();
+        assert!(!line.contains(char::is_control) && line.contains("signed in account"), "{line}");
+
+        let conversations = Conversations::new([success(), refused(code, forged)]);
+        let authenticator = Authenticator::builder(conversations, domain(0), by_principal()).build();
+        let refusal = authenticator.change_password("ada", secret("x"), secret("y")).await.unwrap_err();
+        assert!(!refusal.log().to_string().contains(char::is_control), "{}", refusal.log());
+    }
+}
