@@ -8,6 +8,8 @@
 //! A test that uses these belongs into `tests/it`, the one binary that `./test --quick` leaves out. It never skips:
 //! without `target/lab` it fails and says what to run.
 //!
+//! [`FaultProxy`] spoils what passes between a client and a server.
+//!
 //! [`growth`] is the file, the table and the chart of how figures grow with the number of entries.
 //!
 //! [`mod@conformance`] is the suite that every directory passes, ours and theirs.
@@ -16,6 +18,7 @@
 
 pub mod conformance;
 mod daemon;
+mod faults;
 pub mod growth;
 mod httpd;
 mod kit;
@@ -25,6 +28,7 @@ mod postgresql;
 mod slapd;
 mod tool;
 
+pub use faults::{End, FaultProxy, Faults, Opening, Tally, Way};
 pub use httpd::Httpd;
 pub use kit::Kit;
 pub use ns_slapd::NsSlapd;
