@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use flext_ldap_directory::{Directory, Sessions, proto::secret::Secret};
-//! use flext_ldap_identity::{Authenticator, GroupSearch, Refusal, RefusalKind, UserSearch};
+//! use flext_ldap_identity::{Authenticator, GroupSearch, UserSearch};
 //!
 //! fn authenticator(binds: impl Sessions, directory: impl Directory) -> Result<Authenticator, Box<dyn std::error::Error>> {
 //!     let people = UserSearch::new("ou=people,dc=harbourlane,dc=example".parse()?, "uid".parse()?);
