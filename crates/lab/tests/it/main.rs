@@ -13,6 +13,8 @@ mod foreign;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod judges;
 #[cfg(test)]
 mod libldap;
