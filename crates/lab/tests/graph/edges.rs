@@ -7,7 +7,7 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 10] = [
+const EDGES: [(&str, &[&str], &[&str]); 12] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // Client and server never see each other, in tests neither: what needs both ends belongs into `lab`.
@@ -15,11 +15,29 @@ const EDGES: [(&str, &[&str], &[&str]); 10] = [
     ("store", &["directory", "proto"], &[]),
     ("server", &["directory", "proto"], &["store"]),
     ("singer", &["directory", "proto"], &["store", "testkit"]),
+    // Where binds and searches go is for the program to say.
+    ("identity", &["directory", "proto"], &["store"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
     ("oracles", &["server", "store", "directory", "proto"], &[]),
+    ("example-sign-in", &["identity", "client", "directory", "proto"], &["testkit"]),
     ("cli", &["singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
-    ("lab", &["oracles", "cli", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    (
+        "lab",
+        &[
+            "oracles",
+            "cli",
+            "singer",
+            "identity",
+            "client",
+            "store",
+            "server",
+            "testkit",
+            "directory",
+            "proto",
+        ],
+        &[],
+    ),
 ];
 
 #[test]
