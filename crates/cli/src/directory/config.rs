@@ -6,8 +6,6 @@
 
 mod ahead;
 mod keys;
-mod node;
-mod section;
 mod sound;
 #[cfg(test)]
 mod tests;
@@ -20,6 +18,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use flext_ldap::yaml::{self, Node, Problem, Problems, Section, Value};
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, secret::Secret, url::LdapUrl};
 use flext_ldap_server::ServerLimits;
 use flext_ldap_store::{
@@ -33,13 +32,8 @@ use self::{
         access, administrator, indexes, limits, log, member_of, monitor, rate_limits, references,
         server_limits, socket_mode, tls, unindexed, unique,
     },
-    node::{Node, Value},
-    section::{Problems, Section},
 };
-pub(super) use self::{
-    section::time as parse_time,
-    sound::{Draft, Purpose, known},
-};
+pub(super) use self::sound::{Draft, Purpose, known};
 use super::monitor::Reader;
 use crate::{
     connect::{dn, password_file},
@@ -210,10 +204,10 @@ impl Config {
         let mut text = String::new();
         let file = fs::File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
         // One octet more than there may be, so that too much is noticed and no more is read.
-        file.take(node::LARGEST as u64 + 1)
+        file.take(yaml::LARGEST as u64 + 1)
             .read_to_string(&mut text)
             .with_context(|| format!("failed to read {}", path.display()))?;
-        match node::parse(&text) {
+        match yaml::parse(&text) {
             Ok(node) => {
                 let problems = Problems::default();
                 let mut config = Self::from_node(&node, &problems);
@@ -224,7 +218,7 @@ impl Config {
                 Ok(Draft { config, problems: problems.into_sorted(), overridden: Vec::new() })
             }
             Err((place, message)) => {
-                let problem = section::Problem { place, path: String::new(), message };
+                let problem = Problem { place, path: String::new(), message };
                 Err(Usage(format!("{} cannot be used:\n  {problem}", path.display())).into())
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use flext_ldap::yaml::{Node, Place, Section, Value, is_unlimited};
 use flext_ldap_directory::proto::{dn::Dn, filter::Filter};
 use flext_ldap_server::{Rate, RateLimits, ServerLimits};
 use flext_ldap_store::{
@@ -12,8 +13,6 @@ use flext_ldap_store::{
 use super::{
     super::monitor::Reader,
     Administrator, Log, PasswordSource, Setting, TlsFiles,
-    node::{Node, Place, Value},
-    section::{Section, is_unlimited},
 };
 
 pub(super) fn administrator(section: Section<'_>) -> Option<Administrator> {
