@@ -18,7 +18,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap::yaml::{self, Node, Problem, Problems, Section, Value};
+use flext_ldap::{
+    PasswordSource,
+    yaml::{self, Node, Problem, Problems, Section, Value},
+};
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, secret::Secret, url::LdapUrl};
 use flext_ldap_server::ServerLimits;
 use flext_ldap_store::{
@@ -27,18 +30,13 @@ use flext_ldap_store::{
     access::{AccessRules, RuleConfig},
 };
 
-use self::{
-    keys::{
-        access, administrator, indexes, limits, log, member_of, monitor, rate_limits, references,
-        server_limits, socket_mode, tls, unindexed, unique,
-    },
+use self::keys::{
+    access, administrator, indexes, limits, log, member_of, monitor, rate_limits, references, server_limits,
+    socket_mode, tls, unindexed, unique,
 };
 pub(super) use self::sound::{Draft, Purpose, known};
 use super::monitor::Reader;
-use crate::{
-    connect::{dn, password_file},
-    exit::Usage,
-};
+use crate::{connect::dn, exit::Usage};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
 const FIXED: [&str; 17] = [
@@ -106,14 +104,6 @@ pub(super) struct Administrator {
     password: PasswordSource,
 }
 
-#[derive(Clone, Debug)]
-enum PasswordSource {
-    File(PathBuf),
-    Environment(String),
-    /// A file in the folder that systemd makes for `LoadCredential=`.
-    Credential(String),
-}
-
 /// Certificate chain and key.
 #[derive(Clone, Debug)]
 pub(super) struct TlsFiles {
@@ -172,25 +162,7 @@ impl Administrator {
 
     /// The password, from where the configuration says it is.
     pub(super) fn password(&self) -> anyhow::Result<Secret> {
-        match &self.password {
-            PasswordSource::File(path) => password_file(path),
-            PasswordSource::Environment(name) => std::env::var_os(name)
-                .map(|value| Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value)))
-                .ok_or_else(|| {
-                    Usage(format!(
-                        "the environment has no `{name}`, which is to hold the administrator's password"
-                    ))
-                    .into()
-                }),
-            PasswordSource::Credential(name) => {
-                let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    Usage(format!(
-                        "there are no systemd credentials here; the unit needs `LoadCredential={name}:FILE`"
-                    ))
-                })?;
-                password_file(&Path::new(&folder).join(name))
-            }
-        }
+        Ok(self.password.read("the administrator's")?)
     }
 }
 

@@ -36,7 +36,9 @@ impl Overrides {
         let mut variables = Vec::new();
         for (name, value) in environment {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-            let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !OTHERS.contains(rest)) else { continue };
+            let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !OTHERS.contains(rest)) else {
+                continue;
+            };
             variables.push((rest.split(BELOW).count(), name.to_owned(), rest.to_owned(), value));
         }
         // What says more goes first, and is refined by what says less.
@@ -86,12 +88,17 @@ fn put(node: &mut Node, keys: &'static [Key], parts: &[&str], value: &str) -> Re
         let names: Vec<_> = keys.iter().map(|key| key.name).collect();
         let meant = part.trim_start_matches('_').to_ascii_lowercase();
         let hint = match names.contains(&meant.as_str()) {
-            true => "; there is one `_` before the first key, and two between a key and one below it".to_owned(),
-            false => suggestion(&meant, &names),
+            true => {
+                "; there is one `_` before the first key, and two between a key and one below it".to_owned()
+            }
+            false => match suggestion(&meant, &names) {
+                near if near.is_empty() => format!("; expected one of `{}`", names.join("`, `")),
+                near => near,
+            },
         };
         return Err(format!("names no key: there is no `{meant}` here{hint}"));
     };
-    let place = entry(node, key.name);
+    let place = entry(node, key.name)?;
     if rest.is_empty() {
         *place = read(&key.kind, value)?;
         return Ok(key.name.to_owned());
@@ -119,12 +126,13 @@ fn put(node: &mut Node, keys: &'static [Key], parts: &[&str], value: &str) -> Re
             Ok(format!("{}[{number}].{}", key.name, put(item, below, rest, value)?))
         }
         Kind::Named(below) => {
-            let Some((name, rest)) = rest.split_first().filter(|(name, rest)| !name.is_empty() && !rest.is_empty())
+            let Some((name, rest)) =
+                rest.split_first().filter(|(name, rest)| !name.is_empty() && !rest.is_empty())
             else {
                 return Err(format!("names no key below a name in `{}`", key.name));
             };
             let name = given(place, name);
-            Ok(format!("{}.{name}.{}", key.name, put(entry(place, &name), below, rest, value)?))
+            Ok(format!("{}.{name}.{}", key.name, put(entry(place, &name)?, below, rest, value)?))
         }
         _ => Err(format!("names no key: `{}` has none below it", key.name)),
     }
@@ -141,21 +149,18 @@ fn given(node: &Node, name: &str) -> String {
 }
 
 /// The value at a key, which is there from now on.
-fn entry<'a>(node: &'a mut Node, name: &str) -> &'a mut Node {
+fn entry<'a>(node: &'a mut Node, name: &str) -> Result<&'a mut Node, String> {
     if !matches!(node.value, Value::Map(_)) {
         node.value = Value::Map(Vec::new());
     }
-    let Value::Map(entries) = &mut node.value else { return node };
+    let none = || "names no key".to_owned();
+    let Value::Map(entries) = &mut node.value else { return Err(none()) };
     let index = entries.iter().position(|(key, _)| key.name == name).unwrap_or(entries.len());
     if index == entries.len() {
         let place = Place::default();
-        let key = yaml::Key { place, name: name.to_owned() };
-        entries.push((key, Node { place, value: Value::Nothing }));
+        entries.push((yaml::Key { place, name: name.to_owned() }, Node { place, value: Value::Nothing }));
     }
-    match entries.get_mut(index) {
-        Some((_, node)) => node,
-        None => unreachable!("it was pushed"),
-    }
+    entries.get_mut(index).map(|(_, node)| node).ok_or_else(none)
 }
 
 /// What a variable holds: as it is where a text goes, as YAML where more does.

@@ -85,14 +85,14 @@ const MOST: u64 = 1_000_000;
 pub(super) const KEYS: &[Key] = &[
     key("version", Kind::Version, "the version the file was written for")
         .idle_but("is for those who read the file; nothing is decided by it"),
-    key(
-        "environment",
-        Kind::Word(&["development", "staging", "production"]),
-        "what the installation is for",
-    )
-    .idle_but("is for those who read the file; nothing is decided by it"),
+    key("environment", Kind::Word(&["development", "staging", "production"]), "what the installation is for")
+        .idle_but("is for those who read the file; nothing is decided by it"),
     key("primary_server", Kind::Map(PRIMARY), "the server that is asked first"),
-    key("failover_servers", Kind::List(FAILOVER), "servers that are asked where those before them do not answer"),
+    key(
+        "failover_servers",
+        Kind::List(FAILOVER),
+        "servers that are asked where those before them do not answer",
+    ),
     key("service_accounts", Kind::Named(ACCOUNT), "accounts that programs sign in as, by names of your own"),
     key("directory_structure", Kind::Map(STRUCTURE), "where in the directory things are"),
     key("connection_settings", Kind::Map(CONNECTION), "how the servers are reached and asked"),
@@ -110,7 +110,11 @@ const PRIMARY: &[Key] = &[
         Kind::Flag,
         "TLS from the first octet (ldaps); without it, true save on the ports 389 and 3268",
     ),
-    key("start_tls", Kind::Flag, "where `use_ssl` is false: TLS by StartTLS, before anything else is sent; true"),
+    key(
+        "start_tls",
+        Kind::Flag,
+        "where `use_ssl` is false: TLS by StartTLS, before anything else is sent; true",
+    ),
     key("ssl_verify", Kind::Flag, "verify certificate and host name").or("true"),
     key("ssl_ca_cert_path", Kind::File, "PEM file of the authorities to trust instead of this machine's"),
     key("ssl_server_name", Kind::Text, "name the certificate must be for instead of the host's"),
@@ -124,7 +128,11 @@ const FAILOVER: &[Key] = &[
     key("url", Kind::Url, "instead of host, port and use_ssl: ldap://HOST, ldaps://HOST or ldapi://PATH"),
     key("use_ssl", Kind::Flag, "as of the primary server, which it follows unless its port says otherwise"),
     key("start_tls", Kind::Flag, "as of the primary server"),
-    key("priority", Kind::Number(0, MOST), "lower ones are asked first; after them those without, as they stand"),
+    key(
+        "priority",
+        Kind::Number(0, MOST),
+        "lower ones are asked first; after them those without, as they stand",
+    ),
     key("ssl_ca_cert_path", Kind::File, "PEM file of the authorities to trust; that of the primary server"),
     key("ssl_server_name", Kind::Text, "name the certificate must be for instead of the host's"),
 ];
@@ -144,7 +152,8 @@ const ACCOUNT: &[Key] = &[
 
 const STRUCTURE: &[Key] = &[
     key("base_dn", Kind::Dn, "what searches start from where no base is given"),
-    key("users_ou", Kind::Dn, "where users are").idle_but("is looked for by `check --online`, and has no other effect yet"),
+    key("users_ou", Kind::Dn, "where users are")
+        .idle_but("is looked for by `check --online`, and has no other effect yet"),
     key("groups_ou", Kind::Dn, "where groups are")
         .idle_but("is looked for by `check --online`, and has no other effect yet"),
     key("service_accounts_ou", Kind::Dn, "where service accounts are")
@@ -168,7 +177,8 @@ const CONNECTION: &[Key] = &[
 
 const SECURITY: &[Key] = &[
     key("require_ssl", Kind::Flag, "refuse servers that are reached over TCP without TLS").or("true"),
-    key("certificate_validation", Kind::Word(&["strict"]), "certificate and host name are verified").or("strict"),
+    key("certificate_validation", Kind::Word(&["strict"]), "certificate and host name are verified")
+        .or("strict"),
     key(
         "dangerous_accept_any_certificate",
         Kind::Flag,
@@ -182,9 +192,11 @@ const SECURITY: &[Key] = &[
     )
     .or("false"),
     key("password_policy_enforcement", Kind::Flag, "hold new passwords to a policy").idle(),
-    key("account_lockout_threshold", Kind::Number(3, MOST), "wrong passwords until an account is locked").idle(),
+    key("account_lockout_threshold", Kind::Number(3, MOST), "wrong passwords until an account is locked")
+        .idle(),
     key("account_lockout_duration_minutes", Kind::Number(15, MOST), "how long it is").idle(),
-    key("session_timeout_minutes", Kind::Number(1, MOST), "how long a session of the gateway may be unused").idle(),
+    key("session_timeout_minutes", Kind::Number(1, MOST), "how long a session of the gateway may be unused")
+        .idle(),
 ];
 
 const OBSERVABILITY: &[Key] = &[
@@ -202,7 +214,8 @@ const OBSERVABILITY: &[Key] = &[
 ];
 
 const ECOSYSTEM: &[Key] = &[
-    key("singer_catalog_auto_discovery", Kind::Flag, "make the tap's catalogue from the directory's schema").idle(),
+    key("singer_catalog_auto_discovery", Kind::Flag, "make the tap's catalogue from the directory's schema")
+        .idle(),
     key("auth_provider_enabled", Kind::Flag, "sign users in").idle(),
     key("health_checks_enabled", Kind::Flag, "report health").idle(),
     key("performance_monitoring", Kind::Flag, "report performance").idle(),
@@ -287,7 +300,10 @@ impl Kind {
 
 fn is_host(text: &str) -> bool {
     let is_address = text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
-    is_address || (!text.is_empty() && !text.contains([':', '/', '[', ']', '@', '%']) && !text.contains(char::is_whitespace))
+    is_address
+        || (!text.is_empty()
+            && !text.contains([':', '/', '[', ']', '@', '%'])
+            && !text.contains(char::is_whitespace))
 }
 
 fn is_variable(text: &str) -> bool {
