@@ -175,7 +175,10 @@ impl Report<'_> {
     }
 
     fn fail(&mut self, what: &str, error: &Error) -> io::Result<()> {
-        self.first.get_or_insert(exit::of_directory(error));
+        self.first.get_or_insert_with(|| match error.kind() {
+            ErrorKind::NoEntry => exit::NO_SUCH_OBJECT,
+            _ => exit::of_directory(error),
+        });
         let (cause, mend) = explain(error);
         self.line("fail", &format!("{what}: {cause}; {}; {mend}", evidence(error)))
     }
@@ -222,7 +225,7 @@ impl Report<'_> {
             let credentials = match account.credentials(name) {
                 Ok(credentials) => credentials,
                 Err(error) => {
-                    self.first.get_or_insert(match error.source() {
+                    self.first.get_or_insert_with(|| match error.source() {
                         Some(_) => exit::STORAGE,
                         None => exit::USAGE,
                     });
@@ -307,7 +310,11 @@ async fn root(config: &Config, server: &Server) -> Result<(), Error> {
 
 async fn looked_for(connection: &Connection, dn: &Dn, time: Duration) -> Result<(), Error> {
     let search = Search::new(dn.clone(), Scope::Base, Filter::any()).attributes(Selection::none());
-    connection.search_one(Request::new(search, Actor::Service).within(time)).await.map(|_| ())
+    let found = connection.search_all(Request::new(search, Actor::Service).within(time)).await?;
+    match found.is_empty() {
+        true => Err(Error::new(ErrorKind::NoEntry, "the server shows no such entry")),
+        false => Ok(()),
+    }
 }
 
 /// The error and what caused it, as it was said.
@@ -349,7 +356,9 @@ fn explain(error: &Error) -> (&'static str, &'static str) {
             ("a password would go out in clear", "have TLS: leave `start_tls` and `use_ssl` out")
         }
         ErrorKind::EmptyPassword => ("the password is empty", "put it where the configuration says it is"),
-        ErrorKind::NoEntry => ("is not seen", "create it, let this account read it, or name another"),
+        ErrorKind::NoEntry => {
+            ("is not there, or may not be seen", "create it, let this account read it, or name another")
+        }
         ErrorKind::Misuse => ("cannot be used", "mend what it names"),
         ErrorKind::Rejected => match error.result_code() {
             Some(ResultCode::INVALID_CREDENTIALS) => (

@@ -10,6 +10,8 @@ use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_server::{StartError, TlsError};
 use flext_ldap_store::{ImportError, ImportFailure};
 
+/// The result code for an entry that is not there.
+pub(crate) const NO_SUCH_OBJECT: u8 = 32;
 /// An LDAP result code above 123.
 const OTHER_RESULT: u8 = 124;
 /// Wrong flags or arguments, or input that cannot be understood.

@@ -414,7 +414,8 @@ impl<'a> Reading<'a> {
                         (address, Protection::Ldaps)
                     }
                     _ => {
-                        let starts = part.flag("start_tls").unwrap_or(primary != Some(Protection::None));
+                        let starts =
+                            part.flag("start_tls").unwrap_or_else(|| primary != Some(Protection::None));
                         let protection = if starts { Protection::StartTls } else { Protection::None };
                         (Address::Tcp { host: host.to_owned(), port: url.port() }, protection)
                     }

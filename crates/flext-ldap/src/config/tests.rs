@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use proptest::{prelude::*, test_runner::TestCaseError};
 use serde_json::Value as Json;
 
 use super::{
@@ -257,6 +258,60 @@ fn the_environment_overrides_every_key() {
 
     let config = Config::new(None, environment(&[("FLEXT_LDAP_PRIMARY_SERVER__HOST", "a")])).unwrap();
     assert_eq!(config.servers[0].to_string(), "ldaps://a:636");
+}
+
+#[test]
+fn every_key_has_its_variable() {
+    for (path, _, right, _) in examples() {
+        let dotted = path.replace("/0/", "[1]/").trim_start_matches('/').replace('/', ".");
+        // A name that is new is written in small letters, with `_`.
+        let dotted = dotted.replace("some-name", "some_name");
+        let name = environment::variable(&dotted);
+        for value in right {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let mut tree = yaml::parse("{}").unwrap();
+            let overrides = environment::Overrides::apply(&mut tree, environment(&[(&name, &value)]));
+            assert_eq!(overrides.of(&dotted), Some(name.as_str()), "{overrides:?}");
+            let found = match tree.at(&dotted).value {
+                yaml::Value::Flag(flag) => flag.to_string(),
+                _ => yaml::text_of(tree.at(&dotted)).unwrap().to_owned(),
+            };
+            assert_eq!(found, value, "{name}");
+        }
+    }
+}
+
+proptest! {
+    /// Whatever is done to a file, it is read or its faults are told, each in bounds; what is read shows itself as a file
+    /// that says the same.
+    #[test]
+    fn a_spoilt_file_is_read_or_refused(
+        cuts in proptest::collection::vec((0_usize..PRODUCTION.len(), 0_usize..12, "[ -~\n]{0,6}"), 1..6),
+        variables in proptest::collection::vec(("(FLEXT_LDAP_)?[A-Z_0-9]{0,24}", "[ -~]{0,12}"), 0..3),
+    ) {
+        let mut text = PRODUCTION.to_owned();
+        for (at, length, put) in cuts {
+            let at = at.min(text.len());
+            let end = (at + length).min(text.len());
+            text.replace_range(at..end, &put);
+        }
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        match Config::parse("ldap.yaml", &text, variables) {
+            Ok(config) => {
+                let lines: Vec<_> = config.settings().iter().map(ToString::to_string).collect();
+                let again = read(&format!("flext_ldap:\n{}\n", lines.join("\n")));
+                let servers = |config: &Config| config.servers.iter().map(ToString::to_string).collect::<Vec<_>>();
+                prop_assert_eq!(servers(&again), servers(&config));
+                prop_assert_eq!(again.accounts, config.accounts);
+                prop_assert_eq!(again.structure, config.structure);
+            }
+            Err(ConfigError::Faulty(findings)) => {
+                prop_assert!(!findings.is_empty() && findings.len() < 200);
+            }
+            Err(ConfigError::ServedDirectory(_)) => {}
+            Err(other) => return Err(TestCaseError::fail(other.to_string())),
+        }
+    }
 }
 
 #[test]
