@@ -19,6 +19,7 @@ mod logging;
 mod openldap;
 mod output;
 mod passwd;
+mod ping;
 mod ppolicy;
 mod progress;
 mod search;
@@ -55,6 +56,8 @@ enum Command {
     Passwd(passwd::Arguments),
     /// Print who the server takes you for
     Whoami(whoami::Arguments),
+    /// Ask a server again and again, and tell how long it takes
+    Ping(ping::Arguments),
     /// Write all entries under a base as LDIF; passwords only where the server shows their hashes
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => arguments.run(),
         Command::Passwd(arguments) => arguments.run(),
         Command::Whoami(arguments) => arguments.run(),
+        Command::Ping(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Import(arguments) => arguments.run(),
         Command::Config(arguments) => arguments.run(),

@@ -12,6 +12,7 @@ fn help_is_what_it_was() {
         "delete",
         "passwd",
         "whoami",
+        "ping",
         "export",
         "import",
         "config",

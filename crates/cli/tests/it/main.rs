@@ -23,6 +23,8 @@ mod extract;
 #[cfg(test)]
 mod operation;
 #[cfg(test)]
+mod ping;
+#[cfg(test)]
 mod ppolicy;
 #[cfg(test)]
 mod program;
