@@ -6,14 +6,16 @@
 
 use std::{
     error::Error as StdError,
+    fs,
     io::{self, Write},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use clap::Subcommand;
-use flext_ldap::{Config, Protection, Server, Source};
+use flext_ldap::{Account, Config, PasswordSource, Protection, Server, Source};
 use flext_ldap_client::Connection;
 use flext_ldap_directory::{
     Actor, DirectoryExt, Error, ErrorKind, Request,
@@ -134,6 +136,15 @@ impl CheckArguments {
                 if let Err(error) = account.credentials(name) {
                     report.warn(&format!("account `{name}`: {}", evidence(&error)), self.strict)?;
                 }
+            }
+        }
+        for (name, account) in &config.accounts {
+            if let Some((path, mode)) = open_to_all(account) {
+                let path = path.display();
+                let text = format!(
+                    "account `{name}`: everybody on this machine can read `{path}` (mode {mode:04o}); make it 0600"
+                );
+                report.warn(&text, self.strict)?;
             }
         }
         for finding in config.idle() {
@@ -291,6 +302,14 @@ impl Report<'_> {
         connection.close().await;
         Ok(())
     }
+}
+
+/// The file of a password that everybody can read, with its mode.
+fn open_to_all(account: &Account) -> Option<(&Path, u32)> {
+    let Account::Simple { password: PasswordSource::File(path), .. } = account else { return None };
+    // What cannot be looked at has been told where it was read.
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o004 != 0).then_some((path, mode))
 }
 
 async fn anonymous(config: &Config, server: &Server) -> Result<Connection, Error> {

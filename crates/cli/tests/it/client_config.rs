@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -158,6 +159,25 @@ fn what_is_wrong_is_told_without_a_server() {
     let output = place.run(&["config", "check", "--strict"]);
     assert_eq!(output.code, 201, "{output:?}");
     assert!(output.out.starts_with("fail  "), "{output:?}");
+    let place = Place::new("");
+    let password = place.path("password");
+    fs::write(&password, "tall waves\n").unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
+    let text = format!(
+        "flext_ldap: {{primary_server: {{host: a}}, service_accounts: {{ada: {{dn: \"{ADA}\", password_file: {password}}}}}}}"
+    );
+    fs::write(place.path("ldap.yaml"), text).unwrap();
+    let output = place.run(&["config", "check"]);
+    assert_eq!(
+        output.out.lines().next(),
+        Some(
+            format!(
+                "warn  account `ada`: everybody on this machine can read `{password}` (mode 0644); make it 0600"
+            )
+            .as_str()
+        ),
+        "{output:?}"
+    );
     let output = run(flext_ldap(&["config", "check", "--config", "/nowhere/ldap.yaml"]));
     assert_eq!(output.code, 208, "{output:?}");
     let output = run(flext_ldap(&["config", "check"]));

@@ -15,6 +15,15 @@ const BELOW: &str = "__";
 /// Variables with this beginning that name no key and are meant for something else.
 const OTHERS: [&str; 1] = ["CONFIG"];
 
+/// Names that flat settings have elsewhere, with what goes by them here.
+const FLAT: [(&str, &str); 5] = [
+    ("SERVER_URL", "PRIMARY_SERVER__URL"),
+    ("PORT", "PRIMARY_SERVER__PORT"),
+    ("USE_SSL", "PRIMARY_SERVER__USE_SSL"),
+    ("BIND_DN", "SERVICE_ACCOUNTS__NAME__DN"),
+    ("BIND_PASSWORD", "SERVICE_ACCOUNTS__NAME__PASSWORD_ENV"),
+];
+
 /// What was overridden, and what was not.
 #[derive(Debug, Default)]
 pub(super) struct Overrides {
@@ -73,6 +82,13 @@ impl Overrides {
             nearest = nearest.get(..nearest.rfind(['.', '['])?)?;
         }
     }
+}
+
+/// What is said of a variable that names no key.
+pub(super) fn stranger(name: &str) -> String {
+    let flat = FLAT.iter().find(|(flat, _)| name.strip_prefix(PREFIX) == Some(flat));
+    let hint = flat.map(|(_, meant)| format!("; `{PREFIX}{meant}` names one for this")).unwrap_or_default();
+    format!("names no key and no password of an account; it is passed over{hint}")
 }
 
 /// The variable for a path, as far as there can be one.

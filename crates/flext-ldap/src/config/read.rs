@@ -16,7 +16,7 @@ use flext_ldap_directory::proto::{
 
 use super::{
     Account, Address, Config, ConfigError, Finding, Protection, Server, Source, Structure,
-    environment::Overrides,
+    environment::{self, Overrides},
     keys::{Effect, KEYS, Key, Kind, TOP},
     show,
 };
@@ -59,7 +59,7 @@ impl Origin<'_> {
 impl Config {
     pub(super) fn new(
         file: Option<(&Path, &str)>,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
         let whole = match file {
             None => Node { place: Place::default(), value: Value::Map(Vec::new()) },
@@ -89,7 +89,7 @@ impl Config {
             None => {}
         }
         top.finish();
-        let overrides = Overrides::apply(&mut below, environment);
+        let overrides = Overrides::apply(&mut below, variables);
         let origin = Origin { file: path, overrides };
         // Paths are told from the top.
         let inner = Problems::default();
@@ -122,7 +122,7 @@ impl Config {
         let strange = origin.overrides.strange.iter().filter(|name| !named(name)).map(|name| Finding {
             source: Source::Environment(name.clone()),
             key: String::new(),
-            message: "names no key and no password of an account; it is passed over".to_owned(),
+            message: environment::stranger(name),
         });
         let strange: Vec<_> = strange.collect();
         config.idle.extend(strange);

@@ -221,6 +221,7 @@ fn the_environment_overrides_every_key() {
             ("FLEXT_LDAP_ENVIRONMENT", "staging"),
             ("FLEXT_LDAP_ETL_PASSWORD", "x"),
             ("FLEXT_LDAP_ELSEWHERE", "x"),
+            ("FLEXT_LDAP_BIND_DN", "x"),
             ("FLEXT_LDAP_CONFIG", "ldap.yaml"),
             ("PATH", "/bin"),
         ],
@@ -253,7 +254,11 @@ fn the_environment_overrides_every_key() {
         told(config.idle()).into_iter().filter(|line| line.contains("passed over")).collect();
     assert_eq!(
         strange,
-        ["FLEXT_LDAP_ELSEWHERE: names no key and no password of an account; it is passed over"]
+        [
+            "FLEXT_LDAP_BIND_DN: names no key and no password of an account; it is passed over; \
+             `FLEXT_LDAP_SERVICE_ACCOUNTS__NAME__DN` names one for this",
+            "FLEXT_LDAP_ELSEWHERE: names no key and no password of an account; it is passed over",
+        ]
     );
 
     let config = Config::new(None, environment(&[("FLEXT_LDAP_PRIMARY_SERVER__HOST", "a")])).unwrap();
