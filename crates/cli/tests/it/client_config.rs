@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::Command,
@@ -10,6 +10,7 @@ use std::{
 };
 
 use flext_ldap_testkit::TestDirectory;
+use socket2::{Domain, Socket, Type};
 
 use crate::program::{Output, PEOPLE, flext_ldap, people, run};
 
@@ -54,9 +55,23 @@ impl Place {
     }
 }
 
-/// A port that nobody listens on.
-fn deserted() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port that is taken and not listened on, for as long as this is held.
+struct Deserted {
+    port: u16,
+    _held: Socket,
+}
+
+impl Deserted {
+    fn new() -> Self {
+        let held = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        held.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let port = held.local_addr().unwrap().as_socket().unwrap().port();
+        Self { port, _held: held }
+    }
+
+    fn url(&self) -> String {
+        format!("ldap://127.0.0.1:{}", self.port)
+    }
 }
 
 /// A configuration of servers without TLS, in this order.
@@ -72,7 +87,7 @@ fn clear(urls: &[&str], more: &str) -> String {
 
 #[test]
 fn an_online_check_says_of_each_thing_how_it_is() {
-    let directory = guarded();
+    let (directory, deserted) = (guarded(), Deserted::new());
     let more = format!(
         "  failover_servers: [{{host: 127.0.0.1, port: {}}}]
   service_accounts:
@@ -84,7 +99,7 @@ fn an_online_check_says_of_each_thing_how_it_is() {
     users_ou: \"ou=people,dc=harbourlane,dc=example\"
     groups_ou: \"ou=nowhere,dc=harbourlane,dc=example\"
 ",
-        deserted()
+        deserted.port
     );
     let place = Place::over_tls(&directory, &more);
     let mut command = place.command(&["config", "check", "--online"]);
@@ -255,9 +270,9 @@ fn commands_take_servers_accounts_and_base_from_it() {
 #[test]
 fn the_next_server_is_asked_where_one_is_away_and_not_where_it_refuses() {
     let (first, second) = (people(), people());
-    let away = format!("ldap://127.0.0.1:{}", deserted());
+    let (away, other) = (Deserted::new(), Deserted::new());
     let account = format!("  service_accounts: {{a: {{dn: \"{ADA}\", password_env: A}}}}\n");
-    let place = Place::new(&clear(&[&away, first.url()], &account));
+    let place = Place::new(&clear(&[&away.url(), first.url()], &account));
     let output =
         place.run(&["search", "-b", "dc=harbourlane,dc=example", "-s", "base", "(objectClass=*)", "o"]);
     assert!(output.out.contains("o: Harbour Lane Instruments"), "{output:?}");
@@ -274,8 +289,7 @@ fn the_next_server_is_asked_where_one_is_away_and_not_where_it_refuses() {
     let output = run(command);
     assert_eq!(output.code, 49, "{output:?}");
 
-    let other = format!("ldap://127.0.0.1:{}", deserted());
-    let place = Place::new(&clear(&[&away, &other], ""));
+    let place = Place::new(&clear(&[&away.url(), &other.url()], ""));
     let output = place.run(&["whoami"]);
     assert_eq!(output.code, 202, "{output:?}");
     assert!(output.err.contains("none of the servers answered: "), "{output:?}");

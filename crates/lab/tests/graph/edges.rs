@@ -21,7 +21,22 @@ const EDGES: [(&str, &[&str], &[&str]); 11] = [
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["client", "directory", "proto"], &[]),
     ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
-    ("lab", &["oracles", "cli", "flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    (
+        "lab",
+        &[
+            "oracles",
+            "cli",
+            "flext-ldap",
+            "singer",
+            "client",
+            "store",
+            "server",
+            "testkit",
+            "directory",
+            "proto",
+        ],
+        &[],
+    ),
 ];
 
 #[test]
