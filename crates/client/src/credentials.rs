@@ -30,6 +30,18 @@ impl Credentials {
         Self::Simple { name: name.into(), password: password.into() }
     }
 
+    /// Whether the two would send the same. Where that cannot be told they count as the same, so that what was refused is
+    /// not taken for something new and sent again.
+    pub(crate) fn are_those_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Simple { name, password },
+                Self::Simple { name: other_name, password: other_password },
+            ) => name == other_name && password.expose() == other_password.expose(),
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        }
+    }
+
     /// The bind to send, if any.
     pub(crate) fn step(&self, with: &Controls) -> Option<BindStep> {
         let mut step = match self {

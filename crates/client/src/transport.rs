@@ -2,11 +2,13 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::UnixStream,
@@ -59,6 +61,16 @@ impl Transport {
             Self::Tcp(stream) => stream.has_news(),
             Self::Tls(stream) => stream.get_ref().0.has_news(),
             Self::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())).is_ok(),
+        }
+    }
+
+    /// How many octets wait, asked of the kernel itself and left there: 0 at the end of the stream, at most 1.
+    pub(crate) fn peek(&self) -> io::Result<usize> {
+        let mut octet = [MaybeUninit::uninit()];
+        match self {
+            Self::Tcp(stream) => stream.socket().peek(&mut octet),
+            Self::Tls(stream) => stream.get_ref().0.socket().peek(&mut octet),
+            Self::Unix(stream) => SockRef::from(stream).peek(&mut octet),
         }
     }
 
