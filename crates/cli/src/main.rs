@@ -5,6 +5,7 @@
 
 mod change;
 mod conf;
+mod config;
 mod connect;
 mod controls;
 mod delete;
@@ -61,6 +62,8 @@ enum Command {
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
     Import(import::Arguments),
+    /// Check and show the configuration that commands and programs are told servers and accounts by
+    Config(config::Arguments),
     /// Serve, load or dump an embedded directory
     Directory(directory::Arguments),
     /// Show the whole of it on an invented company: serve, sign in, change, extract
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Ping(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Import(arguments) => arguments.run(),
+        Command::Config(arguments) => arguments.run(),
         Command::Directory(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
     };

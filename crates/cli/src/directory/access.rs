@@ -22,7 +22,7 @@ use flext_ldap_store::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    config::{Configured, Purpose, meant},
+    config::{Configured, Purpose},
     control, open,
 };
 use crate::exit::Usage;
@@ -240,7 +240,7 @@ pub(super) fn rules(path: &Path, schema: &Schema) -> anyhow::Result<AccessRules>
 fn read(path: &Path) -> anyhow::Result<Vec<RuleConfig>> {
     let text = fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
     serde_saphyr::from_str(&text).map_err(|error| {
-        let error = meant(&error.to_string());
+        let error = flext_ldap::yaml::meant(&error.to_string());
         Usage(format!("{} is not a list of access rules: {error}", path.display())).into()
     })
 }

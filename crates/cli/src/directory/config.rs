@@ -6,8 +6,6 @@
 
 mod ahead;
 mod keys;
-mod node;
-mod section;
 mod sound;
 #[cfg(test)]
 mod tests;
@@ -20,6 +18,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use flext_ldap::{
+    PasswordSource,
+    yaml::{self, Node, Problem, Problems, Section, Value},
+};
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, secret::Secret, url::LdapUrl};
 use flext_ldap_server::ServerLimits;
 use flext_ldap_store::{
@@ -28,23 +30,13 @@ use flext_ldap_store::{
     access::{AccessRules, RuleConfig},
 };
 
-use self::{
-    keys::{
-        access, administrator, indexes, limits, log, member_of, monitor, rate_limits, references,
-        server_limits, socket_mode, tls, unindexed, unique,
-    },
-    node::{Node, Value},
-    section::{Problems, Section},
+use self::keys::{
+    access, administrator, indexes, limits, log, member_of, monitor, rate_limits, references, server_limits,
+    socket_mode, tls, unindexed, unique,
 };
-pub(super) use self::{
-    section::{meant, time as parse_time},
-    sound::{Draft, Purpose, known},
-};
+pub(super) use self::sound::{Draft, Purpose, known};
 use super::monitor::Reader;
-use crate::{
-    connect::{dn, password_file},
-    exit::Usage,
-};
+use crate::{connect::dn, exit::Usage};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
 const FIXED: [&str; 17] = [
@@ -112,14 +104,6 @@ pub(super) struct Administrator {
     password: PasswordSource,
 }
 
-#[derive(Clone, Debug)]
-enum PasswordSource {
-    File(PathBuf),
-    Environment(String),
-    /// A file in the folder that systemd makes for `LoadCredential=`.
-    Credential(String),
-}
-
 /// Certificate chain and key.
 #[derive(Clone, Debug)]
 pub(super) struct TlsFiles {
@@ -178,25 +162,7 @@ impl Administrator {
 
     /// The password, from where the configuration says it is.
     pub(super) fn password(&self) -> anyhow::Result<Secret> {
-        match &self.password {
-            PasswordSource::File(path) => password_file(path),
-            PasswordSource::Environment(name) => std::env::var_os(name)
-                .map(|value| Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value)))
-                .ok_or_else(|| {
-                    Usage(format!(
-                        "the environment has no `{name}`, which is to hold the administrator's password"
-                    ))
-                    .into()
-                }),
-            PasswordSource::Credential(name) => {
-                let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    Usage(format!(
-                        "there are no systemd credentials here; the unit needs `LoadCredential={name}:FILE`"
-                    ))
-                })?;
-                password_file(&Path::new(&folder).join(name))
-            }
-        }
+        Ok(self.password.read("the administrator's")?)
     }
 }
 
@@ -210,10 +176,10 @@ impl Config {
         let mut text = String::new();
         let file = fs::File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
         // One octet more than there may be, so that too much is noticed and no more is read.
-        file.take(node::LARGEST as u64 + 1)
+        file.take(yaml::LARGEST as u64 + 1)
             .read_to_string(&mut text)
             .with_context(|| format!("failed to read {}", path.display()))?;
-        match node::parse(&text) {
+        match yaml::parse(&text) {
             Ok(node) => {
                 let problems = Problems::default();
                 let mut config = Self::from_node(&node, &problems);
@@ -226,7 +192,7 @@ impl Config {
                 Ok(Draft { config, problems: problems.into_sorted(), overridden: Vec::new() })
             }
             Err((place, message)) => {
-                let problem = section::Problem { place, path: String::new(), message };
+                let problem = Problem { place, path: String::new(), message };
                 Err(Usage(format!("{} cannot be used:\n  {problem}", path.display())).into())
             }
         }

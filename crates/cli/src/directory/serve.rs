@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Data, access,
-    config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, parse_time, quoted},
+    config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, quoted},
     control::{Control, Subject},
     descriptors,
     import::{Rest, load, rest},
@@ -422,7 +422,7 @@ fn control(data: &Data, subject: &Arc<Subject>) -> Option<Control> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    parse_time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
+    flext_ldap::yaml::time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
 }
 
 pub(super) fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {

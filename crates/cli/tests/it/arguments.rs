@@ -15,6 +15,7 @@ fn help_is_what_it_was() {
         "ping",
         "export",
         "import",
+        "config",
         "directory",
         "demo",
     ];

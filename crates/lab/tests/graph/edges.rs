@@ -7,7 +7,7 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 12] = [
+const EDGES: [(&str, &[&str], &[&str]); 13] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // Client and server never see each other, in tests neither: what needs both ends belongs into `lab`.
@@ -20,13 +20,16 @@ const EDGES: [(&str, &[&str], &[&str]); 12] = [
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
     ("oracles", &["server", "store", "directory", "proto"], &[]),
+    // Configuration, and what is built from it: the commands and programs that add the library are its users.
+    ("flext-ldap", &["client", "directory", "proto"], &[]),
+    ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
     ("example-sign-in", &["identity", "client", "directory", "proto"], &["testkit"]),
-    ("cli", &["singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
     (
         "lab",
         &[
             "oracles",
             "cli",
+            "flext-ldap",
             "singer",
             "identity",
             "client",

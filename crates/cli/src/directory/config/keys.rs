@@ -2,6 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use flext_ldap::{
+    PasswordSource,
+    yaml::{Node, Place, Section, Value, is_unlimited, meant},
+};
 use flext_ldap_directory::proto::{dn::Dn, filter::Filter};
 use flext_ldap_server::{Rate, RateLimits, ServerLimits};
 use flext_ldap_store::{
@@ -9,12 +13,7 @@ use flext_ldap_store::{
     access::{AllowConfig, RuleConfig, TargetConfig},
 };
 
-use super::{
-    super::monitor::Reader,
-    Administrator, Log, PasswordSource, Setting, TlsFiles,
-    node::{Node, Place, Value},
-    section::{Section, is_unlimited, meant},
-};
+use super::{super::monitor::Reader, Administrator, Log, Setting, TlsFiles};
 
 pub(super) fn administrator(section: Section<'_>) -> Option<Administrator> {
     let dn = section.parsed("dn");

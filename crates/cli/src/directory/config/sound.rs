@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
+use flext_ldap::yaml::{Place, Problem};
 use flext_ldap_directory::proto::{
     attribute::Attributes,
     dn::Dn,
@@ -22,8 +23,6 @@ use serde_json::{Value as Json, json};
 use super::{
     super::{Data, control, serve::server_tls},
     Config, PasswordSource, Source,
-    node::Place,
-    section::Problem,
 };
 use crate::exit::Usage;
 

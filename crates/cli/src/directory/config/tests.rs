@@ -128,7 +128,7 @@ fn a_file_costs_no_more_than_it_may() {
         });
     let deep = format!("data: {}{}\n", "[".repeat(5_000), "]".repeat(5_000));
     let nested: String = (0..200).map(|depth| format!("{}k:\n", " ".repeat(depth))).collect();
-    let long = format!("data: {}\n", "x".repeat(node::LARGEST));
+    let long = format!("data: {}\n", "x".repeat(yaml::LARGEST));
     let many = "- a\n".repeat(150_000);
     let quadratic = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 900].join(", "));
     for (name, text) in [
