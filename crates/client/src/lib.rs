@@ -38,6 +38,7 @@
 //! [`SessionExt`]: flext_ldap_directory::SessionExt
 
 mod capabilities;
+mod chance;
 mod connection;
 mod connector;
 mod credentials;

@@ -2,7 +2,6 @@
 
 mod binds;
 mod check;
-mod jitter;
 mod keeper;
 mod opening;
 mod recovery;

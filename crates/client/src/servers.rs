@@ -17,7 +17,6 @@
 
 mod budget;
 mod choice;
-mod dice;
 mod health;
 mod member;
 mod prober;

@@ -107,7 +107,7 @@ impl Keeper {
             Opened::Unchanged => return Some(recovery.unchanged(now)),
             Opened::Failed(error) => {
                 tracing::debug!(server, %error, "no connection could be opened");
-                let (next, obstacle) = self.shared.with_jitter(|jitter| recovery.failed(error, now, jitter));
+                let (next, obstacle) = self.shared.with_dice(|dice| recovery.failed(error, now, dice));
                 (next, obstacle, false)
             }
             Opened::Refused(error, credentials) => {

@@ -6,8 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use flext_ldap_directory::{Error, ErrorKind, proto::result::ResultCode};
 use tokio::time::Instant;
 
-use super::jitter::Jitter;
-use crate::Credentials;
+use crate::{Credentials, chance::Dice};
 
 /// The first pause after a failure; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -60,10 +59,10 @@ impl Recovery {
     }
 
     /// The server was away. Returns when to try again, and what to say until then.
-    pub(super) fn failed(&mut self, error: Error, now: Instant, jitter: &mut Jitter) -> (Instant, Obstacle) {
+    pub(super) fn failed(&mut self, error: Error, now: Instant, dice: &Dice) -> (Instant, Obstacle) {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
-        let next = now + jitter.below(pause);
+        let next = now + dice.about(pause);
         (next, Obstacle { error: Arc::new(error), next, is_refusal: false })
     }
 
@@ -170,16 +169,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_to_a_second() {
-        let (mut recovery, mut jitter) = (Recovery::new(), Jitter::new());
+        let (mut recovery, dice) = (Recovery::new(), Dice::new());
         let now = Instant::now();
         for most in [20, 40, 80, 160, 320, 640, 1_000, 1_000, 1_000] {
-            let (next, _) = recovery.failed(Error::new(ErrorKind::Unreachable, "away"), now, &mut jitter);
+            let (next, _) = recovery.failed(Error::new(ErrorKind::Unreachable, "away"), now, &dice);
             let pause = next - now;
             let most = Duration::from_millis(most);
             assert!((most / 2..=most).contains(&pause), "{pause:?} of {most:?}");
         }
         recovery.succeeded();
-        let (next, _) = recovery.failed(Error::new(ErrorKind::Unreachable, "away"), now, &mut jitter);
+        let (next, _) = recovery.failed(Error::new(ErrorKind::Unreachable, "away"), now, &dice);
         assert!(next - now <= FIRST_PAUSE);
     }
 

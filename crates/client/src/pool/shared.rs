@@ -20,11 +20,10 @@ use tokio::{
 
 use super::{
     check::Check,
-    jitter::Jitter,
     recovery::Obstacle,
     seats::{Circumstances, Class, Line, Place, Rules, Seat, Standing, place},
 };
-use crate::Connection;
+use crate::{Connection, chance::Dice};
 
 /// How long an operation rather waits for a further connection than be beside others it should not be beside.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -96,7 +95,7 @@ struct State {
     quick: VecDeque<Waiter>,
     slow: VecDeque<Waiter>,
     next_id: u64,
-    jitter: Jitter,
+    dice: Dice,
     counters: Counters,
 }
 
@@ -194,7 +193,7 @@ impl Shared {
             quick: VecDeque::new(),
             slow: VecDeque::new(),
             next_id: 0,
-            jitter: Jitter::new(),
+            dice: Dice::new(),
             counters: Counters::default(),
         };
         Self { server, settings, state: Mutex::new(state), keeper: Notify::new(), changed: Notify::new() }
@@ -419,9 +418,9 @@ impl Shared {
                 idle_since: None,
                 is_checked_now: false,
                 well_at: now,
-                check_at: now + state.jitter.around(self.settings.check_every),
+                check_at: now + state.dice.around(self.settings.check_every),
                 leave_at: state.later(now, self.settings.age),
-                idle: state.jitter.around(self.settings.idle),
+                idle: state.dice.around(self.settings.idle),
             };
             state.seats.push(Seat::new(berth));
             None
@@ -455,8 +454,8 @@ impl Shared {
     }
 
     /// Uses the pool's random numbers.
-    pub(super) fn with_jitter<T>(&self, with: impl FnOnce(&mut Jitter) -> T) -> T {
-        with(&mut self.lock().jitter)
+    pub(super) fn with_dice<T>(&self, with: impl FnOnce(&Dice) -> T) -> T {
+        with(&self.lock().dice)
     }
 
     /// Notes what a check has found.
@@ -468,7 +467,7 @@ impl Shared {
         let mut gone = None;
         if let Some(index) = state.position(member.id) {
             if is_well {
-                let check_at = now + state.jitter.around(self.settings.check_every);
+                let check_at = now + state.dice.around(self.settings.check_every);
                 if let Some(seat) = state.seats.get_mut(index) {
                     seat.standing = Standing::Good;
                     seat.is_stale = false;
@@ -666,7 +665,7 @@ impl State {
 
     /// An instant about so much later.
     fn later(&mut self, now: Instant, time: Duration) -> Instant {
-        let time = self.jitter.around(time);
+        let time = self.dice.around(time);
         now.checked_add(time).unwrap_or_else(|| Deadline::after(Duration::MAX).instant())
     }
 

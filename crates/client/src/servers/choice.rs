@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn shares(choice: Choice, sights: &[Sight], throws: usize) -> Vec<usize> {
-        let dice = super::super::dice::Dice::seeded(2782);
+        let dice = crate::chance::Dice::seeded(2782);
         let mut counts = vec![0; sights.len()];
         for turn in 0..throws {
             let lot = Lot { turn, random: dice.throw() };

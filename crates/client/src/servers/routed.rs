@@ -18,11 +18,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     WhenDown,
-    dice::longest_pause,
     member::{InFlight, Member},
     shared::Shared,
     tag::Tag,
 };
+use crate::chance::longest_pause;
 
 /// Failures that are told of one operation.
 const TOLD: usize = 4;

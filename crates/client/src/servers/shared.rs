@@ -15,12 +15,11 @@ use super::{
     WhenDown,
     budget::Budget,
     choice::{Choice, Lot, Place, choose},
-    dice::Dice,
     member::Member,
     prober,
     tag::Tag,
 };
-use crate::Server;
+use crate::{Server, chance::Dice};
 
 /// Times and bounds of a set.
 #[derive(Clone, Copy, Debug)]

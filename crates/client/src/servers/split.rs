@@ -15,8 +15,8 @@ use flext_ldap_directory::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{dice::Dice, tag::Tag};
-use crate::Server;
+use super::tag::Tag;
+use crate::{Server, chance::Dice};
 
 /// Actors of whom it is remembered that they have written. Beyond that everybody reads where is written, for as long.
 const MOST_PINS: usize = 10_000;

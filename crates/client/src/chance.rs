@@ -37,6 +37,12 @@ impl Dice {
         most.mul_f64(share)
     }
 
+    /// Between nine and eleven tenths of `time`; never wraps.
+    pub(crate) fn around(&self, time: Duration) -> Duration {
+        let fifth = time / 5;
+        (time - fifth / 2).saturating_add(self.up_to(fifth))
+    }
+
     /// Some time from half of `time` to all of it: what is repeated spreads out, and still happens.
     pub(crate) fn about(&self, time: Duration) -> Duration {
         time / 2 + self.up_to(time / 2)
@@ -67,7 +73,11 @@ mod tests {
             (least, most) = (least.min(pause), most.max(pause));
             let about = dice.about(second);
             assert!(about >= second / 2 && about <= second, "{about:?}");
+            let around = dice.around(second);
+            assert!((second * 9 / 10..=second * 11 / 10).contains(&around), "{around:?}");
         }
+        assert_eq!(dice.about(Duration::ZERO), Duration::ZERO);
+        assert!(dice.around(Duration::MAX) > second);
         assert!(least < second / 100 && most > second / 100 * 99 && most <= second, "{least:?} to {most:?}");
     }
 }
