@@ -194,7 +194,7 @@ impl ConnectorBuilder {
         self
     }
 
-    /// The connector. Files named in [`TlsOptions`] are read now and not again.
+    /// The connector. Files named in [`TlsOptions`] are read now, and when they have changed for the next connection.
     ///
     /// # Errors
     ///

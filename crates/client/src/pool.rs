@@ -378,6 +378,26 @@ impl Pool {
         self.0.binds.bind(step, by).await
     }
 
+    /// Takes a service connection for a conversation of the program itself: as [`Server::pin`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`] when none came free until `by`; else why none could be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn pin(&self, by: Deadline) -> Result<PinnedConnection, Error> {
+        match self.0.shared.acquire(Class::Alone, by).await {
+            Ok(lease) => Ok(PinnedConnection { lease: Arc::new(lease), layered: None }),
+            // Whoever asks for a connection is told why there is none, and not that others have been told.
+            Err(error) => {
+                let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Error>());
+                Err(cause.cloned().unwrap_or(error))
+            }
+        }
+    }
+
     /// What there is, and what has happened so far.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
@@ -509,17 +529,7 @@ impl Server for Pool {
     }
 
     fn pin(&self, by: Deadline) -> BoxFuture<'_, Result<PinnedConnection, Error>> {
-        Box::pin(async move {
-            match self.0.shared.acquire(Class::Alone, by).await {
-                Ok(lease) => Ok(PinnedConnection::new(lease)),
-                // Whoever asks for a connection is told why there is none, and not that others have been told.
-                Err(error) => {
-                    let cause =
-                        std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Error>());
-                    Err(cause.cloned().unwrap_or(error))
-                }
-            }
-        })
+        Box::pin(Self::pin(self, by))
     }
 
     fn shutdown(&self, by: Deadline) -> BoxFuture<'_, ()> {
@@ -579,22 +589,19 @@ impl Drop for Keep {
 /// A service connection that is nobody else's until it is dropped, and its replies are: see [`Server::pin`].
 pub struct PinnedConnection {
     lease: Arc<Lease>,
-    /// The same, with the layers that are around it.
-    directory: Arc<dyn Directory>,
+    /// The same with layers around it, if there are any.
+    layered: Option<Arc<dyn Directory>>,
 }
 
 /// A connection that is taken.
 struct Taken(Arc<Lease>);
 
 impl PinnedConnection {
-    fn new(lease: Lease) -> Self {
-        let lease = Arc::new(lease);
-        Self { directory: Arc::new(Taken(Arc::clone(&lease))), lease }
-    }
-
     /// Puts a layer around it.
     pub(crate) fn layered(self, layer: Arc<impl Layer>) -> Self {
-        Self { lease: self.lease, directory: Arc::new(Layered::new(self.directory, layer)) }
+        let Self { lease, layered } = self;
+        let inner = layered.unwrap_or_else(|| Arc::new(Taken(Arc::clone(&lease))));
+        Self { lease, layered: Some(Arc::new(Layered::new(inner, layer))) }
     }
 
     /// What the server is called that it is of.
@@ -618,7 +625,10 @@ impl Directory for Taken {
 
 impl Directory for PinnedConnection {
     fn call(&self, request: Request) -> Reply {
-        self.directory.call(request)
+        match &self.layered {
+            Some(layered) => layered.call(request),
+            None => reply::call_on(&self.lease, request),
+        }
     }
 }
 
