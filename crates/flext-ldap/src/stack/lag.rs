@@ -14,7 +14,6 @@ use flext_ldap_directory::{
         dn::Dn,
         filter::Filter,
         message::{Scope, Search},
-        schema::Schema,
     },
 };
 use tokio::{
@@ -75,14 +74,8 @@ impl Lags {
 /// The change numbers of the naming context that holds `base`.
 async fn changes(pool: &Pool, base: &Dn) -> Result<Vec<String>, Error> {
     let by = Deadline::after(TIME);
-    let contexts = Capabilities::read(pool, Actor::Service, by).await?.naming_contexts;
-    let key = |dn: &Dn| Schema::standard().dn_key(dn).ok();
-    let base = key(base);
-    let holds = |context: &&Dn| match (&base, key(context)) {
-        (Some(base), Some(context)) => base.is_within(&context),
-        _ => false,
-    };
-    let Some(context) = contexts.iter().find(holds) else { return Ok(Vec::new()) };
+    let known = Capabilities::read(pool, Actor::Service, by).await?;
+    let Some(context) = known.context_of(base) else { return Ok(Vec::new()) };
     let search =
         Search::new(context.clone(), Scope::Base, Filter::any()).attributes(["contextCSN"]).size_limit(1);
     let found = pool.search_optional(Request::new(search, Actor::Service).until(by)).await?;
