@@ -24,6 +24,7 @@ mod ppolicy;
 mod progress;
 mod search;
 mod servers;
+mod traces;
 mod value_files;
 mod whoami;
 
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
         Command::Directory(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
     };
+    traces::finish();
     match result {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -35,7 +35,7 @@ use self::{
     helm::{Helm, Hold},
     task::{Command, Task},
 };
-use crate::{credentials, ending::Ending, exposure::Exposure, transport::Transport};
+use crate::{credentials, ending::Ending, exposure::Exposure, trace::Step, transport::Transport};
 
 /// One connection to a server: any number of operations at once, answers matched by message id.
 ///
@@ -431,7 +431,10 @@ impl Session for Connection {
     /// [`ErrorKind::Timeout`] and [`ErrorKind::Closed`] when no answer came. A refusal is no error, but
     /// [`BindReply::Refused`].
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
-        Box::pin(self.bind_on_wire(step, by))
+        Box::pin(async move {
+            let server = self.shared.server.clone();
+            Step::Bind.of(&server, self.bind_on_wire(step, by)).await
+        })
     }
 }
 

@@ -34,3 +34,5 @@ mod search;
 mod serve;
 #[cfg(test)]
 mod tap;
+#[cfg(test)]
+mod traces;

@@ -7,7 +7,7 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 13] = [
+const EDGES: [(&str, &[&str], &[&str]); 14] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // Client and server never see each other, in tests neither: what needs both ends belongs into `lab`.
@@ -22,7 +22,9 @@ const EDGES: [(&str, &[&str], &[&str]); 13] = [
     ("oracles", &["server", "store", "directory", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["client", "directory", "proto"], &["testkit"]),
-    ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    // Sends what the others say by `tracing`, whatever it is about.
+    ("otlp", &[], &["flext-ldap", "testkit"]),
+    ("cli", &["flext-ldap", "otlp", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
     ("example-sign-in", &["flext-ldap", "identity", "client", "directory", "proto"], &["testkit"]),
     (
         "lab",
@@ -30,6 +32,7 @@ const EDGES: [(&str, &[&str], &[&str]); 13] = [
             "oracles",
             "cli",
             "flext-ldap",
+            "otlp",
             "singer",
             "identity",
             "client",
