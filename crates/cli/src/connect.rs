@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap::{Config, ConfigError, Stack, StackBuilder};
+use flext_ldap::{Config, ConfigError, Server, Stack, StackBuilder};
 use flext_ldap_client::{
     Connector, ConnectorBuilder, Credentials, PinnedConnection, Server as _, TlsOptions, WantsSecurity,
 };
@@ -103,13 +103,11 @@ impl Connect {
         let says = if self.debug == Some(true) { "debug" } else { "error" };
         crate::logging::set_level(Some(&format!("warn,flext_ldap_client={says}")));
         let Way { stack, servers, credentials, .. } = self.way(timeout)?;
-        let prepare = |mut connector: ConnectorBuilder| {
-            if tells_policy {
-                connector = connector.bind_control(&PasswordPolicyRequest);
-            }
-            if self.dangerous_clear_passwords { connector.dangerous_clear_passwords() } else { connector }
+        let asks = |connector: ConnectorBuilder| match tells_policy {
+            true => connector.bind_control(&PasswordPolicyRequest),
+            false => connector,
         };
-        let stack = stack.for_one_command().credentials(credentials).connectors(prepare).build()?;
+        let stack = stack.for_one_command().credentials(credentials).connectors(asks).build()?;
         // Whoever cannot connect or sign in is told before anything is asked. The connection is there for what is.
         let reached = stack.pin(Deadline::after(Duration::MAX)).await;
         if tells_policy {
@@ -135,13 +133,17 @@ impl Connect {
         let config = self.config()?;
         let credentials = self.credentials(&conf, config.as_ref())?;
         let timeout = self.connect_timeout.or(timeout).map(Duration::from_secs);
+        let dared = |connector: ConnectorBuilder| match self.dangerous_clear_passwords {
+            true => connector.dangerous_clear_passwords(),
+            false => connector,
+        };
         if let Some(config) = config.filter(|_| self.urls.is_empty()) {
             self.has_no_ways_of_its_own()?;
             let timeout = timeout.unwrap_or(config.connection_timeout);
-            let servers = config.servers.iter().map(|server| (server.to_string(), config.connector(server)));
+            let reach = |server: &Server| (server.to_string(), dared(config.connector(server)));
             return Ok(Way {
-                servers: servers.collect(),
-                stack: config.stack().connection_timeout(timeout),
+                servers: config.servers.iter().map(reach).collect(),
+                stack: config.stack().connectors(dared).connection_timeout(timeout),
                 timeout,
                 credentials,
                 base: config.structure.base,
@@ -152,7 +154,7 @@ impl Connect {
             Some(timeout) => timeout,
             None => network_timeout(&conf)?,
         };
-        let connectors = self.connectors(&conf, &urls)?;
+        let connectors: Vec<_> = self.connectors(&conf, &urls)?.into_iter().map(dared).collect();
         Ok(Way {
             stack: Stack::of(connectors.clone()).connection_timeout(timeout),
             servers: urls.iter().map(ToString::to_string).zip(connectors).collect(),
