@@ -20,6 +20,7 @@ use flext_ldap_directory::{
     Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, DirectoryExt, Error, ErrorKind, Identity,
     Outcome, Reply, Request, Session,
     proto::{
+        channel_binding::ChannelBindings,
         message::{Authentication, BindRequest, Limits, Request as Message},
         result::ResultCode,
     },
@@ -67,6 +68,7 @@ pub struct Connection {
     /// The answer to the last bind that succeeded.
     bind_outcome: Option<Outcome>,
     exposure: Exposure,
+    bindings: ChannelBindings,
 }
 
 /// What one connection may hold.
@@ -122,6 +124,7 @@ impl Connection {
         // words about operations that ended meanwhile. So there is always room for those who hold a permit.
         let (commands, queue) = mpsc::channel(bounds.in_flight.saturating_mul(4));
         let (stop, stopped) = oneshot::channel();
+        let bindings = transport.bindings();
         shared.helm.give(Task::new(transport, queue, stopped, Arc::clone(&shared), bounds));
         let task = Task::run(Hold(Arc::clone(&shared)));
         Self {
@@ -132,6 +135,7 @@ impl Connection {
             bound: Bound::Anonymous,
             bind_outcome: None,
             exposure,
+            bindings,
         }
     }
 
@@ -220,6 +224,11 @@ impl Connection {
         self.shared.late.load(Ordering::Relaxed)
     }
 
+    /// What this connection can be told by, if it is inside TLS.
+    pub(crate) const fn bindings(&self) -> &ChannelBindings {
+        &self.bindings
+    }
+
     fn carries(&self, actor: &Actor) -> Result<(), Error> {
         let refusal = match (actor, &self.bound) {
             (_, Bound::HalfWay) => {
@@ -238,8 +247,13 @@ impl Connection {
         Err(Error::new(ErrorKind::NotCarried, refusal))
     }
 
-    /// One step of a bind, on the wire.
-    async fn bind_on_wire(&mut self, step: BindStep, by: Deadline) -> Result<BindReply, Error> {
+    /// One step of a bind, on the wire. `believe` is asked whether a success is to be believed, with what came along.
+    pub(crate) async fn bind_on_wire(
+        &mut self,
+        step: BindStep,
+        by: Deadline,
+        believe: &mut (dyn FnMut(Option<&[u8]>) -> Result<(), Error> + Send),
+    ) -> Result<BindReply, Error> {
         credentials::check(&step)?;
         self.exposure.check_bind(&step)?;
         let (name, mechanism, message, controls) = match step {
@@ -275,6 +289,7 @@ impl Connection {
         let credentials = outcome.value.take();
         match outcome.result.code {
             ResultCode::SUCCESS => {
+                believe(credentials.as_deref())?;
                 let actor = match mechanism {
                     None => named(&name),
                     Some(mechanism) => self.ask_identity(&mechanism, by).await?,
@@ -365,7 +380,7 @@ impl Session for Connection {
     /// [`ErrorKind::Timeout`] and [`ErrorKind::Closed`] when no answer came. A refusal is no error, but
     /// [`BindReply::Refused`].
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
-        Box::pin(self.bind_on_wire(step, by))
+        Box::pin(async move { self.bind_on_wire(step, by, &mut |_| Ok(())).await })
     }
 }
 

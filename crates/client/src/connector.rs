@@ -13,8 +13,8 @@ use flext_ldap_directory::{
 use tokio::net::UnixStream;
 
 use crate::{
-    Connection, Credentials, TlsOptions, connection::Bounds, credentials, dial, exposure::Exposure,
-    gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
+    Connection, Credentials, TlsOptions, connection::Bounds, dial, exposure::Exposure, gather::GatheringTcp,
+    start_tls, tls::Tls, transport::Transport,
 };
 
 /// Where OpenLDAP's server listens for `ldapi:///`.
@@ -154,8 +154,8 @@ impl ConnectorBuilder {
     }
 
     /// Binds every new connection so.
-    pub fn credentials(mut self, credentials: Credentials) -> Self {
-        self.credentials = credentials;
+    pub fn credentials(mut self, credentials: impl Into<Credentials>) -> Self {
+        self.credentials = credentials.into();
         self
     }
 
@@ -207,9 +207,7 @@ impl ConnectorBuilder {
         if self.servers.is_empty() {
             return Err(Error::new(ErrorKind::Misuse, "no server: add a URL, an address or a socket"));
         }
-        if let Some(step) = self.credentials.step(&self.bind_controls) {
-            credentials::check(&step)?;
-        }
+        self.credentials.check()?;
         let security = match &self.security {
             Choice::Ldaps(options) => Security::Ldaps(options.settle()?),
             Choice::StartTls(options) => Security::StartTls(options.settle()?),
@@ -289,10 +287,15 @@ impl Inner {
         let name = server.to_string();
         let (transport, exposure) = self.reach(server, &name, by).await?;
         let mut connection = Connection::start(transport, name, exposure, self.bounds);
-        if let Some(step) = self.credentials.step(&self.bind_controls) {
-            // Passwords are left out by `Secret`.
-            tracing::debug!(credentials = ?self.credentials, "binding");
-            match connection.bind(step, by).await? {
+        // Passwords are left out by `Secret`.
+        tracing::debug!(credentials = ?self.credentials, "binding");
+        let reply = match (&self.credentials, self.credentials.step(&self.bind_controls)) {
+            (Credentials::Sasl(sasl), _) => Some(connection.sign_in(sasl, &self.bind_controls, by).await?),
+            (_, Some(step)) => Some(connection.bind(step, by).await?),
+            (_, None) => None,
+        };
+        if let Some(reply) = reply {
+            match reply {
                 BindReply::Done { .. } => tracing::debug!("bound"),
                 // Dropping the connection says goodbye without waiting, for the time there is may be over.
                 BindReply::Refused(outcome) | BindReply::Continue { outcome, .. } => {
@@ -321,9 +324,10 @@ impl Inner {
         };
         let addresses = within(by, name, "looking up its address", dial::resolve(host, port)).await?;
         tracing::debug!(server = name, ?addresses, "connecting");
-        if let (Security::Clear, Some(step)) = (&self.security, self.credentials.step(&self.bind_controls)) {
+        if matches!(self.security, Security::Clear) {
+            let shows = self.credentials.shows_password();
             for address in &addresses {
-                Exposure::of_clear(*address, self.dangerous_clear_passwords).check_bind(&step)?;
+                Exposure::of_clear(*address, self.dangerous_clear_passwords).check(shows)?;
             }
         }
         let mut stream = within(by, name, "connecting", dial::race(addresses, name)).await?;

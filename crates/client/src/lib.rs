@@ -42,15 +42,18 @@ mod dial;
 mod ending;
 mod exposure;
 mod gather;
+mod sasl;
 mod start_tls;
 mod tls;
 mod transport;
 
 pub use flext_ldap_directory as directory;
+pub use flext_ldap_sasl::{Mechanism, scram::ScramHash};
 
 pub use self::{
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
+    sasl::Sasl,
     tls::TlsOptions,
 };

@@ -1,9 +1,9 @@
 //! Conversations: all that RFC 4511 ties to one connection.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use flext_ldap_proto::{control::Controls, secret::Secret};
+use flext_ldap_proto::{channel_binding::ChannelBindings, control::Controls, secret::Secret};
 
 use crate::{Actor, BoxFuture, Deadline, Directory, Error, Outcome};
 
@@ -23,7 +23,7 @@ pub trait Session: Directory {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>>;
 }
 
-impl<S: Sessions + ?Sized> Sessions for std::sync::Arc<S> {
+impl<S: Sessions + ?Sized> Sessions for Arc<S> {
     fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
         (**self).open(peer)
     }
@@ -45,13 +45,20 @@ pub struct Peer {
     pub protection: Protection,
     /// Who the transport says it is, for SASL EXTERNAL.
     pub external: Option<External>,
+    /// What a proof of identity can be bound to, if the conversation is inside TLS.
+    pub bindings: Option<Arc<ChannelBindings>>,
 }
 
 impl Peer {
     /// The program itself.
     #[must_use]
     pub const fn in_process() -> Self {
-        Self { address: PeerAddress::InProcess, protection: Protection::Local, external: None }
+        Self {
+            address: PeerAddress::InProcess,
+            protection: Protection::Local,
+            external: None,
+            bindings: None,
+        }
     }
 }
 

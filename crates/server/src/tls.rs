@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
+use flext_ldap_proto::channel_binding::ChannelBindings;
 use rustls::{
-    ServerConfig,
+    ProtocolVersion, ServerConfig, ServerConnection,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
@@ -15,6 +16,8 @@ use crate::TlsError;
 #[derive(Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
+    /// What the certificate is told by (RFC 5929 §4).
+    end_point: Option<Vec<u8>>,
 }
 
 impl ServerTls {
@@ -30,6 +33,7 @@ impl ServerTls {
         if chain.is_empty() {
             return Err(TlsError::NoCertificate);
         }
+        let end_point = chain.first().and_then(|certificate| flext_ldap_sasl::server_end_point(certificate));
         let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::Key)?;
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -37,7 +41,18 @@ impl ServerTls {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(TlsError::Unusable)?;
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), end_point })
+    }
+
+    /// What a connection can be told by once its handshake is done.
+    pub(crate) fn bindings(&self, agreed: &ServerConnection) -> ChannelBindings {
+        // RFC 9266 §4.2: of older versions only where the handshake has extended master secrets, which is not told.
+        let is_unique = agreed.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let exporter = || agreed.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok();
+        ChannelBindings {
+            exporter: is_unique.then(exporter).flatten().map(|octets: [u8; 32]| octets.to_vec()),
+            server_end_point: self.end_point.clone(),
+        }
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {

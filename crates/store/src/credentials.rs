@@ -3,7 +3,7 @@
 //! Schemes (RFC 2307 and its successors): `{ARGON2}`, `{CRYPT}` with `$5$` and `$6$`, `{SSHA}`, `{SHA}`, and both with
 //! 256, 384 and 512. Comparison takes constant time.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, num::NonZeroU32};
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -15,6 +15,7 @@ use argon2::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::ResultCode;
+use flext_ldap_sasl::scram::{ScramHash, ScramKeys};
 use sha_crypt::ShaCrypt;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -33,6 +34,19 @@ pub(crate) const LONGEST: usize = 4096;
 /// Passwords of one entry. Each is tried at a bind, so many would be a way to keep others waiting.
 const MOST: usize = 10;
 
+/// Iterations of SCRAM's keys: what a client has to work at each sign-in, and whoever has got hold of the keys at each
+/// guess. They are the weakest form a password is kept in, and clients of today take no more than 65,536.
+const SCRAM_ITERATIONS: NonZeroU32 = match NonZeroU32::new(16_384) {
+    Some(count) => count,
+    None => NonZeroU32::MIN,
+};
+
+/// The hashes that keys are kept for.
+const SCRAM_HASHES: [ScramHash; 2] = [ScramHash::Sha256, ScramHash::Sha512];
+
+/// How a hash and the keys behind it are told apart. No hash has it in it.
+const BEFORE_KEYS: &str = " SCRAM-SHA-";
+
 /// Costs a stored hash may ask for; a hash that asks for more never verifies. They leave room for what is advised
 /// elsewhere (RFC 9106 §4: 64 MiB, three passes), and none for a hash that keeps a thread for seconds.
 const MEMORY_KIB: u32 = 256 << 10;
@@ -47,8 +61,47 @@ thread_local! {
     static BLOCKS: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Hashes a password for storage: argon2id, 19 MiB, two passes, one lane (OWASP's first choice).
+/// Hashes a password for storage: argon2id, 19 MiB, two passes, one lane (OWASP's first choice); behind it, with a space
+/// before each, SCRAM's keys (RFC 5803). What is behind the hash never leaves the store: see [`without_keys`].
 pub(crate) fn hash(password: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut stored = argon2id(password)?;
+    for hash in SCRAM_HASHES {
+        let keys = ScramKeys::make(hash, password, SCRAM_ITERATIONS).map_err(|error| {
+            Error::new(ErrorKind::Bug, "a password's SCRAM keys cannot be made").with_source(error)
+        })?;
+        stored.push(b' ');
+        stored.extend_from_slice(keys.to_text().as_bytes());
+    }
+    Ok(stored)
+}
+
+/// A stored password as others know it: the hash.
+pub(crate) fn without_keys(stored: &[u8]) -> &[u8] {
+    let at = stored.windows(BEFORE_KEYS.len()).position(|part| part == BEFORE_KEYS.as_bytes());
+    at.and_then(|at| stored.get(..at)).unwrap_or(stored)
+}
+
+/// SCRAM's keys of a stored password.
+fn keys_of(stored: &[u8], hash: ScramHash) -> Option<ScramKeys> {
+    let behind = stored.get(without_keys(stored).len()..)?;
+    let mut keys = std::str::from_utf8(behind).ok()?.split(' ').filter_map(ScramKeys::parse);
+    keys.find(|keys| keys.hash() == hash)
+}
+
+/// SCRAM's keys for one who says that they are somebody with these passwords, or nobody: `name` is then a name that
+/// nobody has, in one form for all ways to write it.
+pub(crate) fn scram_keys(stored: &[Vec<u8>], hash: ScramHash, secret: &[u8], name: &[u8]) -> ScramKeys {
+    // Made whether needed or not, so that it is not told by time which it is.
+    let nobody = ScramKeys::of_nobody(hash, secret, name, SCRAM_ITERATIONS);
+    stored.iter().find_map(|stored| keys_of(stored, hash)).unwrap_or(nobody)
+}
+
+/// Which of the stored passwords has these keys.
+pub(crate) fn place_of(stored: &[Vec<u8>], keys: &ScramKeys) -> Option<usize> {
+    stored.iter().position(|one| keys_of(one, keys.hash()).is_some_and(|kept| kept.is_same(keys)))
+}
+
+fn argon2id(password: &[u8]) -> Result<Vec<u8>, Error> {
     let params = Params::default();
     let mut octets = [0; Params::DEFAULT_OUTPUT_LEN];
     let made = (|| {
@@ -140,7 +193,7 @@ pub(crate) fn verify(stored: &[Vec<u8>], password: &[u8]) -> Option<usize> {
     let mut found = None;
     let mut slow = false;
     for (place, value) in stored.iter().enumerate() {
-        let stored = Stored::parse(value);
+        let stored = Stored::parse(without_keys(value));
         slow |= matches!(stored, Some(Stored::Argon2(_)));
         if found.is_none() && stored.is_some_and(|stored| stored.verify(password)) {
             found = Some(place);
@@ -243,13 +296,30 @@ mod tests {
             ("ssha256", digest("SSHA256", Sha256::digest(salted(b"12345678")).to_vec(), b"12345678")),
             ("sha512", digest("SHA512", Sha512::digest(password).to_vec(), b"")),
             ("ssha512", digest("SSHA512", Sha512::digest(salted(b"12345678")).to_vec(), b"12345678")),
-            ("argon2", hash(password).unwrap()),
+            ("argon2", without_keys(&hash(password).unwrap()).to_vec()),
         ];
         for (name, stored) in table {
             assert!(is_hash(&stored), "{name}");
             assert_eq!(verify(std::slice::from_ref(&stored), password), Some(0), "{name}");
             assert_eq!(verify(std::slice::from_ref(&stored), b"seagull-43"), None, "{name}");
             assert_eq!(verify(std::slice::from_ref(&stored), b""), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_stand_behind_the_hash_and_are_none_of_it() {
+        let stored = hash(b"seagull-42").unwrap();
+        assert!(!is_hash(&stored), "nobody sets such a value from outside");
+        assert_eq!(verify(std::slice::from_ref(&stored), b"seagull-42"), Some(0));
+        assert_eq!(verify(std::slice::from_ref(&stored), b"seagull-43"), None);
+        let before = without_keys(&stored);
+        assert!(is_hash(before) && !before.contains(&b' '));
+        assert_eq!(without_keys(before), before);
+        for hash in SCRAM_HASHES {
+            let keys = scram_keys(std::slice::from_ref(&stored), hash, b"secret", b"ada");
+            assert_eq!(place_of(&[before.to_vec(), stored.clone()], &keys), Some(1));
+            let nobody = scram_keys(&[before.to_vec()], hash, b"secret", b"ada");
+            assert_eq!(place_of(&[before.to_vec(), stored.clone()], &nobody), None);
         }
     }
 

@@ -57,7 +57,11 @@ impl Store {
 
     /// Whoever an authorization id (RFC 4513 §5.2.1.8) names. All that is wrong with one is answered alike, so nobody
     /// learns here who there is.
-    fn acting_for(&self, authorization: &str, caller: &Caller) -> Result<(Actor, Option<Id>), Failure> {
+    pub(crate) fn acting_for(
+        &self,
+        authorization: &str,
+        caller: &Caller,
+    ) -> Result<(Actor, Option<Id>), Failure> {
         if matches!(authorization, "" | "dn:") {
             // Whoever asks gives up rights and gets none.
             return Ok((Actor::Anonymous, None));
@@ -108,7 +112,11 @@ fn by_dn(context: &Context, tables: &Snapshot, dn: &str) -> Result<Option<Found>
 }
 
 /// The one entry with this `uid`.
-fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Option<Found>, Failure> {
+pub(crate) fn by_user_name(
+    context: &Context,
+    tables: &Snapshot,
+    user: &str,
+) -> Result<Option<Found>, Failure> {
     let asked = Asked::Equality(user.as_bytes());
     let Some(keys) = context.indexes.lookup(&context.schema, &tables.standing, "uid", asked) else {
         return Ok(None);

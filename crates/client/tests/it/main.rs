@@ -15,6 +15,7 @@ mod deadlines;
 mod endings;
 mod hostile;
 mod opening;
+mod sasl;
 mod support;
 mod tls;
 mod unread;

@@ -171,6 +171,7 @@ fn peer(uid: Option<u32>) -> Peer {
         address: PeerAddress::Unix,
         protection: Protection::Local,
         external: uid.map(|uid| External::UnixUser { uid, gid: 0 }),
+        bindings: None,
     }
 }
 

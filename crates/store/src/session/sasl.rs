@@ -1,0 +1,228 @@
+//! SASL binds (RFC 4513 §5.2): PLAIN and SCRAM by what `uid` says, EXTERNAL by what the transport says.
+//!
+//! Who there is must not be told: names that nobody has are given a salt like any other, always the same one, and what
+//! is refused is refused alike and after the same time.
+
+use flext_ldap_directory::{Deadline, Peer, Protection};
+use flext_ldap_proto::{
+    channel_binding::ChannelBindings, control::PasswordPolicyError, dn::Dn, result::ResultCode,
+    secret::Secret,
+};
+use flext_ldap_sasl::{
+    Mechanism, SaslError,
+    plain::Plain,
+    scram::{ScramHash, ScramServer},
+};
+use tokio::time::Instant;
+
+use super::{Bound, Stepped, StoreSession};
+use crate::{
+    context::{Caller, Context},
+    credentials,
+    hashing::Origin,
+    ppolicy::{self, Purpose, Shown, invalid_credentials},
+    proxied::by_user_name,
+    row::Id,
+    tables::Failure,
+};
+
+/// An exchange under way.
+pub(super) struct Exchange {
+    mechanism: Mechanism,
+    asked: Option<Scram>,
+}
+
+/// A client of SCRAM that was asked for its proof.
+struct Scram {
+    server: ScramServer,
+    account: Option<Id>,
+    authorization: Option<String>,
+}
+
+/// What a peer can bind with, the strongest first: the root DSE lists it, and binds are held to it.
+pub(crate) fn offered(context: &Context, peer: &Peer) -> impl Iterator<Item = Mechanism> {
+    let is_external = context.offers_external(peer);
+    let is_confidential = peer.protection != Protection::Clear;
+    let is_bindable = peer.bindings.as_ref().is_some_and(|bindings| !bindings.is_empty());
+    let external = is_external.then_some(Mechanism::External);
+    let others = Mechanism::BY_STRENGTH.into_iter().filter(move |mechanism| match mechanism {
+        Mechanism::Scram { hash: ScramHash::Sha256 | ScramHash::Sha512, plus } => !plus || is_bindable,
+        Mechanism::Plain => is_confidential,
+        _ => false,
+    });
+    external.into_iter().chain(others)
+}
+
+impl StoreSession {
+    /// A step of an exchange: the next one of `exchange` if it goes on by the same mechanism, or else the first of another
+    /// (RFC 4513 §5.2.1.2).
+    pub(super) async fn sasl(
+        &self,
+        exchange: Option<Exchange>,
+        mechanism: &str,
+        credentials: Option<Secret>,
+        by: Deadline,
+    ) -> Result<Stepped, Failure> {
+        let context = &*self.store.context();
+        let named = Mechanism::named(mechanism);
+        let Some(mechanism) = named.filter(|one| offered(context, &self.peer).any(|other| other == *one))
+        else {
+            return Err(self.not_offered(context, named));
+        };
+        let under_way = exchange.filter(|exchange| exchange.mechanism == mechanism);
+        if let Some(Exchange { asked: Some(asked), .. }) = under_way {
+            return self
+                .prove(mechanism, asked, &credentials.unwrap_or_default(), by)
+                .await
+                .map(Stepped::Bound);
+        }
+        match (mechanism, credentials) {
+            (Mechanism::External, credentials) => {
+                self.external(credentials.as_ref()).map(|actor| Stepped::Bound(Bound::without_entry(actor)))
+            }
+            // The client speaks first in all others; one that did not is asked to.
+            (_, None) => Ok(Stepped::On(Exchange { mechanism, asked: None }, Vec::new())),
+            (Mechanism::Scram { hash, plus }, Some(message)) => self.ask(mechanism, hash, plus, &message),
+            (_, Some(message)) => self.plain(&message, by).await.map(Stepped::Bound),
+        }
+    }
+
+    fn not_offered(&self, context: &Context, mechanism: Option<Mechanism>) -> Failure {
+        let refused = |code, why: &str| Failure::refused(code, why);
+        match mechanism {
+            Some(Mechanism::Plain) => {
+                refused(ResultCode::CONFIDENTIALITY_REQUIRED, "use TLS before sending a password")
+            }
+            Some(Mechanism::External) if self.peer.external.is_some() => match self.external(None) {
+                Err(failure) => failure,
+                Ok(_) => invalid_credentials(),
+            },
+            Some(Mechanism::External) => refused(
+                ResultCode::INAPPROPRIATE_AUTHENTICATION,
+                "EXTERNAL needs a Unix socket that tells who is at its other end",
+            ),
+            _ => {
+                let names: Vec<_> = offered(context, &self.peer).map(Mechanism::name).collect();
+                let why = format!("what there is here: simple binds, {}", names.join(", "));
+                refused(ResultCode::AUTH_METHOD_NOT_SUPPORTED, &why)
+            }
+        }
+    }
+
+    /// PLAIN (RFC 4616). The user is a `uid`, or `dn:` and a name.
+    async fn plain(&self, message: &Secret, by: Deadline) -> Result<Bound, Failure> {
+        let plain = Plain::parse(message.expose()).map_err(|error| refusal(&error))?;
+        if plain.password.expose().len() > credentials::LONGEST {
+            return Err(invalid_credentials());
+        }
+        let from = Origin::of(&self.peer);
+        let dn = match plain.user.strip_prefix("dn:") {
+            Some(dn) => dn.parse::<Dn>().ok(),
+            None => self.account(&plain.user)?.map(|(dn, _)| dn),
+        };
+        let Some(dn) = dn else {
+            self.store.verify_nothing(plain.password, from).await?;
+            return Err(self.store.refusal(Instant::now()).await?);
+        };
+        let proven = self.store.authenticate(&dn, plain.password, Purpose::Bind, from, by).await?;
+        let bound = self.admit(proven).await?;
+        self.assume(bound, plain.authorization.as_deref())
+    }
+
+    /// The first message of SCRAM: who it is said to be.
+    fn ask(
+        &self,
+        mechanism: Mechanism,
+        hash: ScramHash,
+        plus: bool,
+        message: &Secret,
+    ) -> Result<Stepped, Failure> {
+        const NONE: &ChannelBindings = &ChannelBindings::none();
+        let context = &*self.store.context();
+        let bindings = self.peer.bindings.as_deref().unwrap_or(NONE);
+        let (mut server, asked) =
+            ScramServer::begin(plus, bindings, message.expose()).map_err(|error| refusal(&error))?;
+        let account = self.account(&asked.user)?.map(|(_, id)| id);
+        let stored = match account {
+            Some(id) => self.store.snapshot()?.secrets(id)?,
+            None => Vec::new(),
+        };
+        // In one form for all ways to write it, as names that somebody has.
+        let kind = context.schema.attribute_type("uid");
+        let name = kind.and_then(|kind| context.schema.normalize(kind, asked.user.as_bytes()).ok());
+        let name = name.unwrap_or(asked.user.as_bytes().into());
+        let keys = credentials::scram_keys(&stored, hash, &context.page_key, &name);
+        let nonce = flext_ldap_sasl::nonce().map_err(|error| refusal(&error))?;
+        let challenge = server.challenge(keys, &nonce);
+        let asked = Some(Scram { server, account, authorization: asked.authorization });
+        Ok(Stepped::On(Exchange { mechanism, asked }, challenge))
+    }
+
+    /// The second message of SCRAM: the proof.
+    async fn prove(
+        &self,
+        mechanism: Mechanism,
+        asked: Scram,
+        message: &Secret,
+        by: Deadline,
+    ) -> Result<Bound, Failure> {
+        let Scram { server, account, authorization } = asked;
+        let proof = server.proof(message.expose()).map_err(|error| {
+            if error == SaslError::WrongBinding {
+                tracing::debug!(mechanism = mechanism.name(), peer = ?self.peer.address, "{error}");
+            }
+            refusal(&error)
+        })?;
+        let last = proof.verify();
+        let Some(id) = account else {
+            return Err(self.store.refusal(Instant::now()).await?);
+        };
+        let shown = Shown::Proof { keys: proof.keys().clone(), is_good: last.is_some() };
+        let from = Origin::of(&self.peer);
+        let proven = self.store.authenticate_entry(id, shown, Purpose::Bind, from, by).await?;
+        let bound = self.admit(proven).await?;
+        let bound = self.assume(bound, authorization.as_deref())?;
+        Ok(Bound { credentials: last.map(Into::into), ..bound })
+    }
+
+    /// The one entry with this `uid`, if it may be signed in to by a user's name: the administrator's may not, since whoever
+    /// may write it would be the administrator.
+    fn account(&self, user: &str) -> Result<Option<(Dn, Id)>, Failure> {
+        let context = &*self.store.context();
+        let found = by_user_name(context, &*self.store.snapshot()?, user)?;
+        let is_own = |key| context.administrator.as_ref().is_some_and(|one| one.key == key);
+        Ok(found.and_then(|(named, id)| {
+            let dn = named.dn.parse().ok()?;
+            Some((dn, id.filter(|_| !is_own(named.key))?))
+        }))
+    }
+
+    /// Acts as somebody else, where whoever has signed in has the right to act for them (RFC 4513 §5.2.1.8).
+    fn assume(&self, bound: Bound, authorization: Option<&str>) -> Result<Bound, Failure> {
+        let Some(authorization) = authorization else { return Ok(bound) };
+        let mut caller = Caller::new(bound.actor.clone(), self.peer.clone());
+        caller.account = bound.account;
+        let (actor, account) = self.store.acting_for(authorization, &caller)?;
+        if actor == bound.actor {
+            return Ok(bound);
+        }
+        if bound.response.error == Some(PasswordPolicyError::CHANGE_AFTER_RESET) {
+            return Err(ppolicy::refused(
+                ResultCode::INSUFFICIENT_ACCESS_RIGHTS,
+                PasswordPolicyError::CHANGE_AFTER_RESET,
+                "the password must be changed before it is used to act for somebody else",
+            ));
+        }
+        Ok(Bound { actor, account, ..bound })
+    }
+}
+
+/// What is answered where an exchange goes wrong.
+fn refusal(error: &SaslError) -> Failure {
+    let code = match error {
+        SaslError::Malformed(_) | SaslError::OutOfTurn(_) => ResultCode::PROTOCOL_ERROR,
+        SaslError::NoRandomness => ResultCode::UNAVAILABLE,
+        _ => ResultCode::INVALID_CREDENTIALS,
+    };
+    Failure::refused(code, error.to_string())
+}
