@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use flext_ldap_proto::{channel_binding::ChannelBindings, control::Controls, secret::Secret};
+use flext_ldap_proto::{
+    certificate::CertificateNames, channel_binding::ChannelBindings, control::Controls, secret::Secret,
+};
 
 use crate::{Actor, BoxFuture, Deadline, Directory, Error, Outcome};
 
@@ -87,7 +89,7 @@ pub enum Protection {
 }
 
 /// Who a transport says its peer is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum External {
     /// A process of this user, by the credentials of its Unix socket.
@@ -97,6 +99,8 @@ pub enum External {
         /// The group id.
         gid: u32,
     },
+    /// Who holds this client certificate, which TLS has verified.
+    Certificate(Arc<CertificateNames>),
 }
 
 /// One step of a bind.

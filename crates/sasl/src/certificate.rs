@@ -1,5 +1,6 @@
 //! `tls-server-end-point` (RFC 5929 §4): what a server's certificate is told by.
 
+use flext_ldap_proto::certificate::signature_algorithm;
 use ring::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 
 /// The hash of a certificate (DER), by the hash its signature is made with, or SHA-256 where that is MD5 or SHA-1.
@@ -11,12 +12,7 @@ pub fn server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn hash_of(certificate: &[u8]) -> Option<&'static Algorithm> {
-    const SEQUENCE: u8 = 0x30;
-    let (whole, _) = element(certificate, SEQUENCE)?;
-    let (_, after) = element(whole, SEQUENCE)?;
-    let (algorithm, _) = element(after, SEQUENCE)?;
-    let (oid, _) = element(algorithm, 0x06)?;
-    match oid {
+    match signature_algorithm(certificate)? {
         // PKCS #1 (RFC 8017 appendix C): MD5, SHA-1, SHA-256, SHA-384, SHA-512.
         [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 4 | 5 | 11] => Some(&SHA256),
         [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 12] => Some(&SHA384),
@@ -27,21 +23,6 @@ fn hash_of(certificate: &[u8]) -> Option<&'static Algorithm> {
         [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 3, 4] => Some(&SHA512),
         _ => None,
     }
-}
-
-/// The content of the element at the start, and what follows it.
-fn element(octets: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (first, rest) = octets.split_first()?;
-    let (length, rest) = rest.split_first()?;
-    let (length, rest) = match length {
-        short @ 0..=0x7f => (usize::from(*short), rest),
-        long @ 0x81..=0x83 => {
-            let (octets, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
-            (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
-        }
-        _ => return None,
-    };
-    (*first == tag).then(|| rest.split_at_checked(length)).flatten()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    ServerTls,
     accept::{Shared, Stop},
     access_log::{Connected, Disconnected},
     answer,
@@ -80,7 +81,11 @@ async fn talk(
                 connection.peer.protection = Protection::Tls;
             }
             if let (Some(tls), Stream::Tls(stream)) = (&shared.tls, &stream) {
-                connection.peer.bindings = Some(Arc::new(tls.bindings(stream.get_ref().1)));
+                let agreed = stream.get_ref().1;
+                if connection.peer.external.is_none() {
+                    connection.peer.external = ServerTls::client(agreed);
+                }
+                connection.peer.bindings = Some(Arc::new(tls.bindings(agreed)));
             }
         }
         let session = match open(shared, connection).await {

@@ -2,11 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use flext_ldap_proto::channel_binding::ChannelBindings;
+use flext_ldap_directory::External;
+use flext_ldap_proto::{certificate::CertificateNames, channel_binding::ChannelBindings};
 use rustls::{
-    ProtocolVersion, ServerConfig, ServerConnection,
+    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -27,6 +29,30 @@ impl ServerTls {
     ///
     /// When either cannot be read, or they do not go together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        Self::new(chain, key, Arc::new(NoClientAuth))
+    }
+
+    /// As [`from_pem`](Self::from_pem); besides, clients may show a certificate that one of these authorities (PEM) has
+    /// issued, and sign in with it by SASL EXTERNAL. One that cannot be verified ends the handshake; none at all is as
+    /// good as before.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read, or does not go together.
+    pub fn with_client_authorities(chain: &[u8], key: &[u8], authorities: &[u8]) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(authorities) {
+            roots.add(certificate.map_err(TlsError::Authority)?).map_err(TlsError::Unusable)?;
+        }
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .allow_unauthenticated()
+            .build()
+            .map_err(TlsError::NoAuthority)?;
+        Self::new(chain, key, verifier)
+    }
+
+    fn new(chain: &[u8], key: &[u8], clients: Arc<dyn ClientCertVerifier>) -> Result<Self, TlsError> {
         let chain = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<Vec<_>, _>>()
             .map_err(TlsError::Certificate)?;
@@ -38,7 +64,7 @@ impl ServerTls {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Unusable)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(chain, key)
             .map_err(TlsError::Unusable)?;
         Ok(Self { config: Arc::new(config), end_point })
@@ -53,6 +79,16 @@ impl ServerTls {
             exporter: is_unique.then(exporter).flatten().map(|octets: [u8; 32]| octets.to_vec()),
             server_end_point: self.end_point.clone(),
         }
+    }
+
+    /// Who the client is by its certificate, if it has shown one.
+    pub(crate) fn client(agreed: &ServerConnection) -> Option<External> {
+        let certificate = agreed.peer_certificates()?.first()?;
+        let names = CertificateNames::parse(certificate);
+        if names.is_none() {
+            tracing::debug!("a client certificate has names that cannot be read: it is nobody's");
+        }
+        names.map(|names| External::Certificate(Arc::new(names)))
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {

@@ -88,12 +88,20 @@ fn keys_of(stored: &[u8], hash: ScramHash) -> Option<ScramKeys> {
     keys.find(|keys| keys.hash() == hash)
 }
 
-/// SCRAM's keys for one who says that they are somebody with these passwords, or nobody: `name` is then a name that
-/// nobody has, in one form for all ways to write it.
-pub(crate) fn scram_keys(stored: &[Vec<u8>], hash: ScramHash, secret: &[u8], name: &[u8]) -> ScramKeys {
+/// SCRAM's keys for one who says that they are somebody with these passwords, and whether they are of one of these: or
+/// else of a name that nobody has, in one form for all ways to write it.
+pub(crate) fn scram_keys(
+    stored: &[Vec<u8>],
+    hash: ScramHash,
+    secret: &[u8],
+    name: &[u8],
+) -> (ScramKeys, bool) {
     // Made whether needed or not, so that it is not told by time which it is.
     let nobody = ScramKeys::of_nobody(hash, secret, name, SCRAM_ITERATIONS);
-    stored.iter().find_map(|stored| keys_of(stored, hash)).unwrap_or(nobody)
+    match stored.iter().find_map(|stored| keys_of(stored, hash)) {
+        Some(keys) => (keys, true),
+        None => (nobody, false),
+    }
 }
 
 /// Which of the stored passwords has these keys.
@@ -316,9 +324,11 @@ mod tests {
         assert!(is_hash(before) && !before.contains(&b' '));
         assert_eq!(without_keys(before), before);
         for hash in SCRAM_HASHES {
-            let keys = scram_keys(std::slice::from_ref(&stored), hash, b"secret", b"ada");
+            let (keys, found) = scram_keys(std::slice::from_ref(&stored), hash, b"secret", b"ada");
+            assert!(found);
             assert_eq!(place_of(&[before.to_vec(), stored.clone()], &keys), Some(1));
-            let nobody = scram_keys(&[before.to_vec()], hash, b"secret", b"ada");
+            let (nobody, found) = scram_keys(&[before.to_vec()], hash, b"secret", b"ada");
+            assert!(!found);
             assert_eq!(place_of(&[before.to_vec(), stored.clone()], &nobody), None);
         }
     }

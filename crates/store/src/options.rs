@@ -11,6 +11,7 @@ use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 
 use crate::{
+    certificates::CertificateRule,
     clock::TimeSource,
     constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
     index::{IndexConfig, IndexProgress, Listener},
@@ -48,6 +49,7 @@ pub struct StoreOptions {
     pub(crate) schema: SchemaHandle,
     pub(crate) administrator: Option<(Dn, Secret)>,
     pub(crate) peer_administrators: Vec<u32>,
+    pub(crate) certificate_rules: Vec<CertificateRule>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) constraints: ConstraintOptions,
     pub(crate) limits: Limits,
@@ -158,6 +160,7 @@ impl StoreOptions {
             schema: SchemaHandle::Standard,
             administrator: None,
             peer_administrators: Vec::new(),
+            certificate_rules: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
             constraints: ConstraintOptions::default(),
             limits: Limits::default(),
@@ -203,6 +206,22 @@ impl StoreOptions {
     /// always do so, and who runs this process where the caller says so by this method.
     pub fn peer_administrator(mut self, uid: u32) -> Self {
         self.peer_administrators.push(uid);
+        self
+    }
+
+    /// Lets those who show a client certificate sign in by SASL EXTERNAL as the entry that this rule finds. Of several rules
+    /// the first that finds one decides; without any, nobody signs in so.
+    ///
+    /// ```
+    /// use flext_ldap_store::{CertificateRule, StoreOptions};
+    ///
+    /// let options = StoreOptions::memory()
+    ///     .certificate_rule(CertificateRule::Subject)
+    ///     .certificate_rule("mail=mail".parse()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn certificate_rule(mut self, rule: CertificateRule) -> Self {
+        self.certificate_rules.push(rule);
         self
     }
 

@@ -23,15 +23,15 @@ use anyhow::Context as _;
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, secret::Secret, url::LdapUrl};
 use flext_ldap_server::ServerLimits;
 use flext_ldap_store::{
-    IndexConfig, Limits, MemberOf, ReferentialIntegrity, StandardPolicy, StoreOptions, Unindexed,
-    UniqueValues,
+    CertificateRule, IndexConfig, Limits, MemberOf, ReferentialIntegrity, StandardPolicy, StoreOptions,
+    Unindexed, UniqueValues,
     access::{AccessRules, RuleConfig},
 };
 
 use self::{
     keys::{
-        access, administrator, indexes, limits, log, member_of, monitor, rate_limits, references,
-        server_limits, socket_mode, tls, unindexed, unique,
+        access, administrator, client_certificates, indexes, limits, log, member_of, monitor, rate_limits,
+        references, server_limits, socket_mode, tls, unindexed, unique,
     },
     node::{Node, Value},
     section::{Problems, Section},
@@ -47,7 +47,7 @@ use crate::{
 };
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
-const FIXED: [&str; 17] = [
+const FIXED: [&str; 18] = [
     "data",
     "suffixes",
     "schema",
@@ -58,6 +58,7 @@ const FIXED: [&str; 17] = [
     "referential_integrity",
     "member_of",
     "password_policy",
+    "client_certificates.names",
     "log.access",
     "limits.cache",
     "limits.write_queue",
@@ -78,6 +79,8 @@ pub(super) struct Config {
     /// File mode of Unix sockets.
     pub(super) socket_mode: Option<u32>,
     pub(super) tls: Option<TlsFiles>,
+    /// How client certificates lead to entries.
+    certificate_rules: Vec<CertificateRule>,
     pub(super) limits: Limits,
     pub(super) server: ServerLimits,
     pub(super) indexes: Option<IndexConfig>,
@@ -125,6 +128,8 @@ enum PasswordSource {
 pub(super) struct TlsFiles {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    /// Who issues client certificates.
+    pub(super) client_authorities: Option<PathBuf>,
 }
 
 /// Something that is on by itself and can be set or turned off.
@@ -152,6 +157,7 @@ impl Default for Config {
             listen: Vec::new(),
             socket_mode: None,
             tls: None,
+            certificate_rules: Vec::new(),
             limits: Limits::default(),
             server: ServerLimits::default(),
             indexes: None,
@@ -247,6 +253,9 @@ impl Config {
             access: access(&root),
             ..Self::default()
         };
+        if let Some(section) = root.section("client_certificates") {
+            client_certificates(section, &mut config);
+        }
         config.anonymous_read = root.flag("anonymous_read").unwrap_or_default();
         config.monitor = monitor(&root);
         if config.anonymous_read && config.access.is_some() {
@@ -319,6 +328,8 @@ impl Config {
             Some(slow) => options.slow(slow),
             None => options.without_slow_log(),
         };
+        let rules = self.certificate_rules.iter().cloned();
+        options = rules.fold(options, StoreOptions::certificate_rule);
         options = self.unique.iter().cloned().fold(options, StoreOptions::unique);
         options = match &self.references {
             Setting::Default => options,

@@ -225,6 +225,13 @@ impl Store {
         Ok((seen, place, response))
     }
 
+    /// Whether nobody is let in to this account, whatever they show.
+    pub(crate) fn is_locked_out(&self, id: Id) -> Result<bool, Failure> {
+        let context = &*self.context();
+        let seen = see(context, &*self.snapshot()?, id)?;
+        Ok(seen.account.is_locked(seen.policy.as_ref(), context.now()))
+    }
+
     /// Has the writer note a bind.
     async fn sign_in(&self, id: Id, succeeded: bool, by: Deadline) -> Result<Outcome, Failure> {
         let write = Write {

@@ -3,9 +3,13 @@
 //! Who there is must not be told: names that nobody has are given a salt like any other, always the same one, and what
 //! is refused is refused alike and after the same time.
 
-use flext_ldap_directory::{Deadline, Peer, Protection};
+use flext_ldap_directory::{Deadline, External, Identity, Peer, Protection};
 use flext_ldap_proto::{
-    channel_binding::ChannelBindings, control::PasswordPolicyError, dn::Dn, result::ResultCode,
+    certificate::CertificateNames,
+    channel_binding::ChannelBindings,
+    control::{PasswordPolicyError, PasswordPolicyResponse},
+    dn::Dn,
+    result::ResultCode,
     secret::Secret,
 };
 use flext_ldap_sasl::{
@@ -17,10 +21,11 @@ use tokio::time::Instant;
 
 use super::{Bound, Stepped, StoreSession};
 use crate::{
+    certificates::CertificateRule,
     context::{Caller, Context},
     credentials,
     hashing::Origin,
-    ppolicy::{self, Purpose, Shown, invalid_credentials},
+    ppolicy::{self, Proven, Purpose, Shown, invalid_credentials},
     proxied::by_user_name,
     row::Id,
     tables::Failure,
@@ -77,6 +82,9 @@ impl StoreSession {
                 .map(Stepped::Bound);
         }
         match (mechanism, credentials) {
+            (Mechanism::External, credentials) if self.certificate().is_some() => {
+                self.certified(credentials.as_ref()).await.map(Stepped::Bound)
+            }
             (Mechanism::External, credentials) => {
                 self.external(credentials.as_ref()).map(|actor| Stepped::Bound(Bound::without_entry(actor)))
             }
@@ -93,13 +101,15 @@ impl StoreSession {
             Some(Mechanism::Plain) => {
                 refused(ResultCode::CONFIDENTIALITY_REQUIRED, "use TLS before sending a password")
             }
-            Some(Mechanism::External) if self.peer.external.is_some() => match self.external(None) {
-                Err(failure) => failure,
-                Ok(_) => invalid_credentials(),
-            },
+            Some(Mechanism::External) if matches!(self.peer.external, Some(External::UnixUser { .. })) => {
+                match self.external(None) {
+                    Err(failure) => failure,
+                    Ok(_) => invalid_credentials(),
+                }
+            }
             Some(Mechanism::External) => refused(
                 ResultCode::INAPPROPRIATE_AUTHENTICATION,
-                "EXTERNAL needs a Unix socket that tells who is at its other end",
+                "EXTERNAL needs a client certificate that leads to an entry, or a Unix socket that tells who is at its other end",
             ),
             _ => {
                 let names: Vec<_> = offered(context, &self.peer).map(Mechanism::name).collect();
@@ -107,6 +117,47 @@ impl StoreSession {
                 refused(ResultCode::AUTH_METHOD_NOT_SUPPORTED, &why)
             }
         }
+    }
+
+    fn certificate(&self) -> Option<&CertificateNames> {
+        match &self.peer.external {
+            Some(External::Certificate(names)) => Some(names),
+            _ => None,
+        }
+    }
+
+    /// EXTERNAL by a client certificate: the entry that the first rule finds which finds any.
+    async fn certified(&self, credentials: Option<&Secret>) -> Result<Bound, Failure> {
+        let context = &*self.store.context();
+        let mut found = None;
+        if let Some(names) = self.certificate() {
+            let tables = self.store.snapshot()?;
+            for rule in &context.certificate_rules {
+                found = rule.find(context, &tables, names)?;
+                // Whoever may write an entry must not come to be the administrator by a value in it.
+                if *rule != CertificateRule::Subject {
+                    let is_own = |key| context.administrator.as_ref().is_some_and(|one| one.key == key);
+                    found = found.filter(|(named, _)| !is_own(named.key.clone()));
+                }
+                if found.is_some() {
+                    break;
+                }
+            }
+        }
+        let found = found.and_then(|(named, account)| Some((named.dn.parse::<Dn>().ok()?, account)));
+        let Some((dn, account)) = found else {
+            tracing::debug!(peer = ?self.peer.address, "a client certificate leads to no entry");
+            return Err(invalid_credentials());
+        };
+        if account.map(|id| self.store.is_locked_out(id)).transpose()? == Some(true) {
+            return Err(invalid_credentials());
+        }
+        let (identity, response) = (Identity::from_successful_bind(dn), PasswordPolicyResponse::default());
+        let bound = self.admit(Proven { identity, account, stored: None, response }).await?;
+        let authorization = credentials.map(|secret| std::str::from_utf8(secret.expose())).transpose();
+        let authorization =
+            authorization.map_err(|_| refusal(&SaslError::Malformed("a name that is not UTF-8")))?;
+        self.assume(bound, authorization.filter(|name| !name.is_empty()))
     }
 
     /// PLAIN (RFC 4616). The user is a `uid`, or `dn:` and a name.
@@ -150,10 +201,12 @@ impl StoreSession {
         // In one form for all ways to write it, as names that somebody has.
         let kind = context.schema.attribute_type("uid");
         let name = kind.and_then(|kind| context.schema.normalize(kind, asked.user.as_bytes()).ok());
-        let name = name.unwrap_or(asked.user.as_bytes().into());
-        let keys = credentials::scram_keys(&stored, hash, &context.page_key, &name);
+        let name = name.unwrap_or_else(|| asked.user.as_bytes().into());
+        let (keys, found) = credentials::scram_keys(&stored, hash, &context.page_key, &name);
         let nonce = flext_ldap_sasl::nonce().map_err(|error| refusal(&error))?;
         let challenge = server.challenge(keys, &nonce);
+        // Whoever has no keys cannot be guessed at, so no failure is theirs.
+        let account = account.filter(|_| found);
         let asked = Some(Scram { server, account, authorization: asked.authorization });
         Ok(Stepped::On(Exchange { mechanism, asked }, challenge))
     }

@@ -62,6 +62,7 @@ pub(super) fn prepare(
             suffixes: Vec::new(),
             policy: options.policy.for_schema(&schema).unwrap_or(options.policy),
             administrator: None,
+            certificate_rules: options.certificate_rules,
             peer_administrators: options.peer_administrators,
             limits: options.limits,
             ppolicy: options.ppolicy,

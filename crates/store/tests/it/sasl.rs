@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flext_ldap_directory::{
-    Actor, BindReply, BindStep, Deadline, Peer, PeerAddress, Protection, Session, Sessions,
+    Actor, BindReply, BindStep, Deadline, External, Peer, PeerAddress, Protection, Session, Sessions,
 };
 use flext_ldap_proto::{
+    certificate::CertificateNames,
     channel_binding::{BindingKind, ChannelBindings},
     control::Controls,
     message::{ChangeKind, Scope, Search},
@@ -301,6 +302,14 @@ async fn wrong_proofs_lock_as_wrong_passwords_do() {
     assert_eq!(scram(&mut *session, SCRAM_256, "anna", RIGHT, None, unable).await, wrong, "locked");
     assert_eq!(plain(&mut *session, (None, "anna", RIGHT)).await, wrong, "locked");
     assert_eq!(bind(&store, ANNA, RIGHT).await, Err(ResultCode::INVALID_CREDENTIALS));
+    // Who has only a hash cannot be guessed at by SCRAM, and is not locked out by a client that tries it.
+    ok(&store, set(ANNA, "pwdAccountLockedTime", &[])).await;
+    ok(&store, set(ANNA, "userPassword", &["{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="])).await;
+    for _ in 0..5 {
+        assert_eq!(scram(&mut *session, SCRAM_256, "anna", "password", None, unable).await, wrong);
+    }
+    assert_eq!(plain(&mut *session, (None, "anna", "password")).await, anna());
+    ok(&store, set(ANNA, "userPassword", &[RIGHT])).await;
     // Beginning an exchange is no guess.
     ok(&store, set(ANNA, "pwdAccountLockedTime", &[])).await;
     for _ in 0..5 {
@@ -329,4 +338,59 @@ async fn keys_leave_the_store_by_no_way() {
     change.changes[0].kind = ChangeKind::Delete;
     ok(&store, change).await;
     assert_eq!(bind(&store, ANNA, RIGHT).await, Err(ResultCode::INVALID_CREDENTIALS));
+}
+
+#[tokio::test]
+async fn a_client_certificate_leads_to_an_entry_by_the_rules() {
+    let names = |subject: &str, mail: &[&str], principals: &[&str]| {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let (mail, principals) = (texts(mail), texts(principals));
+        let names = CertificateNames { subject: dn(subject), mail, hosts: Vec::new(), principals };
+        Peer { external: Some(External::Certificate(Arc::new(names))), ..tls() }
+    };
+    let (bert, cleo) = (person_dn("bert"), person_dn("cleo"));
+    let refused = Err(ResultCode::INVALID_CREDENTIALS);
+    let own = |name: &String| Ok(format!("dn:{name}"));
+    let mail = |uid: &str| format!("{uid}@harbourlane.example");
+    type Case<'a> = (&'a [&'a str], Peer, &'a str, Result<String, ResultCode>);
+    let table: Vec<Case<'_>> = vec![
+        (&["subject"], names(ANNA, &[], &[]), "", anna()),
+        (&["subject"], names("UID=Anna,OU=people,DC=harbourlane,DC=example", &[], &[]), "", anna()),
+        (&["subject"], names(ADMIN, &[], &[]), "", Ok(format!("dn:{ADMIN}"))),
+        (&["subject"], names("cn=anna", &[], &[]), "", refused.clone()),
+        (&["subject.cn=uid"], names("cn=anna,o=Harbour Lane", &[], &[]), "", anna()),
+        (&["subject.cn=uid"], names("cn=*", &[], &[]), "", refused.clone()),
+        (&["mail=mail"], names("cn=x", &[&mail("bert")], &[]), "", own(&bert)),
+        // Two names of two people: nobody.
+        (&["mail=mail"], names("cn=x", &[&mail("bert"), &mail("cleo")], &[]), "", refused.clone()),
+        (&["principal=uid"], names("cn=x", &[], &["cleo"]), "", own(&cleo)),
+        (&["subject", "mail=mail"], names("cn=x", &[&mail("bert")], &[]), "", own(&bert)),
+        (&["subject", "mail=mail"], names(ANNA, &[&mail("bert")], &[]), "", anna()),
+        // No index to find it by.
+        (&["principal=description"], names("cn=x", &[], &["anna"]), "", refused.clone()),
+        (&["subject"], names(ANNA, &[], &[]), "u:anna", anna()),
+        (&["subject"], names(ANNA, &[], &[]), "u:bert", Err(ResultCode::AUTHORIZATION_DENIED)),
+        (&["subject"], names(ADMIN, &[], &[]), "u:bert", own(&bert)),
+        (&[], names(ANNA, &[], &[]), "", Err(ResultCode::INAPPROPRIATE_AUTHENTICATION)),
+    ];
+    for (rules, peer, authorization, want) in table {
+        let with =
+            rules.iter().fold(options(), |options, rule| options.certificate_rule(rule.parse().unwrap()));
+        let store = with_anna(Store::open(with).unwrap()).await;
+        let mut session = open(&store, peer.clone()).await;
+        let reply = take(&mut *session, step("EXTERNAL", Some(Secret::from(authorization)))).await;
+        assert_eq!(who(&reply), want, "{rules:?} {peer:?} {authorization}");
+    }
+    // Who is locked out is so by whatever way.
+    let rules =
+        options().certificate_rule("subject".parse().unwrap()).password_policy(PasswordPolicy::default());
+    let store = with_anna(Store::open(rules).unwrap()).await;
+    ok(&store, set(ANNA, "pwdAccountLockedTime", &["000001010000Z"])).await;
+    let mut session = open(&store, names(ANNA, &[], &[])).await;
+    let reply = take(&mut *session, step("EXTERNAL", None)).await;
+    assert_eq!(who(&reply), refused);
+}
+
+fn person_dn(uid: &str) -> String {
+    format!("uid={uid},ou=people,{SUFFIX}")
 }

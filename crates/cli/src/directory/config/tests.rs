@@ -193,6 +193,27 @@ access:
 }
 
 #[test]
+fn client_certificates_need_an_authority_and_a_way_to_an_entry() {
+    let head = "data: \":memory:\"\nsuffixes: dc=a\n";
+    let tls = "tls: {certificate: /nowhere/c.pem, key: /nowhere/k.pem}\n";
+    let both = "client_certificates: {authorities: /nowhere/ca.pem, names: [subject, \"mail=mail\"]}\n";
+    let problems = wrong(&format!("{head}{tls}{both}"));
+    assert!(
+        problems
+            .iter()
+            .any(|line| line.contains("`client_certificates.authorities`: `/nowhere/ca.pem` cannot be read"))
+    );
+    let problems = wrong(&format!("{head}{both}"));
+    assert!(problems.iter().any(|line| line.contains("`client_certificates`: needs `tls`")), "{problems:?}");
+    let problems = wrong(&format!("{head}{tls}client_certificates: {{names: [serial=uid]}}\n"));
+    assert!(
+        problems.iter().any(|line| line.contains("expected `subject`, or `subject.ATTRIBUTE`")),
+        "{problems:?}"
+    );
+    assert!(problems.iter().any(|line| line.contains("needs `authorities`")), "{problems:?}");
+}
+
+#[test]
 fn no_limit_is_none() {
     let config = said(
         "limits: {size: 0, time: 0s, lookthrough: unlimited}\n\
