@@ -100,6 +100,9 @@ struct Shared {
     helm: Helm,
 }
 
+/// Whether a success is to be believed, by what the server's mechanism sent along.
+type Believe<'a> = dyn FnMut(Option<&[u8]>) -> Result<(), Error> + Send + 'a;
+
 /// Who the server takes this connection for.
 enum Bound {
     Anonymous,
@@ -252,7 +255,7 @@ impl Connection {
         &mut self,
         step: BindStep,
         by: Deadline,
-        believe: &mut (dyn FnMut(Option<&[u8]>) -> Result<(), Error> + Send),
+        believe: &mut Believe<'_>,
     ) -> Result<BindReply, Error> {
         credentials::check(&step)?;
         self.exposure.check_bind(&step)?;

@@ -290,7 +290,9 @@ impl Inner {
         // Passwords are left out by `Secret`.
         tracing::debug!(credentials = ?self.credentials, "binding");
         let reply = match (&self.credentials, self.credentials.step(&self.bind_controls)) {
-            (Credentials::Sasl(sasl), _) => Some(connection.sign_in(sasl, &self.bind_controls, by).await?),
+            (Credentials::Sasl(sasl), _) => {
+                Some(connection.sign_in(server.place(), sasl, &self.bind_controls, by).await?)
+            }
             (_, Some(step)) => Some(connection.bind(step, by).await?),
             (_, None) => None,
         };
@@ -376,6 +378,16 @@ impl Sessions for Connector {
     /// Opens a connection as [`Connector::connect`] does; `peer` is not told to the server.
     fn open(&self, _peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
         Box::pin(async { Ok(Box::new(self.connect().await?) as Box<dyn Session>) })
+    }
+}
+
+impl Server {
+    /// The host and port by which mechanisms know it.
+    fn place(&self) -> (&str, u16) {
+        match self {
+            Self::Tcp { host, port } => (host, *port),
+            Self::Unix(_) => ("localhost", 389),
+        }
     }
 }
 

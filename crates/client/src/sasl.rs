@@ -15,6 +15,8 @@ use flext_ldap_directory::{
 };
 use flext_ldap_sasl::{
     ClientExchange, Mechanism, SaslError,
+    digest_md5::{DigestMd5, DigestMd5Client},
+    oauth_bearer::OauthBearer,
     plain::Plain,
     scram::{ClientBinding, ScramClient},
 };
@@ -39,7 +41,10 @@ pub struct Sasl {
     user: String,
     password: Secret,
     authorization: Option<String>,
+    realm: Option<String>,
     binding: Option<BindingKind>,
+    hides_password: bool,
+    is_guarded: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,12 +59,27 @@ impl Sasl {
     /// offers: SCRAM that binds to the TLS connection, other SCRAM, and PLAIN where nobody can listen.
     pub fn password(user: impl Into<String>, password: impl Into<Secret>) -> Self {
         let (user, password) = (user.into(), password.into());
-        Self { choice: Choice::Strongest, user, password, authorization: None, binding: None }
+        Self {
+            choice: Choice::Strongest,
+            user,
+            password,
+            authorization: None,
+            realm: None,
+            binding: None,
+            hides_password: false,
+            is_guarded: false,
+        }
     }
 
     /// Whoever the transport says: the client certificate, or the user of a Unix socket.
     pub fn external() -> Self {
         Self::password("", Secret::default()).only(Mechanism::External)
+    }
+
+    /// A token of an authorization server, to act as `user` by it (RFC 7628). Like a password it goes out only where nobody
+    /// can listen.
+    pub fn oauth_bearer(user: impl Into<String>, token: impl Into<Secret>) -> Self {
+        Self::password(user, token).only(Mechanism::OauthBearer)
     }
 
     /// By this mechanism, whatever the server says it offers.
@@ -74,10 +94,28 @@ impl Sasl {
         self
     }
 
+    /// The realm of the user, for DIGEST-MD5: the first that the server names unless this is called.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
     /// Binds by this kind, where the mechanism binds to the TLS connection at all. Otherwise by `tls-exporter` with TLS
     /// 1.3, and by `tls-server-end-point` with 1.2.
     pub const fn binding(mut self, kind: BindingKind) -> Self {
         self.binding = Some(kind);
+        self
+    }
+
+    /// Never by a mechanism that shows the password to the server, even where nobody else can listen.
+    pub const fn never_showing_password(mut self) -> Self {
+        self.hides_password = true;
+        self
+    }
+
+    /// Only where nobody can listen: inside TLS, over a Unix socket, or to a loopback address.
+    pub const fn guarded(mut self) -> Self {
+        self.is_guarded = true;
         self
     }
 
@@ -86,13 +124,20 @@ impl Sasl {
         if matches!(self.choice, Choice::Only(Mechanism::External)) {
             return Ok(());
         }
+        if self.hides_password && self.shows_password() {
+            return Err(Error::new(
+                ErrorKind::Misuse,
+                "this mechanism shows the password to the server, which is ruled out: choose another, or allow it",
+            ));
+        }
         if self.password.expose().iter().all(|octet| *octet == 0) {
             return Err(Error::new(
                 ErrorKind::EmptyPassword,
                 "the password is empty: give a password, or bind anonymously",
             ));
         }
-        if self.user.trim().is_empty() {
+        let is_named = !matches!(self.choice, Choice::Only(Mechanism::OauthBearer));
+        if is_named && self.user.trim().is_empty() {
             return Err(Error::new(ErrorKind::Misuse, "a password without a user: say whose password it is"));
         }
         Ok(())
@@ -105,6 +150,7 @@ impl Sasl {
 
     fn begin(
         &self,
+        at: (&str, u16),
         mechanism: Mechanism,
         offered: Option<&[String]>,
         to: &ChannelBindings,
@@ -117,6 +163,22 @@ impl Sasl {
                     user: self.user.clone(),
                     password: self.password.clone(),
                 });
+            }
+            Mechanism::DigestMd5 => {
+                let who = DigestMd5 {
+                    user: self.user.clone(),
+                    password: self.password.clone(),
+                    realm: self.realm.clone(),
+                    authorization: self.authorization.clone(),
+                    uri: format!("ldap/{}", at.0),
+                };
+                return DigestMd5Client::new(who, flext_ldap_sasl::nonce()?).map(ClientExchange::digest_md5);
+            }
+            Mechanism::OauthBearer => {
+                let authorization = self.authorization.as_deref().unwrap_or(&self.user);
+                let authorization = Some(authorization).filter(|name| !name.is_empty());
+                let client = OauthBearer::new(&self.password, authorization, at.0, at.1)?;
+                return Ok(ClientExchange::oauth_bearer(client));
             }
             Mechanism::Scram { hash, plus } => (hash, plus),
             _ => return Err(SaslError::Unsendable("a password")),
@@ -149,24 +211,31 @@ impl fmt::Debug for Sasl {
 }
 
 impl Connection {
-    /// The whole exchange. An error leaves a connection that is good for nothing.
+    /// The whole exchange, on the server at this host and port. An error leaves a connection that is good for nothing.
     pub(crate) async fn sign_in(
         &mut self,
+        at: (&str, u16),
         sasl: &Sasl,
         controls: &Controls,
         by: Deadline,
     ) -> Result<BindReply, Error> {
         sasl.check()?;
+        if sasl.is_guarded && !self.is_guarded() {
+            return Err(Error::new(
+                ErrorKind::Confidentiality,
+                "the conversation could be listened to, which is ruled out: use ldaps or StartTLS",
+            ));
+        }
         let (mechanism, offered) = match sasl.choice {
             Choice::Only(mechanism) => (mechanism, None),
             Choice::Strongest => {
                 let offered = self.mechanisms(by).await?;
-                (self.strongest(&offered)?, Some(offered))
+                (self.strongest(sasl, &offered)?, Some(offered))
             }
         };
         tracing::debug!(mechanism = mechanism.name(), "signing in by SASL");
         let failed = |error| failure(mechanism, error);
-        let mut exchange = sasl.begin(mechanism, offered.as_deref(), self.bindings()).map_err(failed)?;
+        let mut exchange = sasl.begin(at, mechanism, offered.as_deref(), self.bindings()).map_err(failed)?;
         let mut credentials = exchange.first();
         loop {
             let controls = controls.clone();
@@ -196,10 +265,10 @@ impl Connection {
         Ok(names.map(str::to_owned).collect())
     }
 
-    fn strongest(&self, offered: &[String]) -> Result<Mechanism, Error> {
+    fn strongest(&self, sasl: &Sasl, offered: &[String]) -> Result<Mechanism, Error> {
         let can = |mechanism: &Mechanism| match mechanism {
             Mechanism::Scram { plus: true, .. } => !self.bindings().is_empty(),
-            one => !one.shows_password() || self.is_guarded(),
+            one => !one.shows_password() || (self.is_guarded() && !sasl.hides_password),
         };
         let is_offered =
             |mechanism: &Mechanism| offered.iter().any(|name| name.eq_ignore_ascii_case(mechanism.name()));

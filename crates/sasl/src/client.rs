@@ -2,7 +2,10 @@
 
 use flext_ldap_proto::secret::Secret;
 
-use crate::{Mechanism, SaslError, plain::Plain, scram::ScramClient};
+use crate::{
+    Mechanism, SaslError, digest_md5::DigestMd5Client, oauth_bearer::OauthBearer, plain::Plain,
+    scram::ScramClient,
+};
 
 /// One exchange, as its client. It begins with [`first`](Self::first); each message of the server that goes on is
 /// answered by [`respond`](Self::respond), and its success is taken by [`accept`](Self::accept), which alone says whether
@@ -14,6 +17,8 @@ pub struct ClientExchange(Kind);
 enum Kind {
     External(Secret),
     Plain(Secret),
+    DigestMd5(Box<DigestMd5Client>),
+    OauthBearer(OauthBearer),
     Scram { mechanism: Mechanism, client: Box<ScramClient> },
 }
 
@@ -33,6 +38,18 @@ impl ClientExchange {
         plain.to_message().map(|message| Self(Kind::Plain(message)))
     }
 
+    /// A password proved by MD5.
+    #[must_use]
+    pub fn digest_md5(client: DigestMd5Client) -> Self {
+        Self(Kind::DigestMd5(Box::new(client)))
+    }
+
+    /// A token.
+    #[must_use]
+    pub const fn oauth_bearer(client: OauthBearer) -> Self {
+        Self(Kind::OauthBearer(client))
+    }
+
     /// A password proved: `mechanism` is which of the SCRAM mechanisms `client` speaks.
     #[must_use]
     pub fn scram(mechanism: Mechanism, client: ScramClient) -> Self {
@@ -45,6 +62,8 @@ impl ClientExchange {
         match &self.0 {
             Kind::External(_) => Mechanism::External,
             Kind::Plain(_) => Mechanism::Plain,
+            Kind::DigestMd5(_) => Mechanism::DigestMd5,
+            Kind::OauthBearer(_) => Mechanism::OauthBearer,
             Kind::Scram { mechanism, .. } => *mechanism,
         }
     }
@@ -54,6 +73,9 @@ impl ClientExchange {
     pub fn first(&self) -> Option<Secret> {
         match &self.0 {
             Kind::External(message) | Kind::Plain(message) => Some(message.clone()),
+            // The server speaks first.
+            Kind::DigestMd5(_) => None,
+            Kind::OauthBearer(client) => Some(client.first()),
             Kind::Scram { client, .. } => Some(client.first()),
         }
     }
@@ -68,6 +90,8 @@ impl ClientExchange {
             Kind::External(_) | Kind::Plain(_) => {
                 Err(SaslError::OutOfTurn("a question, where the mechanism has none"))
             }
+            Kind::DigestMd5(client) => client.respond(challenge),
+            Kind::OauthBearer(client) => client.respond(),
             Kind::Scram { client, .. } => client.respond(challenge),
         }
     }
@@ -80,6 +104,8 @@ impl ClientExchange {
     pub fn accept(&mut self, last: Option<&[u8]>) -> Result<(), SaslError> {
         match &mut self.0 {
             Kind::External(_) | Kind::Plain(_) => Ok(()),
+            Kind::DigestMd5(client) => client.accept(last),
+            Kind::OauthBearer(client) => client.accept(),
             Kind::Scram { client, .. } => client.accept(last),
         }
     }

@@ -6,6 +6,8 @@
 //!
 //! - [`scram`]: SCRAM-SHA-1, SCRAM-SHA-256 and SCRAM-SHA-512, with channel binding and without (RFC 5802, RFC 7677).
 //! - [`plain`]: PLAIN (RFC 4616).
+//! - [`digest_md5`]: DIGEST-MD5 (RFC 2831), the client's end only.
+//! - [`oauth_bearer`]: OAUTHBEARER (RFC 7628), the client's end only.
 //! - [`ClientExchange`]: whichever mechanism a client has chosen, behind one type.
 //!
 //! [`server_end_point`] is what a server's certificate is told by, for channel binding.
@@ -14,8 +16,10 @@
 
 mod certificate;
 mod client;
+pub mod digest_md5;
 mod error;
 mod mechanism;
+pub mod oauth_bearer;
 pub mod plain;
 mod prepare;
 pub mod scram;

@@ -10,6 +10,10 @@ pub enum Mechanism {
     External,
     /// A password as it is (RFC 4616).
     Plain,
+    /// A password proved by MD5 (RFC 2831).
+    DigestMd5,
+    /// A token instead of a password (RFC 7628).
+    OauthBearer,
     /// A password proved without being sent, both ways (RFC 5802).
     Scram {
         /// By this hash.
@@ -21,6 +25,8 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// Those that prove a password, the strongest first: by hash, and of one hash the one that binds to the channel.
+    ///
+    /// DIGEST-MD5 is not among them: who asks for it by name has a reason to.
     ///
     /// SHA-1 bound to the channel comes before SHA-512 that is not, since what it keeps out is a real attack, and
     /// what is known of SHA-1 does not weaken it here (RFC 6194 §3.3).
@@ -40,6 +46,8 @@ impl Mechanism {
         match self {
             Self::External => "EXTERNAL",
             Self::Plain => "PLAIN",
+            Self::DigestMd5 => "DIGEST-MD5",
+            Self::OauthBearer => "OAUTHBEARER",
             Self::Scram { hash: ScramHash::Sha1, plus: false } => "SCRAM-SHA-1",
             Self::Scram { hash: ScramHash::Sha1, plus: true } => "SCRAM-SHA-1-PLUS",
             Self::Scram { hash: ScramHash::Sha256, plus: false } => "SCRAM-SHA-256",
@@ -52,13 +60,13 @@ impl Mechanism {
     /// The mechanism of this name, in whatever case.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let all = Self::BY_STRENGTH.into_iter().chain([Self::External]);
+        let all = Self::BY_STRENGTH.into_iter().chain([Self::External, Self::DigestMd5, Self::OauthBearer]);
         all.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))
     }
 
     /// Whether its messages hold the password, or what is as good.
     #[must_use]
     pub const fn shows_password(self) -> bool {
-        matches!(self, Self::Plain)
+        matches!(self, Self::Plain | Self::OauthBearer)
     }
 }

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn messages_are_read_and_written() {
-        let table: [(&[u8], Option<(Option<&str>, &str, &[u8])>); 9] = [
+        type Parts<'a> = (Option<&'a str>, &'a str, &'a [u8]);
+        let table: [(&[u8], Option<Parts<'_>>); 9] = [
             (b"\0ada\0korrekt", Some((None, "ada", b"korrekt"))),
             (b"dn:cn=ada\0tomas\0korrekt", Some((Some("dn:cn=ada"), "tomas", b"korrekt"))),
             (b"\0ada\0\xff", Some((None, "ada", b"\xff"))),

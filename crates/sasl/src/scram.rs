@@ -14,6 +14,7 @@ use ring::{digest, hmac, pbkdf2};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+pub(crate) use self::message::escape;
 pub use self::{
     client::{ClientBinding, ScramClient},
     server::{Asked, Proof, ScramServer},

@@ -44,7 +44,7 @@ async fn sasl(peer: &mut Peer<TcpStream>) -> Option<(MessageId, String, Vec<u8>)
     let (id, message, _) = peer.next().await?;
     let Message::Bind(bind) = message else { return None };
     assert_eq!(bind.name, "");
-    let Authentication::Sasl { mechanism, credentials } = bind.authentication else { panic!("not by SASL") };
+    let Authentication::Sasl { mechanism, credentials } = bind.authentication else { return None };
     Some((id, mechanism, credentials.map(|secret| secret.expose().to_vec()).unwrap_or_default()))
 }
 
@@ -130,7 +130,7 @@ async fn a_server_that_does_not_prove_itself_is_refused() {
         let client = async {
             let connection = connector.connect().await;
             if let Ok(connection) = &connection {
-                assert_eq!(format!("{:?}", connection.actor().unwrap()).contains("cn=ada"), true);
+                assert!(format!("{:?}", connection.actor().unwrap()).contains("cn=ada"));
                 connection.close().await;
             }
             connection.map(drop)
@@ -207,11 +207,33 @@ async fn the_strongest_that_is_offered_is_chosen() {
 }
 
 #[tokio::test]
+async fn a_token_is_sent_once_and_a_refusal_is_heard_to_its_end() {
+    let server = Server::start().await;
+    let connector = connector(&server, Sasl::oauth_bearer("ada", "token"));
+    let script = async {
+        let mut peer = server.accept().await;
+        let (id, mechanism, first) = sasl(&mut peer).await.unwrap();
+        let port = server.address.port();
+        let wanted = format!("n,a=ada,\u{1}host=127.0.0.1\u{1}port={port}\u{1}auth=Bearer token\u{1}\u{1}");
+        assert_eq!((mechanism.as_str(), first), ("OAUTHBEARER", wanted.into_bytes()));
+        let why = b"{\"status\":\"invalid_token\"}".to_vec();
+        peer.answer(id, answer(ResultCode::SASL_BIND_IN_PROGRESS, why)).await;
+        let (id, _, dummy) = sasl(&mut peer).await.unwrap();
+        assert_eq!(dummy, b"\x01");
+        peer.answer(id, answer(ResultCode::INVALID_CREDENTIALS, Vec::new())).await;
+    };
+    let (result, ()) = tokio::join!(connector.connect(), script);
+    assert_eq!(result.unwrap_err().result_code(), Some(ResultCode::INVALID_CREDENTIALS));
+}
+
+#[tokio::test]
 async fn what_must_not_be_sent_is_not() {
     let plain = Sasl::password("ada", PASSWORD).only(Mechanism::Plain);
     // 192.0.2.0/24 is nobody's: nothing is connected to.
-    let far = Connector::builder().clear().address("192.0.2.1", 389).credentials(plain).build().unwrap();
-    assert_eq!(far.connect().await.unwrap_err().kind(), ErrorKind::Confidentiality);
+    for sasl in [plain, Sasl::oauth_bearer("ada", "token")] {
+        let far = Connector::builder().clear().address("192.0.2.1", 389).credentials(sasl).build().unwrap();
+        assert_eq!(far.connect().await.unwrap_err().kind(), ErrorKind::Confidentiality);
+    }
     for (sasl, want) in [
         (Sasl::password("ada", ""), ErrorKind::EmptyPassword),
         (Sasl::password("ada", "\0"), ErrorKind::EmptyPassword),

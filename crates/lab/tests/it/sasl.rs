@@ -67,7 +67,7 @@ fn our_client_signs_in_to_slapd() {
     };
     run(async {
         let name = format!("dn:uid=ada,ou=people,{BASE}");
-        let mut mechanisms = vec![Mechanism::Plain];
+        let mut mechanisms = vec![Mechanism::Plain, Mechanism::DigestMd5];
         mechanisms
             .extend([ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512].map(|hash| scram(hash, false)));
         for mechanism in mechanisms {
@@ -94,8 +94,10 @@ fn clear_passwords() -> ImportOptions {
 /// Our listener over our store, on ldap and ldaps, with Ada in it.
 async fn ours(authority: &Authority) -> (Store, Server) {
     let identity = authority.server().unwrap();
-    let tls = ServerTls::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes()).unwrap();
-    let store = Store::open(StoreOptions::memory().suffix(BASE.parse().unwrap())).unwrap();
+    let (chain, key) = (identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
+    let tls = ServerTls::with_client_authorities(chain, key, authority.pem().as_bytes()).unwrap();
+    let options = StoreOptions::memory().suffix(BASE.parse().unwrap());
+    let store = Store::open(options.certificate_rule("subject.cn=uid".parse().unwrap())).unwrap();
     store.import(content().as_bytes(), &clear_passwords(), &mut |_| ()).unwrap();
     let server = Server::builder(Arc::new(store.clone()))
         .listen("ldap://127.0.0.1:0".parse().unwrap())
@@ -138,6 +140,36 @@ fn our_client_signs_in_to_our_listener() {
         let nobody = Credentials::from(Sasl::external());
         let nobody = Connector::builder().clear().url(ldap).credentials(nobody).build().unwrap();
         assert_eq!(nobody.connect().await.unwrap_err().kind(), ErrorKind::Rejected);
+        server.shutdown(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn a_client_certificate_signs_in_to_our_listener() {
+    run(async {
+        let authority = Authority::new().unwrap();
+        let (_store, server) = ours(&authority).await;
+        let (ldap, ldaps) = (&server.urls()[0], &server.urls()[1]);
+        let trusting = || TlsOptions::new().ca_pem(authority.pem());
+        let shown = |authority: &Authority| {
+            let identity = authority.client("ada").unwrap();
+            trusting()
+                .client_certificate_pem(identity.certificate_pem.as_str(), identity.key_pem.as_str().into())
+        };
+        for builder in [
+            Connector::builder().ldaps(shown(&authority)).url(ldaps),
+            Connector::builder().start_tls(shown(&authority)).url(ldap),
+        ] {
+            let connector = builder.credentials(Credentials::External).build().unwrap();
+            let name = format!("dn:uid=ada,ou=people,{BASE}");
+            assert_eq!(who(connector.connect().await).await.unwrap(), name);
+        }
+        // None is shown: there is nobody to be. Another authority's ends the handshake.
+        let external = |tls| Connector::builder().ldaps(tls).url(ldaps).credentials(Credentials::External);
+        let none = external(trusting()).build().unwrap().connect().await.unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::Rejected, "{none}");
+        let other = external(shown(&Authority::new().unwrap())).build().unwrap().connect().await.unwrap_err();
+        assert!(matches!(other.kind(), ErrorKind::Tls | ErrorKind::Closed), "{other}");
         server.shutdown(Duration::from_secs(5)).await;
     });
 }

@@ -65,7 +65,7 @@ impl ScramClient {
         binding: &ClientBinding,
         nonce: String,
     ) -> Result<Self, SaslError> {
-        let user = saslprep(user).unwrap_or(user.into());
+        let user = saslprep(user).unwrap_or_else(|| user.into());
         let has_nul = |name: &str| name.contains('\0');
         if user.is_empty() || has_nul(&user) || authorization.is_some_and(has_nul) {
             return Err(SaslError::Unsendable("an empty name, or one with a NUL,"));

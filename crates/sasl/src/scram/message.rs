@@ -102,7 +102,7 @@ fn octets(value: &str, what: &'static str) -> Result<Vec<u8>, SaslError> {
 }
 
 /// `saslname`: commas and equals signs are written `=2C` and `=3D`.
-pub(super) fn escape(name: &str) -> Cow<'_, str> {
+pub(crate) fn escape(name: &str) -> Cow<'_, str> {
     if name.contains([',', '=']) {
         Cow::Owned(name.replace('=', "=3D").replace(',', "=2C"))
     } else {

@@ -298,7 +298,7 @@ proptest! {
             return Ok(());
         };
         let asked = exchange(right, false, &ChannelBindings::none(), keys.clone()).unwrap();
-        prop_assert_eq!(asked.user.as_str(), &*saslprep(&user).unwrap_or((&*user).into()));
+        prop_assert_eq!(asked.user.as_str(), &*saslprep(&user).unwrap_or_else(|| (&*user).into()));
         prop_assert_eq!(&asked.authorization, &authorization);
         if prepared(other.as_bytes()) != prepared(password.as_bytes()) {
             let refused = exchange(client(&other).unwrap(), false, &ChannelBindings::none(), keys);
