@@ -101,7 +101,10 @@ impl Changes {
                     let line = reader.line();
                     (line, as_change(record).with_context(|| format!("line {line}")))
                 }
-                Err(error) => (error.line, Err(unreadable(error))),
+                Err(error) => {
+                    let (line, name) = (error.line, self.input.name());
+                    (line, Err(unreadable(error).context(format!("failed to read {name}"))))
+                }
             };
             let (mut controls, change) = match read {
                 Ok(change) => change,
@@ -114,7 +117,8 @@ impl Changes {
             };
             let what = describe(&change);
             if self.verbose || self.dry_run {
-                crate::say(format_args!("line {line}: {what}"));
+                let unsent = if self.dry_run { " (not sent)" } else { "" };
+                crate::say(format_args!("line {line}: {what}{unsent}"));
             }
             let Some(connection) = &connection else { continue };
             self.general.add_to(&mut controls);

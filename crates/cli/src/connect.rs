@@ -3,14 +3,13 @@
 mod sasl;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
+use flext_ldap::{Config, ConfigError};
 use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, Mechanism, TlsOptions};
-use flext_ldap_directory::Error;
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
     dn::Dn,
@@ -18,6 +17,7 @@ use flext_ldap_directory::proto::{
     secret::Secret,
     url::{LdapUrl, Scheme},
 };
+use flext_ldap_directory::{Error, ErrorKind};
 
 use crate::{conf::Conf, exit::Usage, ppolicy};
 
@@ -30,6 +30,13 @@ pub(crate) struct Connect {
     /// Server: ldap://HOST, ldaps://HOST or ldapi://PATH; several are tried in order. URI of ldap.conf or LDAPURI if left out
     #[arg(help_heading = CONNECTION, short = 'H', long = "url", value_name = "URL")]
     urls: Vec<String>,
+    /// Configuration (YAML, see docs/configuration.md) with the servers, what protects the way there and the base, where
+    /// -H names no server; `FLEXT_LDAP_CONFIG` if left out
+    #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Bind as this service account of the configuration
+    #[arg(help_heading = CONNECTION, long, value_name = "NAME", conflicts_with_all = ["bind_dn", "password", "ask_password", "password_file", "mechanism", "sasl_user"])]
+    account: Option<String>,
     /// Bind as this name
     #[arg(help_heading = CONNECTION, short = 'D', long, value_name = "DN")]
     bind_dn: Option<String>,
@@ -113,12 +120,37 @@ impl Connect {
             crate::logging::set_level(Some("warn,flext_ldap_client=debug"));
         }
         let conf = Conf::load()?;
-        let urls = self.urls(&conf)?;
-        let mut connector = self.connector(&conf, &urls, timeout)?;
-        if tells_policy {
-            connector = connector.bind_control(&PasswordPolicyRequest);
-        }
-        let connected = connector.build()?.connect().await;
+        let config = self.config()?;
+        let credentials = self.credentials(&conf, config.as_ref())?;
+        let timeout = self.connect_timeout.or(timeout);
+        let asking = |connector: ConnectorBuilder| match tells_policy {
+            true => connector.bind_control(&PasswordPolicyRequest),
+            false => connector,
+        };
+        let (connected, names) = match config.filter(|_| self.urls.is_empty()) {
+            Some(mut config) => {
+                self.has_no_ways_of_its_own()?;
+                if let Some(seconds) = timeout {
+                    config.connection_timeout = Duration::from_secs(seconds);
+                }
+                let prepare = |connector: ConnectorBuilder| {
+                    let connector = asking(connector.credentials(credentials.clone()));
+                    if self.dangerous_clear_passwords {
+                        connector.dangerous_clear_passwords()
+                    } else {
+                        connector
+                    }
+                };
+                let names = config.servers.iter().map(ToString::to_string).collect();
+                (config.connect(prepare).await, names)
+            }
+            None => {
+                let urls = self.urls(&conf)?;
+                let connector = self.connector(&conf, &urls, timeout)?.credentials(credentials);
+                let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
+                (asking(connector).build()?.connect().await, names)
+            }
+        };
         if tells_policy {
             let answer = match &connected {
                 Ok(connection) => connection.bind_outcome(),
@@ -126,7 +158,7 @@ impl Connect {
             };
             answer.into_iter().for_each(ppolicy::tell);
         }
-        opened(connected, &urls)
+        opened(connected, &names)
     }
 
     /// What may help against an answer that is no: who has not signed in may see and do less.
@@ -135,6 +167,7 @@ impl Connect {
         let is_hidden = error.result_code().is_some_and(|code| hidden.contains(&code));
         let signs_in = self.mechanism.is_some()
             || self.sasl_user.is_some()
+            || self.account.is_some()
             || self.password.is_some()
             || self.ask_password
             || self.password_file.is_some();
@@ -146,14 +179,69 @@ impl Connect {
         !self.urls.is_empty()
     }
 
+    /// That no configuration is named, for a command that cannot take one.
+    pub(crate) fn takes_no_config(&self) -> anyhow::Result<()> {
+        match self.config.is_some() || self.account.is_some() {
+            true => Err(Usage("this command takes its server by -H, not by --config".to_owned()).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// The configuration, if one is named and anything is left for it to say.
+    fn config(&self) -> anyhow::Result<Option<Config>> {
+        let named = self.config.clone().or_else(|| {
+            std::env::var_os("FLEXT_LDAP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+        });
+        let Some(path) = named.filter(|_| self.urls.is_empty() || self.account.is_some()) else {
+            return match &self.account {
+                Some(_) => Err(Usage(
+                    "--account names an account of a configuration: say which by --config FILE".to_owned(),
+                )
+                .into()),
+                None => Ok(None),
+            };
+        };
+        match Config::read(path) {
+            // The variable is also that of `directory serve`.
+            Err(ConfigError::ServedDirectory(_)) if self.config.is_none() && self.account.is_none() => {
+                Ok(None)
+            }
+            read => Ok(Some(read?)),
+        }
+    }
+
+    /// That nothing is said of the way to a server that the configuration says.
+    fn has_no_ways_of_its_own(&self) -> anyhow::Result<()> {
+        let given = [
+            ("-Z", self.start_tls > 0),
+            ("--ca-file", self.ca_file.is_some()),
+            ("--cert", self.cert.is_some()),
+            ("--key", self.key.is_some()),
+            ("--dangerous-accept-any-certificate", self.dangerous_accept_any_certificate),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) => {
+                let text =
+                    format!("{option} goes with -H; for the servers of a configuration, its keys say this");
+                Err(Usage(text).into())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The first server named.
     pub(crate) fn first_url(&self) -> anyhow::Result<LdapUrl> {
         let first = self.urls(&Conf::load()?)?.into_iter().next();
         first.ok_or_else(|| Usage("-H names no server".to_owned()).into())
     }
 
-    /// The base for those who gave none: BASE of ldap.conf, the base in the URL, or an error that says what to do.
+    /// The base for those who gave none: that of the configuration, the base in the URL, BASE of ldap.conf, or an error that says what to do.
     pub(crate) fn default_base(&self) -> anyhow::Result<Dn> {
+        if self.urls.is_empty()
+            && let Some(base) = self.config()?.and_then(|config| config.structure.base)
+        {
+            return Ok(base);
+        }
         let conf = Conf::load()?;
         if let Some(url) = self.urls(&conf)?.into_iter().find(|url| !url.dn.is_root()) {
             return Ok(url.dn);
@@ -204,14 +292,13 @@ impl Connect {
         if self.dangerous_clear_passwords {
             builder = builder.dangerous_clear_passwords();
         }
-        let timeout = match self.connect_timeout.or(timeout) {
+        let timeout = match timeout {
             Some(seconds) => Some(seconds),
             None => conf.number("NETWORK_TIMEOUT")?.map(u64::from).filter(|seconds| *seconds > 0),
         };
         if let Some(seconds) = timeout {
             builder = builder.connect_timeout(Duration::from_secs(seconds));
         }
-        builder = builder.credentials(self.credentials(conf)?);
         for url in urls {
             builder = builder.url(url);
         }
@@ -242,7 +329,17 @@ impl Connect {
         Ok(if self.dangerous_accept_any_certificate { tls.dangerous_accept_any_certificate() } else { tls })
     }
 
-    fn credentials(&self, conf: &Conf) -> anyhow::Result<Credentials> {
+    fn credentials(&self, conf: &Conf, config: Option<&Config>) -> anyhow::Result<Credentials> {
+        if let (Some(name), Some(config)) = (&self.account, config) {
+            let Some(account) = config.accounts.get(name) else {
+                let names: Vec<_> = config.accounts.keys().map(|name| format!("`{name}`")).collect();
+                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return Err(
+                    Usage(format!("the configuration has no account `{name}`; it has {names}")).into()
+                );
+            };
+            return Ok(account.credentials(name)?);
+        }
         if !self.simple && self.bind_dn.is_none() && self.asks_for_sasl(conf) {
             return self.sasl(conf).map(Credentials::from);
         }
@@ -262,7 +359,7 @@ impl Connect {
     fn given_password(&self) -> anyhow::Result<Option<Secret>> {
         Ok(match (&self.password, self.ask_password, &self.password_file) {
             (Some(password), ..) => Some(password.clone()),
-            (None, true, _) => Some(ask_password("Password: ")?),
+            (None, true, _) => Some(ask_password("Password: ", "-y")?),
             (None, false, Some(path)) => Some(password_file(path)?),
             (None, false, None) => None,
         })
@@ -270,8 +367,7 @@ impl Connect {
 }
 
 /// Says where a connection failed to go, and what may help.
-fn opened(connected: Result<Connection, Error>, urls: &[LdapUrl]) -> anyhow::Result<Connection> {
-    let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
+fn opened(connected: Result<Connection, Error>, names: &[String]) -> anyhow::Result<Connection> {
     connected.map_err(|error| {
         let hint = match error.result_code() {
             Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
@@ -283,7 +379,9 @@ fn opened(connected: Result<Connection, Error>, urls: &[LdapUrl]) -> anyhow::Res
             }
             _ => "",
         };
-        anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", names.join(", ")))
+        // An answer that is no is one to the bind: there is a connection.
+        let what = if error.kind() == ErrorKind::Rejected { "sign in to" } else { "connect to" };
+        anyhow::Error::new(error).context(format!("failed to {what} {}{hint}", names.join(", ")))
     })
 }
 
@@ -336,20 +434,15 @@ pub(crate) fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::from(text))
 }
 
-/// Asks for a password on the terminal, without showing it.
-pub(crate) fn ask_password(prompt: &str) -> anyhow::Result<Secret> {
-    let password = rpassword::prompt_password(prompt)
-        .context("failed to ask for a password; -y reads one from a file")?;
+/// Asks for a password on the terminal, without showing it. `instead` is the option that reads it from a file.
+pub(crate) fn ask_password(prompt: &str, instead: &str) -> anyhow::Result<Secret> {
+    let password = rpassword::prompt_password(prompt).with_context(|| {
+        format!("failed to ask for a password: without a terminal, {instead} FILE reads it from a file")
+    })?;
     Ok(Secret::new(password.into_bytes()))
 }
 
 /// Reads a password from a file, without the line end at its end.
 pub(crate) fn password_file(path: &Path) -> anyhow::Result<Secret> {
-    let mut octets =
-        fs::read(path).with_context(|| format!("failed to read the password from {}", path.display()))?;
-    // One line end, as editors write it; what is before it is the password.
-    if octets.pop_if(|last| *last == b'\n').is_some() {
-        octets.pop_if(|last| *last == b'\r');
-    }
-    Ok(Secret::new(octets))
+    Ok(flext_ldap::password_file(path)?)
 }

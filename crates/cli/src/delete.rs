@@ -86,7 +86,8 @@ impl Arguments {
             };
             for name in doomed {
                 if self.verbose || self.dry_run {
-                    crate::say(format_args!("delete `{name}`"));
+                    let unsent = if self.dry_run { " (not sent)" } else { "" };
+                    crate::say(format_args!("delete `{name}`{unsent}"));
                 }
                 if self.dry_run {
                     continue;

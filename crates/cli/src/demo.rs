@@ -79,6 +79,7 @@ struct Source {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        self.connect.takes_no_config()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(async {
             if self.connect.is_given() {

@@ -109,11 +109,14 @@ impl Data {
         Err(Usage(format!("there is no directory in `{data}`: nothing was done")).into())
     }
 
+    /// Whether it is gone with the process.
+    fn is_memory(&self) -> bool {
+        self.data.as_os_str() == ":memory:"
+    }
+
     fn options(&self) -> anyhow::Result<StoreOptions> {
-        let options = match self.data.to_str() {
-            Some(":memory:") => StoreOptions::memory(),
-            _ => StoreOptions::folder(&self.data),
-        };
+        let options =
+            if self.is_memory() { StoreOptions::memory() } else { StoreOptions::folder(&self.data) };
         let options = options.schema(Arc::new(self.load_schema()?));
         Ok(self.suffix.iter().cloned().fold(options, StoreOptions::suffix))
     }

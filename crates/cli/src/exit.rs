@@ -5,10 +5,13 @@
 
 use std::{fmt, process::ExitCode};
 
+use flext_ldap::{ConfigError, PasswordError};
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_server::{StartError, TlsError};
 use flext_ldap_store::{ImportError, ImportFailure};
 
+/// The result code for an entry that is not there.
+pub(crate) const NO_SUCH_OBJECT: u8 = 32;
 /// An LDAP result code above 123.
 const OTHER_RESULT: u8 = 124;
 /// Wrong flags or arguments, or input that cannot be understood.
@@ -73,6 +76,12 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Usage>() || cause.is::<flext_ldap_directory::proto::ldif::LdifError>() {
         return Some(USAGE);
     }
+    let is_faulty = cause
+        .downcast_ref::<ConfigError>()
+        .is_some_and(|error| !matches!(error, ConfigError::Unreadable { .. }));
+    if is_faulty || matches!(cause.downcast_ref(), Some(PasswordError::Missing(_))) {
+        return Some(USAGE);
+    }
     if let Some(error) = cause.downcast_ref::<ImportError>() {
         return Some(if matches!(error.reason, ImportFailure::Storage(_)) { STORAGE } else { USAGE });
     }
@@ -87,7 +96,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     cause.is::<std::io::Error>().then_some(STORAGE)
 }
 
-fn of_directory(error: &Error) -> u8 {
+/// The exit code for what a directory, or the way to it, said.
+pub(crate) fn of_directory(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::Rejected => match error.result_code().map(|code| code.0) {
             Some(code @ 1..=123) => u8::try_from(code).unwrap_or(OTHER_RESULT),

@@ -55,25 +55,30 @@ impl Arguments {
             Some(base) => base.clone(),
             None => self.connect.default_base()?,
         };
-        let count = crate::block_on(self.export(base))?;
+        let (count, has_passwords) = crate::block_on(self.export(base))?;
         crate::say(format_args!("exported {count} entries"));
+        if count > 0 && !has_passwords {
+            crate::say(format_args!("no password is among them: the server showed no userPassword"));
+        }
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn export(&self, base: Dn) -> anyhow::Result<u64> {
+    /// How many entries there were, and whether one had a password.
+    async fn export(&self, base: Dn) -> anyhow::Result<(u64, bool)> {
         let connection = self.connect.open().await?;
         let attributes = if self.operational { Selection::everything() } else { Selection::default() };
         let name = base.clone();
         let search = Search::new(base, Scope::Subtree, Filter::any()).attributes(attributes);
         let mut entries = connection.search_pages(Request::new(search, Actor::Service), self.page_size);
         let progress = Progress::new("entries");
-        let mut count = 0;
+        let (mut count, mut has_passwords) = (0, false);
         let mut next = entries.next_batch().await.with_context(|| format!("failed to export `{name}`"))?;
         let output = Output::create(self.output.as_deref())?;
         let mut writer = EntryWriter::new(self.format, output, 76);
         while let Some(batch) = next {
             for entry in batch.entries() {
                 writer.entry(entry)?;
+                has_passwords |= entry.attributes().get("userPassword").is_some();
                 count += 1;
                 progress.advance(1);
             }
@@ -82,6 +87,6 @@ impl Arguments {
         writer.into_inner().finish()?;
         drop((progress, entries));
         connection.close().await;
-        Ok(count)
+        Ok((count, has_passwords))
     }
 }

@@ -114,7 +114,9 @@ impl Arguments {
                     // To go on, the whole record must be read again, not what follows its bad line.
                     let begun = if reader.line() > last { reader.line() } else { error.line };
                     import.wait_for(0).await?;
-                    return Err(import.stopped(Some(begun), error.into()));
+                    let error =
+                        anyhow::Error::new(error).context(format!("failed to read {}", self.input.name()));
+                    return Err(import.stopped(Some(begun), error));
                 }
             };
             last = reader.line();
@@ -231,14 +233,18 @@ impl Import<'_> {
             0 => String::new(),
             more => format!(", {more} more were in flight"),
         };
-        let caller = error
-            .chain()
-            .find_map(|cause| cause.downcast_ref::<Error>())
-            .is_none_or(|error| error.blame() == Blame::Caller);
-        let mend = if caller { "mend the record, then " } else { "" };
-        let go_on = first.map_or_else(String::new, |line| {
-            format!("; {mend}go on with --from-line {line} --skip-existing")
-        });
+        let cause = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
+        let go_on = match first {
+            _ if cause.and_then(Error::result_code) == Some(ResultCode::ENTRY_ALREADY_EXISTS) => {
+                "; go on with --skip-existing".to_owned()
+            }
+            Some(line) => {
+                let caller = cause.is_none_or(|error| error.blame() == Blame::Caller);
+                let mend = if caller { "mend the record, then " } else { "" };
+                format!("; {mend}go on with --from-line {line} --skip-existing")
+            }
+            None => String::new(),
+        };
         error.context(format!("stopped: {} records are applied{unsure}{go_on}", self.applied))
     }
 }

@@ -32,6 +32,12 @@ pub(crate) struct LdifInput {
 }
 
 impl LdifInput {
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> String {
+        let file = self.file.as_deref().filter(|file| file.as_os_str() != "-");
+        file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
+    }
+
     /// Opens it.
     pub(crate) fn reader(&self) -> anyhow::Result<LdifReader<Box<dyn BufRead + Send>>> {
         Ok(LdifReader::new(open(self.file.as_deref())?, self.options()))

@@ -5,6 +5,7 @@
 
 mod change;
 mod conf;
+mod config;
 mod connect;
 mod controls;
 mod delete;
@@ -61,6 +62,8 @@ enum Command {
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
     Import(import::Arguments),
+    /// Check and show the configuration that commands and programs are told servers and accounts by
+    Config(config::Arguments),
     /// Serve, load or dump an embedded directory
     Directory(directory::Arguments),
     /// Show the whole of it on an invented company: serve, sign in, change, extract
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Ping(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Import(arguments) => arguments.run(),
+        Command::Config(arguments) => arguments.run(),
         Command::Directory(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
     };
@@ -111,7 +115,21 @@ fn main() -> ExitCode {
 
 /// Prints an error and what caused it on standard error.
 fn complain(error: &anyhow::Error) {
-    say(format_args!("flext-ldap: {error:#}"));
+    say(format_args!("flext-ldap: {error:#}{}", option(error)));
+}
+
+/// What the mend that an error of the client's names is called here.
+fn option(error: &anyhow::Error) -> &'static str {
+    use flext_ldap_directory::{Error, ErrorKind as Kind};
+    match error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
+        Some(error) if error.kind() == Kind::Confidentiality => {
+            " (here it is the option --dangerous-clear-passwords)"
+        }
+        Some(error) if error.kind() == Kind::Tls && error.to_string().contains("name the CA file") => {
+            " (--ca-file FILE, or LDAPTLS_CACERT)"
+        }
+        _ => "",
+    }
 }
 
 /// Prints a line on standard error. Servers have a part in what errors say, so nothing that steers a terminal gets out.

@@ -11,6 +11,7 @@ use flext_ldap_directory::{
     proto::{
         control::PasswordPolicyRequest,
         extended::{ExtendedOperation, PasswordModify},
+        result::ResultCode,
         secret::Secret,
     },
 };
@@ -62,15 +63,15 @@ impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let old = match (&self.old, self.ask_old, &self.old_file) {
             (Some(old), ..) => Some(old.clone()),
-            (None, true, _) => Some(ask_password("Old password: ")?),
+            (None, true, _) => Some(ask_password("Old password: ", "-t")?),
             (None, false, Some(path)) => Some(password_file(path)?),
             (None, false, None) => None,
         };
         let new = match (&self.new, self.ask_new, &self.new_file) {
             (Some(new), ..) => Some(new.clone()),
             (None, true, _) => {
-                let new = ask_password("New password: ")?;
-                let again = ask_password("New password again: ")?;
+                let new = ask_password("New password: ", "-T")?;
+                let again = ask_password("New password again: ", "-T")?;
                 if new.expose() != again.expose() {
                     return Err(crate::exit::Usage(
                         "the two passwords differ; nothing was changed".to_owned(),
@@ -94,9 +95,17 @@ impl Arguments {
             if self.general.asks_policy() {
                 request = request.optional(&PasswordPolicyRequest);
             }
-            let answer = connection.extended::<PasswordModify>(request).await.inspect_err(|error| {
+            let answer = connection.extended::<PasswordModify>(request).await.map_err(|error| {
                 if self.general.asks_policy() {
                     error.outcome().into_iter().for_each(ppolicy::tell);
+                }
+                let is_no_name = error.result_code() == Some(ResultCode::INVALID_DN_SYNTAX);
+                let error = anyhow::Error::new(error);
+                match (&self.user, is_no_name) {
+                    (Some(user), true) => error.context(format!(
+                        "`{user}` is no name: one is written like `uid=ada,ou=people,dc=example,dc=com`"
+                    )),
+                    _ => error,
                 }
             })?;
             if let Some(generated) = answer.generated {

@@ -11,7 +11,7 @@ mod task;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -30,9 +30,9 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub(crate) use self::operation::Operation;
 use self::{
     helm::{Helm, Hold},
-    operation::Operation,
     task::{Command, Task},
 };
 use crate::{credentials, ending::Ending, exposure::Exposure, transport::Transport};
@@ -61,8 +61,7 @@ use crate::{credentials, ending::Ending, exposure::Exposure, transport::Transpor
 pub struct Connection {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
-    /// Dropping it tells the task to end.
-    stop: Mutex<Option<oneshot::Sender<()>>>,
+    stop: Arc<Stop>,
     task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     bound: Bound,
     /// The answer to the last bind that succeeded.
@@ -70,6 +69,13 @@ pub struct Connection {
     exposure: Exposure,
     bindings: ChannelBindings,
 }
+
+/// Dropping what it holds tells the task to end.
+type Stop = Mutex<Option<oneshot::Sender<()>>>;
+
+/// Ends a connection that belongs to somebody else.
+#[derive(Debug)]
+pub(crate) struct Stopper(Weak<Stop>);
 
 /// What one connection may hold.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +97,8 @@ struct Shared {
     server: String,
     /// One permit per operation in flight.
     permits: Arc<Semaphore>,
+    /// How many permits there are.
+    most_in_flight: usize,
     /// Set once, before the queue of commands closes.
     ending: OnceLock<Ending>,
     /// Octets received and not read by their callers.
@@ -118,6 +126,7 @@ impl Connection {
         let shared = Arc::new(Shared {
             server,
             permits: Arc::new(Semaphore::new(bounds.in_flight)),
+            most_in_flight: bounds.in_flight,
             ending: OnceLock::new(),
             unread: AtomicUsize::new(0),
             late: AtomicU64::new(0),
@@ -133,7 +142,7 @@ impl Connection {
         Self {
             commands,
             shared,
-            stop: Mutex::new(Some(stop)),
+            stop: Arc::new(Mutex::new(Some(stop))),
             task: tokio::sync::Mutex::new(Some(tokio::spawn(task))),
             bound: Bound::Anonymous,
             bind_outcome: None,
@@ -230,6 +239,37 @@ impl Connection {
     /// What this connection can be told by, if it is inside TLS.
     pub(crate) const fn bindings(&self) -> &ChannelBindings {
         &self.bindings
+    }
+
+    /// Operations in flight, also those whose callers have gone.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.shared.most_in_flight.saturating_sub(self.shared.permits.available_permits())
+    }
+
+    /// Whether the connection is open, and the server has said nothing on it that nobody has heard yet.
+    ///
+    /// Where nothing is in flight this asks the socket itself, one system call, so that an end the server has made is
+    /// seen before anything is sent.
+    pub(crate) fn is_silent(&self) -> bool {
+        !self.is_closed() && self.shared.helm.is_silent()
+    }
+
+    /// Whether nothing is in flight and the runtime knows of something that the server has said: all that can be told
+    /// without asking the socket.
+    pub(crate) fn may_have_news(&self) -> bool {
+        self.shared.helm.may_have_news()
+    }
+
+    /// What ends this connection from elsewhere.
+    pub(crate) fn stopper(&self) -> Stopper {
+        Stopper(Arc::downgrade(&self.stop))
+    }
+
+    /// Starts an operation as [`call`](Directory::call) does, without a box around it.
+    pub(crate) fn start_operation(&self, request: Request) -> Result<Operation, Error> {
+        self.carries(&request.actor)?;
+        self.exposure.check_op(&request.op)?;
+        Ok(Operation::call(self, request))
     }
 
     fn carries(&self, actor: &Actor) -> Result<(), Error> {
@@ -344,6 +384,20 @@ fn named(name: &str) -> Actor {
     })
 }
 
+impl Stopper {
+    /// Ends the connection as dropping it would. Returns whether it was still there.
+    pub(crate) fn stop(&self) -> bool {
+        let Some(stop) = self.0.upgrade() else { return false };
+        let stop = stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        stop.is_some()
+    }
+
+    /// Whether the connection has been dropped.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
 impl Shared {
     /// The error for what is asked of a connection that has ended.
     fn error_later(&self) -> Error {
@@ -357,9 +411,8 @@ impl Shared {
 impl Directory for Connection {
     /// Starts at once if there is room, or else when the reply is polled and others have ended.
     fn call(&self, request: Request) -> Reply {
-        let allowed = self.carries(&request.actor).and_then(|()| self.exposure.check_op(&request.op));
-        match allowed {
-            Ok(()) => Reply::events(Operation::call(self, request)),
+        match self.start_operation(request) {
+            Ok(operation) => Reply::events(operation),
             Err(error) => Reply::ready(Err(error)),
         }
     }

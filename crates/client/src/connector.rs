@@ -246,13 +246,28 @@ impl Connector {
     ///
     /// Cancel-safe: when the future is dropped, what was opened is closed.
     pub async fn connect(&self) -> Result<Connection, Error> {
+        self.connect_as(&self.0.credentials).await
+    }
+
+    /// Opens a connection as [`connect`](Self::connect) does, and binds it with these credentials in place of the
+    /// connector's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and [`ErrorKind::EmptyPassword`] for credentials with a name and no password.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: when the future is dropped, what was opened is closed.
+    pub async fn connect_as(&self, credentials: &Credentials) -> Result<Connection, Error> {
+        credentials.check()?;
         let by = Deadline::after(self.0.timeout);
         let mut failures: Vec<Error> = Vec::new();
         let mut left = u32::try_from(self.0.servers.len()).unwrap_or(u32::MAX);
         for server in &self.0.servers {
             let share = by.remaining() / left.max(1);
             left = left.saturating_sub(1);
-            match self.0.open(server, Deadline::after(share)).await {
+            match self.0.open(server, credentials, Deadline::after(share)).await {
                 Ok(connection) => return Ok(connection),
                 // The next server may do better; it would not with the same wrong password.
                 Err(error) if !error.is_connection_usable() || error.kind() == ErrorKind::Timeout => {
@@ -262,6 +277,25 @@ impl Connector {
             }
         }
         Err(none_answered(failures))
+    }
+}
+
+impl Connector {
+    /// What its server is called, if there is exactly one.
+    pub(crate) fn only_server(&self) -> Option<String> {
+        match self.0.servers.as_slice() {
+            [server] => Some(server.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Operations that may be in flight on one connection.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.0.bounds.in_flight
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.0.credentials
     }
 }
 
@@ -283,13 +317,18 @@ fn none_answered(mut failures: Vec<Error>) -> Error {
 
 impl Inner {
     /// Opens a connection to one server: everything within one deadline.
-    async fn open(&self, server: &Server, by: Deadline) -> Result<Connection, Error> {
+    async fn open(
+        &self,
+        server: &Server,
+        credentials: &Credentials,
+        by: Deadline,
+    ) -> Result<Connection, Error> {
         let name = server.to_string();
-        let (transport, exposure) = self.reach(server, &name, by).await?;
+        let (transport, exposure) = self.reach(server, &name, credentials, by).await?;
         let mut connection = Connection::start(transport, name, exposure, self.bounds);
         // Passwords are left out by `Secret`.
-        tracing::debug!(credentials = ?self.credentials, "binding");
-        let reply = match (&self.credentials, self.credentials.step(&self.bind_controls)) {
+        tracing::debug!(?credentials, "binding");
+        let reply = match (credentials, credentials.step(&self.bind_controls)) {
             (Credentials::Sasl(sasl), _) => {
                 Some(connection.sign_in(server.place(), sasl, &self.bind_controls, by).await?)
             }
@@ -308,7 +347,13 @@ impl Inner {
         Ok(connection)
     }
 
-    async fn reach(&self, server: &Server, name: &str, by: Deadline) -> Result<(Transport, Exposure), Error> {
+    async fn reach(
+        &self,
+        server: &Server,
+        name: &str,
+        credentials: &Credentials,
+        by: Deadline,
+    ) -> Result<(Transport, Exposure), Error> {
         let (host, port) = match server {
             Server::Tcp { host, port } => (host, *port),
             Server::Unix(path) => {
@@ -327,7 +372,7 @@ impl Inner {
         let addresses = within(by, name, "looking up its address", dial::resolve(host, port)).await?;
         tracing::debug!(server = name, ?addresses, "connecting");
         if matches!(self.security, Security::Clear) {
-            let shows = self.credentials.shows_password();
+            let shows = credentials.shows_password();
             for address in &addresses {
                 Exposure::of_clear(*address, self.dangerous_clear_passwords).check(shows)?;
             }

@@ -52,6 +52,19 @@ impl Credentials {
         }
     }
 
+    /// Whether the two would send the same. Where that cannot be told they count as the same, so that what was refused is
+    /// not taken for something new and sent again.
+    pub(crate) fn are_those_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Simple { name, password },
+                Self::Simple { name: other_name, password: other_password },
+            ) => name == other_name && password.expose() == other_password.expose(),
+            (Self::Sasl(sasl), Self::Sasl(other)) => sasl.is_that_of(other),
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        }
+    }
+
     /// The one bind to send, if it is one.
     pub(crate) fn step(&self, with: &Controls) -> Option<BindStep> {
         let mut step = match self {

@@ -15,6 +15,7 @@ use std::{
 };
 
 use nix::{libc, setsockopt_impl, sys::socket::setsockopt};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
@@ -85,6 +86,11 @@ impl GatheringTcp {
         let ticked = self.mode == Mode::Gathering && self.tick.as_ref().is_some_and(|tick| tick.is_elapsed());
         // The runtime knows that something is there; nothing is done about it.
         ticked || self.stream.try_io(Interest::READABLE, || Ok(())).is_ok()
+    }
+
+    /// The socket, to ask it something.
+    pub(crate) fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.stream)
     }
 
     fn set(&mut self, mode: Mode, mark: libc::c_int) {

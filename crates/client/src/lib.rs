@@ -28,13 +28,17 @@
 //! # }
 //! ```
 //!
-//! There is no pool, no retry and no reconnecting here: a connection that is lost stays lost, and says so.
+//! A connection that is lost stays lost, and says so. A [`Pool`] keeps several to one server, replaces those that are
+//! lost, and has others for the binds of users. A [`ServerSet`] makes one server of several pools: it knows which of them
+//! are well, and sends on to the next what certainly was not done by the one before.
 //!
 //! [`Directory`]: flext_ldap_directory::Directory
 //! [`DirectoryExt`]: flext_ldap_directory::DirectoryExt
 //! [`Session`]: flext_ldap_directory::Session
 //! [`SessionExt`]: flext_ldap_directory::SessionExt
 
+mod capabilities;
+mod chance;
 mod connection;
 mod connector;
 mod credentials;
@@ -42,7 +46,11 @@ mod dial;
 mod ending;
 mod exposure;
 mod gather;
+mod pool;
 mod sasl;
+mod server;
+mod servers;
+mod srv;
 mod start_tls;
 mod tls;
 mod transport;
@@ -51,9 +59,17 @@ pub use flext_ldap_directory as directory;
 pub use flext_ldap_sasl::{Mechanism, scram::ScramHash};
 
 pub use self::{
+    capabilities::{Capabilities, PasswordChange, ServerKind},
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
+    pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
     sasl::Sasl,
+    server::Server,
+    servers::{
+        Choice, MemberHealth, MemberStatistics, Place, ServerSet, ServerSetBuilder, SetStatistics,
+        SplitServers, WhenDown,
+    },
+    srv::{Discovery, DnsResolver, SrvAnswer, SrvLookup, SrvRecord, SrvService, SrvTarget},
     tls::TlsOptions,
 };

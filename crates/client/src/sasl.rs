@@ -143,6 +143,12 @@ impl Sasl {
         Ok(())
     }
 
+    /// Whether the two would prove the same user by the same password.
+    pub(crate) fn is_that_of(&self, other: &Self) -> bool {
+        let names = |one: &Self| (one.user.clone(), one.authorization.clone(), one.realm.clone());
+        names(self) == names(other) && self.password.expose() == other.password.expose()
+    }
+
     /// Whether the password goes out as it is, whatever the server offers.
     pub(crate) const fn shows_password(&self) -> bool {
         matches!(self.choice, Choice::Only(mechanism) if mechanism.shows_password())

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -9,6 +10,7 @@ use std::{
 
 use flext_ldap_directory::proto::channel_binding::ChannelBindings;
 use rustls::ProtocolVersion;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::UnixStream,
@@ -75,6 +77,16 @@ impl Transport {
             Self::Tcp(stream) => stream.has_news(),
             Self::Tls(stream) => stream.get_ref().0.has_news(),
             Self::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())).is_ok(),
+        }
+    }
+
+    /// How many octets wait, asked of the kernel itself and left there: 0 at the end of the stream, at most 1.
+    pub(crate) fn peek(&self) -> io::Result<usize> {
+        let mut octet = [MaybeUninit::uninit()];
+        match self {
+            Self::Tcp(stream) => stream.socket().peek(&mut octet),
+            Self::Tls(stream) => stream.get_ref().0.socket().peek(&mut octet),
+            Self::Unix(stream) => SockRef::from(stream).peek(&mut octet),
         }
     }
 

@@ -53,6 +53,49 @@ pub enum ErrorKind {
     Bug,
 }
 
+impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Rejected,
+        Self::Unreachable,
+        Self::Tls,
+        Self::Closed,
+        Self::Timeout,
+        Self::Protocol,
+        Self::Overloaded,
+        Self::Confidentiality,
+        Self::EmptyPassword,
+        Self::NotCarried,
+        Self::NoEntry,
+        Self::MoreThanOne,
+        Self::Storage,
+        Self::Misuse,
+        Self::Bug,
+    ];
+
+    /// A short name for logs and labels, e.g. `unreachable`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::Closed => "closed",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Overloaded => "overloaded",
+            Self::Confidentiality => "confidentiality",
+            Self::EmptyPassword => "empty_password",
+            Self::NotCarried => "not_carried",
+            Self::NoEntry => "no_entry",
+            Self::MoreThanOne => "more_than_one",
+            Self::Storage => "storage",
+            Self::Misuse => "misuse",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "who else could it be")]

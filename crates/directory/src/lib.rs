@@ -14,6 +14,7 @@ mod access;
 mod actor;
 mod deadline;
 mod error;
+pub mod health;
 mod ladder;
 mod layer;
 pub mod layers;

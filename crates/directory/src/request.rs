@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flext_ldap_proto::{
     control::{ControlValue, Controls},
+    extended::{ExtendedOperation, WhoAmI},
     message::{Add, Compare, Delete, ExtendedRequest, Modify, Rename, Search},
 };
 
@@ -78,9 +79,23 @@ impl Op {
             Self::Extended(_) => OpKind::Extended,
         }
     }
+
+    /// Whether the operation surely changes nothing: a search, a compare, or Who Am I. Any other extended operation may
+    /// write.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        match self {
+            Self::Extended(extended) => extended.oid == WhoAmI::OID,
+            op => !op.kind().is_write(),
+        }
+    }
 }
 
 impl OpKind {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Search, Self::Compare, Self::Add, Self::Modify, Self::Delete, Self::Rename, Self::Extended];
+
     /// A short lower-case name, e.g. `search`.
     #[must_use]
     pub const fn name(self) -> &'static str {

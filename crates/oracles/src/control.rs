@@ -7,9 +7,10 @@ use flext_ldap_proto::{
     ber::{Reader, Writer},
     control::{
         Assertion, ControlValue, Controls, DontUseCopy, EntryChangeNotification, ManageDsaIt, MatchedValues,
-        PagedResults, PasswordPolicyRequest, PasswordPolicyResponse, PermissiveModify, PersistentSearch,
-        PostRead, PreRead, ProxiedAuthorization, ReadEntry, RelaxRules, ServerSideSort,
-        ServerSideSortResponse, Subentries, TreeDelete, VirtualListView, VirtualListViewResponse,
+        PagedResults, PasswordExpired, PasswordExpiring, PasswordPolicyRequest, PasswordPolicyResponse,
+        PermissiveModify, PersistentSearch, PostRead, PreRead, ProxiedAuthorization, ReadEntry, RelaxRules,
+        ServerSideSort, ServerSideSortResponse, Subentries, TreeDelete, VirtualListView,
+        VirtualListViewResponse,
     },
     extended::{Cancel, ExtendedOperation, PasswordModify, PasswordModifyResponse, StartTls, WhoAmI},
     message::{ExtendedRequest, ExtendedResponse, Limits},
@@ -18,7 +19,7 @@ use flext_ldap_proto::{
 };
 
 /// Every control value that is understood, in an order that seeds depend on: add at the end.
-const CONTROLS: [fn(&Bytes) -> bool; 21] = [
+const CONTROLS: [fn(&Bytes) -> bool; 23] = [
     settles::<Assertion>,
     settles::<DontUseCopy>,
     settles::<EntryChangeNotification>,
@@ -40,6 +41,8 @@ const CONTROLS: [fn(&Bytes) -> bool; 21] = [
     settles::<TreeDelete>,
     settles::<VirtualListView>,
     settles::<VirtualListViewResponse>,
+    settles::<PasswordExpired>,
+    settles::<PasswordExpiring>,
 ];
 
 /// Every extended operation that is understood: add at the end.

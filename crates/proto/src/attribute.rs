@@ -5,6 +5,7 @@
 mod description;
 mod known;
 mod list;
+mod secret;
 mod selection;
 
 pub(crate) use self::{
@@ -14,5 +15,6 @@ pub(crate) use self::{
 pub use self::{
     description::{AttributeDescription, InvalidAttributeDescription},
     list::{AttributeRef, Attributes, AttributesBuilder, AttributesRef, Values},
+    secret::is_secret,
     selection::{Selection, Selector},
 };

@@ -6,6 +6,8 @@ mod dont_use_copy;
 mod manage_dsa_it;
 mod matched_values;
 mod paged_results;
+mod password_expired;
+mod password_expiring;
 mod password_policy;
 mod permissive_modify;
 mod persistent_search;
@@ -25,6 +27,8 @@ pub use self::{
     manage_dsa_it::ManageDsaIt,
     matched_values::MatchedValues,
     paged_results::PagedResults,
+    password_expired::PasswordExpired,
+    password_expiring::PasswordExpiring,
     password_policy::{
         PasswordPolicyError, PasswordPolicyRequest, PasswordPolicyResponse, PasswordPolicyWarning,
     },

@@ -4,6 +4,7 @@
 //! take no recursion however deep it is.
 
 mod matcher;
+mod redacted;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -13,7 +14,10 @@ use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
 
-pub use self::matcher::{LargeAttribute, Matcher, Prepared, Truth};
+pub use self::{
+    matcher::{LargeAttribute, Matcher, Prepared, Truth},
+    redacted::Redacted,
+};
 use crate::{
     attribute::{AttributeDescription, InvalidAttributeDescription},
     ber::{DecodeError, Reader, Writer},
@@ -26,11 +30,11 @@ use crate::{
 const MAX_NODES: usize = 100_000;
 
 /// A search filter.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Hash, PartialEq)]
 pub struct Filter(Vec<Node>);
 
 /// One node of a [`Filter`], as [`Filter::nodes`] gives it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Node {
     /// All of the next `children` subtrees; with none, true (RFC 4526).
@@ -62,7 +66,7 @@ pub enum Node {
 }
 
 /// The parts of a substring assertion, in order; at least one is there.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the parts of RFC 4511")]
 pub struct Substrings {
     /// What the value starts with.
@@ -74,7 +78,7 @@ pub struct Substrings {
 }
 
 /// An extensible match (RFC 4511 §4.5.1.7.7). At least one of `attribute` and `rule` is there.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the parts of RFC 4511")]
 pub struct Extensible {
     /// The attribute; absent, every attribute the rule applies to.
@@ -221,6 +225,13 @@ impl Filter {
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.0
+    }
+
+    /// The filter as a log may have it: with `***` for the values of [secret](crate::attribute::is_secret) attributes, and
+    /// of assertions that any attribute can match.
+    #[must_use]
+    pub const fn redacted(&self) -> Redacted<'_> {
+        Redacted(self)
     }
 
     /// The same filter with `map` done to every asserted value: how a pattern is filled in. Whatever `map` returns is a

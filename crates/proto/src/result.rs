@@ -44,6 +44,9 @@ macro_rules! result_codes {
         impl ResultCode {
             $($(#[$doc])* pub const $konst: Self = Self($number);)*
 
+            /// The codes that have a name, in ascending order.
+            pub const KNOWN: &'static [Self] = &[$(Self::$konst),*];
+
             /// The name in RFC 4511 appendix A (or the RFC that added it), e.g. `noSuchObject`.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {

@@ -24,7 +24,7 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    /// Those that prove a password, the strongest first: by hash, and of one hash the one that binds to the channel.
+    /// Those that take a password, the strongest first: those that bind to the channel, then by hash.
     ///
     /// DIGEST-MD5 is not among them: who asks for it by name has a reason to.
     ///

@@ -144,6 +144,18 @@ impl ScramKeys {
         self.hash
     }
 
+    /// What a guess costs.
+    #[must_use]
+    pub const fn iterations(&self) -> NonZeroU32 {
+        self.iterations
+    }
+
+    /// Whether they are those of this password. The work is proportional to the iterations.
+    #[must_use]
+    pub fn are_of(&self, password: &[u8]) -> bool {
+        Self::derive(self.hash, password, &self.salt, self.iterations).is_same(self)
+    }
+
     /// As they are stored (RFC 5803): `SCRAM-SHA-256$4096:salt$StoredKey:ServerKey`.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {

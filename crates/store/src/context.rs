@@ -18,6 +18,7 @@ use crate::{
     certificates::CertificateRule,
     clock::TimeSource,
     constraint::Constraints,
+    credentials::Form,
     index::{Indexes, Listener},
     long_work::LongWork,
     options::{Limits, SchemaHandle},
@@ -54,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) marks: Arc<Marks>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
     pub(crate) passwords: Vec<String>,
+    /// How new passwords are kept.
+    pub(crate) form: Form,
     pub(crate) ppolicy: Settings,
     pub(crate) time: TimeSource,
     pub(crate) long_work: LongWork,

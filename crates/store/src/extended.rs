@@ -286,7 +286,8 @@ impl Store {
 
     async fn hash_one(&self, password: Secret, from: Origin) -> Result<Vec<u8>, Failure> {
         check_password(password.expose())?;
-        Ok(self.hashers().run(from, move || credentials::hash(password.expose())).await??)
+        let form = self.context().form;
+        Ok(self.hashers().run(from, move || form.hash(password.expose())).await??)
     }
 
     /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
@@ -446,6 +447,14 @@ impl Store {
             let found = self.find(&tables, &access, &dn, false);
             let writes = access.attribute(&named, "userPassword", AttributeRight::Write);
             access.settled()?;
+            let is_configured =
+                context.administrator.as_ref().is_some_and(|administrator| administrator.key == named.key);
+            if found.is_err() && access.all && is_configured {
+                return Err(Failure::refused(
+                    ResultCode::UNWILLING_TO_PERFORM,
+                    "the administrator's password is in the configuration of the server: change it there",
+                ));
+            }
             found?;
             writes
         };

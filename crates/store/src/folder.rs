@@ -15,11 +15,15 @@ const LOCK_FILE: &str = "lock";
 
 /// Makes the folder and takes it for this process.
 pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| unusable(folder, error))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+        match folder.is_file() {
+            true => Error::new(
+                ErrorKind::Storage,
+                format!("`{}` is a file, and a directory lives in a folder", folder.display()),
+            ),
+            false => unusable(folder, error),
+        }
+    })?;
     let path = folder.join(LOCK_FILE);
     let mut file = private_file(&path).map_err(|error| unusable(&path, error))?;
     match file.try_lock() {
@@ -49,6 +53,20 @@ pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
         tracing::warn!(error = %error, "the lock file cannot be written");
     }
     Ok(file)
+}
+
+/// Removes the files of a store from a folder that this process has taken, and the folder if nothing else is in it.
+pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
+    for path in [folder.join(DATA_FILE), folder.join(LOCK_FILE)] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&path, error)),
+            _ => {}
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(unusable(folder, error)),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a process has taken the folder.

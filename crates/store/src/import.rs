@@ -68,7 +68,7 @@ pub struct ImportReport {
 
 /// An import that stopped. What was committed before stays.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line}: {reason}; {applied} records are applied, go on from line {line} once it is mended")]
+#[error("line {line}: {reason}; {applied} records before it are applied")]
 #[non_exhaustive]
 pub struct ImportError {
     /// Where the first record that was not applied starts.

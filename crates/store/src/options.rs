@@ -14,6 +14,7 @@ use crate::{
     certificates::CertificateRule,
     clock::TimeSource,
     constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
+    credentials::Form,
     index::{IndexConfig, IndexProgress, Listener},
     long_work::LongWork,
     memory,
@@ -53,6 +54,7 @@ pub struct StoreOptions {
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) constraints: ConstraintOptions,
     pub(crate) limits: Limits,
+    pub(crate) form: Form,
     pub(crate) ppolicy: Settings,
     pub(crate) time: TimeSource,
     pub(crate) indexes: Option<IndexConfig>,
@@ -164,6 +166,7 @@ impl StoreOptions {
             policy: Arc::new(crate::StandardPolicy::default()),
             constraints: ConstraintOptions::default(),
             limits: Limits::default(),
+            form: Form::default(),
             ppolicy: Settings::default(),
             time: TimeSource::default(),
             indexes: None,
@@ -222,6 +225,16 @@ impl StoreOptions {
     /// ```
     pub fn certificate_rule(mut self, rule: CertificateRule) -> Self {
         self.certificate_rules.push(rule);
+        self
+    }
+
+    /// Offers SCRAM (SASL), and has passwords that are set from now on kept in the form it needs beside their hash.
+    ///
+    /// What SCRAM needs is a second way to guess a password for whoever gets hold of the file, and a much cheaper one than
+    /// the hash: it is fast arithmetic, without memory to fill. So it is there only for who asks for it. Without this SCRAM is not offered, and
+    /// yet taken for passwords that were imported in its form (RFC 5803: `{SCRAM-SHA-256}4096:salt$StoredKey:ServerKey`).
+    pub fn scram(mut self) -> Self {
+        self.form = Form::HashAndKeys;
         self
     }
 

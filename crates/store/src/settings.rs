@@ -10,7 +10,7 @@ use crate::{
     IndexConfig, Limits, Store, StoreOptions, Unindexed,
     constraint::Constraints,
     context::Context,
-    folder::{DATA_FILE, is_locked},
+    folder::{self, DATA_FILE, is_locked},
     index::{Indexes, Reindex},
     project::is_computed_name,
     read::Resolved,
@@ -141,6 +141,16 @@ impl Store {
     #[must_use]
     pub fn is_in(folder: &Path) -> bool {
         folder.join(DATA_FILE).symlink_metadata().is_ok_and(|data| data.len() > 0)
+    }
+
+    /// Removes the files of a store that nobody needs, and the folder unless something else is in it. For one that was
+    /// opened by this process, in a folder that was made by it, and is closed.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be removed.
+    pub fn remove_from(folder: &Path) -> Result<(), Error> {
+        folder::remove(folder)
     }
 
     /// Whether a process has the store in this folder open.

@@ -42,7 +42,7 @@ impl Connect {
                 };
                 let password = match self.given_password()? {
                     Some(password) => password,
-                    None => super::ask_password("SASL password: ")?,
+                    None => super::ask_password("SASL password: ", "-y")?,
                 };
                 let sasl = Sasl::password(user, password);
                 match mechanism {

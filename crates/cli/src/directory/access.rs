@@ -239,8 +239,10 @@ pub(super) fn rules(path: &Path, schema: &Schema) -> anyhow::Result<AccessRules>
 
 fn read(path: &Path) -> anyhow::Result<Vec<RuleConfig>> {
     let text = fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| Usage(format!("{} is not a list of access rules: {error}", path.display())).into())
+    serde_saphyr::from_str(&text).map_err(|error| {
+        let error = flext_ldap::yaml::meant(&error.to_string());
+        Usage(format!("{} is not a list of access rules: {error}", path.display())).into()
+    })
 }
 
 fn usable(rules: &[RuleConfig], schema: &Schema) -> anyhow::Result<AccessRules> {

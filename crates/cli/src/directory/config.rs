@@ -6,8 +6,6 @@
 
 mod ahead;
 mod keys;
-mod node;
-mod section;
 mod sound;
 #[cfg(test)]
 mod tests;
@@ -20,6 +18,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use flext_ldap::{
+    PasswordSource,
+    yaml::{self, Node, Problem, Problems, Section, Value},
+};
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, secret::Secret, url::LdapUrl};
 use flext_ldap_server::ServerLimits;
 use flext_ldap_store::{
@@ -28,26 +30,16 @@ use flext_ldap_store::{
     access::{AccessRules, RuleConfig},
 };
 
-use self::{
-    keys::{
-        access, administrator, client_certificates, indexes, limits, log, member_of, monitor, rate_limits,
-        references, server_limits, socket_mode, tls, unindexed, unique,
-    },
-    node::{Node, Value},
-    section::{Problems, Section},
+use self::keys::{
+    access, administrator, client_certificates, indexes, limits, log, member_of, monitor, rate_limits,
+    references, server_limits, socket_mode, tls, unindexed, unique,
 };
-pub(super) use self::{
-    section::time as parse_time,
-    sound::{Draft, Purpose, known},
-};
+pub(super) use self::sound::{Draft, Purpose, known};
 use super::monitor::Reader;
-use crate::{
-    connect::{dn, password_file},
-    exit::Usage,
-};
+use crate::{connect::dn, exit::Usage};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
-const FIXED: [&str; 18] = [
+const FIXED: [&str; 19] = [
     "data",
     "suffixes",
     "schema",
@@ -58,6 +50,7 @@ const FIXED: [&str; 18] = [
     "referential_integrity",
     "member_of",
     "password_policy",
+    "scram",
     "client_certificates.names",
     "log.access",
     "limits.cache",
@@ -90,6 +83,8 @@ pub(super) struct Config {
     member_of: Setting<MemberOf>,
     pub(super) password_policy: Option<Dn>,
     pub(super) tell_lockout: bool,
+    /// Whether SCRAM is offered, and what it needs is kept beside the hashes of passwords.
+    scram: bool,
     pub(super) access: Option<Vec<RuleConfig>>,
     pub(super) anonymous_read: bool,
     pub(super) log: Log,
@@ -113,14 +108,6 @@ pub(super) struct Log {
 pub(super) struct Administrator {
     pub(super) dn: Dn,
     password: PasswordSource,
-}
-
-#[derive(Clone, Debug)]
-enum PasswordSource {
-    File(PathBuf),
-    Environment(String),
-    /// A file in the folder that systemd makes for `LoadCredential=`.
-    Credential(String),
 }
 
 /// Certificate chain and key.
@@ -167,6 +154,7 @@ impl Default for Config {
             member_of: Setting::Default,
             password_policy: None,
             tell_lockout: false,
+            scram: false,
             access: None,
             anonymous_read: false,
             log: Log { level: None, slow: Some(Duration::from_secs(1)), access: None },
@@ -184,25 +172,7 @@ impl Administrator {
 
     /// The password, from where the configuration says it is.
     pub(super) fn password(&self) -> anyhow::Result<Secret> {
-        match &self.password {
-            PasswordSource::File(path) => password_file(path),
-            PasswordSource::Environment(name) => std::env::var_os(name)
-                .map(|value| Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value)))
-                .ok_or_else(|| {
-                    Usage(format!(
-                        "the environment has no `{name}`, which is to hold the administrator's password"
-                    ))
-                    .into()
-                }),
-            PasswordSource::Credential(name) => {
-                let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    Usage(format!(
-                        "there are no systemd credentials here; the unit needs `LoadCredential={name}:FILE`"
-                    ))
-                })?;
-                password_file(&Path::new(&folder).join(name))
-            }
-        }
+        Ok(self.password.read("the administrator's")?)
     }
 }
 
@@ -216,21 +186,23 @@ impl Config {
         let mut text = String::new();
         let file = fs::File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
         // One octet more than there may be, so that too much is noticed and no more is read.
-        file.take(node::LARGEST as u64 + 1)
+        file.take(yaml::LARGEST as u64 + 1)
             .read_to_string(&mut text)
             .with_context(|| format!("failed to read {}", path.display()))?;
-        match node::parse(&text) {
+        match yaml::parse(&text) {
             Ok(node) => {
                 let problems = Problems::default();
                 let mut config = Self::from_node(&node, &problems);
-                for key in node.repeated() {
-                    problems.add(key.place, &key.name, "is there twice");
+                if !problems.is_of_another_kind() {
+                    for key in node.repeated() {
+                        problems.add(key.place, &key.name, "is there twice");
+                    }
                 }
                 config.file = Some(Source { path: path.to_owned(), node });
                 Ok(Draft { config, problems: problems.into_sorted(), overridden: Vec::new() })
             }
             Err((place, message)) => {
-                let problem = section::Problem { place, path: String::new(), message };
+                let problem = Problem { place, path: String::new(), message };
                 Err(Usage(format!("{} cannot be used:\n  {problem}", path.display())).into())
             }
         }
@@ -257,6 +229,7 @@ impl Config {
             client_certificates(section, &mut config);
         }
         config.anonymous_read = root.flag("anonymous_read").unwrap_or_default();
+        config.scram = root.flag("scram").unwrap_or_default();
         config.monitor = monitor(&root);
         if config.anonymous_read && config.access.is_some() {
             let place = node.at("anonymous_read").place;
@@ -285,6 +258,14 @@ impl Config {
         }
         if let Some(section) = root.section("log") {
             log(section, &mut config.log);
+        }
+        if let Some(expected) = root.foreign() {
+            let message = match node.get("dn") {
+                Some(_) => "this is LDIF, which `flext-ldap directory import` loads".to_owned(),
+                None => format!("no key of a configuration is in it; expected {expected}"),
+            };
+            problems.only(node.place, message);
+            return config;
         }
         root.finish();
         config
@@ -347,6 +328,9 @@ impl Config {
         if self.tell_lockout {
             options = options.tell_lockout();
         }
+        if self.scram {
+            options = options.scram();
+        }
         options
     }
 
@@ -376,6 +360,17 @@ impl Config {
     }
 }
 
+/// A path as a word for a shell.
+pub(super) fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+:@%,".contains(letter);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}
+
 /// Where a directory is and what it is like, for commands that take the file or say it themselves.
 #[derive(Debug, clap::Args)]
 pub(super) struct Configured {
@@ -394,6 +389,15 @@ pub(super) struct Configured {
 }
 
 impl Configured {
+    /// The options by which another command is about the same directory, as a shell reads them.
+    pub(super) fn options(&self) -> String {
+        let config = self.config.iter().map(|path| ("config", path));
+        let data = self.data.iter().map(|path| ("data", path));
+        let schema = self.schema.iter().map(|path| ("schema", path));
+        let options = config.chain(data).chain(schema);
+        options.map(|(name, path)| format!("--{name} {}", quoted(path))).collect::<Vec<_>>().join(" ")
+    }
+
     /// Reads the file, if there is one, and puts what was said here in its place.
     pub(super) fn read(&self) -> anyhow::Result<Draft> {
         let mut draft = match &self.config {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap_directory::proto::ldif::ReadOptions;
-use flext_ldap_store::{ImportFailure, ImportOptions, ImportReport, Store};
+use flext_ldap_directory::proto::{ldif::ReadOptions, result::ResultCode};
+use flext_ldap_store::{ImportError, ImportFailure, ImportOptions, ImportReport, Store};
 
 use super::{
     config::{Configured, Purpose},
@@ -39,7 +39,7 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.configured.read()?.settle(Purpose::Store)?;
+        let config = self.configured.read()?.settle(Purpose::Load)?;
         let data = config.place()?;
         let store = open(config.store(data.options()?).for_load(), &data).map_err(|error| {
             match control::is_in(&data.data) {
@@ -55,7 +55,16 @@ impl Import {
         read.read_files = self.read_files;
         options.read = read;
         let started = std::time::Instant::now();
-        let report = load(&store, self.file.as_deref(), &options)?;
+        let report = load(&store, self.file.as_deref(), &options).map_err(|error| {
+            match error.downcast_ref::<ImportError>().and_then(rest) {
+                Some(Rest::There) => error.context("-c passes over what is there already"),
+                Some(Rest::From { options, mends }) => {
+                    let mend = if mends { "mend the record, then " } else { "" };
+                    error.context(format!("stopped; {mend}go on with {options}"))
+                }
+                None => error,
+            }
+        })?;
         let seconds = started.elapsed().as_secs_f64();
         for (line, reason) in &report.refusals {
             crate::say(format_args!("line {line}: {reason}"));
@@ -67,6 +76,30 @@ impl Import {
         store.close();
         Ok(if report.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(crate::exit::USAGE) })
     }
+}
+
+/// What is left to load of an LDIF.
+pub(super) enum Rest {
+    /// It begins with an entry that was there before.
+    There,
+    /// What begins with the record that could not be applied. `mends` says whether the record has to change.
+    From { options: String, mends: bool },
+}
+
+/// How to go on with an import that stopped; `None` where nothing was applied, so that it may as well begin anew.
+pub(super) fn rest(error: &ImportError) -> Option<Rest> {
+    let ImportError { line, applied, reason, .. } = error;
+    let (options, mends) = match reason {
+        ImportFailure::Refused(reason)
+            if reason.starts_with(&ResultCode::ENTRY_ALREADY_EXISTS.to_string()) =>
+        {
+            return Some(Rest::There);
+        }
+        ImportFailure::ClearPassword(_) => (format!("--hash-passwords --from-line {line}"), false),
+        ImportFailure::Storage(_) => (format!("--from-line {line}"), false),
+        _ => (format!("--from-line {line}"), true),
+    };
+    (*applied > 0).then_some(Rest::From { options, mends })
 }
 
 /// Loads LDIF and shows how far it is.

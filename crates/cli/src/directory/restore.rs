@@ -1,12 +1,13 @@
 //! `flext-ldap directory restore`: a directory from a backup.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::BufRead, path::PathBuf, process::ExitCode};
 
+use anyhow::Context as _;
 use flext_ldap_directory::ErrorKind;
 use flext_ldap_store::{RestoreOptions, Store, restore};
 
 use super::config::{Configured, Purpose};
-use crate::input;
+use crate::{exit::Usage, input};
 
 /// Arguments of `directory restore`.
 #[derive(Debug, clap::Args)]
@@ -30,13 +31,18 @@ impl Restore {
         let data = config.place()?;
         let from = (self.from.as_os_str() != "-").then_some(self.from.as_path());
         let mut input = input::open(from)?;
+        let name = from.map_or_else(|| "standard input".to_owned(), |from| from.display().to_string());
+        if is_ldif(input.fill_buf().with_context(|| format!("failed to read {name}"))?) {
+            let text = format!("{name} is LDIF and no backup; `flext-ldap directory import` loads it");
+            return Err(Usage(text).into());
+        }
         let mut options = RestoreOptions::default();
         options.replace = self.replace;
         options.accept_faults = self.accept_faults;
         let has_one = Store::is_in(&data.data);
         let report = restore(&mut input, config.store(data.options()?), &options).map_err(|error| {
             let is_taken = has_one && !self.replace && error.kind() == ErrorKind::Misuse;
-            let error = anyhow::Error::new(error);
+            let error = anyhow::Error::new(error).context(format!("failed to restore {name}"));
             match is_taken {
                 true => error.context("--replace keeps what is in the folder beside it under another name"),
                 false => error,
@@ -57,4 +63,12 @@ impl Restore {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Whether something begins as LDIF does: with a record, its version, or a remark before them.
+fn is_ldif(begin: &[u8]) -> bool {
+    let begin = String::from_utf8_lossy(begin);
+    let is_blank = |line: &&str| line.is_empty() || line.starts_with([' ', '#']);
+    let first = begin.lines().map(|line| line.trim_end_matches('\r')).find(|line| !is_blank(line));
+    first.is_some_and(|line| line.starts_with("dn:") || line.starts_with("version:"))
 }

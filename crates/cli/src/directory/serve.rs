@@ -11,15 +11,15 @@ use std::{
 use anyhow::Context as _;
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, url::LdapUrl};
 use flext_ldap_server::{LineLog, Server, ServerTls, StartError};
-use flext_ldap_store::{ImportOptions, IndexStage, Store, access::AccessRules};
+use flext_ldap_store::{ImportError, ImportOptions, IndexStage, Store, access::AccessRules};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Data, access,
-    config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, parse_time},
+    config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, quoted},
     control::{Control, Subject},
     descriptors,
-    import::load,
+    import::{Rest, load, rest},
     indexes,
     log_file::{self, Reopen},
     monitor::{Known, Readers, monitor},
@@ -91,6 +91,27 @@ pub(super) struct Serve {
     /// Write a line for each operation to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
+}
+
+/// A folder that was made for a store. It goes again with whoever drops this, unless somebody was served or an entry is
+/// in it.
+struct Made {
+    store: Store,
+    folder: Option<PathBuf>,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let Some(folder) = self.folder.take() else { return };
+        let has_entry = |dn: &Dn| self.store.has_entry(dn).unwrap_or(true);
+        if self.store.naming_contexts().iter().any(has_entry) {
+            return;
+        }
+        self.store.close();
+        if let Err(error) = Store::remove_from(&folder) {
+            crate::say(format_args!("warning: an empty directory is left: {error}"));
+        }
+    }
 }
 
 /// A directory that is served: what SIGHUP is about.
@@ -204,7 +225,9 @@ impl Serve {
             return Err(StartError::NoAddress.into());
         }
         // Nobody is served before the rules are there: they are about the schema of the store.
+        let is_new = !data.is_memory() && data.data.symlink_metadata().is_err();
         let store = open(options.policy(Arc::new(AccessRules::none())), &data)?;
+        let mut made = Made { store: store.clone(), folder: is_new.then(|| data.data.clone()) };
         let rules = store.with_schema(|schema| self.rules(&config, schema))?;
         store.set_policy(rules.clone());
         if let Some(path) = &self.import {
@@ -212,9 +235,12 @@ impl Serve {
             import.hash_clear_passwords = self.hash_passwords;
             let (store, path) = (store.clone(), path.clone());
             let report = tokio::select! {
-                report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)) => report?
-                    .context("nothing is served: leave --import out to serve what the folder has; `directory import` loads the rest")?,
-                () = stop.wait() => anyhow::bail!("stopped by a signal while the LDIF was loaded: part of it is in"),
+                report = tokio::task::spawn_blocking(move || load(&store, Some(&path), &import)) =>
+                    report?.map_err(|error| self.not_loaded(error, &data))?,
+                () = stop.wait() => {
+                    made.folder = None;
+                    anyhow::bail!("stopped by a signal while the LDIF was loaded: part of it is in");
+                }
             };
             crate::say(format_args!("imported {} entries", report.applied));
         }
@@ -227,6 +253,7 @@ impl Serve {
             readers.set(Known::new(&store, some, subject.administrator.as_ref())?);
         }
         let server = self.start(&config, &store, tls, passed, &reopen, &readers).await?;
+        made.folder = None;
         subject.listens(server.urls());
         if !config.anonymous_read && config.access.is_none() && self.rules.is_none() {
             crate::say(format_args!(
@@ -251,6 +278,32 @@ impl Serve {
         }
         served.subject.store.close();
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says how to go on after an import that failed.
+    fn not_loaded(&self, error: anyhow::Error, data: &Data) -> anyhow::Error {
+        // A file that cannot be read says so itself.
+        let (Some(stopped), Some(file)) = (error.downcast_ref::<ImportError>(), &self.import) else {
+            return error;
+        };
+        let rest = rest(stopped).filter(|_| !data.is_memory());
+        let import = |options: &str| {
+            let place = self.configured.options();
+            format!("`flext-ldap directory import {place} {options} -f {}`", quoted(file))
+        };
+        let advice = match rest {
+            None => "nothing is served, and nothing was kept".to_owned(),
+            Some(Rest::There) => format!(
+                "nothing is served: leave --import out to serve what the folder has; {} loads what it does not have",
+                import("-c")
+            ),
+            Some(Rest::From { options, mends }) => format!(
+                "nothing is served: {}{} loads the rest; then serve without --import",
+                if mends { "mend the record, and " } else { "" },
+                import(&options)
+            ),
+        };
+        error.context(advice)
     }
 
     async fn start(
@@ -359,7 +412,7 @@ impl Served {
 
 /// What the other `directory` commands ask. The directory is served without it too.
 fn control(data: &Data, subject: &Arc<Subject>) -> Option<Control> {
-    if data.data.as_os_str() == ":memory:" {
+    if data.is_memory() {
         return None;
     }
     Control::start(&data.data, Arc::clone(subject))
@@ -372,7 +425,7 @@ fn control(data: &Data, subject: &Arc<Subject>) -> Option<Control> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    parse_time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
+    flext_ldap::yaml::time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
 }
 
 pub(super) fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {

@@ -48,6 +48,8 @@ fn a_decision_is_explained() {
     assert_eq!(told["rules"][1]["outcome"], "decided");
     assert_eq!(told["rules"][1]["lines"][0]["because"], "is not a member");
     assert_eq!(told["rights"][3], serde_json::json!({"right": "read", "allowed": false}));
+    let output = access(&["--as", ADA, "--on", ADA, "--attribute", "userPassword", "--rules", &rules]);
+    assert!(output.out.contains("\nread           never\nadd-values     allowed, by rule 1\n"), "{output:?}");
     // Without rules of its own a directory has the standard ones.
     let output = access(&["--on", ADA, "--from", "unix"]);
     insta::assert_snapshot!("access-standard", output.out);
@@ -68,7 +70,10 @@ fn rules_that_are_wrong_are_not_used() {
     assert!(nothing.err.contains("there is no directory in"), "{nothing:?}");
     assert!(!std::path::Path::new(&data).exists());
     for (text, want) in [
-        ("- to: {subtree: x}\n  alow: []\n", "error: line 2 column 3: unknown field `alow`"),
+        (
+            "- to: {subtree: x}\n  alow: []\n",
+            "error: line 2 column 3: unknown field `alow`; did you mean `allow`?",
+        ),
         ("- allow: [users: raed]\n", "rule 1, `allow[1]`: unknown right `raed`; did you mean `read`?"),
     ] {
         std::fs::write(&rules, text).unwrap();

@@ -15,6 +15,7 @@ fn help_is_what_it_was() {
         "ping",
         "export",
         "import",
+        "config",
         "directory",
         "demo",
     ];
@@ -153,10 +154,10 @@ fn a_server_that_cannot_be_used_has_an_exit_code_and_a_mend() {
         (&["-H", "ldap://127.0.0.1:1"], 202, "is the server running"),
         (&["-H", &tls], 203, "TLS"),
         (&["-H", url, "-ZZ"], 203, "nothing was sent in clear"),
-        (&["-H", url, "-D", ada, "-w", "wrong"], 49, "the name or the password is wrong"),
+        (&["-H", url, "-D", ada, "-w", "wrong"], 49, "failed to sign in to ldap://"),
         (&["-H", url, "-D", "ada", "-w", "x"], 34, ": -D takes a distinguished name like `uid=ada,ou="),
         (&["-H", url, "-D", ada, "-w", ""], 207, "the password is empty"),
-        (&["-H", "ldap://192.0.2.1", "-D", ada, "-w", "x"], 207, "clear"),
+        (&["-H", "ldap://192.0.2.1", "-D", ada, "-w", "x"], 207, "the option --dangerous-clear-passwords"),
     ];
     for (arguments, code, expected) in table {
         let output = run(flext_ldap(&[&["whoami", "--connect-timeout", "5"], *arguments].concat()));

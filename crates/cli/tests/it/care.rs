@@ -20,6 +20,24 @@ fn directory(args: &[&str]) -> crate::program::Output {
 }
 
 #[test]
+fn what_is_no_backup_is_named_and_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (text(&folder.path().join("data")), text(&folder.path().join("file")));
+    let ldif = format!("{file} is LDIF and no backup; `flext-ldap directory import` loads it");
+    let other = format!("failed to restore {file}: the backup cannot be used, at octet 1: this is no backup");
+    for (content, said) in [(&*format!("# people\n\n{PEOPLE}"), ldif), ("dnx: nothing\n", other)] {
+        fs::write(&file, content).unwrap();
+        let restored = directory(&["restore", "--data", &data, "--suffix", BASE, "--from", &file]);
+        assert_eq!(restored.code, 201, "{restored:?}");
+        assert!(restored.err.contains(&said), "{restored:?}");
+        assert!(!Path::new(&data).exists());
+    }
+    let served = directory(&["import", "--data", &file, "--suffix", BASE]);
+    assert_eq!(served.code, 208, "{served:?}");
+    assert!(served.err.contains("is a file, and a directory lives in a folder"), "{served:?}");
+}
+
+#[test]
 fn backed_up_while_served_and_restored() {
     let folder = tempfile::tempdir().unwrap();
     let (data, ldif) = (text(&folder.path().join("data")), text(&folder.path().join("people.ldif")));

@@ -200,14 +200,29 @@ fn an_import_that_cannot_read_a_record_goes_on_with_all_of_it() {
     let bad = format!("{}{}{}", record(1), record(2).replace("sn: Person", "sn Person"), record(3));
     let output = run_with(as_admin(&directory, &["import", "--in-flight", "1"]), &bad);
     assert_eq!(output.code, 201, "{output:?}");
-    assert!(output.err.contains("--from-line 6 --skip-existing: line 9: expected"), "{output:?}");
+    assert!(
+        output.err.contains("--skip-existing: failed to read standard input: line 9: expected"),
+        "{output:?}"
+    );
     let mended: String = (1..=3).map(record).collect();
     let output = run_with(as_admin(&directory, &["import", "--from-line", "6", "--skip-existing"]), &mended);
     assert!(output.err.contains("imported 2 records"), "{output:?}");
 
     let bad = format!("{}sn: nobody's\n", record(4));
     let output = run_with(as_admin(&directory, &["import", "--in-flight", "1"]), &bad);
-    assert!(output.err.contains("--from-line 6 --skip-existing: line 6: expected `dn:`"), "{output:?}");
+    let said =
+        "go on with --from-line 6 --skip-existing: failed to read standard input: line 6: expected `dn:`";
+    assert!(output.err.contains(said), "{output:?}");
+
+    // Nothing is to be mended where the entry is there.
+    let output = run_with(as_admin(&directory, &["import"]), &record(1));
+    assert_eq!(output.code, 68, "{output:?}");
+    assert!(
+        output
+            .err
+            .contains("stopped: 0 records are applied; go on with --skip-existing: line 1: failed to add"),
+        "{output:?}"
+    );
 }
 
 /// With `-c` what is no LDIF is passed over as what is refused is, whoever reads it.
@@ -250,6 +265,35 @@ fn what_is_no_ldif_is_passed_over_by_who_goes_on() {
     );
     let line = PEOPLE.lines().count() + 12;
     assert!(output.err.contains(&format!("line {line}: expected a distinguished name")), "{output:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_what_is_not_sent_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("people.yaml");
+    std::fs::write(&path, "- a\n").unwrap();
+    let path = path.to_str().unwrap();
+    for command in [&["add", "-n", "-f", path][..], &["modify", "-n", "-f", path]] {
+        let output = run(flext_ldap(command));
+        assert_eq!(output.code, 201, "{output:?}");
+        assert!(output.err.contains(&format!("failed to read {path}: line 1: expected")), "{output:?}");
+    }
+    let change = format!("dn: {ADA}\nchangetype: modify\nreplace: title\ntitle: Pilot\n");
+    let output = run_with(flext_ldap(&["modify", "-n", "-v"]), &change);
+    assert_eq!((output.code, output.err.as_str()), (0, &*format!("line 1: modify `{ADA}` (not sent)\n")));
+}
+
+#[test]
+fn passwords_of_whom_there_is_no_entry() {
+    let directory = people();
+    let output = run(as_admin(&directory, &["passwd", "-s", "x"]));
+    assert_eq!(output.code, 53, "{output:?}");
+    assert!(output.err.contains("password is in the configuration of the server"), "{output:?}");
+    let output = run(as_admin(&directory, &["passwd", "-s", "x", "ada"]));
+    assert_eq!(output.code, 34, "{output:?}");
+    assert!(output.err.contains("`ada` is no name: one is written like `uid=ada,ou=people,"), "{output:?}");
+    let output = run(as_admin(&directory, &["passwd", "-s", "x", &format!("uid=nobody,{BASE}")]));
+    assert_eq!(output.code, 32, "{output:?}");
 }
 
 #[test]

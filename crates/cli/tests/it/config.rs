@@ -119,6 +119,35 @@ fn a_configuration_is_held_against_the_schema_of_the_directory() {
     assert!(output.err.contains(wanted), "{output:?}");
 }
 
+#[test]
+fn what_is_no_configuration_is_told_in_one_line() {
+    let place = Place::new();
+    for (text, said) in [
+        (PEOPLE, "  line 1, column 1: this is LDIF, which `flext-ldap directory import` loads\n"),
+        ("a: 1\nb: 2\n", "  line 1, column 1: no key of a configuration is in it; expected one of `data`, "),
+        ("- a\n", "  line 1, column 1: expected a map of keys, found a list\n"),
+    ] {
+        fs::write(place.path("flext-ldap.yaml"), text).unwrap();
+        let output = place.directory("serve", &["--check"], "");
+        assert_eq!((output.code, output.err.lines().count()), (201, 2), "{output:?}");
+        assert!(output.err.contains(said), "{output:?}");
+    }
+    // What there is to choose from is told once.
+    place.config("zebra: 1\ngnu: 2\n");
+    let output = place.directory("serve", &["--check"], "");
+    assert_eq!(output.err.matches("unknown key; expected one of").count(), 1, "{output:?}");
+    assert!(output.err.contains("`gnu`: unknown key\n"), "{output:?}");
+}
+
+/// What a configuration names may come with what is loaded.
+#[test]
+fn an_import_does_not_miss_what_it_brings() {
+    let place = Place::new();
+    place.config("access: [allow: [\"group cn=crew,ou=groups,dc=harbourlane,dc=example\": read]]\n");
+    let output = place.directory("import", &["--hash-passwords"], PEOPLE);
+    assert!(output.code == 0 && !output.err.contains("warning"), "{output:?}");
+}
+
 /// Waits for the end of one that was told to end.
 fn ended(child: &mut std::process::Child) {
     assert!(child.wait().unwrap().success());

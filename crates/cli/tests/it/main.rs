@@ -9,6 +9,8 @@ mod care;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod client_config;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod controls;

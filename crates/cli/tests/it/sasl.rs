@@ -1,12 +1,14 @@
 //! Signing in by SASL: -Y, -U, -R, -X and -O.
 
-use crate::program::{flext_ldap, people, run};
+use flext_ldap_testkit::TestDirectory;
+
+use crate::program::{PEOPLE, flext_ldap, run};
 
 const ADA: &str = "dn:uid=ada,ou=people,dc=harbourlane,dc=example\n";
 
 #[test]
 fn a_user_signs_in_by_a_mechanism_or_by_the_strongest() {
-    let directory = people();
+    let directory = TestDirectory::builder().ldif(PEOPLE).scram().start().unwrap();
     let whoami = |flags: &[&str]| run(flext_ldap(&[&["whoami", "-H", directory.url()], flags].concat()));
     let as_ada = |flags: &[&str]| whoami(&[&["-U", "ada", "-w", "tall waves"], flags].concat());
     for flags in [

@@ -136,6 +136,48 @@ fn clear_passwords_are_not_imported_unasked() {
     assert!(output.err.contains(hint) && output.err.contains("the entry is there already"), "{output:?}");
 }
 
+/// What is said can be done as it is said.
+#[test]
+fn a_start_whose_import_stops_says_the_command_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (data, ldif) = (path("my data"), path("people.ldif"));
+    std::fs::write(&ldif, PEOPLE).unwrap();
+    let serve = |data: &str, suffix: &str, ldif: &str| {
+        let listen = ["--listen", "ldap://127.0.0.1:0", "--import", ldif];
+        run(flext_ldap(&[&["directory", "serve", "--data", data, "--suffix", suffix][..], &listen].concat()))
+    };
+    let output = serve(&data, BASE, &ldif);
+    assert_eq!(output.code, 201, "{output:?}");
+    let line = PEOPLE.lines().position(|line| line.starts_with("dn: uid=ada")).unwrap() + 1;
+    let command = format!("directory import --data '{data}' --hash-passwords --from-line {line} -f {ldif}");
+    assert!(output.err.contains(&format!("`flext-ldap {command}` loads the rest")), "{output:?}");
+    let from = line.to_string();
+    let go_on = ["--data", &data, "--hash-passwords", "--from-line", &from, "-f", &ldif];
+    let output = run(flext_ldap(&[&["directory", "import"], &go_on[..]].concat()));
+    assert!(output.code == 0 && output.err.contains("imported 4 entries"), "{output:?}");
+
+    let output = serve(":memory:", BASE, &path("none"));
+    assert_eq!(output.code, 208, "{output:?}");
+    assert!(output.err.starts_with("flext-ldap: failed to open ") && !output.err.contains("--import"));
+    let output = serve(":memory:", BASE, &ldif);
+    assert!(output.err.starts_with("flext-ldap: nothing is served, and nothing was kept: "), "{output:?}");
+    assert_eq!(output.err.lines().count(), 1, "{output:?}");
+    let new = path("new");
+    let output = serve(&new, "dc=wrong,dc=example", &ldif);
+    assert!(output.err.contains("names here end in `dc=wrong,dc=example`"), "{output:?}");
+    assert!(!std::path::Path::new(&new).exists());
+    let output = serve(&new, BASE, &path("none"));
+    assert!(output.code == 208 && !std::path::Path::new(&new).exists(), "{output:?}");
+    // Somebody else listens there.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ldap://{}", taken.local_addr().unwrap());
+    let serve = ["directory", "serve", "--data", &new, "--suffix", BASE, "--listen", &url];
+    let output = run(flext_ldap(&serve));
+    assert!(output.code == 208 && output.err.contains("failed to listen"), "{output:?}");
+    assert!(!std::path::Path::new(&new).exists());
+}
+
 #[test]
 fn a_schema_that_is_wrong_says_where() {
     let folder = tempfile::tempdir().unwrap();

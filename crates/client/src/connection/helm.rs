@@ -11,6 +11,7 @@
 use std::{
     fmt,
     future::Future,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -80,6 +81,24 @@ impl Helm {
             Some(task) => task.start_lone(call),
             None => Some(call),
         }
+    }
+
+    /// Whether the server has said nothing that nobody has heard.
+    pub(super) fn is_silent(&self) -> bool {
+        match self.0.try_lock() {
+            Ok(mut helm) => helm.as_mut().is_some_and(Task::is_silent),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                poisoned.into_inner().as_mut().is_some_and(Task::is_silent)
+            }
+            // Whoever is at it hears what there is.
+            Err(TryLockError::WouldBlock) => true,
+        }
+    }
+
+    /// Whether the runtime knows of something that nobody has heard.
+    pub(super) fn may_have_news(&self) -> bool {
+        let Ok(helm) = self.0.try_lock() else { return false };
+        helm.as_ref().is_some_and(|task| task.is_idle() && task.transport.has_news())
     }
 
     /// Has the caller of `slot` poll the socket. Says whether the operation is still left to it.
@@ -189,6 +208,29 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Looks at the socket without reading, if nothing is in flight: whoever waits for an answer hears the end itself.
+    fn is_silent(&mut self) -> bool {
+        if self.lone.ending.is_some() {
+            return false;
+        }
+        if !self.is_idle() {
+            return true;
+        }
+        let ending = match self.transport.peek() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+            Ok(0) => Ending::by_server(&self.shared.server),
+            Ok(_) => {
+                // A notice, or the end of TLS: the task reads it.
+                self.take_over();
+                self.lone.wake_task();
+                return false;
+            }
+            Err(error) => Ending::lost(&self.shared.server, error),
+        };
+        self.end_under_caller(ending);
+        false
     }
 
     fn end_under_caller(&mut self, ending: Ending) {

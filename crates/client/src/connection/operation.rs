@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// The reply of an operation on a connection.
-pub(super) struct Operation {
+pub(crate) struct Operation {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     slot: Arc<Slot>,

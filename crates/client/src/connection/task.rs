@@ -67,7 +67,7 @@ pub(super) struct Task {
     pub(super) transport: Transport,
     commands: mpsc::Receiver<Command>,
     stopped: oneshot::Receiver<()>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     limits: Limits,
     /// Octets unread of one operation from which on the connection is not read.
     unread: usize,

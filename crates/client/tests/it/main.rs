@@ -3,6 +3,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that fails panics, helpers included"
 )]
@@ -11,11 +12,14 @@ mod alone;
 mod answers;
 mod binds;
 mod cancel;
+mod capabilities;
 mod deadlines;
 mod endings;
 mod hostile;
 mod opening;
+mod pool;
 mod sasl;
+mod servers;
 mod support;
 mod tls;
 mod unread;

@@ -1,16 +1,12 @@
 //! Tells an observer how each operation went: the base of logs, metrics and statistics.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use flext_ldap_proto::result::ResultCode;
+use flext_ldap_proto::{batch::Batch, result::ResultCode};
 use tokio::time::Instant;
 
-use crate::{Actor, Directory, Error, Event, Events, Layer, OpKind, Reply, Request};
+use super::watch::{End, Witness, watch};
+use crate::{Actor, Directory, Error, Layer, OpKind, Reply, Request};
 
 /// Hears how operations went. Called once for each, on the task that reads the reply: be quick.
 pub trait Observer: Send + Sync + 'static {
@@ -51,33 +47,39 @@ impl<O: Observer> Observe<O> {
 
 impl<O: Observer> Layer for Observe<O> {
     fn call(&self, request: Request, next: &dyn Directory) -> Reply {
-        Reply::events(Watch {
+        let seen = Seen {
             kind: request.op.kind(),
             actor: request.actor.clone(),
             started: Instant::now(),
             items: 0,
             octets: 0,
-            reply: next.call(request),
             observer: self.0.clone(),
-            told: false,
-        })
+        };
+        watch(next.call(request), seen)
     }
 }
 
-struct Watch<O: Observer> {
+struct Seen<O: Observer> {
     kind: OpKind,
     actor: Actor,
     started: Instant,
     items: u64,
     octets: u64,
-    reply: Reply,
     observer: Arc<O>,
-    told: bool,
 }
 
-impl<O: Observer> Watch<O> {
-    fn tell(&mut self, code: Option<ResultCode>, error: Option<&Error>) {
-        self.told = true;
+impl<O: Observer> Witness for Seen<O> {
+    fn delivered(&mut self, batch: &Batch) {
+        self.items = self.items.saturating_add(batch.len() as u64);
+        self.octets = self.octets.saturating_add(batch.size() as u64);
+    }
+
+    fn ended(&mut self, end: End<'_>) {
+        let (code, error) = match end {
+            End::Answered(outcome) => (Some(outcome.result.code), None),
+            End::Failed(error) => (None, Some(error)),
+            End::Left { .. } => (None, None),
+        };
         self.observer.finished(&Observation {
             kind: self.kind,
             actor: &self.actor,
@@ -87,29 +89,5 @@ impl<O: Observer> Watch<O> {
             octets: self.octets,
             elapsed: self.started.elapsed(),
         });
-    }
-}
-
-impl<O: Observer> Events for Watch<O> {
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
-        let this = self.get_mut();
-        let event = ready!(this.reply.poll_next(cx));
-        match &event {
-            Ok(Event::Batch(batch)) => {
-                this.items = this.items.saturating_add(batch.len() as u64);
-                this.octets = this.octets.saturating_add(batch.size() as u64);
-            }
-            Ok(Event::Done(outcome)) => this.tell(Some(outcome.result.code), None),
-            Err(error) => this.tell(None, Some(error)),
-        }
-        Poll::Ready(event)
-    }
-}
-
-impl<O: Observer> Drop for Watch<O> {
-    fn drop(&mut self) {
-        if !self.told {
-            self.tell(None, None);
-        }
     }
 }

@@ -1,11 +1,8 @@
 //! Refuses every write, so that what is behind it cannot be changed by mistake.
 
-use flext_ldap_proto::{
-    extended::{ExtendedOperation, WhoAmI},
-    result::{LdapResult, ResultCode},
-};
+use flext_ldap_proto::result::{LdapResult, ResultCode};
 
-use crate::{Directory, Layer, Op, Outcome, Reply, Request};
+use crate::{Directory, Layer, Outcome, Reply, Request};
 
 /// Answers `unwillingToPerform` to all but search, compare and Who Am I.
 ///
@@ -16,11 +13,7 @@ pub struct ReadOnly;
 
 impl Layer for ReadOnly {
     fn call(&self, request: Request, next: &dyn Directory) -> Reply {
-        let reads = match &request.op {
-            Op::Extended(extended) => extended.oid == WhoAmI::OID,
-            op => !op.kind().is_write(),
-        };
-        if reads {
+        if request.op.is_read() {
             return next.call(request);
         }
         Reply::ready(Ok(Outcome::new(LdapResult::with_diagnostic(

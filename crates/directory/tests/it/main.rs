@@ -1,9 +1,18 @@
 //! Tests of the seam.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what fails here fails the test"
+)]
 
+mod audit;
+mod breaker;
+mod health;
 mod ladder;
 mod layers;
+mod metrics;
 mod pages;
 mod reply;
 mod script;

@@ -41,6 +41,11 @@ impl Script {
         Self(Arc::new(Inner { answers: Mutex::new(answers), ..Inner::default() }))
     }
 
+    /// Adds the answer of a call that comes after all those that have one.
+    pub(crate) fn then(&self, answer: Answer) {
+        self.0.answers.lock().unwrap().insert(0, answer);
+    }
+
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.0.requests.lock().unwrap().clone()
     }

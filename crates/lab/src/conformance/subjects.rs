@@ -10,7 +10,8 @@ use flext_ldap_client::{Connector, TlsOptions};
 use flext_ldap_directory::{
     BindReply, BindStep, Deadline, DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection,
     Request, Session as _, Sessions,
-    layers::{Observation, Observe, Observer},
+    health::HealthOptions,
+    layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, Observation, Observe, Observer},
     proto::{
         dn::Dn,
         message::Add,
@@ -79,11 +80,22 @@ pub async fn listener(transport: Transport) -> Result<Subject> {
 /// # Errors
 /// As [`listener`].
 pub async fn layers(transport: Transport) -> Result<Subject> {
-    let observe = Arc::new(Observe::new(Arc::new(Count::default())));
-    let layered = Layered::new(open_store().await?, observe.clone());
+    let trail = AuditTrail::start(std::io::sink())?;
+    let layered = every_layer(open_store().await?, &trail);
     let subject =
         behind_listener(format!("every layer, {transport:?}"), transport, Arc::new(layered)).await?;
-    Ok(subject.map_sessions(|sessions| Arc::new(Layered::new(sessions, observe))))
+    Ok(subject.map_sessions(|sessions| Arc::new(every_layer(sessions, &trail))))
+}
+
+fn every_layer(sessions: impl Sessions, trail: &Arc<AuditTrail>) -> impl Sessions {
+    let observe = Observe::new(Arc::new(Count::default()));
+    let observed = Layered::new(sessions, Arc::new(observe));
+    let breaker = Breaker::new("the subject", BreakerOptions::default());
+    let guarded = Layered::new(observed, Arc::new(breaker));
+    let health = HealthWatch::new("the subject", HealthOptions::default());
+    let watched = Layered::new(guarded, Arc::new(health));
+    let counted = Layered::new(watched, Arc::new(Metrics::new([]).local("the subject")));
+    Layered::new(counted, Arc::new(trail.of_all("the subject")))
 }
 
 /// A slapd of its own.

@@ -7,7 +7,7 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 11] = [
+const EDGES: [(&str, &[&str], &[&str]); 14] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // The mechanisms of both ends, without I/O.
@@ -17,11 +17,32 @@ const EDGES: [(&str, &[&str], &[&str]); 11] = [
     ("store", &["directory", "sasl", "proto"], &[]),
     ("server", &["directory", "sasl", "proto"], &["store"]),
     ("singer", &["directory", "proto"], &["store", "testkit"]),
+    // Where binds and searches go is for the program to say.
+    ("identity", &["directory", "proto"], &["store"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
     ("oracles", &["server", "store", "directory", "sasl", "proto"], &[]),
-    ("cli", &["singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
-    ("lab", &["oracles", "cli", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    // Configuration, and what is built from it: the commands and programs that add the library are its users.
+    ("flext-ldap", &["client", "directory", "proto"], &[]),
+    ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    ("example-sign-in", &["identity", "client", "directory", "proto"], &["testkit"]),
+    (
+        "lab",
+        &[
+            "oracles",
+            "cli",
+            "flext-ldap",
+            "singer",
+            "identity",
+            "client",
+            "store",
+            "server",
+            "testkit",
+            "directory",
+            "proto",
+        ],
+        &[],
+    ),
 ];
 
 #[test]

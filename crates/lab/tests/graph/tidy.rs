@@ -99,10 +99,12 @@ fn no_file_is_large() {
     }
 }
 
-/// Rust of our crates and fuzz targets.
+/// Rust of our crates, examples and fuzz targets.
 fn sources() -> Vec<PathBuf> {
-    let all =
-        ["crates", "fuzz"].map(|folder| root().join(folder)).into_iter().filter(|folder| folder.is_dir());
+    let all = ["crates", "examples", "fuzz"]
+        .map(|folder| root().join(folder))
+        .into_iter()
+        .filter(|folder| folder.is_dir());
     all.flat_map(|folder| files(&folder))
         .filter(|file| file.extension().is_some_and(|ending| ending == "rs"))
         .collect()

@@ -6,8 +6,9 @@ use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Node, Package, PackageId};
 
-/// Every crate of ours has this prefix; its folder has not.
+/// Every crate of ours has this prefix; its folder has not. The one that programs add is called just that.
 const PREFIX: &str = "flext-ldap-";
+const FACADE: &str = "flext-ldap";
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -16,7 +17,7 @@ pub(crate) fn root() -> PathBuf {
 
 /// The name of one of our crates without its prefix; `None` for a crate from outside.
 pub(crate) fn short_name(package: &Package) -> Option<&str> {
-    package.name.strip_prefix(PREFIX)
+    package.name.strip_prefix(PREFIX).or_else(|| (package.name == FACADE).then_some(FACADE))
 }
 
 /// The resolved workspace, on this machine's platform.

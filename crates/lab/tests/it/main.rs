@@ -1,6 +1,8 @@
 //! Every test that needs a real server or a foreign client. `./test --quick` leaves this binary out.
 
 #[cfg(test)]
+mod capabilities;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod ds389;
@@ -10,6 +12,8 @@ mod external;
 mod foreign;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod identity;
 #[cfg(test)]
 mod judges;
 #[cfg(test)]

@@ -96,7 +96,7 @@ async fn ours(authority: &Authority) -> (Store, Server) {
     let identity = authority.server().unwrap();
     let (chain, key) = (identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes());
     let tls = ServerTls::with_client_authorities(chain, key, authority.pem().as_bytes()).unwrap();
-    let options = StoreOptions::memory().suffix(BASE.parse().unwrap());
+    let options = StoreOptions::memory().suffix(BASE.parse().unwrap()).scram();
     let store = Store::open(options.certificate_rule("subject.cn=uid".parse().unwrap())).unwrap();
     store.import(content().as_bytes(), &clear_passwords(), &mut |_| ()).unwrap();
     let server = Server::builder(Arc::new(store.clone()))

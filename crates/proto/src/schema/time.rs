@@ -25,6 +25,16 @@ pub struct InvalidGeneralizedTime {
 const NANOSECONDS: u64 = 1_000_000_000;
 
 impl GeneralizedTime {
+    /// As RFC 3339 has it, in UTC with microseconds: `2026-01-31T12:00:00.250000Z`.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        let (year, month, day) = civil_from_days(self.unix_seconds.div_euclid(86_400));
+        let second = self.unix_seconds.rem_euclid(86_400);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let micros = self.nanoseconds / 1_000;
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    }
+
     /// Twelve octets that sort as the moments do.
     pub(super) fn key(self) -> [u8; 12] {
         let [a, b, c, d, e, f, g, h] = (self.unix_seconds.cast_unsigned() ^ (1 << 63)).to_be_bytes();
@@ -197,6 +207,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn rfc3339() {
+        let table = [
+            ("19700101000000Z", "1970-01-01T00:00:00.000000Z"),
+            ("20000229120000.25Z", "2000-02-29T12:00:00.250000Z"),
+            ("19691231235959.999999999Z", "1969-12-31T23:59:59.999999Z"),
+        ];
+        for (time, want) in table {
+            assert_eq!(time.parse::<GeneralizedTime>().unwrap().to_rfc3339(), want);
+        }
+    }
 
     #[test]
     fn texts_are_the_moments_they_say() {

@@ -7,9 +7,9 @@ use flext_ldap_proto::{
     ber::{DecodeError, DecodeErrorKind, Reader, Tag, Writer},
     control::{
         ChangeTypes, ControlScope, ControlValue, Controls, DontUseCopy, EntryChangeNotification,
-        MatchedValues, OFFSET_RANGE_ERROR, PermissiveModify, PersistentSearch, ProxiedAuthorization,
-        RelaxRules, ServerSideSort, ServerSideSortResponse, SortKey, Subentries, Target, TreeDelete,
-        VirtualListView, VirtualListViewResponse, scope_of,
+        MatchedValues, OFFSET_RANGE_ERROR, PasswordExpired, PasswordExpiring, PermissiveModify,
+        PersistentSearch, ProxiedAuthorization, RelaxRules, ServerSideSort, ServerSideSortResponse, SortKey,
+        Subentries, Target, TreeDelete, VirtualListView, VirtualListViewResponse, scope_of,
     },
     filter::Filter,
     message::Limits,
@@ -222,6 +222,17 @@ fn small_ones() {
     both(b"", &ProxiedAuthorization::default());
     both(b"u:ada", &ProxiedAuthorization("u:ada".to_owned()));
     wrong::<ProxiedAuthorization>(&[(b"u:\xff", 2, InvalidUtf8)]);
+    both(b"0", &PasswordExpired);
+    both(b"86399", &PasswordExpiring(86_399));
+    assert_eq!(decode::<PasswordExpired>(b"anything"), Ok(PasswordExpired));
+    assert_eq!(decode::<PasswordExpiring>(b"60\0"), Ok(PasswordExpiring(60)));
+    wrong::<PasswordExpiring>(&[
+        (b"", 0, IntegerOutOfRange),
+        (b"-1", 0, IntegerOutOfRange),
+        (b"soon", 0, IntegerOutOfRange),
+        (b"4294967296", 0, IntegerOutOfRange),
+        (b"\xff", 0, IntegerOutOfRange),
+    ]);
     // Those without a value have none.
     let controls = Controls::none()
         .critical(&TreeDelete)

@@ -94,6 +94,9 @@ pub struct Verdict {
     pub right: String,
     /// Whether it is given.
     pub allowed: bool,
+    /// Whether nobody is given it, whatever the rules say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub never: bool,
     /// The rule that gives it, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<usize>,
@@ -144,7 +147,7 @@ impl AccessRules {
         }
         let verdict = |right: &str, wanted: Grant| {
             let rule = given.iter().find(|(_, grant)| grant.contains(wanted)).map(|(number, _)| *number);
-            Verdict { right: right.to_owned(), allowed: rule.is_some(), rule }
+            Verdict { right: right.to_owned(), allowed: rule.is_some(), never: false, rule }
         };
         let rights = match attribute {
             None => ENTRY_RIGHTS.iter().map(|(name, right)| verdict(name, Grant::of_entry(*right))).collect(),
@@ -341,7 +344,11 @@ impl fmt::Display for Explanation {
         }
         writeln!(f)?;
         for verdict in &self.rights {
-            let verdict_text = if verdict.allowed { "allowed" } else { "denied" };
+            let verdict_text = match (verdict.never, verdict.allowed) {
+                (true, _) => "never",
+                (false, true) => "allowed",
+                (false, false) => "denied",
+            };
             match verdict.rule {
                 Some(rule) => writeln!(f, "{:<14} {verdict_text}, by rule {rule}", verdict.right)?,
                 None => writeln!(f, "{:<14} {verdict_text}", verdict.right)?,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     CheckEvent, CheckReport, Fault, Store, StoreOptions,
-    folder::{DATA_FILE, lock},
+    folder::{DATA_FILE, lock, remove},
     migrate::FORMAT,
     options::Location,
     tables::Failure,
@@ -66,7 +66,22 @@ pub fn restore(
     let Location::Folder(folder) = store.location.clone() else {
         return Err(Error::new(ErrorKind::Misuse, "a backup is restored into a folder"));
     };
+    let is_new = folder.symlink_metadata().is_err();
     let _lock = lock(&folder)?;
+    let restored = restore_into(&folder, input, store, options);
+    if restored.is_err() && is_new && !folder.join(DATA_FILE).exists() {
+        // What is left is no harm, and the error that matters is at hand.
+        let _ = remove(&folder);
+    }
+    restored
+}
+
+fn restore_into(
+    folder: &Path,
+    input: &mut dyn Read,
+    store: StoreOptions,
+    options: &RestoreOptions,
+) -> Result<RestoreReport, Error> {
     let data = folder.join(DATA_FILE);
     let is_there = data.symlink_metadata().is_ok_and(|data| data.len() > 0);
     if is_there && !options.replace {

@@ -23,7 +23,7 @@ use super::{Bound, Stepped, StoreSession};
 use crate::{
     certificates::CertificateRule,
     context::{Caller, Context},
-    credentials,
+    credentials::{self, Form},
     hashing::Origin,
     ppolicy::{self, Proven, Purpose, Shown, invalid_credentials},
     proxied::by_user_name,
@@ -44,8 +44,14 @@ struct Scram {
     authorization: Option<String>,
 }
 
-/// What a peer can bind with, the strongest first: the root DSE lists it, and binds are held to it.
+/// What the root DSE lists for a peer, the strongest first.
 pub(crate) fn offered(context: &Context, peer: &Peer) -> impl Iterator<Item = Mechanism> {
+    let has_keys = context.form == Form::HashAndKeys;
+    taken(context, peer).filter(move |mechanism| has_keys || !matches!(mechanism, Mechanism::Scram { .. }))
+}
+
+/// What a peer can bind with: what is offered, and SCRAM for those whose keys were imported.
+fn taken(context: &Context, peer: &Peer) -> impl Iterator<Item = Mechanism> {
     let is_external = context.offers_external(peer);
     let is_confidential = peer.protection != Protection::Clear;
     let is_bindable = peer.bindings.as_ref().is_some_and(|bindings| !bindings.is_empty());
@@ -70,7 +76,7 @@ impl StoreSession {
     ) -> Result<Stepped, Failure> {
         let context = &*self.store.context();
         let named = Mechanism::named(mechanism);
-        let Some(mechanism) = named.filter(|one| offered(context, &self.peer).any(|other| other == *one))
+        let Some(mechanism) = named.filter(|one| taken(context, &self.peer).any(|other| other == *one))
         else {
             return Err(self.not_offered(context, named));
         };
@@ -112,8 +118,9 @@ impl StoreSession {
                 "EXTERNAL needs a client certificate that leads to an entry, or a Unix socket that tells who is at its other end",
             ),
             _ => {
-                let names: Vec<_> = offered(context, &self.peer).map(Mechanism::name).collect();
-                let why = format!("what there is here: simple binds, {}", names.join(", "));
+                let names = offered(context, &self.peer).map(Mechanism::name);
+                let names: Vec<_> = std::iter::once("simple binds").chain(names).collect();
+                let why = format!("what there is here: {}", names.join(", "));
                 refused(ResultCode::AUTH_METHOD_NOT_SUPPORTED, &why)
             }
         }
@@ -190,7 +197,9 @@ impl StoreSession {
     ) -> Result<Stepped, Failure> {
         const NONE: &ChannelBindings = &ChannelBindings::none();
         let context = &*self.store.context();
-        let bindings = self.peer.bindings.as_deref().unwrap_or(NONE);
+        // A client that says that it was offered nothing to bind by is right where that is so.
+        let has_offered = plus || offered(context, &self.peer).any(|one| one == mechanism);
+        let bindings = self.peer.bindings.as_deref().filter(|_| has_offered).unwrap_or(NONE);
         let (mut server, asked) =
             ScramServer::begin(plus, bindings, message.expose()).map_err(|error| refusal(&error))?;
         let account = self.account(&asked.user)?.map(|(_, id)| id);

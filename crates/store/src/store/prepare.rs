@@ -65,6 +65,7 @@ pub(super) fn prepare(
             certificate_rules: options.certificate_rules,
             peer_administrators: options.peer_administrators,
             limits: options.limits,
+            form: options.form,
             ppolicy: options.ppolicy,
             time: options.time,
             page_key: page_key(&mut tables)?,

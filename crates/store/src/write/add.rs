@@ -40,7 +40,11 @@ impl Work<'_> {
             None => (context.key(&op.dn)?, None),
         };
         let Some(levels) = context.suffix_levels(&key) else {
-            return Err(Failure::refused(ResultCode::NO_SUCH_OBJECT, "no naming context holds this name"));
+            let there: Vec<_> = context.suffixes.iter().map(|(dn, _)| format!("`{dn}`")).collect();
+            return Err(Failure::refused(
+                ResultCode::NO_SUCH_OBJECT,
+                format!("no naming context holds this name; names here end in {}", there.join(" or ")),
+            ));
         };
         let (parent, above) = self.place(op, &key, levels, write, access)?;
         let node = Node {

@@ -18,13 +18,17 @@ use flext_ldap_sasl::{
     plain::Plain,
     scram::{ClientBinding, ScramClient, ScramHash},
 };
-use flext_ldap_store::{ExportOptions, PasswordPolicy, Store};
+use flext_ldap_store::{ExportOptions, PasswordPolicy, Store, StoreOptions};
 
 use crate::support::*;
 
 const ANNA: &str = "uid=anna,ou=people,dc=harbourlane,dc=example";
 const RIGHT: &str = "low water 7";
 const SCRAM_256: Mechanism = Mechanism::Scram { hash: ScramHash::Sha256, plus: false };
+
+fn offering() -> StoreOptions {
+    options().scram()
+}
 
 /// Anna has a password, Bert none.
 async fn with_anna(store: Store) -> Store {
@@ -105,7 +109,7 @@ fn anna() -> Result<String, ResultCode> {
 
 #[tokio::test]
 async fn a_password_is_proved_and_so_is_the_directory() {
-    let store = with_anna(Store::open(options()).unwrap()).await;
+    let store = with_anna(Store::open(offering()).unwrap()).await;
     for hash in [ScramHash::Sha256, ScramHash::Sha512] {
         let mechanism = Mechanism::Scram { hash, plus: false };
         let mut session = open(&store, peer(Protection::Clear, None)).await;
@@ -138,7 +142,7 @@ async fn a_password_is_proved_and_so_is_the_directory() {
 
 #[tokio::test]
 async fn a_proof_is_bound_to_the_connection() {
-    let store = with_anna(Store::open(options()).unwrap()).await;
+    let store = with_anna(Store::open(offering()).unwrap()).await;
     let plus = Mechanism::Scram { hash: ScramHash::Sha256, plus: true };
     let seen = |exporter: u8| ChannelBindings {
         exporter: Some(vec![exporter; 32]),
@@ -167,7 +171,7 @@ async fn a_proof_is_bound_to_the_connection() {
 
 #[tokio::test]
 async fn what_is_offered_is_what_is_taken() {
-    let store = with_anna(Store::open(options()).unwrap()).await;
+    let store = with_anna(Store::open(offering()).unwrap()).await;
     let local = Peer { address: PeerAddress::Unix, ..Peer::in_process() };
     let scram = ["SCRAM-SHA-512", "SCRAM-SHA-256"];
     let plus = ["SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS"];
@@ -201,8 +205,42 @@ async fn what_is_offered_is_what_is_taken() {
 }
 
 #[tokio::test]
-async fn plain_is_a_simple_bind_by_another_name() {
+async fn without_being_asked_for_scram_is_not_offered_and_no_keys_are_kept() {
     let store = with_anna(Store::open(options()).unwrap()).await;
+    let mut session = open(&store, tls()).await;
+    let search =
+        Search::new(dn(""), Scope::Base, filter("(objectClass=*)")).attributes(["supportedSASLMechanisms"]);
+    let root = entries(&*session, search, Actor::Anonymous).await.0.remove(0);
+    let offered = root.attributes().get("supportedSASLMechanisms").unwrap();
+    assert_eq!(offered.values().collect::<Vec<_>>(), [b"PLAIN"]);
+    let refused = Err(ResultCode::INVALID_CREDENTIALS);
+    let unable = &ClientBinding::Unable;
+    assert_eq!(plain(&mut *session, (None, "anna", RIGHT)).await, anna());
+    assert_eq!(scram(&mut *session, SCRAM_256, "anna", RIGHT, None, unable).await, refused);
+
+    // Keys that another directory has made (RFC 5803) are as good as any, and a hash besides.
+    let imported = "{SCRAM-SHA-256}4096:c2l4dGVlbiAgb2N0ZXRzIQ==\
+                    $kvK8k8Kz88o4avO9TbmtoMOBQyrlTcQgNsPMDjsGeJQ=:d2xfPO/UV/paAdG2/rIEJ1wVHqr3BIy95oMEcDs3xRU=";
+    let right = "seagull-42";
+    ok(&store, set(ANNA, "userPassword", &[imported])).await;
+    assert!(bind(&store, ANNA, right).await.is_ok());
+    assert_eq!(bind(&store, ANNA, "seagull-43").await, Err(ResultCode::INVALID_CREDENTIALS));
+    assert_eq!(plain(&mut *session, (None, "anna", right)).await, anna());
+    // That nothing to bind by was offered is true here.
+    for binding in [ClientBinding::Unable, ClientBinding::NotOffered] {
+        let got = scram(&mut *session, SCRAM_256, "anna", right, None, &binding).await;
+        assert_eq!(got, anna(), "{binding:?}");
+        let got = scram(&mut *session, SCRAM_256, "anna", "seagull-43", None, &binding).await;
+        assert_eq!(got, refused, "{binding:?}");
+    }
+    let other = Mechanism::Scram { hash: ScramHash::Sha512, plus: false };
+    assert_eq!(scram(&mut *session, other, "anna", right, None, unable).await, refused);
+    clean(&store);
+}
+
+#[tokio::test]
+async fn plain_is_a_simple_bind_by_another_name() {
+    let store = with_anna(Store::open(offering()).unwrap()).await;
     let mut session = open(&store, tls()).await;
     let wrong = Err(ResultCode::INVALID_CREDENTIALS);
     let (own, admin) = (format!("dn:{ANNA}"), format!("dn:{ADMIN}"));
@@ -234,7 +272,7 @@ async fn plain_is_a_simple_bind_by_another_name() {
 
 #[tokio::test]
 async fn who_there_is_is_not_told_by_a_salt() {
-    let store = with_anna(Store::open(options()).unwrap()).await;
+    let store = with_anna(Store::open(offering()).unwrap()).await;
     let challenge = async |user: &str| {
         let mut session = open(&store, peer(Protection::Clear, None)).await;
         let first = Secret::new(format!("n,,n={user},r=nonce"));
@@ -259,7 +297,7 @@ async fn who_there_is_is_not_told_by_a_salt() {
 
 #[tokio::test]
 async fn an_exchange_is_of_one_mechanism_and_in_order() {
-    let store = with_anna(Store::open(options()).unwrap()).await;
+    let store = with_anna(Store::open(offering()).unwrap()).await;
     let mut session = open(&store, tls()).await;
     let first = || Secret::from("n,,n=anna,r=nonce");
     let protocol_error = Err(ResultCode::PROTOCOL_ERROR);
@@ -289,7 +327,7 @@ fn identity() -> flext_ldap_directory::Identity {
 async fn wrong_proofs_lock_as_wrong_passwords_do() {
     let mut rules = PasswordPolicy::default();
     (rules.lockout, rules.max_failure) = (true, 3);
-    let store = with_anna(Store::open(options().password_policy(rules)).unwrap()).await;
+    let store = with_anna(Store::open(offering().password_policy(rules)).unwrap()).await;
     let mut session = open(&store, tls()).await;
     let unable = &ClientBinding::Unable;
     let wrong = Err(ResultCode::INVALID_CREDENTIALS);
@@ -322,7 +360,7 @@ async fn wrong_proofs_lock_as_wrong_passwords_do() {
 
 #[tokio::test]
 async fn keys_leave_the_store_by_no_way() {
-    let store = with_anna(Store::open(options()).unwrap()).await;
+    let store = with_anna(Store::open(offering()).unwrap()).await;
     let mut ldif = Vec::new();
     let mut options = ExportOptions::default();
     (options.password_hashes, options.operational) = (true, true);

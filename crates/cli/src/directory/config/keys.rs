@@ -2,6 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use flext_ldap::{
+    PasswordSource,
+    yaml::{Node, Place, Section, Value, is_unlimited, meant},
+};
 use flext_ldap_directory::proto::{dn::Dn, filter::Filter};
 use flext_ldap_server::{Rate, RateLimits, ServerLimits};
 use flext_ldap_store::{
@@ -9,12 +13,7 @@ use flext_ldap_store::{
     access::{AllowConfig, RuleConfig, TargetConfig},
 };
 
-use super::{
-    super::monitor::Reader,
-    Administrator, Config, Log, PasswordSource, Setting, TlsFiles,
-    node::{Node, Place, Value},
-    section::{Section, is_unlimited},
-};
+use super::{super::monitor::Reader, Administrator, Config, Log, Setting, TlsFiles};
 
 pub(super) fn administrator(section: Section<'_>) -> Option<Administrator> {
     let dn = section.parsed("dn");
@@ -186,7 +185,8 @@ pub(super) fn access(root: &Section<'_>) -> Option<Vec<RuleConfig>> {
             Ok(rule) => rules.push(rule),
             Err(error) => {
                 let path = format!("access[{}]", index + 1);
-                root.problems.add(place_of(item, &error.to_string()), path, error.to_string());
+                let error = error.to_string();
+                root.problems.add(place_of(item, &error), path, meant(&error));
                 // It keeps its number, so that those after it are told by theirs; what else is wrong with it is told.
                 rules.push(shape(item));
             }

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
+use flext_ldap::yaml::{Place, Problem};
 use flext_ldap_directory::proto::{
     attribute::Attributes,
     dn::Dn,
@@ -22,8 +23,6 @@ use serde_json::{Value as Json, json};
 use super::{
     super::{Data, control, serve::server_tls},
     Config, PasswordSource, Source,
-    node::Place,
-    section::Problem,
 };
 use crate::exit::Usage;
 
@@ -42,8 +41,8 @@ pub(in super::super) struct Draft {
 pub(in super::super) enum Purpose<'a> {
     /// To know where the directory is.
     Place,
-    /// To change the directory in its folder, or look at all of it.
-    Store,
+    /// To load entries into the directory in its folder.
+    Load,
     /// To serve it; what it names is looked at too.
     Serve,
     /// To say what a start would, and what would surprise after it.
@@ -80,24 +79,31 @@ impl Draft {
     ///
     /// All that is wrong with it.
     pub(in super::super) fn settle(mut self, purpose: Purpose<'_>) -> anyhow::Result<Config> {
-        // A file that is no map of keys, or says it wrongly, has been told of.
-        let told = self.problems.iter().any(|problem| problem.path.is_empty() || problem.path == "data");
+        // There is no more to be said of a file that is no configuration.
+        if self.problems.iter().any(|problem| problem.path.is_empty()) {
+            return Err(self.faulty());
+        }
+        // A file that says it wrongly has been told of.
+        let told = self.problems.iter().any(|problem| problem.path == "data");
         if self.config.data.is_none() && !told {
             self.problem("data", "is missing: the folder the directory lives in, in --config or by --data");
         }
         match purpose {
             Purpose::Place => {}
-            Purpose::Store => {
+            // What it names may be about to come.
+            Purpose::Load => {
                 self.look_at_store(None);
             }
             Purpose::Serve => {
-                self.look_at_store(None);
+                let known = self.look_at_store(None);
+                self.look_for_entries(known.as_ref());
                 self.look_at_files();
                 self.look_at_password();
                 self.look_at_sign_in();
             }
             Purpose::Check => {
                 let known = self.look_at_store(None);
+                self.look_for_entries(known.as_ref());
                 self.look_ahead(known.as_ref());
                 self.look_at_files();
                 self.look_at_sign_in();
@@ -111,7 +117,8 @@ impl Draft {
                 }
             }
             Purpose::Reload(store, started) => {
-                self.look_at_store(Some((store, started)));
+                let known = self.look_at_store(Some((store, started)));
+                self.look_for_entries(known.as_ref());
                 self.look_at_files();
                 self.look_at_password();
                 self.look_at_sign_in();
@@ -121,12 +128,17 @@ impl Draft {
             return Ok(self.config);
         }
         self.problems.sort_by_key(|problem| problem.place);
+        Err(self.faulty())
+    }
+
+    /// All that is wrong with it.
+    fn faulty(&self) -> anyhow::Error {
         let problems: Vec<_> = self.problems.iter().map(ToString::to_string).collect();
         let name = match &self.config.file {
             Some(Source { path, .. }) => path.display().to_string(),
             None => "the configuration".to_owned(),
         };
-        Err(Usage(format!("{name} cannot be used:\n  {}", problems.join("\n  "))).into())
+        Usage(format!("{name} cannot be used:\n  {}", problems.join("\n  "))).into()
     }
 
     /// Where a key stands in the file, and how it is written there; line 0 where the file does not have it.
@@ -186,12 +198,17 @@ impl Draft {
                 self.problem(&path, message);
             }
         }
-        for (path, dn) in names {
+        Some(known)
+    }
+
+    /// Entries that it names and that are not there.
+    fn look_for_entries(&self, known: Option<&Known>) {
+        let Some(known) = known else { return };
+        for (path, dn) in self.names() {
             if known.missing.contains(&dn) {
                 self.warn(&path, format!("there is no entry `{dn}`"));
             }
         }
-        Some(known)
     }
 
     /// The schema by the files the configuration names.

@@ -128,7 +128,7 @@ fn a_file_costs_no_more_than_it_may() {
         });
     let deep = format!("data: {}{}\n", "[".repeat(5_000), "]".repeat(5_000));
     let nested: String = (0..200).map(|depth| format!("{}k:\n", " ".repeat(depth))).collect();
-    let long = format!("data: {}\n", "x".repeat(node::LARGEST));
+    let long = format!("data: {}\n", "x".repeat(yaml::LARGEST));
     let many = "- a\n".repeat(150_000);
     let quadratic = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 900].join(", "));
     for (name, text) in [
@@ -190,6 +190,14 @@ access:
         lines[1].starts_with("line 3, column 41: `tls.key`: `/nowhere/k.pem` cannot be read"),
         "{lines:?}"
     );
+}
+
+#[test]
+fn scram_is_off_unless_asked_for_and_needs_a_restart() {
+    let head = "data: \":memory:\"\nsuffixes: dc=a\n";
+    let (off, on) = (said(head), said(&format!("{head}scram: true\n")));
+    assert_eq!((off.scram, on.scram), (false, true));
+    assert_eq!(on.needing_restart(&off), ["scram"]);
 }
 
 #[test]

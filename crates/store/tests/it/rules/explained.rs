@@ -63,9 +63,9 @@ rule 1 (passwords): decides; it names nobody who asks, so it allows nothing
 4 rules were not read any more
 
 auth           denied
-compare        denied
-search         denied
-read           denied
+compare        never
+search         never
+read           never
 add-values     denied
 delete-values  denied
 selfwrite      denied

@@ -10,11 +10,13 @@ const MOST: usize = 50;
 
 /// Something wrong with a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Problem {
-    pub(super) place: Place,
+pub struct Problem {
+    /// Where it stands.
+    pub place: Place,
     /// E.g. `limits.size`; empty where it is about no key.
-    pub(super) path: String,
-    pub(super) message: String,
+    pub path: String,
+    /// What is wrong, and what is allowed.
+    pub message: String,
 }
 
 impl fmt::Display for Problem {
@@ -32,18 +34,31 @@ impl fmt::Display for Problem {
 
 /// What is wrong so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
-    pub(super) fn add(&self, place: Place, path: impl Into<String>, message: impl Into<String>) {
+    /// Adds one, unless there are very many.
+    pub fn add(&self, place: Place, path: impl Into<String>, message: impl Into<String>) {
         let mut problems = self.0.borrow_mut();
         if problems.len() < MOST {
             problems.push(Problem { place, path: path.into(), message: message.into() });
         }
     }
 
+    /// This alone, in place of all that was found so far.
+    pub fn only(&self, place: Place, message: impl Into<String>) {
+        self.0.borrow_mut().clear();
+        self.add(place, "", message);
+    }
+
+    /// Whether the file is something else than keys of a configuration, which is told without a key.
+    #[must_use]
+    pub fn is_of_another_kind(&self) -> bool {
+        self.0.borrow().iter().any(|problem| problem.path.is_empty())
+    }
+
     /// All of them, as they stand in the file.
-    pub(super) fn into_sorted(self) -> Vec<Problem> {
+    pub fn into_sorted(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
         problems.sort_by_key(|problem| problem.place);
         problems
@@ -51,17 +66,19 @@ impl Problems {
 }
 
 /// A map of keys that is being read.
-pub(super) struct Section<'a> {
+#[derive(Debug)]
+pub struct Section<'a> {
     path: String,
     place: Place,
     entries: &'a [(Key, Node)],
     asked: RefCell<Vec<&'static str>>,
-    pub(super) problems: &'a Problems,
+    /// What is wrong so far.
+    pub problems: &'a Problems,
 }
 
 impl<'a> Section<'a> {
     /// The whole of a file.
-    pub(super) fn root(node: &'a Node, problems: &'a Problems) -> Self {
+    pub fn root(node: &'a Node, problems: &'a Problems) -> Self {
         Self::of(node, String::new(), problems)
     }
 
@@ -79,17 +96,17 @@ impl<'a> Section<'a> {
     }
 
     /// Where it begins.
-    pub(super) const fn place(&self) -> Place {
+    pub const fn place(&self) -> Place {
         self.place
     }
 
     /// The full path of a key in here.
-    pub(super) fn path_of(&self, key: &str) -> String {
+    pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// The value of a key, which from now on is one of those allowed.
-    pub(super) fn get(&self, key: &'static str) -> Option<&'a Node> {
+    pub fn get(&self, key: &'static str) -> Option<&'a Node> {
         if !self.asked.borrow().contains(&key) {
             self.asked.borrow_mut().push(key);
         }
@@ -98,23 +115,18 @@ impl<'a> Section<'a> {
     }
 
     /// All keys with their values, where the keys are the user's.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a Key, &'a Node)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&'a Key, &'a Node)> {
         self.entries.iter().map(|(key, node)| (key, node))
     }
 
-    fn wrong(&self, key: &str, node: &Node, expected: &str) {
-        let found = node.kind();
-        self.problems.add(node.place, self.path_of(key), format!("expected {expected}, found {found}"));
-    }
-
     /// A map of keys.
-    pub(super) fn section(&self, key: &'static str) -> Option<Self> {
+    pub fn section(&self, key: &'static str) -> Option<Self> {
         let node = self.get(key)?;
         Some(Section::of(node, self.path_of(key), self.problems))
     }
 
     /// A list of maps of keys.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Self> {
+    pub fn sections(&self, key: &'static str) -> Vec<Self> {
         let Some(node) = self.get(key) else { return Vec::new() };
         let Value::List(items) = &node.value else {
             self.wrong(key, node, "a list");
@@ -125,8 +137,20 @@ impl<'a> Section<'a> {
         items.iter().enumerate().map(section).collect()
     }
 
+    /// The map of keys below one of [`entries`](Self::entries).
+    #[must_use]
+    pub fn below(&self, key: &'a Key, node: &'a Node) -> Self {
+        Section::of(node, self.path_of(&key.name), self.problems)
+    }
+
+    /// Says of a key that its value is wrong, and what is `expected`; what was found is told too.
+    pub fn wrong(&self, key: &str, node: &Node, expected: &str) {
+        let found = node.kind();
+        self.problems.add(node.place, self.path_of(key), format!("expected {expected}, found {found}"));
+    }
+
     /// Text. Numbers are text too where text is asked for.
-    pub(super) fn text(&self, key: &'static str) -> Option<&'a str> {
+    pub fn text(&self, key: &'static str) -> Option<&'a str> {
         let node = self.get(key)?;
         let text = text_of(node);
         if text.is_none() {
@@ -136,13 +160,13 @@ impl<'a> Section<'a> {
     }
 
     /// A text or a list of them, each read by `T`.
-    pub(super) fn list<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Vec<T> {
+    pub fn list<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Vec<T> {
         let Some(node) = self.get(key) else { return Vec::new() };
         self.list_of(key, node)
     }
 
     /// As [`list`](Self::list), of a value at hand.
-    pub(super) fn list_of<T: FromStr<Err: fmt::Display>>(&self, key: &str, node: &Node) -> Vec<T> {
+    pub fn list_of<T: FromStr<Err: fmt::Display>>(&self, key: &str, node: &Node) -> Vec<T> {
         let items = match &node.value {
             Value::List(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
@@ -160,7 +184,7 @@ impl<'a> Section<'a> {
     }
 
     /// Text that `T` reads.
-    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Option<T> {
+    pub fn parsed<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Option<T> {
         let node = self.get(key)?;
         match text_of(node) {
             Some(text) => self.read(key, node, text),
@@ -180,7 +204,7 @@ impl<'a> Section<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self, key: &'static str) -> Option<bool> {
+    pub fn flag(&self, key: &'static str) -> Option<bool> {
         let node = self.get(key)?;
         match node.value {
             Value::Flag(flag) => Some(flag),
@@ -192,7 +216,7 @@ impl<'a> Section<'a> {
     }
 
     /// One of these words.
-    pub(super) fn word<T: Copy>(&self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+    pub fn word<T: Copy>(&self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
         let node = self.get(key)?;
         let text = text_of(node).unwrap_or_default();
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
@@ -205,7 +229,7 @@ impl<'a> Section<'a> {
     }
 
     /// Puts a count of something that there must be one of into `target`, if there is one.
-    pub(super) fn number<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N) {
+    pub fn number<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N) {
         let Some(node) = self.get(key) else { return };
         let number = text_of(node).and_then(count).filter(|number| *number > 0);
         match number.and_then(|number| N::try_from(number).ok()) {
@@ -215,7 +239,7 @@ impl<'a> Section<'a> {
     }
 
     /// Puts a count into `target`, where there may be none of what it counts.
-    pub(super) fn number_or_none<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N) {
+    pub fn number_or_none<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N) {
         let Some(node) = self.get(key) else { return };
         match text_of(node).and_then(count).and_then(|number| N::try_from(number).ok()) {
             Some(number) => *target = number,
@@ -224,7 +248,7 @@ impl<'a> Section<'a> {
     }
 
     /// Puts a limit into `target`, if there is one: `most` where there is to be none.
-    pub(super) fn limit<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N, most: N) {
+    pub fn limit<N: TryFrom<u64>>(&self, key: &'static str, target: &mut N, most: N) {
         let Some(node) = self.get(key) else { return };
         if is_unlimited(node) {
             *target = most;
@@ -237,7 +261,7 @@ impl<'a> Section<'a> {
     }
 
     /// Puts a number of octets into `target`, if there is one; no fewer than `least`.
-    pub(super) fn octets(&self, key: &'static str, target: &mut usize, least: usize) {
+    pub fn octets(&self, key: &'static str, target: &mut usize, least: usize) {
         let Some(node) = self.get(key) else { return };
         let number = text_of(node).and_then(whole_number).and_then(|number| usize::try_from(number).ok());
         match number.filter(|number| *number >= least) {
@@ -247,7 +271,7 @@ impl<'a> Section<'a> {
     }
 
     /// Puts a time into `target`, if there is one; where there is to be no limit, one that nobody lives to see.
-    pub(super) fn time_limit(&self, key: &'static str, target: &mut Duration) {
+    pub fn time_limit(&self, key: &'static str, target: &mut Duration) {
         let Some(node) = self.get(key) else { return };
         if is_unlimited(node) {
             *target = Duration::MAX;
@@ -261,7 +285,7 @@ impl<'a> Section<'a> {
     }
 
     /// Puts a time into `target`, if there is one.
-    pub(super) fn duration(&self, key: &'static str, target: &mut Duration) {
+    pub fn duration(&self, key: &'static str, target: &mut Duration) {
         let Some(node) = self.get(key) else { return };
         match text_of(node).and_then(time) {
             Some(time) => *target = time,
@@ -269,13 +293,28 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Tells of every key that was not asked for.
-    pub(super) fn finish(self) {
+    /// What is expected where there are several keys, none of which was asked for or is near one that was (in LDIF some
+    /// are by chance).
+    #[must_use]
+    pub fn foreign(&self) -> Option<String> {
         let asked = self.asked.borrow();
+        let is_ldif = self.entries.first().is_some_and(|(key, _)| key.name == "dn");
+        let is_meant = |name: &str| asked.contains(&name) || !is_ldif && !suggestion(name, &asked).is_empty();
+        let is_foreign = self.entries.len() > 1 && !self.entries.iter().any(|(key, _)| is_meant(&key.name));
+        is_foreign.then(|| one_of(&asked))
+    }
+
+    /// Tells of every key that was not asked for.
+    pub fn finish(self) {
+        let asked = self.asked.borrow();
+        let mut told = false;
         for (key, _) in self.entries {
             if !asked.contains(&key.name.as_str()) {
                 let message = match suggestion(&key.name, &asked) {
-                    hint if hint.is_empty() => format!("unknown key; expected {}", one_of(&asked)),
+                    hint if hint.is_empty() && !told => {
+                        told = true;
+                        format!("unknown key; expected {}", one_of(&asked))
+                    }
                     hint => format!("unknown key{hint}"),
                 };
                 self.problems.add(key.place, self.path_of(&key.name), message);
@@ -284,7 +323,9 @@ impl<'a> Section<'a> {
     }
 }
 
-fn text_of(node: &Node) -> Option<&str> {
+/// The text of a value that is one: a number is text where text is asked for.
+#[must_use]
+pub fn text_of(node: &Node) -> Option<&str> {
     match &node.value {
         Value::Text(text) | Value::Number(text) => Some(text),
         _ => None,
@@ -292,7 +333,8 @@ fn text_of(node: &Node) -> Option<&str> {
 }
 
 /// Whether a value says that there is no limit: `0`, as OpenLDAP has it for times, `unlimited`, `off`, `none`, `false`.
-pub(super) fn is_unlimited(node: &Node) -> bool {
+#[must_use]
+pub fn is_unlimited(node: &Node) -> bool {
     match &node.value {
         Value::Flag(flag) => !flag,
         _ => text_of(node).is_some_and(|text| ["0", "unlimited", "off", "none"].contains(&text)),
@@ -313,8 +355,24 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
+/// What serde says of a key it does not know, with the key that may have been meant in place of all that there are.
+#[must_use]
+pub fn meant(error: &str) -> String {
+    let Some((before, rest)) = error.split_once("unknown field `") else { return error.to_owned() };
+    let Some((word, rest)) = rest.split_once('`') else { return error.to_owned() };
+    let (names, after) = rest.split_at(rest.find('\n').unwrap_or(rest.len()));
+    // In one reader's words they stand between backticks, in another's they do not.
+    let words = names.split([',', ' ', '`']).filter(|word| !word.is_empty());
+    let names: Vec<_> = words.filter(|word| !["expected", "one", "of", "or"].contains(word)).collect();
+    match suggestion(word, &names) {
+        hint if hint.is_empty() => error.to_owned(),
+        hint => format!("{before}unknown field `{word}`{hint}{after}"),
+    }
+}
+
 /// `; did you mean …?` for what is near one of `names`.
-fn suggestion(text: &str, names: &[&str]) -> String {
+#[must_use]
+pub fn suggestion(text: &str, names: &[&str]) -> String {
     let near = names.iter().map(|name| (distance(&text.to_ascii_lowercase(), name), name)).min();
     match near {
         Some((far, name)) if far <= (name.len() / 3).clamp(1, 3) => format!("; did you mean `{name}`?"),
@@ -360,7 +418,8 @@ fn whole_number(text: &str) -> Option<u64> {
 }
 
 /// `500ms`, `30s`, `15m`, `1h`, `7d`; a number alone is seconds.
-pub(in super::super) fn time(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (digits, unit) = match text.find(|character: char| !character.is_ascii_digit()) {
         Some(end) => text.split_at_checked(end)?,
@@ -411,6 +470,22 @@ mod tests {
         for (text, want) in table {
             assert_eq!(whole_number(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_meant_by_a_field() {
+        let said = "line 2: unknown field `atributes`, expected one of `entry`, `attributes`, `filter`";
+        assert_eq!(
+            meant(&format!("{said}\n 1 | x")),
+            "line 2: unknown field `atributes`; did you mean `attributes`?\n 1 | x"
+        );
+        assert_eq!(
+            meant("unknown field `sef`, expected self or users"),
+            "unknown field `sef`; did you mean `self`?"
+        );
+        let far = said.replace("atributes", "anything");
+        assert_eq!(meant(&far), far);
+        assert_eq!(meant("missing field `allow`"), "missing field `allow`");
     }
 
     #[test]

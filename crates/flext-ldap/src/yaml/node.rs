@@ -1,4 +1,4 @@
-//! YAML as a tree in which everything knows its place. What it means is settled by [`super::section`].
+//! YAML as a tree in which everything knows its place. What it means is settled by [`Section`](super::Section).
 //!
 //! A file costs no more than the budget in [`parse`] says, whatever it refers to: aliases are counted as often as they are
 //! used. It is no deeper than that either, so what walks the tree may call itself.
@@ -12,39 +12,51 @@ use serde::{
 use serde_saphyr::Spanned;
 
 /// Octets of a file.
-pub(super) const LARGEST: usize = 1 << 20;
+pub const LARGEST: usize = 1 << 20;
 
 /// Where something stands: line and column, both from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Place {
-    pub(super) line: u64,
-    pub(super) column: u64,
+pub struct Place {
+    /// From 1; 0 for what stands in no file.
+    pub line: u64,
+    /// In characters, from 1.
+    pub column: u64,
 }
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) value: Value,
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
 }
 
 /// What is written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+#[non_exhaustive]
+pub enum Value {
+    /// `null`, `~`, or nothing at all.
     Nothing,
+    /// `true` or `false`.
     Flag(bool),
     /// As it would be printed.
     Number(String),
+    /// Anything else that is one value.
     Text(String),
+    /// A list.
     List(Vec<Node>),
+    /// Keys with their values, as they stand in the file; a key may be there twice.
     Map(Vec<(Key, Node)>),
 }
 
 /// A key and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) place: Place,
-    pub(super) name: String,
+pub struct Key {
+    /// Where it begins.
+    pub place: Place,
+    /// As it is written.
+    pub name: String,
 }
 
 /// Two values are the same wherever they stand.
@@ -64,8 +76,8 @@ impl PartialEq for Key {
 ///
 /// # Errors
 ///
-/// It is no YAML, or costs more than a configuration may.
-pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
+/// Where and why it is no YAML, or costs more than a configuration may.
+pub fn parse(text: &str) -> Result<Node, (Place, String)> {
     if text.len() > LARGEST {
         return Err((Place::default(), format!("a configuration has at most {LARGEST} octets")));
     }
@@ -119,7 +131,7 @@ impl Place {
 
 impl Node {
     /// What kind of value it is, for who expected another.
-    pub(super) fn kind(&self) -> String {
+    pub fn kind(&self) -> String {
         match &self.value {
             Value::Nothing => "nothing".to_owned(),
             Value::Flag(flag) => format!("`{flag}`"),
@@ -131,7 +143,7 @@ impl Node {
     }
 
     /// The value at this key, if it is a map and has it.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|(name, _)| name.name == key).map(|(_, node)| node),
             _ => None,
@@ -139,7 +151,7 @@ impl Node {
     }
 
     /// The entry at this key, which may be written in another case.
-    pub(super) fn entry(&self, name: &str) -> Option<&(Key, Self)> {
+    pub fn entry(&self, name: &str) -> Option<&(Key, Self)> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|(key, _)| key.name.eq_ignore_ascii_case(name)),
             _ => None,
@@ -147,7 +159,7 @@ impl Node {
     }
 
     /// What a path like `allow[2].over` leads to, or what is nearest to it. Lists are counted from 1.
-    pub(super) fn at(&self, path: &str) -> &Self {
+    pub fn at(&self, path: &str) -> &Self {
         let mut node = self;
         for part in path.split('.') {
             let (key, index) = match part.split_once('[') {
@@ -165,7 +177,7 @@ impl Node {
     }
 
     /// Keys that a map has twice.
-    pub(super) fn repeated(&self) -> Vec<&Key> {
+    pub fn repeated(&self) -> Vec<&Key> {
         let mut repeated = Vec::new();
         let mut waiting = vec![self];
         while let Some(node) = waiting.pop() {
@@ -184,7 +196,7 @@ impl Node {
     }
 
     /// The same without places, for what reads itself with serde. As deep as the budget lets a file be.
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Nothing => serde_json::Value::Null,
             Value::Flag(flag) => (*flag).into(),
