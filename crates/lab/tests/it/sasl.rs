@@ -1,11 +1,19 @@
 //! SASL between the two worlds: our client on a real slapd, libldap's tools on our listener, and our client on our
 //! listener.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use flext_ldap_client::{Connection, Connector, Credentials, Mechanism, Sasl, ScramHash, TlsOptions};
-use flext_ldap_directory::{Actor, DirectoryExt as _, Error, ErrorKind};
-use flext_ldap_lab::{Authority, Content, Slapd, SlapdOptions, Tool};
+use flext_ldap_client::{
+    Connection, Connector, Credentials, Mechanism, Pool, Sasl, ScramHash, Server as _, TlsOptions,
+};
+use flext_ldap_directory::{Actor, Deadline, DirectoryExt as _, Error, ErrorKind};
+use flext_ldap_lab::{Authority, Content, NsSlapd, Slapd, SlapdOptions, Tool};
 use flext_ldap_proto::channel_binding::BindingKind;
 use flext_ldap_server::{Server, ServerTls};
 use flext_ldap_store::{ImportOptions, Store, StoreOptions};
@@ -59,28 +67,77 @@ const fn scram(hash: ScramHash, plus: bool) -> Mechanism {
 #[test]
 fn our_client_signs_in_to_slapd() {
     let slapd = slapd();
-    let (ldap, ldaps) = (slapd.ldap_url().parse().unwrap(), slapd.ldaps_url().parse().unwrap());
+    run(signs_in_by_each(&slapd.ldap_url(), &slapd.ldaps_url(), &slapd.ca_pem()));
+}
+
+#[test]
+fn our_client_signs_in_to_389_ds() {
+    let server = NsSlapd::start().unwrap();
+    // It hashes what is set unless told that it is no hash, and of a hash there is nothing to prove.
+    let entries = content().replace("userPassword: ", "userPassword: {CLEAR}");
+    let (url, root) = (server.ldap_url(), server.root_dn());
+    let arguments = ["-x", "-H", &url, "-D", &root, "-w", server.root_password()];
+    Tool::new("ldapadd").unwrap().args(arguments).input(entries).run().unwrap().success().unwrap();
+    run(signs_in_by_each(&url, &server.ldaps_url(), server.ca_pem()));
+}
+
+/// Ada, by each mechanism that these servers offer and the client has, in clear and inside TLS, alone and from a pool.
+async fn signs_in_by_each(ldap: &str, ldaps: &str, ca_pem: &str) {
+    let (ldap, ldaps) = (ldap.parse().unwrap(), ldaps.parse().unwrap());
     let clear = |sasl: Sasl| Connector::builder().clear().url(&ldap).credentials(sasl).build().unwrap();
     let tls = |sasl: Sasl| {
-        let trusting = TlsOptions::new().ca_pem(slapd.ca_pem());
+        let trusting = TlsOptions::new().ca_pem(ca_pem);
         Connector::builder().ldaps(trusting).url(&ldaps).credentials(sasl).build().unwrap()
     };
-    run(async {
-        let name = format!("dn:uid=ada,ou=people,{BASE}");
-        let mut mechanisms = vec![Mechanism::Plain, Mechanism::DigestMd5];
-        mechanisms
-            .extend([ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512].map(|hash| scram(hash, false)));
-        for mechanism in mechanisms {
-            for connector in [clear(ada().only(mechanism)), tls(ada().only(mechanism))] {
-                assert_eq!(who(connector.connect().await).await.unwrap(), name, "{mechanism:?}");
-            }
-            let wrong = Sasl::password("ada", "a guess").only(mechanism);
-            let error = clear(wrong).connect().await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Rejected, "{mechanism:?} {error}");
+    // 389-ds puts a space in front of the name.
+    let is_ada = |who: &str| who.replace("dn: ", "dn:") == format!("dn:uid=ada,ou=people,{BASE}");
+    let hashes = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512];
+    let mechanisms = [Mechanism::Plain, Mechanism::DigestMd5].into_iter();
+    for mechanism in mechanisms.chain(hashes.map(|hash| scram(hash, false))) {
+        for connector in [clear(ada().only(mechanism)), tls(ada().only(mechanism))] {
+            let got = who(connector.connect().await).await.unwrap();
+            assert!(is_ada(&got), "{mechanism:?}: {got}");
+            let pool = Pool::builder(connector).min(2).max(2).build().unwrap();
+            pool.ready(Deadline::after(Duration::from_secs(20))).await.unwrap();
+            let got = pool.who_am_i(Actor::Service).await.unwrap();
+            assert!(is_ada(&got), "{mechanism:?}, from a pool: {got}");
+            pool.shutdown(Deadline::after(Duration::from_secs(5))).await;
         }
-        // The strongest there is. It knows of channel binding, and says that slapd offers none.
-        assert_eq!(who(clear(ada()).connect().await).await.unwrap(), name);
-        assert_eq!(who(tls(ada()).connect().await).await.unwrap(), name);
+        let wrong = Sasl::password("ada", "a guess").only(mechanism);
+        let error = clear(wrong).connect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{mechanism:?} {error}");
+    }
+    // The strongest there is. It knows of channel binding, and says that it was offered none.
+    for connector in [clear(ada()), tls(ada())] {
+        let got = who(connector.connect().await).await.unwrap();
+        assert!(is_ada(&got), "{got}");
+    }
+}
+
+#[test]
+fn a_pool_finds_a_rotated_password_and_sends_the_old_one_once() {
+    run(async {
+        let authority = Authority::new().unwrap();
+        let (_store, server) = ours(&authority).await;
+        let connector = Connector::builder().clear().url(&server.urls()[0]).build().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let times = Arc::clone(&asked);
+        let source = move || {
+            let password = if times.fetch_add(1, Ordering::Relaxed) == 0 { "high water 7" } else { PASSWORD };
+            Ok(Sasl::password("ada", password).into())
+        };
+        let pool = Pool::builder(connector).credentials_from(source).build().unwrap();
+        // The first answer may be that of the old password.
+        let until = Deadline::after(Duration::from_secs(20));
+        while pool.ready(until).await.is_err() {
+            assert!(!until.has_passed(), "{:?}", pool.stats());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let got = pool.who_am_i(Actor::Service).await.unwrap();
+        assert_eq!(got, format!("dn:uid=ada,ou=people,{BASE}"));
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        pool.shutdown(Deadline::after(Duration::from_secs(5))).await;
+        server.shutdown(Duration::from_secs(5)).await;
     });
 }
 
