@@ -47,6 +47,7 @@ mod ending;
 mod exposure;
 mod gather;
 mod pool;
+mod referrals;
 mod sasl;
 mod server;
 mod servers;
@@ -64,6 +65,7 @@ pub use self::{
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
     pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
+    referrals::{Referrals, ReferralsBuilder},
     sasl::Sasl,
     server::Server,
     servers::{
