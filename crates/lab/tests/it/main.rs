@@ -17,6 +17,8 @@ mod identity;
 #[cfg(test)]
 mod judges;
 #[cfg(test)]
+mod kerberos;
+#[cfg(test)]
 mod libldap;
 #[cfg(test)]
 mod tap;
