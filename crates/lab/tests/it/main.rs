@@ -21,4 +21,6 @@ mod kerberos;
 #[cfg(test)]
 mod libldap;
 #[cfg(test)]
+mod samba;
+#[cfg(test)]
 mod tap;
