@@ -218,7 +218,9 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
         let file = data.join("data").join(name);
         std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
     };
-    let mut template = format!("{}\n\n{}\n", read("template-dse.ldif")?, read("template-suffix-db.ldif")?);
+    let parts = ["template-dse.ldif", "template-suffix-db.ldif", "template-sasl.ldif"];
+    let parts: Vec<_> = parts.into_iter().map(read).collect::<Result<_>>()?;
+    let mut template = format!("{}\n", parts.join("\n\n"));
     for (name, kind) in BUILT_IN {
         write!(
             template,
@@ -229,12 +231,6 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
             name.replace('_', "-")
         )?;
     }
-    // The template maps names with a realm; those of the realm that is the server's own come without.
-    write!(
-        template,
-        "\ndn: cn=uid mapping,cn=mapping,cn=sasl,cn=config\nobjectClass: nsSaslMapping\ncn: uid mapping\n\
-         nsSaslMapRegexString: ^[^:@]+$\nnsSaslMapBaseDNTemplate: {DEFAULT_SUFFIX}\nnsSaslMapFilterTemplate: (uid=&)\n"
-    )?;
     let user = User::from_uid(geteuid())?.context("the user who runs the test has no name")?.name;
     let under = |name: &str| place.join(name).display().to_string();
     let tokens = [

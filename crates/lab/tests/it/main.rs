@@ -23,4 +23,6 @@ mod libldap;
 #[cfg(test)]
 mod samba;
 #[cfg(test)]
+mod sasl;
+#[cfg(test)]
 mod tap;
