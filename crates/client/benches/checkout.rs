@@ -20,7 +20,7 @@ use std::{
 
 use bytes::BytesMut;
 use divan::{AllocProfiler, Bencher};
-use flext_ldap_client::{Connector, Pool, Server};
+use flext_ldap_client::{Connector, Pool};
 use flext_ldap_directory::{
     Actor, Deadline, DirectoryExt, Request,
     proto::{
