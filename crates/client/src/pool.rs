@@ -1,5 +1,6 @@
 //! A pool: the connections to one server, opened, shared, checked, replaced and closed without anybody asking.
 
+mod account;
 mod binds;
 mod check;
 mod keeper;
@@ -25,7 +26,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub use self::opening::CredentialsSource;
+pub use self::{account::SharedAccount, opening::CredentialsSource};
 use self::{
     binds::Binds,
     check::Check,
@@ -132,7 +133,7 @@ struct Keep {
 #[must_use = "call `build` to get the pool"]
 pub struct PoolBuilder {
     connector: Connector,
-    source: Option<Arc<dyn CredentialsSource>>,
+    source: Option<SharedAccount>,
     min: usize,
     max: usize,
     busy: usize,
@@ -246,8 +247,14 @@ impl PoolBuilder {
 
     /// Binds service connections with what this says, in place of the connector's credentials: a rotated secret is found
     /// without a restart.
-    pub fn credentials_from(mut self, source: impl CredentialsSource) -> Self {
-        self.source = Some(Arc::new(source));
+    pub fn credentials_from(self, source: impl CredentialsSource) -> Self {
+        self.account(&SharedAccount::new(source))
+    }
+
+    /// Binds service connections as this account in place of the connector's credentials, which pools of other servers do
+    /// too: what one of them refuses is not sent to all.
+    pub fn account(mut self, account: &SharedAccount) -> Self {
+        self.source = Some(account.clone());
         self
     }
 
@@ -284,6 +291,9 @@ impl PoolBuilder {
             check_every: self.check_every,
             check_after: self.check_after,
         };
+        if let Some(account) = &self.source {
+            account.join();
+        }
         let shared = Arc::new(Shared::new(server.clone(), settings));
         let binds =
             Arc::new(Binds::new(self.connector.clone(), Arc::clone(&shared), self.binds, self.conversations));

@@ -1,7 +1,7 @@
 //! Spans of what takes time besides operations: waiting for a connection, opening it, binding. Beside the name of the
 //! server and the kind of an error nothing is in them.
 
-use flext_ldap_directory::{Error, layers::Traces};
+use flext_ldap_directory::{BindReply, Error, layers::Traces};
 use tracing::{Instrument as _, Span, field::Empty};
 
 /// A step on the way to an answer; the name is that of its span.
@@ -73,4 +73,18 @@ impl Step {
         Traces::end(&span, result.as_ref().err());
         result
     }
+}
+
+/// A bind with its span around it, which a refusal fails.
+pub(crate) async fn bind(
+    server: &str,
+    future: impl Future<Output = Result<BindReply, Error>>,
+) -> Result<BindReply, Error> {
+    let span = Step::Bind.span(server);
+    let reply = future.instrument(span.clone()).await;
+    match &reply {
+        Ok(BindReply::Refused(outcome)) => Traces::end(&span, Some(&Error::rejected(outcome.clone()))),
+        reply => Traces::end(&span, reply.as_ref().err()),
+    }
+    reply
 }

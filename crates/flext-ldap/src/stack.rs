@@ -19,7 +19,7 @@ use std::{
 };
 
 use flext_ldap_client::{
-    Connector, ConnectorBuilder, Credentials, CredentialsSource, PinnedConnection, Pool, Server, ServerSet,
+    Connector, ConnectorBuilder, Credentials, PinnedConnection, Pool, Server, ServerSet, SharedAccount,
 };
 use flext_ldap_directory::{
     BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 
 pub use self::report::{HealthReport, ServerReport};
 use self::{
-    account::{OfAccount, Source},
+    account::OfAccount,
     counts::Counts,
     guarded::{Guarded, around},
     lag::Lags,
@@ -106,7 +106,7 @@ struct Member {
 pub struct StackBuilder {
     connectors: Vec<ConnectorBuilder>,
     accounts: BTreeMap<String, Account>,
-    source: Option<Arc<dyn CredentialsSource>>,
+    account: Option<SharedAccount>,
     timeout: Duration,
     connections: Connections,
     observability: Observability,
@@ -157,13 +157,13 @@ impl StackBuilder {
             return Err(Error::new(ErrorKind::Misuse, message));
         };
         let account = OfAccount { name: name.to_owned(), account: account.clone() };
-        self.source = Some(Arc::new(account));
+        self.account = Some(SharedAccount::new(account));
         Ok(self)
     }
 
     /// Signs in with these.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
-        self.source = Some(Arc::new(move || Ok(credentials.clone())));
+        self.account = Some(SharedAccount::new(move || Ok(credentials.clone())));
         self
     }
 
@@ -216,8 +216,8 @@ impl StackBuilder {
             Life::Short => pool.min(0).max(2).trust_new(),
             Life::Long => pool.min(if is_first { kept } else { 1 }).max(kept.saturating_add(overflow)),
         };
-        match &self.source {
-            Some(source) => pool.credentials_from(Source(Arc::clone(source))).build(),
+        match &self.account {
+            Some(account) => pool.account(account).build(),
             None => pool.build(),
         }
     }
@@ -348,7 +348,7 @@ impl Stack {
         StackBuilder {
             connectors: connectors.into_iter().collect(),
             accounts: BTreeMap::new(),
-            source: None,
+            account: None,
             timeout: Duration::from_secs(10),
             connections: Connections::default(),
             observability: Observability::default(),

@@ -174,6 +174,42 @@ async fn a_replaced_password_is_found() {
     end(stack).await;
 }
 
+/// Directories that copy each other count failures together: what one has refused the other is not sent at once.
+#[tokio::test]
+async fn a_wrong_password_is_not_sent_to_every_server() {
+    let policy = "\ndn: cn=policy,dc=harbourlane,dc=example\nobjectClass: device\nobjectClass: pwdPolicy\npwdAttribute: \
+                  userPassword\npwdLockout: TRUE\npwdMaxFailure: 100\n";
+    let ldif = format!("{}pwdPolicySubentry: cn=policy,{SUFFIX}\n{policy}", LDIF);
+    let directory = || TestDirectory::builder().suffix(SUFFIX).ldif(&ldif).anonymous_read().start().unwrap();
+    let both = [directory(), directory()];
+    let failures = async || {
+        let mut failures = 0;
+        for directory in &both {
+            let ada = directory.store().search_one(ada("pwdFailureTime")).await.unwrap();
+            failures += ada.attributes().get("pwdFailureTime").map_or(0, |times| times.values().count());
+        }
+        failures
+    };
+    let account =
+        format!("  service_accounts: {{ada: {{dn: \"{ADA}\", password_file: \"HERE/password\"}}}}\n");
+    let place = Place::new(&[both[0].url(), both[1].url()], &account);
+    fs::write(place.path("password"), "high water 7").unwrap();
+    let stack = place.config().stack().account("ada").unwrap().build().unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let error = look(&stack).await.unwrap_err();
+    assert!(format!("{error:?}").contains("so that the account is not locked"), "{error:?}");
+    assert_eq!(failures().await, 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(failures().await, 2);
+    fs::write(place.path("password"), "low water 7").unwrap();
+    until("both are signed in to", async || {
+        stack.health().servers.iter().all(|server| server.connections > 0)
+    })
+    .await;
+    look(&stack).await.unwrap();
+    end(stack).await;
+}
+
 #[tokio::test]
 async fn no_secret_is_in_what_is_counted_recorded_or_told() {
     let directory = directory();

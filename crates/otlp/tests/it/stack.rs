@@ -106,7 +106,7 @@ ldap.compare db.response.status_code=compareFalse
     );
     // Among them are also connections that are opened for nobody.
     let trees = collector.trees();
-    for tree in [want, compared, format!("ldap.bind server.port={here}\n")] {
+    for tree in [want, compared, format!("ldap.bind! server.port={here} error.type=invalidCredentials\n")] {
         assert!(trees.contains(&tree), "{tree} is not in\n{}", trees.concat());
     }
     let octets = collector.octets();
