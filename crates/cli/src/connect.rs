@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap::{Config, ConfigError};
+use flext_ldap::{Account, Config, ConfigError};
 use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, TlsOptions};
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
@@ -315,14 +315,7 @@ impl Connect {
 
     fn credentials(&self, conf: &Conf, config: Option<&Config>) -> anyhow::Result<Credentials> {
         if let (Some(name), Some(config)) = (&self.account, config) {
-            let Some(account) = config.accounts.get(name) else {
-                let names: Vec<_> = config.accounts.keys().map(|name| format!("`{name}`")).collect();
-                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-                return Err(
-                    Usage(format!("the configuration has no account `{name}`; it has {names}")).into()
-                );
-            };
-            return Ok(account.credentials(name)?);
+            return Ok(account(config, name)?.credentials(name)?);
         }
         let by_conf = !self.simple
             && self.bind_dn.is_none()
@@ -346,6 +339,15 @@ impl Connect {
             (_, Some(_)) => Err(Usage("a password needs a name to bind as: -D".to_owned()).into()),
         }
     }
+}
+
+/// An account of the configuration.
+pub(crate) fn account<'a>(config: &'a Config, name: &str) -> Result<&'a Account, Usage> {
+    config.accounts.get(name).ok_or_else(|| {
+        let names: Vec<_> = config.accounts.keys().map(|name| format!("`{name}`")).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Usage(format!("the configuration has no account `{name}`; it has {names}"))
+    })
 }
 
 /// Says where a connection failed to go, and what may help.

@@ -11,6 +11,7 @@ mod controls;
 mod delete;
 mod demo;
 mod directory;
+mod doctor;
 mod exit;
 mod export;
 mod import;
@@ -64,6 +65,8 @@ enum Command {
     Import(import::Arguments),
     /// Check and show the configuration that commands and programs are told servers and accounts by
     Config(config::Arguments),
+    /// Look at the way to a directory and at what it shows, say what mends what is wrong, and write a configuration
+    Doctor(doctor::Arguments),
     /// Serve, load or dump an embedded directory
     Directory(directory::Arguments),
     /// Show the whole of it on an invented company: serve, sign in, change, extract
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => arguments.run(),
         Command::Import(arguments) => arguments.run(),
         Command::Config(arguments) => arguments.run(),
+        Command::Doctor(arguments) => arguments.run(),
         Command::Directory(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
     };

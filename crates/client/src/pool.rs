@@ -315,6 +315,13 @@ impl Pool {
         }
     }
 
+    /// How often a pool sends one and the same password of its service account to a server that refuses it, within `time`.
+    /// Held against a directory's threshold it says whether a password that was changed there can lock the account.
+    #[must_use]
+    pub fn most_refusals_within(time: Duration) -> u32 {
+        recovery::refusals_within(time)
+    }
+
     /// Waits until [`min`](PoolBuilder::min) connections are open.
     ///
     /// # Errors

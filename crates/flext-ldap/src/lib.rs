@@ -16,6 +16,7 @@
 //! It holds no protocol, no connection and no directory: those are the crates below, which can be used alone.
 
 mod config;
+pub mod doctor;
 mod password;
 pub mod yaml;
 
