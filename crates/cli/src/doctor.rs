@@ -17,7 +17,10 @@ use flext_ldap::{
     doctor::{Doctor, Finding, Report, Severity, SignIn},
 };
 use flext_ldap_client::Credentials;
-use flext_ldap_directory::proto::{dn::Dn, secret::Secret};
+use flext_ldap_directory::{
+    ErrorKind,
+    proto::{dn::Dn, secret::Secret},
+};
 
 use crate::{
     connect::{account, ask_password, dn, password_file, secret},
@@ -172,6 +175,7 @@ const fn word(severity: Severity) -> &'static str {
 
 fn code(finding: &Finding) -> u8 {
     match finding.error {
+        Some(ErrorKind::NoEntry) => exit::NO_SUCH_OBJECT,
         Some(kind) => exit::of_kind(kind, finding.result_code),
         None => exit::INTERNAL,
     }

@@ -240,6 +240,8 @@ findings! {
     NotLdap = "not-ldap",
     /// LDAP without TLS on a port for ldaps.
     ClearPort = "clear-port",
+    /// ldaps on a port for LDAP.
+    TlsPort = "tls-port",
     /// The server refuses StartTLS.
     StartTlsRefused = "start-tls-refused",
     /// There is no TLS with the server.
@@ -454,21 +456,25 @@ impl Doctor {
         };
         let mut tasks = JoinSet::new();
         for (place, way) in ways.into_iter().take(MOST_SERVERS).enumerate() {
-            let looking = reach::Looking { tls: self.tls(), patience: self.patience };
+            let looking = reach::Looking {
+                tls: self.tls(),
+                patience: self.patience,
+                is_named: matches!(self.target, Target::Way(_)),
+            };
             tasks.spawn(async move { (place, looking.at(way).await) });
         }
         let mut looked = tasks.join_all().await;
         looked.sort_by_key(|(place, _)| *place);
         let (mut usable, mut hosts): (Vec<reach::Looked>, Vec<String>) = (Vec::new(), Vec::new());
-        let any = looked.iter().any(|(_, looked)| looked.is_usable);
-        for (_, mut looked) in looked {
-            for mut finding in std::mem::take(&mut looked.findings) {
-                // With others to turn to it is a nuisance.
-                if any && !looked.is_usable && finding.severity == Severity::Failure {
-                    finding.severity = Severity::Warning;
-                }
-                findings.push(finding);
-            }
+        for (_, looked) in &mut looked {
+            findings.append(&mut looked.findings);
+        }
+        if looked.iter().any(|(_, looked)| looked.is_usable) {
+            // With a server to turn to it is a nuisance.
+            let failures = findings.iter_mut().filter(|finding| finding.severity == Severity::Failure);
+            failures.for_each(|finding| finding.severity = Severity::Warning);
+        }
+        for (_, looked) in looked {
             let host = looked.way.host().unwrap_or_default().to_ascii_lowercase();
             if looked.is_usable && !hosts.contains(&host) {
                 hosts.push(host);

@@ -16,6 +16,7 @@ fn help_is_what_it_was() {
         "export",
         "import",
         "config",
+        "doctor",
         "directory",
         "demo",
     ];

@@ -9,19 +9,19 @@ use crate::config::Protection;
 /// The ways to the servers of a domain, those to be preferred first.
 pub(super) async fn ways(doctor: &Doctor, domain: &str, findings: &mut Vec<Finding>) -> Vec<Way> {
     let (mut ways, mut is_answered, mut failures) = (Vec::new(), false, Vec::new());
-    for (label, protection) in [("_ldaps._tcp", Protection::Ldaps), ("_ldap._tcp", Protection::StartTls)] {
-        let name = format!("{label}.{domain}");
-        match doctor.resolver.lookup(&name, doctor.by()).await {
+    let names = [format!("_ldaps._tcp.{domain}"), format!("_ldap._tcp.{domain}")];
+    let [ldaps, ldap] = &names;
+    let by = doctor.by();
+    let (ldaps, ldap) = tokio::join!(doctor.resolver.lookup(ldaps, by), doctor.resolver.lookup(ldap, by));
+    let answers = [(Protection::Ldaps, ldaps), (Protection::StartTls, ldap)];
+    for (name, (protection, answer)) in names.iter().zip(answers) {
+        match answer {
             Ok(answer) => {
                 is_answered = true;
-                take(&name, domain, protection, answer.records, &mut ways, findings);
+                take(name, domain, protection, answer.records, &mut ways, findings);
             }
             Err(error) if error.kind() == ErrorKind::NoEntry => is_answered = true,
-            Err(error) => {
-                failures.push(told(&error));
-                // The same servers would be waited for once more.
-                break;
-            }
+            Err(error) => failures.push(told(&error)),
         }
     }
     let about = format!("domain {domain}");

@@ -25,6 +25,8 @@ const MOST_ADDRESSES: usize = 16;
 pub(super) struct Looking {
     pub(super) tls: TlsOptions,
     pub(super) patience: Duration,
+    /// Whether somebody named the server. What DNS names needs TLS, wherever it leads to.
+    pub(super) is_named: bool,
 }
 
 /// A way that was looked at.
@@ -35,7 +37,7 @@ pub(super) struct Looked {
     pub(super) is_usable: bool,
     /// What the server says of itself to anybody.
     pub(super) capabilities: Option<Capabilities>,
-    /// An address that takes connections, and whether it speaks LDAP without TLS first.
+    /// The first address that takes connections.
     pub(super) address: Option<SocketAddr>,
 }
 
@@ -184,38 +186,59 @@ impl Looking {
                     .evidence(told(&error))
                     .mend("see that the server has a certificate and TLS 1.2 or newer, and its log")
             }
-            Ok(Err((false, error))) if error.kind() == ErrorKind::Tls => {
-                if is_local(host, address.ip()) && self.speaks_clear(address).await {
-                    looked.way.protection = Protection::None;
-                    let cause = "StartTLS is refused, and the loopback interface does without";
-                    let mend = "programs on other machines need TLS: have the server set up for it";
-                    let finding = Finding::warning(What::NoTlsNeeded, about, cause);
-                    looked.findings.push(finding.evidence(told(&error)).mend(mend));
-                    return true;
-                }
-                let other = SocketAddr::new(address.ip(), 636);
-                let has_ldaps = timeout(self.patience, TcpStream::connect(other)).await.is_ok_and(|one| one.is_ok());
-                let mend = match has_ldaps {
-                    true => format!("port 636 is open: `url: ldaps://{}`", host_and_port(host, 636)),
-                    false => "have TLS set up on the server: `TLSCertificateFile` of slapd.conf, `nsslapd-security: on` \
-                              of 389-ds, a certificate for the machine of Active Directory"
-                        .to_owned(),
-                };
-                let cause = "the server refuses StartTLS, and without TLS no password goes there";
-                Finding::failure(What::StartTlsRefused, about, ErrorKind::Tls, cause)
-                    .evidence(told(&error))
-                    .mend(mend)
-            }
-            Ok(Err((false, error))) => {
-                let cause = "what answers does not speak LDAP, or hangs up";
-                Finding::failure(What::NotLdap, about, error.kind(), cause)
-                    .evidence(told(&error))
-                    .mend("see that this is the port of the directory, and 636 that of `ldaps://`")
-            }
+            Ok(Err((false, error))) => match self.without_start_tls(host, address, looked, &error).await {
+                Some(finding) => finding,
+                None => return true,
+            },
             Err(_) => no_answer(about, address, "StartTLS", self.patience),
         };
         looked.findings.push(finding);
         false
+    }
+
+    /// Why StartTLS did not come about; `None` where it needs not to.
+    async fn without_start_tls(
+        &self,
+        host: &str,
+        address: SocketAddr,
+        looked: &mut Looked,
+        error: &Error,
+    ) -> Option<Finding> {
+        let about = about(&looked.way);
+        if self.speaks_clear(address).await {
+            if self.is_named && is_local(host, address.ip()) {
+                looked.way.protection = Protection::None;
+                let cause = "StartTLS is refused, and the loopback interface does without";
+                let mend = "programs on other machines need TLS: have the server set up for it";
+                let finding = Finding::warning(What::NoTlsNeeded, about, cause);
+                looked.findings.push(finding.evidence(told(error)).mend(mend));
+                return None;
+            }
+            let other = SocketAddr::new(address.ip(), 636);
+            let has_ldaps = timeout(self.patience, TcpStream::connect(other)).await.is_ok_and(|one| one.is_ok());
+            let mend = match has_ldaps {
+                true => format!("port 636 is open: `url: ldaps://{}`", host_and_port(host, 636)),
+                false => "have TLS set up on the server: `TLSCertificateFile` of slapd.conf, `nsslapd-security: on` of \
+                          389-ds, a certificate for the machine of Active Directory"
+                    .to_owned(),
+            };
+            let cause = "the server refuses StartTLS, and without TLS no password goes there";
+            let finding = Finding::failure(What::StartTlsRefused, about, ErrorKind::Tls, cause);
+            return Some(finding.evidence(told(error)).mend(mend));
+        }
+        let name = looked.way.to_string();
+        let shown = async { inspection::handshake(connect(address).await?, &self.tls, host, &name).await };
+        if let Ok(Ok(shown)) = timeout(self.patience, shown).await {
+            let cause = "the port speaks TLS from the first octet on";
+            let finding = Finding::failure(What::TlsPort, about, ErrorKind::Tls, cause);
+            let evidence = format!("{address} answers a handshake ({}), and no StartTLS", shown.version);
+            let mend = format!("use ldaps: `url: ldaps://{}`", host_and_port(host, address.port()));
+            return Some(finding.evidence(evidence).mend(mend));
+        }
+        let cause = "what answers does not speak LDAP, or hangs up";
+        let finding = Finding::failure(What::NotLdap, about, error.kind(), cause);
+        let mend = "see that this is the port of the directory";
+        Some(finding.evidence(told(error)).mend(mend))
     }
 
     /// Whether a port answers a question without TLS.
@@ -250,10 +273,8 @@ impl Looking {
             Ok(capabilities) => (looked.capabilities, looked.is_usable) = (Some(capabilities), true),
             // It speaks LDAP: who signs in may hear more.
             Err(error) if matches!(error.kind(), ErrorKind::Rejected | ErrorKind::NoEntry) => {
-                let demands = matches!(
-                    error.result_code(),
-                    Some(ResultCode::CONFIDENTIALITY_REQUIRED | ResultCode::STRONGER_AUTH_REQUIRED)
-                );
+                // `strongerAuthRequired` may just mean that somebody must be signed in: the bind will tell.
+                let demands = error.result_code() == Some(ResultCode::CONFIDENTIALITY_REQUIRED);
                 looked.is_usable = !(demands && looked.way.protection == Protection::None);
                 if !looked.is_usable {
                     looked.findings.push(demanded(about, &error));

@@ -87,7 +87,7 @@ pub(super) async fn look(
         findings.push(limited(&about, view, seen.seen, error, paged.as_ref()));
         seen = paged.filter(|paged| paged.seen > seen.seen).unwrap_or(seen);
     }
-    findings.push(Finding::good(What::People, &about, format!("{} people are seen", seen.number())));
+    findings.push(Finding::good(What::People, &about, format!("people seen: {}", seen.number())));
     if view.is_nobody() {
         findings.push(open(base, seen.sample.first()));
     }
@@ -99,7 +99,7 @@ pub(super) async fn look(
             let finding = match groups.seen {
                 0 => Finding::warning(What::Groups, &about, "no groups are seen")
                     .mend("let the account read them, if there are any"),
-                _ => Finding::good(What::Groups, &about, format!("{} groups are seen", groups.number())),
+                _ => Finding::good(What::Groups, &about, format!("groups seen: {}", groups.number())),
             };
             findings.push(finding);
         }

@@ -29,8 +29,11 @@ pub(super) fn hidden(way: &Way, error: &Error) -> Finding {
 
 pub(super) fn kind(way: &Way, capabilities: &Capabilities, findings: &mut Vec<Finding>) {
     let mut offers = Vec::new();
+    if capabilities.paged {
+        let most = capabilities.max_page_size.map(|most| format!(" of {most} entries at most"));
+        offers.push(format!("pages{}", most.unwrap_or_default()));
+    }
     let table = [
-        (capabilities.paged, "pages"),
         (capabilities.sort, "sorting"),
         (capabilities.sync, "synchronisation"),
         (capabilities.dir_sync, "DirSync"),
@@ -39,11 +42,15 @@ pub(super) fn kind(way: &Way, capabilities: &Capabilities, findings: &mut Vec<Fi
         (capabilities.password_modify, "password modify"),
         (capabilities.who_am_i, "who am I"),
     ];
-    offers.extend(table.iter().filter(|(is_there, _)| *is_there).map(|(_, name)| *name));
-    let vendor = capabilities.vendor.as_ref().map_or_else(String::new, |vendor| format!(" ({vendor})"));
+    offers.extend(table.iter().filter(|(is_there, _)| *is_there).map(|(_, name)| (*name).to_owned()));
     let offers = if offers.is_empty() { "nothing beyond LDAP itself".to_owned() } else { offers.join(", ") };
     let name = capabilities.kind.name();
-    let cause = format!("{name}{vendor}; it offers {offers}");
+    let name = match &capabilities.vendor {
+        Some(vendor) if vendor.contains(name) => vendor.clone(),
+        Some(vendor) => format!("{name} ({vendor})"),
+        None => name.to_owned(),
+    };
+    let cause = format!("{name}; it offers {offers}");
     findings.push(Finding::good(What::Server, about(way), cause));
     let mechanisms: Vec<_> = capabilities.sasl_mechanisms.iter().map(String::as_str).collect();
     let sasl = if mechanisms.is_empty() { String::new() } else { format!(", SASL {}", mechanisms.join(", ")) };
