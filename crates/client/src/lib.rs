@@ -48,6 +48,7 @@ mod exposure;
 mod gather;
 pub mod inspection;
 mod pool;
+mod referrals;
 mod server;
 mod servers;
 mod srv;
@@ -63,6 +64,7 @@ pub use self::{
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
     pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
+    referrals::{Referrals, ReferralsBuilder},
     server::Server,
     servers::{
         Choice, MemberHealth, MemberStatistics, Place, ServerSet, ServerSetBuilder, SetStatistics,
