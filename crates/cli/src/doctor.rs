@@ -215,5 +215,6 @@ fn there_already(path: &Path) -> String {
 /// A name server, with or without its port.
 fn name_server(text: &str) -> Result<SocketAddr, String> {
     let bare = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
-    bare.or_else(|_| text.parse()).map_err(|_| "expected an address like `192.0.2.53` or `192.0.2.53:5353`".to_owned())
+    bare.or_else(|_| text.parse())
+        .map_err(|_| "expected an address like `192.0.2.53` or `192.0.2.53:5353`".to_owned())
 }

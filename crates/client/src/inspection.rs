@@ -97,8 +97,7 @@ pub async fn handshake(
 ) -> Result<TlsInspection, Error> {
     let provider = Arc::new(ring::default_provider());
     let name = options.name_for(host)?;
-    let recorder =
-        Arc::new(Recorder { judge: options.verifier(&provider)?, seen: Mutex::default() });
+    let recorder = Arc::new(Recorder { judge: options.verifier(&provider)?, seen: Mutex::default() });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::new(ErrorKind::Misuse, "TLS cannot be set up").with_source(error))?

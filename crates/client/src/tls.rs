@@ -114,7 +114,10 @@ impl TlsOptions {
     }
 
     /// Who says whether a server is trusted, for a look at one.
-    pub(crate) fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    pub(crate) fn verifier(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
         Ok(match &self.trust {
             Trust::System => {
                 let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider));

@@ -27,18 +27,9 @@ mod server;
 mod tls;
 mod write;
 
-use std::{
-    error::Error as StdError,
-    fmt,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error as StdError, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use flext_ldap_client::{
-    Capabilities, Connection, ConnectorBuilder, Credentials, DnsResolver, TlsOptions,
-};
+use flext_ldap_client::{Capabilities, Connection, ConnectorBuilder, Credentials, DnsResolver, TlsOptions};
 use flext_ldap_directory::{
     Actor, Deadline, Error, ErrorKind,
     proto::{
@@ -305,12 +296,7 @@ findings! {
 }
 
 impl Finding {
-    fn new(
-        severity: Severity,
-        what: What,
-        about: impl Into<String>,
-        cause: impl Into<String>,
-    ) -> Self {
+    fn new(severity: Severity, what: What, about: impl Into<String>, cause: impl Into<String>) -> Self {
         let (evidence, mend) = (String::new(), String::new());
         let (about, cause) = (about.into(), cause.into());
         Self { severity, what, about, cause, evidence, mend, error: None, result_code: None }
@@ -584,4 +570,49 @@ fn told(error: &dyn StdError) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_finding_is_documented_by_a_name_of_its_own() {
+        let text = include_str!("../../../docs/doctor.md");
+        let names: BTreeSet<_> = What::ALL.iter().map(|what| what.name()).collect();
+        assert_eq!(names.len(), What::ALL.len());
+        for name in names {
+            assert!(text.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_a_domain_a_host_or_a_url() {
+        let way = |target: &str| match Doctor::new(target).unwrap().target {
+            Target::Domain(domain) => format!("domain {domain}"),
+            Target::Way(way) => format!("{way} {:?}", way.protection),
+        };
+        let table = [
+            ("harbourlane.example.", "domain harbourlane.example"),
+            ("localhost", "domain localhost"),
+            ("ldaps://ldap1.harbourlane.example", "ldaps://ldap1.harbourlane.example:636 Ldaps"),
+            ("ldap://[::1]:3389/dc=harbourlane,dc=example", "ldap://[::1]:3389 StartTls"),
+            ("ldapi://%2Frun%2Fldapi", "ldapi:///run/ldapi None"),
+        ];
+        for (target, want) in table {
+            assert_eq!(way(target), want, "{target}");
+        }
+        for wrong in ["", "two words", "host:636", "http://host", "a/b"] {
+            assert_eq!(Doctor::new(wrong).unwrap_err().kind(), ErrorKind::Misuse, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let sign_in = SignIn::new(Credentials::simple("cn=reader", "open water"));
+        let doctor = Doctor::new("localhost").unwrap().sign_in(sign_in);
+        assert!(!format!("{doctor:?}").contains("open water"));
+    }
 }

@@ -53,7 +53,9 @@ fn each_line_says_what_it_is() {
         format!("note  {about}: the server does not tell its time"),
         format!("ok    {about}: searches start from `dc=harbourlane,dc=example`"),
         format!("ok    base `dc=harbourlane,dc=example`, seen as account `{ADA}`: people seen: 3"),
-        format!("ok    base `dc=harbourlane,dc=example`, seen as account `{ADA}`: of 3 people, so many show: entryUUID 3, "),
+        format!(
+            "ok    base `dc=harbourlane,dc=example`, seen as account `{ADA}`: of 3 people, so many show: entryUUID 3, "
+        ),
         format!("ok    base `dc=harbourlane,dc=example`, seen as account `{ADA}`: groups seen: 1"),
         "note  base `dc=harbourlane,dc=example`: when accounts are locked cannot be read".to_owned(),
     ];
@@ -78,7 +80,11 @@ fn what_it_writes_passes_the_check() {
         assert!(text.contains("password_file: ") && !text.contains("tall waves"), "{text}");
         let checked = run(flext_ldap(&["config", "check", "--online", "--config", &file]));
         assert_eq!(checked.code, 0, "{checked:?}");
-        for part in ["account `ada`: signs in", "users_ou `ou=people,dc=harbourlane,dc=example`: is there", "groups_ou `ou=groups,"] {
+        for part in [
+            "account `ada`: signs in",
+            "users_ou `ou=people,dc=harbourlane,dc=example`: is there",
+            "groups_ou `ou=groups,",
+        ] {
             assert!(checked.out.contains(part), "{part}: {checked:?}");
         }
         // And is an account to look with.
@@ -96,7 +102,10 @@ fn what_it_writes_passes_the_check() {
     // A password that was given otherwise is named, and not written.
     let url = place.directory.ldaps_url().unwrap();
     let output = place.doctor(url, &["-D", ADA, "-w", "tall waves", "--write", &file]);
-    assert!(output.code == 0 && output.out.contains("in the variable `FLEXT_LDAP_ADA_PASSWORD`"), "{output:?}");
+    assert!(
+        output.code == 0 && output.out.contains("in the variable `FLEXT_LDAP_ADA_PASSWORD`"),
+        "{output:?}"
+    );
     let mut check = flext_ldap(&["config", "check", "--online", "--config", &file]);
     check.env("FLEXT_LDAP_ADA_PASSWORD", "tall waves");
     assert_eq!(run(check).code, 0);
@@ -115,7 +124,18 @@ fn exit_codes_are_those_of_commands() {
         (&[&nowhere], 202),
         (&[url, "--ca-file", &stranger], 203),
         (&[url, "-D", ADA, "-w", "calm waves"], 49),
-        (&[url, "-D", ADA, "-y", &place.path("ada.password"), "-b", "ou=nowhere,dc=harbourlane,dc=example"], 32),
+        (
+            &[
+                url,
+                "-D",
+                ADA,
+                "-y",
+                &place.path("ada.password"),
+                "-b",
+                "ou=nowhere,dc=harbourlane,dc=example",
+            ],
+            32,
+        ),
         (&["no domain"], 201),
         (&[url, "-D", ADA], 201),
     ];
@@ -133,12 +153,16 @@ fn exit_codes_are_those_of_commands() {
 #[test]
 fn findings_are_json_lines() {
     let place = Place::new();
-    let output = place.doctor(place.directory.ldaps_url().unwrap(), &["-D", ADA, "-w", "calm waves", "--json"]);
+    let output =
+        place.doctor(place.directory.ldaps_url().unwrap(), &["-D", ADA, "-w", "calm waves", "--json"]);
     assert_eq!(output.code, 49, "{output:?}");
     let lines: Vec<serde_json::Value> =
         output.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = lines.last().unwrap();
-    assert_eq!((last["severity"].as_str(), last["finding"].as_str()), (Some("fail"), Some("account-refused")));
+    assert_eq!(
+        (last["severity"].as_str(), last["finding"].as_str()),
+        (Some("fail"), Some("account-refused"))
+    );
     assert_eq!(last["about"], format!("account `{ADA}`"));
     for key in ["cause", "evidence", "mend"] {
         assert!(last[key].as_str().is_some_and(|text| !text.is_empty()), "{last}");

@@ -210,8 +210,8 @@ fn fingerprint(der: &[u8]) -> String {
 mod tests {
     use proptest::prelude::*;
     use rcgen::{
-        BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, IsCa, KeyPair,
-        date_time_ymd,
+        BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType,
+        IsCa, KeyPair, date_time_ymd,
     };
 
     use super::*;

@@ -199,7 +199,14 @@ mod tests {
     #[test]
     fn refusals_are_counted_before_they_happen() {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-        let table = [(minutes(0), 1), (REREAD, 1), (minutes(1), 2), (minutes(30), 2), (minutes(31), 3), (minutes(91), 4)];
+        let table = [
+            (minutes(0), 1),
+            (REREAD, 1),
+            (minutes(1), 2),
+            (minutes(30), 2),
+            (minutes(31), 3),
+            (minutes(91), 4),
+        ];
         for (time, count) in table {
             assert_eq!(refusals_within(time), count, "{time:?}");
         }

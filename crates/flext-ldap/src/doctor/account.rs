@@ -10,7 +10,7 @@ use flext_ldap_directory::{
 use flext_ldap_identity::Reason;
 
 use super::{
-    Doctor, Finding, What, Way,
+    Doctor, Finding, Way, What,
     reach::{about, demanded},
     told,
     write::Found,
@@ -39,7 +39,8 @@ pub(super) async fn sign_in(
         return match connected {
             Ok(connection) => Some((connection, "nobody".to_owned())),
             Err(error) => {
-                let finding = Finding::failure(What::NotLdap, about(way), error.kind(), "it cannot be connected to");
+                let finding =
+                    Finding::failure(What::NotLdap, about(way), error.kind(), "it cannot be connected to");
                 findings.push(finding.evidence(told(&error)).mend("see the log of the server"));
                 None
             }
@@ -95,7 +96,8 @@ fn policy(connection: &Connection, account: &str, findings: &mut Vec<Finding>) {
             findings.push(Finding::warning(What::PasswordExpires, account, cause).mend(mend));
         }
         Err(reason) => {
-            let finding = Finding::failure(What::AccountRefused, account, ErrorKind::Rejected, reason.to_string());
+            let finding =
+                Finding::failure(What::AccountRefused, account, ErrorKind::Rejected, reason.to_string());
             let mend = "set a new password: `flext-ldap passwd`";
             findings.push(finding.code(Some(ResultCode::INVALID_CREDENTIALS)).mend(mend));
         }
@@ -103,7 +105,8 @@ fn policy(connection: &Connection, account: &str, findings: &mut Vec<Finding>) {
 }
 
 fn refused(account: &str, way: &Way, error: &Error) -> Finding {
-    let failure = |what, cause: String| Finding::failure(what, account, error.kind(), cause).code(error.result_code());
+    let failure =
+        |what, cause: String| Finding::failure(what, account, error.kind(), cause).code(error.result_code());
     let Some(outcome) = error.outcome() else {
         let (cause, mend) = match error.kind() {
             ErrorKind::EmptyPassword => ("its password is empty", "give the password: -W, -y FILE"),
@@ -129,13 +132,17 @@ fn refused(account: &str, way: &Way, error: &Error) -> Finding {
         Reason::ChannelBinding => {
             (What::TlsDemanded, "connect straight to the server, by ldaps, and not through what ends TLS")
         }
-        Reason::Directory(_) if demands => {
-            (What::TlsDemanded, "the server demands more than TLS here: signing, or a mechanism of SASL; see its policy")
+        Reason::Directory(_) if demands => (
+            What::TlsDemanded,
+            "the server demands more than TLS here: signing, or a mechanism of SASL; see its policy",
+        ),
+        Reason::Directory(_) => {
+            (What::AccountRefused, "see the log of the server, and which mechanisms it offers")
         }
-        Reason::Directory(_) => (What::AccountRefused, "see the log of the server, and which mechanisms it offers"),
-        Reason::Locked => {
-            (What::AccountRefused, "have it unlocked, and find out who sends a wrong password: the log of the server tells")
-        }
+        Reason::Locked => (
+            What::AccountRefused,
+            "have it unlocked, and find out who sends a wrong password: the log of the server tells",
+        ),
         Reason::PasswordExpired | Reason::MustChange => {
             (What::AccountRefused, "set a new password, or have the policy except accounts of programs")
         }
@@ -144,7 +151,9 @@ fn refused(account: &str, way: &Way, error: &Error) -> Finding {
             (What::AccountRefused, "have the restriction lifted for this account and this machine")
         }
         Reason::TooManyGroups => (What::AccountRefused, "take the account out of groups it does not need"),
-        Reason::UnknownUser => (What::AccountRefused, "check the name: a DN, or `name@domain` with Active Directory"),
+        Reason::UnknownUser => {
+            (What::AccountRefused, "check the name: a DN, or `name@domain` with Active Directory")
+        }
         _ => (
             What::AccountRefused,
             "check name and password; it was sent once, and each further try with a wrong one may lock the account",

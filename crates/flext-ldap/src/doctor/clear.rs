@@ -4,7 +4,10 @@
 //! the same way: a simple bind without TLS is answered with `strongerAuthRequired`.
 
 use flext_ldap_client::{Connector, Credentials};
-use flext_ldap_directory::proto::{dn::{Dn, Rdn}, result::ResultCode};
+use flext_ldap_directory::proto::{
+    dn::{Dn, Rdn},
+    result::ResultCode,
+};
 
 use super::{
     Doctor, Finding, What,
@@ -35,7 +38,9 @@ pub(super) async fn look(doctor: &Doctor, looked: &Looked, findings: &mut Vec<Fi
             connection.close().await;
             let cause = "it lets in an invented name with an invented password";
             let finding = Finding::warning(What::ClearPasswords, about(&looked.way), cause);
-            findings.push(finding.evidence(format!("the bind as `{name}` succeeded")).mend("see what answers there"));
+            findings.push(
+                finding.evidence(format!("the bind as `{name}` succeeded")).mend("see what answers there"),
+            );
         }
         Err(error) => match error.result_code() {
             Some(ResultCode::CONFIDENTIALITY_REQUIRED | ResultCode::STRONGER_AUTH_REQUIRED) => {
@@ -44,10 +49,15 @@ pub(super) async fn look(doctor: &Doctor, looked: &Looked, findings: &mut Vec<Fi
                 findings.push(finding.evidence(told(&error)));
             }
             // On the loopback interface servers may do without.
-            Some(ResultCode::INVALID_CREDENTIALS | ResultCode::NO_SUCH_OBJECT) if !address.ip().is_loopback() => {
+            Some(ResultCode::INVALID_CREDENTIALS | ResultCode::NO_SUCH_OBJECT)
+                if !address.ip().is_loopback() =>
+            {
                 let cause = "it takes passwords without TLS: a program that is set up wrongly shows them to everybody on the way";
                 let finding = Finding::warning(What::ClearPasswords, about(&looked.way), cause);
-                let evidence = format!("a bind in clear, as `{name}`, which is invented, was answered: {}", told(&error));
+                let evidence = format!(
+                    "a bind in clear, as `{name}`, which is invented, was answered: {}",
+                    told(&error)
+                );
                 findings.push(finding.evidence(evidence).mend(mend));
             }
             // It cannot be told.

@@ -3,7 +3,7 @@
 use flext_ldap_client::{SrvLookup as _, SrvRecord};
 use flext_ldap_directory::ErrorKind;
 
-use super::{Doctor, Finding, MOST_SERVERS, What, Way, told};
+use super::{Doctor, Finding, MOST_SERVERS, Way, What, told};
 use crate::config::Protection;
 
 /// The ways to the servers of a domain, those to be preferred first.
@@ -32,10 +32,7 @@ pub(super) async fn ways(doctor: &Doctor, domain: &str, findings: &mut Vec<Findi
     if !ways.is_empty() {
         return ways;
     }
-    let guess = vec![
-        Way::tcp(domain, 636, Protection::Ldaps),
-        Way::tcp(domain, 389, Protection::StartTls),
-    ];
+    let guess = vec![Way::tcp(domain, 636, Protection::Ldaps), Way::tcp(domain, 389, Protection::StartTls)];
     let records = format!("`_ldaps._tcp.{domain}. SRV 0 0 636 HOST.`");
     if let Some(failure) = failures.pop() {
         let cause = "DNS does not say which servers it has";
@@ -55,7 +52,9 @@ pub(super) async fn ways(doctor: &Doctor, domain: &str, findings: &mut Vec<Findi
         return guess;
     } else {
         let cause = "it has no servers in DNS, and is no host either";
-        let evidence = format!("neither _ldaps._tcp.{domain} nor _ldap._tcp.{domain} have records, nor has {domain} an address");
+        let evidence = format!(
+            "neither _ldaps._tcp.{domain} nor _ldap._tcp.{domain} have records, nor has {domain} an address"
+        );
         let mend = format!("check the name, add {records} to its zone, or name a server: `ldaps://HOST`");
         let finding = Finding::failure(What::DnsRecords, about, ErrorKind::Unreachable, cause);
         findings.push(finding.evidence(evidence).mend(mend));
@@ -86,8 +85,7 @@ fn take(
     for SrvRecord { target, port, .. } in records.into_iter().filter(|record| !record.target.is_empty()) {
         let host = target.to_ascii_lowercase();
         let domain = domain.to_ascii_lowercase();
-        let is_within =
-            host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let is_within = host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
         if !is_within {
             let cause = format!("a record names `{host}`, which is not in the domain");
             let mend = "if it is meant, all is well; a program that looks servers up by itself must be told that it may \

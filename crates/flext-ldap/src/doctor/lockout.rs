@@ -38,14 +38,22 @@ struct Rule {
 
 pub(super) async fn look(view: &View<'_>, base: &Dn, findings: &mut Vec<Finding>) {
     let mut rules = Vec::new();
-    if let Some(entry) = read(view, base, ["lockoutThreshold", "lockOutObservationWindow", "lockoutDuration"]).await {
+    if let Some(entry) =
+        read(view, base, ["lockoutThreshold", "lockOutObservationWindow", "lockoutDuration"]).await
+    {
         rules.extend(of_domain(&entry));
     }
     if let Ok(config) = "cn=config".parse()
         && let Some(entry) = read(
             view,
             &config,
-            ["passwordLockout", "passwordMaxFailure", "passwordResetFailureCount", "passwordLockoutDuration", "passwordUnlock"],
+            [
+                "passwordLockout",
+                "passwordMaxFailure",
+                "passwordResetFailureCount",
+                "passwordLockoutDuration",
+                "passwordUnlock",
+            ],
         )
         .await
     {
@@ -94,7 +102,8 @@ fn judge(rule: &Rule) -> Finding {
         return Finding::warning(What::Lockout, about, cause).evidence(evidence).mend(mend);
     }
     if *most <= 3 {
-        let mend = "send what somebody typed once, and never again by yourself; 5 or more leave room for mistakes";
+        let mend =
+            "send what somebody typed once, and never again by yourself; 5 or more leave room for mistakes";
         return Finding::warning(What::Lockout, about, cause).evidence(evidence).mend(mend);
     }
     Finding::good(What::Lockout, about, cause).evidence(evidence)
@@ -102,7 +111,11 @@ fn judge(rule: &Rule) -> Finding {
 
 async fn read<const N: usize>(view: &View<'_>, dn: &Dn, attributes: [&str; N]) -> Option<Entry> {
     let search = Search::new(dn.clone(), Scope::Base, Filter::any()).attributes(attributes);
-    view.connection.search_optional(Request::new(search, view.actor.clone()).until(view.by())).await.ok().flatten()
+    view.connection
+        .search_optional(Request::new(search, view.actor.clone()).until(view.by()))
+        .await
+        .ok()
+        .flatten()
 }
 
 fn number(entry: &Entry, attribute: &str) -> Option<i64> {
@@ -127,13 +140,18 @@ fn of_domain(entry: &Entry) -> Option<Rule> {
 
 /// 389-ds.
 fn of_config(entry: &Entry) -> Option<Rule> {
-    let is_on = |attribute| entry.as_ref().text(attribute).is_some_and(|text| text.eq_ignore_ascii_case("on"));
+    let is_on =
+        |attribute| entry.as_ref().text(attribute).is_some_and(|text| text.eq_ignore_ascii_case("on"));
     let most = u32::try_from(number(entry, "passwordMaxFailure")?).ok()?;
     Some(Rule {
         place: entry.dn_str().to_owned(),
         most: if is_on("passwordLockout") { most } else { 0 },
         window: seconds(entry, "passwordResetFailureCount"),
-        locked: if is_on("passwordUnlock") { seconds(entry, "passwordLockoutDuration") } else { Duration::ZERO },
+        locked: if is_on("passwordUnlock") {
+            seconds(entry, "passwordLockoutDuration")
+        } else {
+            Duration::ZERO
+        },
     })
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Finding, What, Way, tls, told};
+use super::{Finding, Way, What, tls, told};
 use crate::config::{Address, Protection};
 
 /// Addresses of a host that are looked at.
@@ -89,7 +89,8 @@ impl Looking {
                     _ => "no answer in time".to_owned(),
                 };
                 let cause = format!("the host `{host}` has no address");
-                let mend = "check its spelling, the record that names it, and the name servers of this machine";
+                let mend =
+                    "check its spelling, the record that names it, and the name servers of this machine";
                 let finding = Finding::failure(What::HostUnknown, about, ErrorKind::Unreachable, cause);
                 looked.findings.push(finding.evidence(evidence).mend(mend));
                 return None;
@@ -98,7 +99,8 @@ impl Looking {
         let mut tasks = JoinSet::new();
         for (place, address) in addresses.into_iter().enumerate() {
             let patience = self.patience;
-            tasks.spawn(async move { (place, address, timeout(patience, TcpStream::connect(address)).await) });
+            tasks
+                .spawn(async move { (place, address, timeout(patience, TcpStream::connect(address)).await) });
         }
         let mut tried = tasks.join_all().await;
         tried.sort_by_key(|(place, ..)| *place);
@@ -110,11 +112,14 @@ impl Looking {
                     first = first.or(Some(address));
                     continue;
                 }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    Finding::failure(What::PortRefused, &about, ErrorKind::Unreachable, "nobody listens there")
-                        .evidence(format!("{address} refused the connection"))
-                        .mend("see that the server runs, that this is its port, and that no firewall rejects it")
-                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Finding::failure(
+                    What::PortRefused,
+                    &about,
+                    ErrorKind::Unreachable,
+                    "nobody listens there",
+                )
+                .evidence(format!("{address} refused the connection"))
+                .mend("see that the server runs, that this is its port, and that no firewall rejects it"),
                 Ok(Err(error)) => {
                     let cause = "there is no way to the address";
                     Finding::failure(What::AddressUnreachable, &about, ErrorKind::Unreachable, cause)
@@ -125,7 +130,9 @@ impl Looking {
                     let cause = "nothing comes back from the address";
                     Finding::failure(What::PortSilent, &about, ErrorKind::Timeout, cause)
                         .evidence(format!("no connection to {address} within {:?}", self.patience))
-                        .mend("have a firewall on the way let this port through, and see that the machine runs")
+                        .mend(
+                            "have a firewall on the way let this port through, and see that the machine runs",
+                        )
                 }
             };
             let mut finding = finding;
@@ -181,11 +188,14 @@ impl Looking {
         let finding = match timeout(self.patience, shown).await {
             Ok(Ok(shown)) => return tls::judge(&about, host, address, true, &shown, &mut looked.findings),
             Ok(Err((_, error))) if error.kind() == ErrorKind::Misuse => unusable(about, &error),
-            Ok(Err((true, error))) => {
-                Finding::failure(What::NoTls, about, ErrorKind::Tls, "StartTLS is taken, and then there is no TLS")
-                    .evidence(told(&error))
-                    .mend("see that the server has a certificate and TLS 1.2 or newer, and its log")
-            }
+            Ok(Err((true, error))) => Finding::failure(
+                What::NoTls,
+                about,
+                ErrorKind::Tls,
+                "StartTLS is taken, and then there is no TLS",
+            )
+            .evidence(told(&error))
+            .mend("see that the server has a certificate and TLS 1.2 or newer, and its log"),
             Ok(Err((false, error))) => match self.without_start_tls(host, address, looked, &error).await {
                 Some(finding) => finding,
                 None => return true,
@@ -215,7 +225,8 @@ impl Looking {
                 return None;
             }
             let other = SocketAddr::new(address.ip(), 636);
-            let has_ldaps = timeout(self.patience, TcpStream::connect(other)).await.is_ok_and(|one| one.is_ok());
+            let has_ldaps =
+                timeout(self.patience, TcpStream::connect(other)).await.is_ok_and(|one| one.is_ok());
             let mend = match has_ldaps {
                 true => format!("port 636 is open: `url: ldaps://{}`", host_and_port(host, 636)),
                 false => "have TLS set up on the server: `TLSCertificateFile` of slapd.conf, `nsslapd-security: on` of \
@@ -304,10 +315,15 @@ pub(super) fn about(way: &Way) -> String {
 
 /// That the server does nothing without TLS, as its answer says.
 pub(super) fn demanded(about: impl Into<String>, error: &Error) -> Finding {
-    Finding::failure(What::TlsDemanded, about, error.kind(), "the server demands TLS, and there is none on this way")
-        .code(error.result_code())
-        .evidence(told(error))
-        .mend("use its port for ldaps, `url: ldaps://HOST`, or have StartTLS set up on it")
+    Finding::failure(
+        What::TlsDemanded,
+        about,
+        error.kind(),
+        "the server demands TLS, and there is none on this way",
+    )
+    .code(error.result_code())
+    .evidence(told(error))
+    .mend("use its port for ldaps, `url: ldaps://HOST`, or have StartTLS set up on it")
 }
 
 pub(super) fn host_and_port(host: &str, port: u16) -> String {
@@ -323,7 +339,8 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
 /// Whether a way ends on this machine, wherever else the name may lead.
 fn is_local(host: &str, address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
-        && (host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()))
+        && (host == "localhost"
+            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()))
 }
 
 fn unusable(about: String, error: &Error) -> Finding {

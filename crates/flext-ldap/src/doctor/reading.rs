@@ -119,7 +119,8 @@ pub(super) async fn anonymous(
     findings: &mut Vec<Finding>,
 ) {
     let Ok(filter) = people(capabilities).parse::<Filter>() else { return };
-    let search = Search::new(base.clone(), Scope::Subtree, filter).attributes(Selection::none()).size_limit(1);
+    let search =
+        Search::new(base.clone(), Scope::Subtree, filter).attributes(Selection::none()).size_limit(1);
     let mut entries = view.connection.search(Request::new(search, view.actor.clone()).until(view.by()));
     // That they are refused is as it should be.
     if let Ok(Some(entry)) = entries.next().await {
@@ -179,7 +180,11 @@ async fn count(
 fn is_limit(error: &Error) -> bool {
     matches!(
         error.result_code(),
-        Some(ResultCode::SIZE_LIMIT_EXCEEDED | ResultCode::ADMIN_LIMIT_EXCEEDED | ResultCode::TIME_LIMIT_EXCEEDED)
+        Some(
+            ResultCode::SIZE_LIMIT_EXCEEDED
+                | ResultCode::ADMIN_LIMIT_EXCEEDED
+                | ResultCode::TIME_LIMIT_EXCEEDED
+        )
     )
 }
 
@@ -225,9 +230,8 @@ fn open(base: &Dn, shown: Option<&Entry>) -> Finding {
 }
 
 fn attributes_of(about: &str, capabilities: &Capabilities, sample: &[Entry]) -> Finding {
-    let with = |name: &str| {
-        sample.iter().filter(|entry| entry.as_ref().attributes().get(name).is_some()).count()
-    };
+    let with =
+        |name: &str| sample.iter().filter(|entry| entry.as_ref().attributes().get(name).is_some()).count();
     let names = [capabilities.entry_id, "memberOf", "mail", "uid", "cn"];
     let counts: Vec<_> = names.iter().map(|name| format!("{name} {}", with(name))).collect();
     let cause = format!("of {} people, so many show: {}", sample.len(), counts.join(", "));

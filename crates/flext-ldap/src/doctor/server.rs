@@ -53,7 +53,8 @@ pub(super) fn kind(way: &Way, capabilities: &Capabilities, findings: &mut Vec<Fi
     let cause = format!("{name}; it offers {offers}");
     findings.push(Finding::good(What::Server, about(way), cause));
     let mechanisms: Vec<_> = capabilities.sasl_mechanisms.iter().map(String::as_str).collect();
-    let sasl = if mechanisms.is_empty() { String::new() } else { format!(", SASL {}", mechanisms.join(", ")) };
+    let sasl =
+        if mechanisms.is_empty() { String::new() } else { format!(", SASL {}", mechanisms.join(", ")) };
     let cause = format!("one signs in by name and password{sasl}");
     findings.push(Finding::good(What::Mechanisms, about(way), cause));
 }
@@ -61,9 +62,12 @@ pub(super) fn kind(way: &Way, capabilities: &Capabilities, findings: &mut Vec<Fi
 /// How far the clocks are apart, where the server tells the time (Active Directory and Samba do).
 pub(super) async fn clock(view: &View<'_>, way: &Way, findings: &mut Vec<Finding>) {
     let search = Search::new(Dn::root(), Scope::Base, Filter::any()).attributes(["currentTime"]);
-    let read = view.connection.search_optional(Request::new(search, view.actor.clone()).until(view.by())).await;
+    let read =
+        view.connection.search_optional(Request::new(search, view.actor.clone()).until(view.by())).await;
     let said = match &read {
-        Ok(Some(root)) => root.as_ref().text("currentTime").and_then(|time| time.parse::<GeneralizedTime>().ok()),
+        Ok(Some(root)) => {
+            root.as_ref().text("currentTime").and_then(|time| time.parse::<GeneralizedTime>().ok())
+        }
         _ => None,
     };
     let Some(said) = said else {
@@ -79,13 +83,16 @@ pub(super) async fn clock(view: &View<'_>, way: &Way, findings: &mut Vec<Finding
         return;
     }
     let ahead = if here > said.unix_seconds { "ahead of" } else { "behind" };
-    let cause = format!("the clock of this machine is {} {ahead} the server's", span(Duration::from_secs(apart)));
+    let cause =
+        format!("the clock of this machine is {} {ahead} the server's", span(Duration::from_secs(apart)));
     let here = GeneralizedTime { unix_seconds: here, nanoseconds: 0 };
     let kerberos = if apart > KERBEROS { "Kerberos refuses tickets from 5 minutes on: " } else { "" };
     findings.push(
         Finding::warning(What::Clock, about(way), cause)
             .evidence(format!("here it is {}, there {}", here.to_rfc3339(), said.to_rfc3339()))
-            .mend(format!("{kerberos}set the one that is wrong (`timedatectl set-ntp true`, `chronyc makestep`)")),
+            .mend(format!(
+                "{kerberos}set the one that is wrong (`timedatectl set-ntp true`, `chronyc makestep`)"
+            )),
     );
 }
 

@@ -54,7 +54,9 @@ pub(super) fn judge(
     }
     if findings.len() == before {
         let finding = failure(What::CertificateRefused, "its certificate is not to be trusted".to_owned());
-        findings.push(finding.evidence(&distrust.message).mend(format!("have another issued; `{look}` shows it")));
+        findings.push(
+            finding.evidence(&distrust.message).mend(format!("have another issued; `{look}` shows it")),
+        );
     }
     false
 }
@@ -72,7 +74,9 @@ fn dates(
         if one.not_after.unix_seconds < now {
             let cause = format!("the certificate of `{subject}` expired on {}", day(one.not_after));
             let evidence = format!("this machine's clock says {today}");
-            let mend = format!("have it renewed and the server told; `{look} | openssl x509 -noout -dates` shows it");
+            let mend = format!(
+                "have it renewed and the server told; `{look} | openssl x509 -noout -dates` shows it"
+            );
             findings.push(failure(What::CertificateExpired, cause).evidence(evidence).mend(mend));
         } else if one.not_before.unix_seconds > now {
             let cause =
@@ -109,14 +113,11 @@ fn name(
     }
 }
 
-fn issuer(
-    shown: &TlsInspection,
-    look: &str,
-    failure: &impl Fn(What, String) -> Finding,
-) -> Finding {
+fn issuer(shown: &TlsInspection, look: &str, failure: &impl Fn(What, String) -> Finding) -> Finding {
     let (Some(own), Some(last)) = (shown.certificates.first(), top(&shown.certificates)) else {
         let cause = "its certificate cannot be read".to_owned();
-        return failure(What::CertificateRefused, cause).mend(format!("have another issued; `{look}` shows it"));
+        return failure(What::CertificateRefused, cause)
+            .mend(format!("have another issued; `{look}` shows it"));
     };
     let confirmed = "once its fingerprint is confirmed by who runs the server";
     if own.is_self_issued() {
@@ -128,17 +129,21 @@ fn issuer(
             ));
     }
     if last.is_self_issued() {
-        let cause = format!("its certificate is issued by the authority `{}`, which is not trusted", last.subject);
+        let cause =
+            format!("its certificate is issued by the authority `{}`, which is not trusted", last.subject);
         return failure(What::CertificateIssuer, cause)
             .evidence(format!("the server sends that authority's certificate, SHA-256 {}", last.fingerprint))
             .mend(format!(
                 "{confirmed}, keep it (`{look}` prints it) and trust it: `ssl_ca_cert_path: FILE`, --ca-file FILE"
             ));
     }
-    let cause =
-        format!("the issuer of its certificate, `{}`, is neither sent by the server nor trusted under its key", last.issuer);
+    let cause = format!(
+        "the issuer of its certificate, `{}`, is neither sent by the server nor trusted under its key",
+        last.issuer
+    );
     let sent = shown.certificates.len();
-    let fetched = last.issuer_url.as_ref().map_or_else(String::new, |url| format!(" (it says that it is at {url})"));
+    let fetched =
+        last.issuer_url.as_ref().map_or_else(String::new, |url| format!(" (it says that it is at {url})"));
     failure(What::CertificateIssuer, cause)
         .evidence(format!("the server sends {sent} certificate{}, the last is `{}`", plural(sent), last.subject))
         .mend(format!(

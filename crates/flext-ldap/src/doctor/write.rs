@@ -71,7 +71,9 @@ impl Found {
             Ok(_) => Some(text),
             Err(error) => {
                 let told = match error {
-                    ConfigError::Faulty(faults) => faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                    ConfigError::Faulty(faults) => {
+                        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+                    }
                     error => error.to_string(),
                 };
                 let cause = "what was found does not make a configuration";
@@ -97,7 +99,9 @@ impl Found {
             if way.protection == Protection::None && way.host().is_some() {
                 lines.line(depth, "start_tls: false");
             }
-            if index == 0 && let Some(path) = &self.ca_file {
+            if index == 0
+                && let Some(path) = &self.ca_file
+            {
                 lines.text(depth, "ssl_ca_cert_path", &absolute(path));
             }
         }
@@ -232,11 +236,10 @@ mod tests {
 "#
         );
         let config = Config::parse("ldap.yaml", &text, []).unwrap();
-        assert_eq!(config.servers.iter().map(|server| server.protection).collect::<Vec<_>>(), [
-            Protection::Ldaps,
-            Protection::None,
-            Protection::None
-        ]);
+        assert_eq!(
+            config.servers.iter().map(|server| server.protection).collect::<Vec<_>>(),
+            [Protection::Ldaps, Protection::None, Protection::None]
+        );
         assert_eq!(findings.len(), 1, "{findings:?}");
     }
 }

@@ -10,10 +10,7 @@ use flext_ldap::doctor::{Severity, What};
 use flext_ldap_directory::proto::{result::ResultCode, schema::GeneralizedTime};
 use flext_ldap_lab::{Authority, Content, Identity, Slapd, SlapdOptions};
 use flext_ldap_server::Server;
-use flext_ldap_testkit::{
-    TestDirectory,
-    company::company,
-};
+use flext_ldap_testkit::{TestDirectory, company::company};
 use tempfile::TempDir;
 
 use super::{
@@ -57,7 +54,10 @@ fn dns_answers_nothing() {
 fn dns_knows_no_servers() {
     let names = NameServer::start("nothing", Vec::new());
     let report = examine(&doctor("harbourlane.invalid").name_server(names.address));
-    let parts = ["neither _ldaps._tcp.harbourlane.invalid nor", "`_ldaps._tcp.harbourlane.invalid. SRV 0 0 636 HOST.`"];
+    let parts = [
+        "neither _ldaps._tcp.harbourlane.invalid nor",
+        "`_ldaps._tcp.harbourlane.invalid. SRV 0 0 636 HOST.`",
+    ];
     fails(&report, What::DnsRecords, &parts);
 }
 
@@ -82,7 +82,11 @@ fn records_point_to_nothing() {
 fn a_port_is_closed() {
     let port = deserted();
     let report = examine(&doctor(&format!("ldaps://127.0.0.1:{port}")));
-    fails(&report, What::PortRefused, &[&format!("127.0.0.1:{port} refused the connection"), "see that the server runs"]);
+    fails(
+        &report,
+        What::PortRefused,
+        &[&format!("127.0.0.1:{port} refused the connection"), "see that the server runs"],
+    );
 }
 
 #[test]
@@ -131,17 +135,28 @@ fn start_tls_is_refused() {
     // What DNS names needs TLS, also where it leads to this machine.
     let names = NameServer::start("_ldap\u{4}", vec![("localhost", port)]);
     let asked = doctor("localhost").name_server(names.address).sign_in(by("cn=reader", "open water"));
-    fails(&examine(&asked), What::StartTlsRefused, &["without TLS no password goes there", "have TLS set up on the server"]);
+    fails(
+        &examine(&asked),
+        What::StartTlsRefused,
+        &["without TLS no password goes there", "have TLS set up on the server"],
+    );
     // What somebody names on this machine may do without.
     let report = examine(&doctor(directory.url()));
-    says(finding(&report, What::NoTlsNeeded), &["StartTLS is refused", "programs on other machines need TLS"]);
+    says(
+        finding(&report, What::NoTlsNeeded),
+        &["StartTLS is refused", "programs on other machines need TLS"],
+    );
 }
 
 #[test]
 fn a_certificate_has_expired() {
     let authority = Authority::new().unwrap();
     let report = with_certificate(authority.expired_server().unwrap(), &authority);
-    let parts = ["`O=Lab, CN=Lab server` expired on 2021-01-01", "have it renewed", "-showcerts </dev/null | openssl x509 -noout -dates"];
+    let parts = [
+        "`O=Lab, CN=Lab server` expired on 2021-01-01",
+        "have it renewed",
+        "-showcerts </dev/null | openssl x509 -noout -dates",
+    ];
     fails(&report, What::CertificateExpired, &parts);
 }
 
@@ -149,7 +164,11 @@ fn a_certificate_has_expired() {
 fn a_certificate_is_for_another_host() {
     let authority = Authority::new().unwrap();
     let report = with_certificate(authority.server_for(&["elsewhere.example"]).unwrap(), &authority);
-    let parts = ["it is for elsewhere.example", "`ssl_server_name: elsewhere.example`", "`subjectAltName = IP:127.0.0.1`"];
+    let parts = [
+        "it is for elsewhere.example",
+        "`ssl_server_name: elsewhere.example`",
+        "`subjectAltName = IP:127.0.0.1`",
+    ];
     fails(&report, What::CertificateName, &parts);
     let none: [&str; 0] = [];
     let report = with_certificate(authority.server_for(&none).unwrap(), &authority);
@@ -160,15 +179,27 @@ fn a_certificate_is_for_another_host() {
 fn a_certificate_is_of_nobody_who_is_trusted() {
     let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());
     let report = with_certificate(stranger.server().unwrap(), &authority);
-    fails(&report, What::CertificateIssuer, &["`O=Lab, CN=Lab CA`", "trust it: `ssl_ca_cert_path: FILE`, --ca-file FILE"]);
+    fails(
+        &report,
+        What::CertificateIssuer,
+        &["`O=Lab, CN=Lab CA`", "trust it: `ssl_ca_cert_path: FILE`, --ca-file FILE"],
+    );
     // The server sends the authority's own.
     let mut identity = stranger.server().unwrap();
     identity.certificate_pem.push_str(&stranger.pem());
     let report = with_certificate(identity, &authority);
-    fails(&report, What::CertificateIssuer, &["`O=Lab, CN=Lab CA`, which is not trusted", "SHA-256 ", "-showcerts"]);
+    fails(
+        &report,
+        What::CertificateIssuer,
+        &["`O=Lab, CN=Lab CA`, which is not trusted", "SHA-256 ", "-showcerts"],
+    );
 
     let report = with_certificate(Identity::self_signed().unwrap(), &authority);
-    fails(&report, What::CertificateSelfSigned, &["signed by itself", "SHA-256 ", "`ssl_ca_cert_path: server.pem`"]);
+    fails(
+        &report,
+        What::CertificateSelfSigned,
+        &["signed by itself", "SHA-256 ", "`ssl_ca_cert_path: server.pem`"],
+    );
 }
 
 #[test]
@@ -191,7 +222,8 @@ fn an_intermediate_certificate_is_missing() {
 fn clocks_are_apart() {
     let authority = Authority::new().unwrap();
     let report = with_certificate(authority.early_server().unwrap(), &authority);
-    let parts = ["is good from 2090-01-01T00:00:00", "this machine's clock says 20", "Kerberos allows 5 minutes"];
+    let parts =
+        ["is good from 2090-01-01T00:00:00", "this machine's clock says 20", "Kerberos allows 5 minutes"];
     fails(&report, What::CertificateEarly, &parts);
 
     let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -254,8 +286,10 @@ fn the_account_is_refused_once() {
 
 #[test]
 fn nobody_signs_in_and_nobody_sees_anything() {
-    let lines = ["access to attrs=userPassword by anonymous auth by * none", "access to * by users read by * none"];
-    let options = SlapdOptions { database_lines: lines.map(str::to_owned).to_vec(), ..SlapdOptions::default() };
+    let lines =
+        ["access to attrs=userPassword by anonymous auth by * none", "access to * by users read by * none"];
+    let options =
+        SlapdOptions { database_lines: lines.map(str::to_owned).to_vec(), ..SlapdOptions::default() };
     let slapd = slapd(options);
     let report = examine(&doctor(&slapd.ldaps_url()).ca_file(slapd.ca_pem_file()));
     nothing_fails(&report);
@@ -269,7 +303,8 @@ fn nobody_signs_in_and_nobody_sees_anything() {
 fn the_account_sees_nothing() {
     let person = company(30, 1).with_passwords().remove(0);
     let lines = ["access to attrs=userPassword by anonymous auth by * none", "access to * by * none"];
-    let options = SlapdOptions { database_lines: lines.map(str::to_owned).to_vec(), ..SlapdOptions::default() };
+    let options =
+        SlapdOptions { database_lines: lines.map(str::to_owned).to_vec(), ..SlapdOptions::default() };
     let slapd = slapd(options);
     let asked = doctor(&slapd.ldaps_url()).ca_file(slapd.ca_pem_file());
     let report = examine(&asked.sign_in(by(&person.dn.to_string(), &person.password.unwrap())));
@@ -288,7 +323,14 @@ fn a_size_limit_is_below_the_people() {
     let report = look(&slapd(options()));
     let limit = finding(&report, What::SizeLimit);
     assert_eq!(limit.severity, Severity::Warning);
-    says(limit, &["one search gives 7 people, and there are more", "in pages it gives no more than 7 either", "size=unlimited"]);
+    says(
+        limit,
+        &[
+            "one search gives 7 people, and there are more",
+            "in pages it gives no more than 7 either",
+            "size=unlimited",
+        ],
+    );
     // With pages that are not bounded, too.
     let lines = vec!["limits users size.prtotal=unlimited size.pr=unlimited".to_owned()];
     let report = look(&slapd(SlapdOptions { database_lines: lines, ..options() }));
@@ -311,7 +353,11 @@ fn tls_is_demanded() {
                    SSL\\TLS are not already active on the connection, data 0, v3839";
     for code in [ResultCode::STRONGER_AUTH_REQUIRED, ResultCode::CONFIDENTIALITY_REQUIRED] {
         let (report, binds) = as_active_directory("", |played| played.binds(code, signing));
-        fails(&report, What::TlsDemanded, &["demands TLS, and there is none on this way", "00002028", "`url: ldaps://HOST`"]);
+        fails(
+            &report,
+            What::TlsDemanded,
+            &["demands TLS, and there is none on this way", "00002028", "`url: ldaps://HOST`"],
+        );
         assert_eq!((binds, report.failure().unwrap().result_code), (1, Some(code)));
     }
     let data = "80090346: LdapErr: DSID-0C0906B5, comment: AcceptSecurityContext error, data 80090346, v3839";
@@ -323,9 +369,10 @@ fn tls_is_demanded() {
 fn active_directory_tells_nobody_anything() {
     let text = "000004DC: LdapErr: DSID-0C090A5C, comment: In order to perform this operation a successful bind must be completed";
     let (report, _) = as_active_directory("", |played| {
-        played
-            .unbound(ResultCode::OPERATIONS_ERROR, text)
-            .binds(ResultCode::INVALID_CREDENTIALS, "80090308: comment: AcceptSecurityContext error, data 52e, v1")
+        played.unbound(ResultCode::OPERATIONS_ERROR, text).binds(
+            ResultCode::INVALID_CREDENTIALS,
+            "80090308: comment: AcceptSecurityContext error, data 52e, v1",
+        )
     });
     fails(&report, What::AccountRefused, &["the name or the password is wrong", "data 52e"]);
 }
@@ -333,9 +380,12 @@ fn active_directory_tells_nobody_anything() {
 #[test]
 fn one_server_of_two_is_broken() {
     let slapd = slapd(SlapdOptions::default());
-    let names = NameServer::start("_ldaps", vec![("localhost", deserted()), ("localhost", slapd.ldaps_port())]);
+    let names =
+        NameServer::start("_ldaps", vec![("localhost", deserted()), ("localhost", slapd.ldaps_port())]);
     let report = examine(&doctor("localhost").name_server(names.address).ca_file(slapd.ca_pem_file()));
     nothing_fails(&report);
     assert_eq!(finding(&report, What::PortRefused).severity, Severity::Warning);
-    assert!(report.configuration.unwrap().contains(&format!("url: \"ldaps://localhost:{}\"", slapd.ldaps_port())));
+    assert!(
+        report.configuration.unwrap().contains(&format!("url: \"ldaps://localhost:{}\"", slapd.ldaps_port()))
+    );
 }

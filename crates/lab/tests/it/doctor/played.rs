@@ -13,8 +13,8 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, Event, Events, Op, Outcome, Peer, Reply,
-    Request, Session, Sessions,
+    Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, Event, Events, Op, Outcome, Peer,
+    Reply, Request, Session, Sessions,
     proto::{
         batch::{Batch, BatchWriter},
         ber::Tag,
@@ -150,10 +150,13 @@ impl Directory for Played {
             return found(std::slice::from_ref(&self.root));
         }
         match &self.unbound {
-            Some(result) if matches!(request.actor, Actor::Anonymous) => Reply::ready(Ok(result.clone().into())),
+            Some(result) if matches!(request.actor, Actor::Anonymous) => {
+                Reply::ready(Ok(result.clone().into()))
+            }
             _ => {
                 let is_base = |entry: &Entry| entry.dn_str().eq_ignore_ascii_case(search.base.as_str());
-                let chosen = self.entries.iter().filter(|entry| (search.scope == Scope::Base) == is_base(entry));
+                let chosen =
+                    self.entries.iter().filter(|entry| (search.scope == Scope::Base) == is_base(entry));
                 found(&chosen.cloned().collect::<Vec<_>>())
             }
         }

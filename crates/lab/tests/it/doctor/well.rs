@@ -82,10 +82,16 @@ fn openldap() {
         says(finding(&report, What::People), &["people seen: 30"]);
         says(finding(&report, What::Attributes), &["entryUUID 30, memberOf 0, mail 30"]);
         says(finding(&report, What::AnonymousReads), &["without signing in"]);
-        says(finding(&report, What::Lockout), &["5 wrong passwords within 10 min lock an account, for 15 min"]);
+        says(
+            finding(&report, What::Lockout),
+            &["5 wrong passwords within 10 min lock an account, for 15 min"],
+        );
         assert_eq!(finding(&report, What::Clock).severity, Severity::Note, "it cannot be told");
         if !url.starts_with("ldapi") {
-            says(finding(&report, What::Tls), &["TLS 1.3", "issued by `O=Lab, CN=Lab CA`, good until 2099-01-01"]);
+            says(
+                finding(&report, What::Tls),
+                &["TLS 1.3", "issued by `O=Lab, CN=Lab CA`, good until 2099-01-01"],
+            );
         }
         works(&report);
         assert!(!text(&report).contains(slapd.root_password()), "{}", text(&report));
