@@ -70,6 +70,13 @@ pub(super) async fn look(
     let whole = count(view, base, people, attributes.clone(), false).await;
     let mut seen = match whole {
         Ok(seen) => seen,
+        Err(error) if error.kind() == ErrorKind::Timeout => {
+            let cause = "people are not found in the time allowed";
+            let mend = "have `objectClass` indexed on the server, name a base that is nearer (-b BASE), or allow more (--timeout)";
+            let finding = Finding::failure(What::NoAnswer, about, ErrorKind::Timeout, cause);
+            findings.push(finding.evidence(told(&error)).mend(mend));
+            return;
+        }
         Err(error) => {
             findings.push(nothing(view, about, Some(&error)));
             return;
@@ -170,6 +177,11 @@ async fn count(
             Ok(None) => return Ok(count),
             Err(error) if is_limit(&error) => {
                 count.end = End::Limit(error);
+                return Ok(count);
+            }
+            // What was seen was seen, and it is enough to go on.
+            Err(error) if error.kind() == ErrorKind::Timeout && count.seen > 0 => {
+                count.end = End::Enough;
                 return Ok(count);
             }
             Err(error) => return Err(error),
