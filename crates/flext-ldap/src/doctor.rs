@@ -499,6 +499,9 @@ impl Doctor {
                     self.look_as_nobody(way, &base, capabilities, findings).await;
                 }
                 lockout::look(&view, &base, findings).await;
+                if let Some(name) = found.account_without_dn() {
+                    found.account_dn(account::dn_of(&view, &base, &name).await);
+                }
                 found.base = Some(base);
             }
         }

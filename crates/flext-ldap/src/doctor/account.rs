@@ -4,13 +4,20 @@ use std::time::Duration;
 
 use flext_ldap_client::{Connection, Credentials};
 use flext_ldap_directory::{
-    Actor, DirectoryExt as _, Error, ErrorKind,
-    proto::{control::PasswordPolicyRequest, dn::Dn, result::ResultCode},
+    DirectoryExt as _, Error, ErrorKind, Request,
+    proto::{
+        attribute::Selection,
+        control::PasswordPolicyRequest,
+        dn::Dn,
+        filter::Filter,
+        message::{Scope, Search},
+        result::ResultCode,
+    },
 };
 use flext_ldap_identity::Reason;
 
 use super::{
-    Doctor, Finding, Way, What,
+    Doctor, Finding, View, Way, What,
     reach::{about, demanded},
     told,
     write::Found,
@@ -58,10 +65,9 @@ pub(super) async fn sign_in(
     };
     match connected {
         Ok(connection) => {
-            let dn = dn_of(doctor, &connection, &name).await;
             findings.push(Finding::good(What::Account, &account, format!("signs in at {way}")));
             policy(&connection, &account, findings);
-            found.account(sign_in, dn);
+            found.account(sign_in);
             Some((connection, account))
         }
         Err(error) => {
@@ -71,14 +77,21 @@ pub(super) async fn sign_in(
     }
 }
 
-/// The name of the account's entry, where it signs in by another, such as `ada@harbourlane.example`.
-async fn dn_of(doctor: &Doctor, connection: &Connection, name: &str) -> Option<Dn> {
-    if let Ok(dn) = name.parse() {
+/// The name of the account's entry, where it signed in by another, such as `ada@harbourlane.example`: as the server says
+/// whom it takes it for, or the only entry below `base` with that name.
+pub(super) async fn dn_of(view: &View<'_>, base: &Dn, name: &str) -> Option<Dn> {
+    let said = view.connection.who_am_i(view.actor.clone());
+    if let Ok(Ok(said)) = tokio::time::timeout(view.patience, said).await
+        && let Some(Ok(dn)) = said.strip_prefix("dn:").map(str::parse::<Dn>)
+        && !dn.is_root()
+    {
         return Some(dn);
     }
-    let actor = connection.actor().unwrap_or(Actor::Anonymous);
-    let said = tokio::time::timeout(doctor.patience, connection.who_am_i(actor)).await.ok()?.ok()?;
-    said.strip_prefix("dn:")?.parse().ok().filter(|dn: &Dn| !dn.is_root())
+    let filter = Filter::equality("userPrincipalName".parse().ok()?, name);
+    let search = Search::new(base.clone(), Scope::Subtree, filter).attributes(Selection::none());
+    let request = Request::new(search, view.actor.clone()).until(view.by());
+    // Where it is not found the configuration says that it is missing.
+    view.connection.search_one(request).await.ok()?.dn_str().parse().ok()
 }
 
 /// What the server says of the password it took.

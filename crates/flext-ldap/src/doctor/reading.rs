@@ -238,7 +238,7 @@ fn open(base: &Dn, shown: Option<&Entry>) -> Finding {
     Finding::warning(What::AnonymousReads, format!("base `{base}`"), "people can be read without signing in")
         .evidence(evidence)
         .mend("if that is not meant, have it end: `access to * by users read by anonymous auth` (OpenLDAP), an ACI for \
-               `ldap:///all` in place of `ldap:///anyone` (389-ds)")
+               `ldap:///all` in place of `ldap:///anyone` (389-ds), no `anonymous_read` (FLEXT-LDAP)")
 }
 
 fn attributes_of(about: &str, capabilities: &Capabilities, sample: &[Entry]) -> Finding {

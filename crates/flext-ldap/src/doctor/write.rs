@@ -28,8 +28,10 @@ pub(super) struct Found {
 }
 
 struct Account {
-    key: String,
+    /// What it is to be called, if somebody said so.
+    key: Option<String>,
     /// None for EXTERNAL.
+    signs_in_by: Option<String>,
     dn: Option<Dn>,
     source: Option<PasswordSource>,
 }
@@ -46,19 +48,27 @@ impl Found {
         }
     }
 
-    /// The account that signed in, under the name of its entry.
-    pub(super) fn account(&mut self, sign_in: &SignIn, dn: Option<Dn>) {
-        let is_external = matches!(sign_in.credentials, Credentials::External);
-        let dn = dn.filter(|_| !is_external);
-        let key = sign_in.key.clone().unwrap_or_else(|| {
-            let value = dn.as_ref().and_then(Dn::rdn).and_then(|rdn| {
-                rdn.as_ref().avas().next().map(|ava| String::from_utf8_lossy(&ava.value()).into_owned())
-            });
-            let mut key = value.unwrap_or_default().to_ascii_lowercase();
-            key.retain(|one| one.is_ascii_alphanumeric() || one == '-' || one == '_');
-            if key.is_empty() { "reader".to_owned() } else { key }
-        });
-        self.account = Some(Account { key, dn, source: sign_in.source.clone() });
+    /// The account that signed in.
+    pub(super) fn account(&mut self, sign_in: &SignIn) {
+        let (signs_in_by, dn) = match &sign_in.credentials {
+            Credentials::Simple { name, .. } => (Some(name.clone()), name.parse().ok()),
+            _ => (None, None),
+        };
+        self.account =
+            Some(Account { key: sign_in.key.clone(), signs_in_by, dn, source: sign_in.source.clone() });
+    }
+
+    /// The name that the account signed in by, where its entry is not known.
+    pub(super) fn account_without_dn(&self) -> Option<String> {
+        let account = self.account.as_ref().filter(|account| account.dn.is_none())?;
+        account.signs_in_by.clone()
+    }
+
+    /// The account's entry.
+    pub(super) fn account_dn(&mut self, dn: Option<Dn>) {
+        if let Some(account) = &mut self.account {
+            account.dn = dn;
+        }
     }
 
     /// The configuration; `None` where something keeps it from working, which has been told.
@@ -126,29 +136,44 @@ impl Found {
 }
 
 impl Account {
+    /// What it is called: as somebody said, or as the first part of its name.
+    fn key(&self) -> String {
+        if let Some(key) = &self.key {
+            return key.clone();
+        }
+        let rdn = self.dn.as_ref().and_then(Dn::rdn);
+        let value = rdn.and_then(|rdn| rdn.as_ref().avas().next().map(|ava| ava.value().into_owned()));
+        let mut key = String::from_utf8_lossy(&value.unwrap_or_default()).to_lowercase().replace(' ', "-");
+        key.retain(|one| one.is_ascii_alphanumeric() || one == '-' || one == '_');
+        if key.is_empty() { "reader".to_owned() } else { key }
+    }
+
     fn yaml(&self, lines: &mut Lines, findings: &mut Vec<Finding>) {
-        let about = format!("account `{}`", self.key);
+        let key = self.key();
+        let about = format!("account `{key}`");
+        if self.dn.is_none()
+            && let Some(name) = &self.signs_in_by
+        {
+            let cause = format!(
+                "its entry is not known, only that it signs in as `{name}`: it is not in the configuration"
+            );
+            let mend = "name its entry: -D DN";
+            findings.push(Finding::warning(What::Configuration, about, cause).mend(mend));
+            return;
+        }
+        lines.line(1, "service_accounts:");
+        lines.line(2, &format!("{key}:"));
         let Some(dn) = &self.dn else {
-            if self.source.is_some() {
-                let cause = "it signs in by a name that is no DN, and its entry is not known: it is not in the configuration";
-                let mend = "name its DN: -D DN";
-                findings.push(Finding::warning(What::Configuration, about, cause).mend(mend));
-                return;
-            }
-            lines.line(1, "service_accounts:");
-            lines.line(2, &format!("{}:", self.key));
             lines.line(3, "mechanism: external");
             return;
         };
-        lines.line(1, "service_accounts:");
-        lines.line(2, &format!("{}:", self.key));
         lines.text(3, "dn", dn.as_str());
         match &self.source {
             Some(PasswordSource::File(path)) => lines.text(3, "password_file", &absolute(path)),
             Some(PasswordSource::Environment(name)) => lines.text(3, "password_env", name),
             Some(PasswordSource::Credential(name)) => lines.text(3, "password_credential", name),
             None => {
-                let key = self.key.to_ascii_uppercase().replace('-', "_");
+                let key = key.to_ascii_uppercase().replace('-', "_");
                 let variable = format!("FLEXT_LDAP_{key}_PASSWORD").replace("__", "_");
                 lines.text(3, "password_env", &variable);
                 let cause = format!("the configuration expects its password in the variable `{variable}`");
@@ -204,8 +229,9 @@ mod tests {
             ],
             ca_file: Some("/etc/ca \"x\".pem".into()),
             account: Some(Account {
-                key: "reader".to_owned(),
-                dn: Some("cn=re\\,ader,dc=harbourlane,dc=example".parse().unwrap()),
+                key: None,
+                signs_in_by: None,
+                dn: Some("cn=Re\\,ad er,dc=harbourlane,dc=example".parse().unwrap()),
                 source: None,
             }),
             base: Some("dc=harbourlane,dc=example".parse().unwrap()),
@@ -225,9 +251,9 @@ mod tests {
       start_tls: false
     - url: "ldapi://%2Frun%2Fldap%20i"
   service_accounts:
-    reader:
-      dn: "cn=re\\,ader,dc=harbourlane,dc=example"
-      password_env: "FLEXT_LDAP_READER_PASSWORD"
+    read-er:
+      dn: "cn=Re\\,ad er,dc=harbourlane,dc=example"
+      password_env: "FLEXT_LDAP_READ_ER_PASSWORD"
   directory_structure:
     base_dn: "dc=harbourlane,dc=example"
     users_ou: "ou=people,dc=harbourlane,dc=example"

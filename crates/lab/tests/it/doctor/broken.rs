@@ -264,7 +264,13 @@ fn active_directory_locks_after_three() {
     let lockout = finding(&report, What::Lockout);
     assert_eq!(lockout.severity, Severity::Warning);
     says(lockout, &["3 wrong passwords within 30 min lock an account, for 30 min", "2 times within 30 min"]);
-    says(finding(&report, What::Server), &["Active Directory"]);
+    says(finding(&report, What::Server), &["Active Directory", "pages of 1000 entries at most"]);
+    // Who signs in by a principal name is written by the name of the entry.
+    let text = report.configuration.unwrap();
+    assert!(
+        text.contains("    ada-nordin:\n      dn: \"CN=Ada Nordin,OU=Staff,DC=harbourlane,DC=example\"\n"),
+        "{text}"
+    );
 }
 
 #[test]
