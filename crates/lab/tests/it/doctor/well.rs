@@ -6,7 +6,7 @@ use flext_ldap::{
     Config, PasswordSource,
     doctor::{Doctor, Report, Severity, SignIn, What},
 };
-use flext_ldap_client::Credentials;
+use flext_ldap_client::{Connector, Credentials};
 use flext_ldap_directory::{
     Actor, DirectoryExt as _, Request,
     proto::{
@@ -43,18 +43,24 @@ fn as_somebody(doctor: Doctor, place: &TempDir, name: &str, password: &str) -> R
     examine(&doctor.ca_file(place.path().join("ca.pem")).sign_in(sign_in))
 }
 
-/// That the configuration which came out reaches the server, signs in, and finds people where it says.
-fn works(report: &Report) {
+/// The configuration that came out, and what reaches its first server as its account.
+fn config(report: &Report) -> (Config, Connector) {
     let config = Config::parse("ldap.yaml", report.configuration.as_ref().unwrap(), []).unwrap();
     let surprises: Vec<_> =
         config.warnings().iter().filter(|one| !one.message.contains("is an unusual port")).collect();
     assert!(surprises.is_empty(), "{surprises:?}");
     let (name, account) = config.accounts.first_key_value().unwrap();
     let credentials = account.credentials(name).unwrap();
-    let people = config.structure.users.clone().unwrap();
     let connector = config.connector(&config.servers[0]).credentials(credentials).build().unwrap();
+    (config, connector)
+}
+
+/// That this configuration finds the thirty people where it says.
+fn works(report: &Report) {
+    let (config, connector) = config(report);
     let found = on_a_runtime(async {
         let connection = connector.connect().await.unwrap();
+        let people = config.structure.users.unwrap();
         let search = Search::new(people, Scope::Subtree, "(uid=*)".parse::<Filter>().unwrap());
         let request = Request::new(search, Actor::Service).within(Duration::from_secs(30));
         connection.search_all(request).await.unwrap().len()
