@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap::{
-    Account, Config, PasswordSource,
+    Config, PasswordSource,
     doctor::{Doctor, Finding, Report, Severity, SignIn},
 };
 use flext_ldap_client::Credentials;
@@ -122,12 +122,7 @@ impl Arguments {
     fn sign_in(&self) -> anyhow::Result<Option<SignIn>> {
         if let (Some(name), Some(path)) = (&self.account, &self.config) {
             let config = Config::read(path)?;
-            let account = account(&config, name)?;
-            let sign_in = SignIn::new(account.credentials(name)?).called(name);
-            return Ok(Some(match account {
-                Account::Simple { password, .. } => sign_in.password_from(password.clone()),
-                _ => sign_in,
-            }));
+            return Ok(Some(SignIn::as_account(name, account(&config, name)?)?));
         }
         let Some(name) = &self.bind_dn else { return Ok(None) };
         let (password, source) = match (&self.password, self.ask_password, &self.password_file) {

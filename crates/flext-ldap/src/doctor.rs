@@ -41,8 +41,8 @@ use flext_ldap_directory::{
 use tokio::task::JoinSet;
 
 use crate::{
-    config::{Address, Protection},
-    password::PasswordSource,
+    config::{Account, Address, Protection},
+    password::{PasswordError, PasswordSource},
 };
 
 /// Servers of a domain that are looked at.
@@ -71,15 +71,27 @@ enum Target {
 #[derive(Clone, Debug)]
 #[must_use = "give it to `Doctor::sign_in`"]
 pub struct SignIn {
-    key: Option<String>,
     credentials: Credentials,
+    /// Where the password is, if that is known.
     source: Option<PasswordSource>,
+    /// The account of a configuration, with its name there.
+    account: Option<(String, Account)>,
 }
 
 impl SignIn {
     /// With these credentials.
     pub const fn new(credentials: Credentials) -> Self {
-        Self { key: None, credentials, source: None }
+        Self { credentials, source: None, account: None }
+    }
+
+    /// As an account of a configuration, by its name there. Its password is read now.
+    ///
+    /// # Errors
+    ///
+    /// The password is not where it should be.
+    pub fn as_account(name: &str, account: &Account) -> Result<Self, PasswordError> {
+        let credentials = account.credentials(name)?;
+        Ok(Self { credentials, source: None, account: Some((name.to_owned(), account.clone())) })
     }
 
     /// Where the password is, for the configuration to say: passwords themselves are never in one.
@@ -88,10 +100,13 @@ impl SignIn {
         self
     }
 
-    /// What the configuration is to call the account: letters, digits, `-` and `_`.
-    pub fn called(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
-        self
+    /// What lines call it.
+    fn name(&self) -> &str {
+        match (&self.account, &self.credentials) {
+            (Some((name, _)), _) => name,
+            (None, Credentials::Simple { name, .. }) => name,
+            (None, _) => "SASL",
+        }
     }
 }
 
@@ -499,8 +514,10 @@ impl Doctor {
                     self.look_as_nobody(way, &base, capabilities, findings).await;
                 }
                 lockout::look(&view, &base, findings).await;
-                if let Some(name) = found.account_without_dn() {
-                    found.account_dn(account::dn_of(&view, &base, &name).await);
+                if let Some(name) = found.account_without_dn()
+                    && let Some(dn) = account::dn_of(&view, &base, &name).await
+                {
+                    found.account_dn(dn);
                 }
                 found.base = Some(base);
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flext_ldap_client::{Connection, Credentials};
+use flext_ldap_client::Connection;
 use flext_ldap_directory::{
     DirectoryExt as _, Error, ErrorKind, Request,
     proto::{
@@ -53,11 +53,7 @@ pub(super) async fn sign_in(
             }
         };
     };
-    let name = match &sign_in.credentials {
-        Credentials::Simple { name, .. } => name.clone(),
-        _ => "EXTERNAL".to_owned(),
-    };
-    let account = format!("account `{name}`");
+    let account = format!("account `{}`", sign_in.name());
     let connector = doctor.connector(way).credentials(sign_in.credentials.clone());
     let connected = match connector.bind_control(&PasswordPolicyRequest).build() {
         Ok(connector) => connector.connect().await,

@@ -13,7 +13,7 @@ use flext_ldap_directory::{
 
 use super::{Doctor, Finding, Severity, SignIn, Way, What, reach::Looked};
 use crate::{
-    config::{Address, Config, ConfigError, Protection},
+    config::{Account, Address, Config, ConfigError, Protection},
     password::PasswordSource,
 };
 
@@ -21,19 +21,20 @@ use crate::{
 pub(super) struct Found {
     ways: Vec<Way>,
     ca_file: Option<PathBuf>,
-    account: Option<Account>,
+    account: Option<Entry>,
     pub(super) base: Option<Dn>,
     pub(super) users: Option<Dn>,
     pub(super) groups: Option<Dn>,
 }
 
-struct Account {
-    /// What it is to be called, if somebody said so.
-    key: Option<String>,
-    /// None for EXTERNAL.
-    signs_in_by: Option<String>,
-    dn: Option<Dn>,
-    source: Option<PasswordSource>,
+/// The account that signed in, as the configuration is to have it.
+enum Entry {
+    /// It was one of a configuration.
+    Known(String, Account),
+    /// It signed in by a name that is its entry's.
+    Named(Dn, Option<PasswordSource>),
+    /// It signed in by a name that is not, such as `ada@harbourlane.example`.
+    Unknown(String, Option<PasswordSource>),
 }
 
 impl Found {
@@ -50,24 +51,30 @@ impl Found {
 
     /// The account that signed in.
     pub(super) fn account(&mut self, sign_in: &SignIn) {
-        let (signs_in_by, dn) = match &sign_in.credentials {
-            Credentials::Simple { name, .. } => (Some(name.clone()), name.parse().ok()),
-            _ => (None, None),
+        let source = sign_in.source.clone();
+        self.account = match (&sign_in.account, &sign_in.credentials) {
+            (Some((key, account)), _) => Some(Entry::Known(key.clone(), account.clone())),
+            (None, Credentials::Simple { name, .. }) => Some(match name.parse() {
+                Ok(dn) => Entry::Named(dn, source),
+                Err(_) => Entry::Unknown(name.clone(), source),
+            }),
+            // Whoever says so in a program has a configuration of their own for it.
+            _ => None,
         };
-        self.account =
-            Some(Account { key: sign_in.key.clone(), signs_in_by, dn, source: sign_in.source.clone() });
     }
 
     /// The name that the account signed in by, where its entry is not known.
     pub(super) fn account_without_dn(&self) -> Option<String> {
-        let account = self.account.as_ref().filter(|account| account.dn.is_none())?;
-        account.signs_in_by.clone()
+        match &self.account {
+            Some(Entry::Unknown(name, _)) => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// The account's entry.
-    pub(super) fn account_dn(&mut self, dn: Option<Dn>) {
-        if let Some(account) = &mut self.account {
-            account.dn = dn;
+    pub(super) fn account_dn(&mut self, dn: Dn) {
+        if let Some(Entry::Unknown(_, source)) = &mut self.account {
+            self.account = Some(Entry::Named(dn, source.take()));
         }
     }
 
@@ -135,53 +142,68 @@ impl Found {
     }
 }
 
-impl Account {
-    /// What it is called: as somebody said, or as the first part of its name.
-    fn key(&self) -> String {
-        if let Some(key) = &self.key {
-            return key.clone();
-        }
-        let rdn = self.dn.as_ref().and_then(Dn::rdn);
-        let value = rdn.and_then(|rdn| rdn.as_ref().avas().next().map(|ava| ava.value().into_owned()));
-        let mut key = String::from_utf8_lossy(&value.unwrap_or_default()).to_lowercase().replace(' ', "-");
-        key.retain(|one| one.is_ascii_alphanumeric() || one == '-' || one == '_');
-        if key.is_empty() { "reader".to_owned() } else { key }
-    }
-
+impl Entry {
     fn yaml(&self, lines: &mut Lines, findings: &mut Vec<Finding>) {
-        let key = self.key();
-        let about = format!("account `{key}`");
-        if self.dn.is_none()
-            && let Some(name) = &self.signs_in_by
-        {
-            let cause = format!(
-                "its entry is not known, only that it signs in as `{name}`: it is not in the configuration"
-            );
-            let mend = "name its entry: -D DN";
-            findings.push(Finding::warning(What::Configuration, about, cause).mend(mend));
-            return;
-        }
+        let key = match self {
+            Self::Known(key, _) => key.clone(),
+            Self::Named(dn, _) => key(dn),
+            Self::Unknown(name, _) => {
+                let about = format!("account `{name}`");
+                let cause = "its entry is not known: it is not in the configuration";
+                findings
+                    .push(Finding::warning(What::Configuration, about, cause).mend("name its entry: -D DN"));
+                return;
+            }
+        };
         lines.line(1, "service_accounts:");
         lines.line(2, &format!("{key}:"));
-        let Some(dn) = &self.dn else {
-            lines.line(3, "mechanism: external");
-            return;
-        };
-        lines.text(3, "dn", dn.as_str());
-        match &self.source {
-            Some(PasswordSource::File(path)) => lines.text(3, "password_file", &absolute(path)),
-            Some(PasswordSource::Environment(name)) => lines.text(3, "password_env", name),
-            Some(PasswordSource::Credential(name)) => lines.text(3, "password_credential", name),
-            None => {
-                let key = key.to_ascii_uppercase().replace('-', "_");
-                let variable = format!("FLEXT_LDAP_{key}_PASSWORD").replace("__", "_");
-                lines.text(3, "password_env", &variable);
-                let cause = format!("the configuration expects its password in the variable `{variable}`");
-                let mend = "set it, or name a file of the password: -y FILE";
-                findings.push(Finding::note(What::Configuration, about, cause).mend(mend));
+        let source = match self {
+            Self::Known(_, Account::Simple { dn, password }) => {
+                lines.text(3, "dn", dn.as_str());
+                password
             }
+            Self::Known(_, Account::Sasl { user, mechanism, password }) => {
+                lines.text(3, "user", user);
+                let mechanism =
+                    mechanism.map_or_else(|| "sasl".to_owned(), |one| one.name().to_ascii_lowercase());
+                lines.text(3, "mechanism", &mechanism);
+                password
+            }
+            Self::Known(_, Account::External) => return lines.line(3, "mechanism: external"),
+            Self::Named(dn, source) => {
+                lines.text(3, "dn", dn.as_str());
+                match source {
+                    Some(source) => source,
+                    None => &unsaid(&key, findings),
+                }
+            }
+            Self::Unknown(..) => return,
+        };
+        match source {
+            PasswordSource::File(path) => lines.text(3, "password_file", &absolute(path)),
+            PasswordSource::Environment(name) => lines.text(3, "password_env", name),
+            PasswordSource::Credential(name) => lines.text(3, "password_credential", name),
         }
     }
+}
+
+/// What an account is called after the first part of its name.
+fn key(dn: &Dn) -> String {
+    let rdn = dn.rdn();
+    let value = rdn.and_then(|rdn| rdn.as_ref().avas().next().map(|ava| ava.value().into_owned()));
+    let mut key = String::from_utf8_lossy(&value.unwrap_or_default()).to_lowercase().replace(' ', "-");
+    key.retain(|one| one.is_ascii_alphanumeric() || one == '-' || one == '_');
+    if key.is_empty() { "reader".to_owned() } else { key }
+}
+
+/// Where a password is to be put of which nobody said where it is.
+fn unsaid(key: &str, findings: &mut Vec<Finding>) -> PasswordSource {
+    let name = key.to_ascii_uppercase().replace('-', "_");
+    let variable = format!("FLEXT_LDAP_{name}_PASSWORD").replace("__", "_");
+    let cause = format!("the configuration expects its password in the variable `{variable}`");
+    let mend = "set it, or name a file of the password: -y FILE";
+    findings.push(Finding::note(What::Configuration, format!("account `{key}`"), cause).mend(mend));
+    PasswordSource::Environment(variable)
 }
 
 fn url(way: &Way) -> Option<String> {
@@ -217,6 +239,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use flext_ldap_client::Mechanism;
+
     use super::*;
 
     #[test]
@@ -228,12 +252,7 @@ mod tests {
                 Way { address: Address::Socket("/run/ldap i".into()), protection: Protection::None },
             ],
             ca_file: Some("/etc/ca \"x\".pem".into()),
-            account: Some(Account {
-                key: None,
-                signs_in_by: None,
-                dn: Some("cn=Re\\,ad er,dc=harbourlane,dc=example".parse().unwrap()),
-                source: None,
-            }),
+            account: Some(Entry::Named("cn=Re\\,ad er,dc=harbourlane,dc=example".parse().unwrap(), None)),
             base: Some("dc=harbourlane,dc=example".parse().unwrap()),
             users: Some("ou=people,dc=harbourlane,dc=example".parse().unwrap()),
             groups: None,
@@ -267,5 +286,31 @@ mod tests {
             [Protection::Ldaps, Protection::None, Protection::None]
         );
         assert_eq!(findings.len(), 1, "{findings:?}");
+    }
+
+    #[test]
+    fn an_account_of_a_configuration_stays_as_it_is() {
+        let password = || PasswordSource::Environment("READER_PASSWORD".to_owned());
+        let sasl = |mechanism| Account::Sasl { user: "reader".to_owned(), mechanism, password: password() };
+        let dn: Dn = "cn=reader,dc=harbourlane,dc=example".parse().unwrap();
+        let accounts = [
+            Account::Simple { dn, password: password() },
+            Account::External,
+            sasl(None),
+            sasl(Mechanism::named("SCRAM-SHA-256-PLUS")),
+        ];
+        for account in accounts {
+            let found = Found {
+                ways: vec![Way::tcp("ldap1.harbourlane.example", 636, Protection::Ldaps)],
+                ca_file: None,
+                account: Some(Entry::Known("reader".to_owned(), account.clone())),
+                base: None,
+                users: None,
+                groups: None,
+            };
+            let text = found.text(&mut Vec::new()).unwrap();
+            let config = Config::parse("ldap.yaml", &text, []).unwrap();
+            assert_eq!(config.accounts["reader"], account, "{text}");
+        }
     }
 }
