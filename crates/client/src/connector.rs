@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use flext_ldap_directory::{
-    BindReply, BoxFuture, Deadline, Error, ErrorKind, Peer, Session, Sessions,
+    Applied, BindReply, BoxFuture, Deadline, Error, ErrorKind, Peer, Session, Sessions,
     proto::{
         control::{ControlValue, Controls},
         message::Limits,
@@ -250,7 +250,7 @@ impl Connector {
     /// [`ErrorKind::Unreachable`], [`ErrorKind::Tls`], [`ErrorKind::Timeout`] or [`ErrorKind::Closed`] when no server
     /// could be talked to; the message says why for each. [`ErrorKind::Rejected`] when the bind was refused: that is
     /// not tried again on the next server, since wrong passwords lock accounts, unless the server was only busy or
-    /// unavailable. [`ErrorKind::Confidentiality`] when a password would go out in clear; nothing is connected to then.
+    /// unavailable. Nor is a bind that was sent and not answered: then the error is what became of that one. [`ErrorKind::Confidentiality`] when a password would go out in clear; nothing is connected to then.
     ///
     /// # Cancel safety
     ///
@@ -279,8 +279,12 @@ impl Connector {
             left = left.saturating_sub(1);
             match self.0.open(server, credentials, Deadline::after(share)).await {
                 Ok(connection) => return Ok(connection),
-                // The next server may do better; it would not with the same wrong password.
-                Err(error) if !error.is_connection_usable() || error.kind() == ErrorKind::Timeout => {
+                // The next server may do better; it would not with the same wrong password, which may have been counted
+                // where a bind was sent and not answered.
+                Err(error)
+                    if (!error.is_connection_usable() || error.kind() == ErrorKind::Timeout)
+                        && (error.applied() == Applied::No || matches!(credentials, Credentials::Anonymous)) =>
+                {
                     failures.push(error);
                 }
                 Err(error) => return Err(error),
