@@ -5,10 +5,8 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::read("/etc/harbourlane/ldap.yaml")?;
-//! let account = config.accounts.get("monitoring").ok_or("no account `monitoring`")?;
-//! let credentials = account.credentials("monitoring")?;
-//! let connection = config.connect(|connector| connector.credentials(credentials.clone())).await?;
-//! connection.close().await;
+//! let stack = config.stack().account("monitoring")?.build()?;
+//! println!("{}", stack.health());
 //! # Ok(())
 //! # }
 //! ```
@@ -17,7 +15,9 @@
 
 mod config;
 pub mod doctor;
+mod log_file;
 mod password;
+mod stack;
 pub mod yaml;
 
 pub use flext_ldap_client as client;
@@ -25,8 +25,10 @@ pub use flext_ldap_directory as directory;
 
 pub use self::{
     config::{
-        Account, Address, Config, ConfigError, Finding, Protection, Server, Setting, Source, Structure,
-        json_schema,
+        Account, Address, Audited, Config, ConfigError, Connections, Finding, Observability, Protection,
+        Server, Setting, Source, Structure, json_schema,
     },
+    log_file::{LogFile, Reopen},
     password::{PasswordError, PasswordSource, password_file},
+    stack::{HealthReport, ServerReport, Stack, StackBuilder},
 };
