@@ -32,11 +32,11 @@ const EXAMPLES: &str = "\
 Examples:
   flext-ldap doctor harbourlane.example
   flext-ldap doctor ldaps://ldap1.harbourlane.example -D cn=reader,dc=harbourlane,dc=example -W
-  flext-ldap doctor harbourlane.example -D ada@harbourlane.example -y reader.password --write ldap.yaml
+  flext-ldap doctor harbourlane.example -D ada@harbourlane.example -y FILE --write ldap.yaml
   flext-ldap doctor ldap://localhost --json | jq -r 'select(.severity == \"fail\") | .mend'
 
-A line begins with `ok`, `note`, `warn` or `fail`, and says what it is about, the cause, the evidence, and what mends it.
-docs/doctor.md explains every finding.";
+A line begins with `ok`, `note`, `warn` or `fail`, and says what it is about, the cause, the
+evidence, and what mends it. docs/doctor.md explains every finding.";
 
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
