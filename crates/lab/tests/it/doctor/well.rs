@@ -14,7 +14,7 @@ use flext_ldap_directory::{
         message::{Scope, Search},
     },
 };
-use flext_ldap_lab::{Content, NsSlapd, Slapd, SlapdOptions, Tool};
+use flext_ldap_lab::{Content, NsSlapd, Samba, Slapd, SlapdOptions, Tool};
 use flext_ldap_testkit::{
     TestDirectory,
     company::{SUFFIX, company},
@@ -151,4 +151,37 @@ fn ds389() {
         says(lockout, &["policy `cn=config`: 2 wrong passwords within 10 min lock an account"]);
         works(&report);
     }
+}
+
+#[test]
+fn samba() {
+    let server = Samba::shared().unwrap();
+    let (name, password) = (server.root_dn(), server.root_password());
+    let place = place(&server.ca_pem(), password);
+    for url in [server.ldaps_url(), server.ldap_url()] {
+        let report = as_somebody(doctor(&url), &place, &name, password);
+        nothing_fails(&report);
+        says(finding(&report, What::Server), &["Samba", "DirSync"]);
+        says(finding(&report, What::Attributes), &["objectGUID "]);
+        assert_eq!(finding(&report, What::Clock).severity, Severity::Good, "{}", text(&report));
+        let lockout = finding(&report, What::Lockout);
+        assert_eq!(lockout.severity, Severity::Warning);
+        says(lockout, &["3 wrong passwords within 30 min lock an account"]);
+        let shown = report.findings.iter().any(|finding| finding.what == What::AnonymousReads);
+        assert!(!shown, "{}", text(&report));
+        let (config, connector) = config(&report);
+        on_a_runtime(async { connector.connect().await.unwrap().close().await });
+        assert_eq!(config.structure.users.unwrap().to_string().to_lowercase(), format!("cn=users,{SUFFIX}"));
+    }
+}
+
+#[test]
+fn samba_as_it_is_unless_told_otherwise() {
+    let server = Samba::start_demanding().unwrap();
+    let place = place(&server.ca_pem(), server.root_password());
+    let report = as_somebody(doctor(&server.ldap_url()), &place, &server.root_dn(), server.root_password());
+    nothing_fails(&report);
+    let demanded = finding(&report, What::TlsDemanded);
+    assert_eq!(demanded.severity, Severity::Good);
+    says(demanded, &["refuses passwords without TLS", "strongerAuthRequired (8)"]);
 }
