@@ -209,7 +209,7 @@ impl Routed {
     }
 
     /// Begins to send the operation to another member, or to any after a pause; or says why it may not be sent again.
-    fn move_on(&mut self, failed: &Arc<Member>) -> Result<(), &'static str> {
+    fn move_on(&mut self, failed: &Arc<Member>, was_unreachable: bool) -> Result<(), &'static str> {
         if self.request.is_none() || self.shared.is_closing() {
             return Err("");
         }
@@ -224,7 +224,11 @@ impl Routed {
         if !has_another && !can_wait {
             return Err("");
         }
-        if !for_recovery && !std::mem::take(&mut self.is_free) && !self.may_retry() {
+        let is_free = std::mem::take(&mut self.is_free);
+        if was_unreachable && has_another {
+            // It has cost no server anything: what goes to the next one is the first that any of them sees of it.
+            self.shared.retries.fetch_add(1, Ordering::Relaxed);
+        } else if !for_recovery && !is_free && !self.may_retry() {
             if !can_wait {
                 return Err(", and too much is being tried again already");
             }
@@ -289,8 +293,10 @@ impl Routed {
         if self.has_delivered || !may_move(self.is_write, &error) {
             return Err(error);
         }
+        let was_unreachable = error.kind() == ErrorKind::Unreachable;
         self.note(error);
-        self.move_on(&member).map_err(|why_not| self.shared.none_answered(&mut self.failures, why_not))
+        self.move_on(&member, was_unreachable)
+            .map_err(|why_not| self.shared.none_answered(&mut self.failures, why_not))
     }
 
     /// The answer is that the server is busy: goes on, or gives the answer back.
@@ -304,7 +310,7 @@ impl Routed {
             return outcome;
         }
         self.note(error);
-        match self.move_on(&member) {
+        match self.move_on(&member, false) {
             Ok(()) => None,
             Err(_) => outcome,
         }
