@@ -146,6 +146,17 @@ impl Connect {
         opened(connected, &names)
     }
 
+    /// What reaches each of the servers that -H names, by itself and as nobody yet, and who to be.
+    pub(crate) fn each(&self) -> anyhow::Result<(Vec<ConnectorBuilder>, Credentials)> {
+        let conf = Conf::load()?;
+        let urls = self.urls(&conf)?;
+        let connectors = urls
+            .chunks(1)
+            .map(|url| self.connector(&conf, url, self.connect_timeout))
+            .collect::<Result<_, _>>()?;
+        Ok((connectors, self.credentials(&conf, None)?))
+    }
+
     /// What may help against an answer that is no: who has not signed in may see and do less.
     pub(crate) fn hint(&self, error: &Error) -> &'static str {
         let hidden = [ResultCode::NO_SUCH_OBJECT, ResultCode::INSUFFICIENT_ACCESS_RIGHTS];

@@ -33,7 +33,7 @@ pub(crate) const STORAGE: u8 = 208;
 /// `directory check` found faults.
 pub(crate) const FAULTS: u8 = 209;
 /// Anything else, a defect of this program among it.
-const INTERNAL: u8 = 210;
+pub(crate) const INTERNAL: u8 = 210;
 
 /// What the tail of `--help` says.
 pub(crate) const HELP: &str = "\

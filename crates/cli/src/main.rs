@@ -3,6 +3,7 @@
 //! Results go to standard output, all else to standard error. One file a subcommand; `connect.rs` has the options they
 //! share, `exit.rs` the exit codes.
 
+mod bench;
 mod change;
 mod conf;
 mod config;
@@ -58,6 +59,8 @@ enum Command {
     Whoami(whoami::Arguments),
     /// Ask a server again and again, and tell how long it takes
     Ping(ping::Arguments),
+    /// Put load on a server, and tell how it bears it
+    Bench(bench::Arguments),
     /// Write all entries under a base as LDIF; passwords only where the server shows their hashes
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Command::Passwd(arguments) => arguments.run(),
         Command::Whoami(arguments) => arguments.run(),
         Command::Ping(arguments) => arguments.run(),
+        Command::Bench(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Import(arguments) => arguments.run(),
         Command::Config(arguments) => arguments.run(),

@@ -1,6 +1,7 @@
 //! A set of two pools, each behind a proxy of its own, before one directory: what callers see while the ways fail in turns.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -26,6 +27,8 @@ const TASKS: usize = 64;
 
 struct Bench {
     directory: TestDirectory,
+    /// To the directory itself, by no way that fails.
+    direct: Connector,
     ways: [FaultProxy; 2],
     set: Arc<ServerSet>,
 }
@@ -40,22 +43,22 @@ impl Bench {
             all + &format!("dn: uid=crew{number},{SUFFIX}\n{person}\nuid: crew{number}\nsn: {number}\n\n")
         });
         let directory = TestDirectory::builder().suffix(SUFFIX).ldif(ldif).start().unwrap();
-        let server = directory.url().trim_start_matches("ldap://").parse().unwrap();
+        let server: SocketAddr = directory.url().trim_start_matches("ldap://").parse().unwrap();
         let ways = [FaultProxy::start(server, 1).await.unwrap(), FaultProxy::start(server, 2).await.unwrap()];
-        let mut set = ServerSet::builder("both ways").check_every(Duration::from_millis(200));
-        for way in &ways {
+        let to = |address: SocketAddr| {
             let credentials =
                 Credentials::simple(directory.admin_dn().to_string(), directory.admin_password());
-            let connector = Connector::builder()
-                .clear()
-                .address(way.address().ip().to_string(), way.address().port())
-                .connect_timeout(Duration::from_secs(1))
-                .credentials(credentials);
-            let pool = Pool::builder(connector.build().unwrap()).build().unwrap();
+            let connector = Connector::builder().clear().address(address.ip().to_string(), address.port());
+            connector.connect_timeout(Duration::from_secs(1)).credentials(credentials).build().unwrap()
+        };
+        let mut set = ServerSet::builder("both ways").check_every(Duration::from_millis(200));
+        for way in &ways {
+            let pool = Pool::builder(to(way.address())).build().unwrap();
             pool.ready(Deadline::after(Duration::from_secs(20))).await.unwrap();
             set = set.server(Arc::new(pool));
         }
-        Self { directory, ways, set: Arc::new(set.build().unwrap()) }
+        let direct = to(server);
+        Self { directory, direct, ways, set: Arc::new(set.build().unwrap()) }
     }
 }
 
@@ -65,14 +68,28 @@ fn lookup(number: usize) -> Request<Search> {
     Request::new(search, Actor::Service).within(Duration::from_secs(10))
 }
 
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap()
+}
+
 /// No read fails, each has its own answer, and those of a way that was cut are answered by the other within a quarter of
-/// a second, asserted at four times that.
+/// a second, asserted at four times that and what a machine with other work takes for reads that nothing happens to.
 #[tokio::test]
 async fn no_read_fails_while_one_way_is_there() {
     let bench = Bench::start().await;
     let over = Arc::new(AtomicBool::new(false));
     let (asked, slowest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
+    let (undisturbed, connection) = (Arc::new(AtomicU64::new(0)), bench.direct.connect().await.unwrap());
+    let (slowest_of_all, is_over) = (Arc::clone(&undisturbed), Arc::clone(&over));
+    tasks.spawn(async move {
+        while !is_over.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            connection.search_one(lookup(0)).await.unwrap();
+            slowest_of_all.fetch_max(millis(began), Ordering::Relaxed);
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
     for number in 0..TASKS {
         let (set, over) = (Arc::clone(&bench.set), Arc::clone(&over));
         let (asked, slowest) = (Arc::clone(&asked), Arc::clone(&slowest));
@@ -82,7 +99,7 @@ async fn no_read_fails_while_one_way_is_there() {
                 let entry = set.search_one(lookup(number)).await.unwrap();
                 assert_eq!(entry.text("sn"), Some(&*number.to_string()));
                 asked.fetch_add(1, Ordering::Relaxed);
-                slowest.fetch_max(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
+                slowest.fetch_max(millis(began), Ordering::Relaxed);
                 // Not so many that the machine is busy with them alone, since times are looked at.
                 sleep(Duration::from_millis(40)).await;
             }
@@ -102,7 +119,8 @@ async fn no_read_fails_while_one_way_is_there() {
         task.unwrap();
     }
     assert!(asked.load(Ordering::Relaxed) > 1_000, "{asked:?}");
-    assert!(slowest.load(Ordering::Relaxed) < 1_000, "{slowest:?} ms");
+    let bound = 1_000 + 4 * undisturbed.load(Ordering::Relaxed);
+    assert!(slowest.load(Ordering::Relaxed) < bound, "{slowest:?} ms, undisturbed {undisturbed:?} ms");
     assert!(bench.ways.iter().all(|way| way.tally().ended > 0), "{:?}", bench.ways);
     bench.set.shutdown(Deadline::after(Duration::from_secs(5))).await;
 }
