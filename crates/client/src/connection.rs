@@ -14,6 +14,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use flext_ldap_directory::{
@@ -81,11 +82,14 @@ pub(crate) struct Bounds {
     pub(crate) limits: Limits,
     pub(crate) in_flight: usize,
     pub(crate) unread: usize,
+    /// How long a late write may take to be settled.
+    pub(crate) settling: Duration,
 }
 
 impl Bounds {
     pub(crate) const MOST_IN_FLIGHT: usize = 4096;
-    pub(crate) const DEFAULT: Self = Self { limits: Limits::DEFAULT, in_flight: 1024, unread: 1 << 20 };
+    pub(crate) const DEFAULT: Self =
+        Self { limits: Limits::DEFAULT, in_flight: 1024, unread: 1 << 20, settling: Duration::ZERO };
 }
 
 /// What handle, replies and task all see.
@@ -223,7 +227,7 @@ impl Connection {
         self.shared.unread.load(Ordering::Relaxed)
     }
 
-    /// Answers that came after their operation was abandoned, timed out or done. They were dropped.
+    /// Answers that came after their operation was abandoned, timed out or done, and those to Cancel. They were dropped.
     #[must_use]
     pub fn late_answers(&self) -> u64 {
         self.shared.late.load(Ordering::Relaxed)

@@ -188,6 +188,16 @@ impl ConnectorBuilder {
         self
     }
 
+    /// Asks the server to cancel a write whose deadline passes (RFC 3909), and waits for what becomes of it for at most
+    /// this long beyond the deadline: the write's own answer, that it was cancelled, which is certain not to have been
+    /// applied, or nothing, which leaves its outcome unknown. Zero: a late write is given up at once, unknown.
+    ///
+    /// Servers that do not know Cancel say so, and nothing is lost but the time.
+    pub const fn settle_writes(mut self, time: Duration) -> Self {
+        self.bounds.settling = time;
+        self
+    }
+
     /// Lets passwords out in clear to servers on other machines: everybody on the way can read them.
     pub const fn dangerous_clear_passwords(mut self) -> Self {
         self.dangerous_clear_passwords = true;

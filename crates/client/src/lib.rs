@@ -47,6 +47,7 @@ mod ending;
 mod exposure;
 mod gather;
 mod pool;
+mod referrals;
 mod server;
 mod servers;
 mod srv;
@@ -62,6 +63,7 @@ pub use self::{
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
     pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
+    referrals::{Referrals, ReferralsBuilder},
     server::Server,
     servers::{
         Choice, MemberHealth, MemberStatistics, Place, ServerSet, ServerSetBuilder, SetStatistics,

@@ -376,7 +376,7 @@ impl Pool {
     ///
     /// Cancel-safe.
     pub async fn pin(&self, by: Deadline) -> Result<PinnedConnection, Error> {
-        self.0.shared.acquire(Class::Alone, by).await.map(|lease| PinnedConnection(Arc::new(lease)))
+        self.0.shared.acquire(Class::Alone, by).await.map(PinnedConnection)
     }
 
     /// What there is, and what has happened so far.
@@ -565,7 +565,7 @@ impl Drop for Keep {
 
 /// A service connection that is nobody else's until it is dropped, and its replies are: see [`Pool::pin`].
 #[derive(Debug)]
-pub struct PinnedConnection(Arc<Lease>);
+pub struct PinnedConnection(Lease);
 
 impl Directory for PinnedConnection {
     fn call(&self, request: Request) -> Reply {

@@ -769,6 +769,19 @@ impl Turns {
 }
 
 impl Lease {
+    /// One more place on the same connection, for something that goes on for itself.
+    pub(super) fn again(&self) -> Self {
+        let mut state = self.shared.lock();
+        // One that was taken out meanwhile counts nothing any more.
+        if let Some(index) = state.position(self.member.id)
+            && let Some(seat) = state.seats.get_mut(index)
+        {
+            *seat.count(self.class) += 1;
+        }
+        drop(state);
+        Self { shared: Arc::clone(&self.shared), member: Arc::clone(&self.member), class: self.class }
+    }
+
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -6,4 +6,6 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod referrals;
+#[cfg(test)]
 mod set;
