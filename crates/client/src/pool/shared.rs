@@ -42,6 +42,8 @@ pub(super) struct Member {
 #[derive(Debug)]
 pub(super) struct Berth {
     member: Arc<Member>,
+    /// The member's, at hand.
+    id: u64,
     /// Whether an operation was put onto it since the last tick.
     was_used: bool,
     /// The tick at which it was first found without use.
@@ -413,6 +415,7 @@ impl Shared {
             state.next_id += 1;
             let member = Arc::new(Member { id: state.next_id, connection });
             let berth = Berth {
+                id: member.id,
                 member,
                 was_used: true,
                 idle_since: None,
@@ -613,7 +616,7 @@ struct Look {
 
 impl State {
     fn position(&self, id: u64) -> Option<usize> {
-        self.seats.iter().position(|seat| seat.line.member.id == id)
+        self.seats.iter().position(|seat| seat.line.id == id)
     }
 
     fn place(&self, settings: &Settings, class: Class, before: usize, is_patient: bool) -> Option<Place> {
