@@ -21,6 +21,7 @@ use flext_ldap_directory::{
     Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, DirectoryExt, Error, ErrorKind, Identity,
     Outcome, Reply, Request, Session,
     proto::{
+        channel_binding::ChannelBindings,
         message::{Authentication, BindRequest, Limits, Request as Message},
         result::ResultCode,
     },
@@ -67,6 +68,7 @@ pub struct Connection {
     /// The answer to the last bind that succeeded.
     bind_outcome: Option<Outcome>,
     exposure: Exposure,
+    bindings: ChannelBindings,
 }
 
 /// Dropping what it holds tells the task to end.
@@ -110,6 +112,9 @@ struct Shared {
     helm: Helm,
 }
 
+/// Whether a success is to be believed, by what the server's mechanism sent along.
+type Believe<'a> = dyn FnMut(Option<&[u8]>) -> Result<(), Error> + Send + 'a;
+
 /// Who the server takes this connection for.
 enum Bound {
     Anonymous,
@@ -135,6 +140,7 @@ impl Connection {
         // words about operations that ended meanwhile. So there is always room for those who hold a permit.
         let (commands, queue) = mpsc::channel(bounds.in_flight.saturating_mul(4));
         let (stop, stopped) = oneshot::channel();
+        let bindings = transport.bindings();
         shared.helm.give(Task::new(transport, queue, stopped, Arc::clone(&shared), bounds));
         let task = Task::run(Hold(Arc::clone(&shared)));
         Self {
@@ -145,6 +151,7 @@ impl Connection {
             bound: Bound::Anonymous,
             bind_outcome: None,
             exposure,
+            bindings,
         }
     }
 
@@ -233,6 +240,11 @@ impl Connection {
         self.shared.late.load(Ordering::Relaxed)
     }
 
+    /// What this connection can be told by, if it is inside TLS.
+    pub(crate) const fn bindings(&self) -> &ChannelBindings {
+        &self.bindings
+    }
+
     /// Operations in flight, also those whose callers have gone.
     pub(crate) fn in_flight(&self) -> usize {
         self.shared.most_in_flight.saturating_sub(self.shared.permits.available_permits())
@@ -282,8 +294,13 @@ impl Connection {
         Err(Error::new(ErrorKind::NotCarried, refusal))
     }
 
-    /// One step of a bind, on the wire.
-    async fn bind_on_wire(&mut self, step: BindStep, by: Deadline) -> Result<BindReply, Error> {
+    /// One step of a bind, on the wire. `believe` is asked whether a success is to be believed, with what came along.
+    pub(crate) async fn bind_on_wire(
+        &mut self,
+        step: BindStep,
+        by: Deadline,
+        believe: &mut Believe<'_>,
+    ) -> Result<BindReply, Error> {
         credentials::check(&step)?;
         self.exposure.check_bind(&step)?;
         let (name, mechanism, message, controls) = match step {
@@ -319,6 +336,7 @@ impl Connection {
         let credentials = outcome.value.take();
         match outcome.result.code {
             ResultCode::SUCCESS => {
+                believe(credentials.as_deref())?;
                 let actor = match mechanism {
                     None => named(&name),
                     Some(mechanism) => self.ask_identity(&mechanism, by).await?,
@@ -422,7 +440,7 @@ impl Session for Connection {
     /// [`ErrorKind::Timeout`] and [`ErrorKind::Closed`] when no answer came. A refusal is no error, but
     /// [`BindReply::Refused`].
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
-        Box::pin(self.bind_on_wire(step, by))
+        Box::pin(async move { self.bind_on_wire(step, by, &mut |_| Ok(())).await })
     }
 }
 

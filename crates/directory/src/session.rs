@@ -1,9 +1,11 @@
 //! Conversations: all that RFC 4511 ties to one connection.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use flext_ldap_proto::{control::Controls, secret::Secret};
+use flext_ldap_proto::{
+    certificate::CertificateNames, channel_binding::ChannelBindings, control::Controls, secret::Secret,
+};
 
 use crate::{Actor, BoxFuture, Deadline, Directory, Error, Outcome};
 
@@ -23,7 +25,7 @@ pub trait Session: Directory {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>>;
 }
 
-impl<S: Sessions + ?Sized> Sessions for std::sync::Arc<S> {
+impl<S: Sessions + ?Sized> Sessions for Arc<S> {
     fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
         (**self).open(peer)
     }
@@ -45,13 +47,20 @@ pub struct Peer {
     pub protection: Protection,
     /// Who the transport says it is, for SASL EXTERNAL.
     pub external: Option<External>,
+    /// What a proof of identity can be bound to, if the conversation is inside TLS.
+    pub bindings: Option<Arc<ChannelBindings>>,
 }
 
 impl Peer {
     /// The program itself.
     #[must_use]
     pub const fn in_process() -> Self {
-        Self { address: PeerAddress::InProcess, protection: Protection::Local, external: None }
+        Self {
+            address: PeerAddress::InProcess,
+            protection: Protection::Local,
+            external: None,
+            bindings: None,
+        }
     }
 }
 
@@ -80,7 +89,7 @@ pub enum Protection {
 }
 
 /// Who a transport says its peer is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum External {
     /// A process of this user, by the credentials of its Unix socket.
@@ -90,6 +99,8 @@ pub enum External {
         /// The group id.
         gid: u32,
     },
+    /// Who holds this client certificate, which TLS has verified.
+    Certificate(Arc<CertificateNames>),
 }
 
 /// One step of a bind.

@@ -104,6 +104,8 @@ impl Kit {
         }
         if let Some(libraries) = &self.libraries {
             command.env("LD_LIBRARY_PATH", libraries);
+            // Where libsasl2 looks for its mechanisms.
+            command.env("SASL_PATH", libraries.join("sasl2"));
         }
         if let Some(path) = &self.python_path {
             command.env("PYTHONPATH", path);

@@ -206,7 +206,9 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
         let file = data.join("data").join(name);
         std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
     };
-    let mut template = format!("{}\n\n{}\n", read("template-dse.ldif")?, read("template-suffix-db.ldif")?);
+    let parts = ["template-dse.ldif", "template-suffix-db.ldif", "template-sasl.ldif"];
+    let parts: Vec<_> = parts.into_iter().map(read).collect::<Result<_>>()?;
+    let mut template = format!("{}\n", parts.join("\n\n"));
     for (name, kind) in BUILT_IN {
         write!(
             template,

@@ -31,6 +31,7 @@ mod ppolicy;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod sasl;
 mod search;
 #[cfg(test)]
 mod serve;

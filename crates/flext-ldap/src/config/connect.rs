@@ -1,6 +1,6 @@
 //! Connections as a configuration describes them. There is no pool here: one connection, to the first server that answers.
 
-use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials};
+use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, Mechanism, Sasl};
 use flext_ldap_directory::{Deadline, Error, ErrorKind};
 
 use super::{Account, Address, Config, Protection, Server};
@@ -18,6 +18,15 @@ impl Account {
             Self::Simple { dn, password } => {
                 let password = password.read(&format!("the account `{name}`'s"))?;
                 Ok(Credentials::simple(dn.to_string(), password))
+            }
+            Self::Sasl { user, mechanism, password } => {
+                let password = password.read(&format!("the account `{name}`'s"))?;
+                let sasl = match mechanism {
+                    Some(Mechanism::OauthBearer) => Sasl::oauth_bearer(user, password),
+                    Some(mechanism) => Sasl::password(user, password).only(*mechanism),
+                    None => Sasl::password(user, password),
+                };
+                Ok(sasl.into())
             }
         }
     }

@@ -7,19 +7,21 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 13] = [
+const EDGES: [(&str, &[&str], &[&str]); 14] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
+    // The mechanisms of both ends, without I/O.
+    ("sasl", &["proto"], &[]),
     // Client and server never see each other, in tests neither: what needs both ends belongs into `lab`.
-    ("client", &["directory", "proto"], &[]),
-    ("store", &["directory", "proto"], &[]),
-    ("server", &["directory", "proto"], &["store"]),
+    ("client", &["directory", "sasl", "proto"], &[]),
+    ("store", &["directory", "sasl", "proto"], &[]),
+    ("server", &["directory", "sasl", "proto"], &["store"]),
     ("singer", &["directory", "proto"], &["store", "testkit"]),
     // Where binds and searches go is for the program to say.
     ("identity", &["directory", "proto"], &["store"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
-    ("oracles", &["server", "store", "directory", "proto"], &[]),
+    ("oracles", &["server", "store", "directory", "sasl", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["client", "directory", "proto"], &[]),
     ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
@@ -77,6 +79,14 @@ fn the_language_knows_no_runtime_no_socket_and_no_clock() {
     let needs = Workspace::load().needs("proto");
     for banned in ["tokio", "mio", "socket2", "nix", "libc", "rustls", "redb", "futures-core", "tracing"] {
         assert!(!needs.contains(banned), "proto is sans-io, but needs {banned}");
+    }
+}
+
+#[test]
+fn the_mechanisms_know_no_runtime_and_no_socket() {
+    let needs = Workspace::load().needs("sasl");
+    for banned in ["tokio", "mio", "socket2", "nix", "rustls", "redb", "tracing"] {
+        assert!(!needs.contains(banned), "sasl is sans-io, but needs {banned}");
     }
 }
 

@@ -19,4 +19,6 @@ mod judges;
 #[cfg(test)]
 mod libldap;
 #[cfg(test)]
+mod sasl;
+#[cfg(test)]
 mod tap;
