@@ -283,7 +283,8 @@ impl Connector {
                 // where a bind was sent and not answered.
                 Err(error)
                     if (!error.is_connection_usable() || error.kind() == ErrorKind::Timeout)
-                        && (error.applied() == Applied::No || matches!(credentials, Credentials::Anonymous)) =>
+                        && (error.applied() == Applied::No
+                            || matches!(credentials, Credentials::Anonymous)) =>
                 {
                     failures.push(error);
                 }
