@@ -40,7 +40,7 @@ use self::{
     report::Report,
 };
 use crate::{
-    connect::{Connect, dn},
+    connect::{Connect, Way, dn},
     exit::{self, Usage},
     search::ScopeName,
 };
@@ -271,11 +271,11 @@ impl Load {
 
     /// The servers, bound as who is asked for. What keeps from that is said as every command says it.
     async fn servers(&self) -> anyhow::Result<Servers> {
-        self.connect.takes_no_config()?;
         self.connect.open().await?.close().await;
-        let (connectors, credentials) = self.connect.each()?;
-        let connectors =
-            connectors.into_iter().map(|connector| connector.credentials(credentials.clone()).build());
+        let Way { servers, credentials, timeout, .. } = self.connect.way(None)?;
+        let connectors = servers.into_iter().map(|(_, connector)| {
+            connector.connect_timeout(timeout).credentials(credentials.clone()).build()
+        });
         let connectors = connectors.collect::<Result<_, _>>()?;
         Servers::start(connectors, usize::from(self.connections), |pool| pool).await
     }
@@ -373,8 +373,7 @@ impl SearchArguments {
 
 impl BindArguments {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        self.load.connect.takes_no_config()?;
-        let (connectors, credentials) = self.load.connect.each()?;
+        let Way { servers, credentials, timeout, .. } = self.load.connect.way(None)?;
         let Credentials::Simple { name, password } = credentials else {
             let text = "bench bind wants the name of the users by -D, and their password by -w, -W or -y";
             return Err(Usage(text.to_owned()).into());
@@ -383,8 +382,8 @@ impl BindArguments {
         if self.numbers.range.is_some() && name.is_fixed() {
             return Err(Usage("--range is for a name with {n} in it".to_owned()).into());
         }
-        let connectors =
-            connectors.into_iter().map(|connector| connector.build()).collect::<Result<_, _>>()?;
+        let connectors = servers.into_iter().map(|(_, connector)| connector.connect_timeout(timeout).build());
+        let connectors = connectors.collect::<Result<_, _>>()?;
         let binds = usize::from(self.load.connections);
         let servers = Servers::start(connectors, 0, |pool| pool.binds(binds).waiting(10_000)).await?;
         let binding = Binding {

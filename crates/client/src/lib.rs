@@ -64,7 +64,7 @@ pub use self::{
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
-    pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
+    pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats, SharedAccount},
     referrals::{Referrals, ReferralsBuilder},
     sasl::Sasl,
     server::Server,
