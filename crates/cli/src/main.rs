@@ -3,6 +3,7 @@
 //! Results go to standard output, all else to standard error. One file a subcommand; `connect.rs` has the options they
 //! share, `exit.rs` the exit codes.
 
+mod bench;
 mod change;
 mod conf;
 mod config;
@@ -62,6 +63,8 @@ enum Command {
     Ping(ping::Arguments),
     /// Say of each server what it is and how it is
     Servers(servers::Arguments),
+    /// Put load on a server, and tell how it bears it
+    Bench(bench::Arguments),
     /// Write all entries under a base as LDIF; passwords only where the server shows their hashes
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Command::Whoami(arguments) => arguments.run(),
         Command::Ping(arguments) => arguments.run(),
         Command::Servers(arguments) => arguments.run(),
+        Command::Bench(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Import(arguments) => arguments.run(),
         Command::Config(arguments) => arguments.run(),

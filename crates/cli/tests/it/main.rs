@@ -5,6 +5,8 @@ mod access;
 #[cfg(test)]
 mod arguments;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod care;
 #[cfg(test)]
 mod changes;

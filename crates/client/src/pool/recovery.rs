@@ -150,9 +150,7 @@ impl Obstacle {
         };
         // That the program's own bind was refused is nothing the caller could mend by asking otherwise.
         let kind = match self.error.kind() {
-            kind @ (ErrorKind::Tls | ErrorKind::Timeout | ErrorKind::Closed | ErrorKind::Confidentiality) => {
-                kind
-            }
+            kind @ (ErrorKind::Tls | ErrorKind::Timeout | ErrorKind::Confidentiality) => kind,
             _ => ErrorKind::Unreachable,
         };
         Error::new(kind, message).with_source(self.error.clone())

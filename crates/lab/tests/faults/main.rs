@@ -1,4 +1,5 @@
-//! What callers see when the way to a server fails: our client, through a proxy that spoils what passes, on our directory.
+//! What callers see when the way to a server fails: our client, pools and sets, through a proxy that spoils what passes, on
+//! our directory.
 //!
 //! Answers are right or errors, soon, and always to whoever asked.
 
@@ -6,3 +7,5 @@
 mod client;
 #[cfg(test)]
 mod referrals;
+#[cfg(test)]
+mod set;
