@@ -1,0 +1,121 @@
+//! A new conversation that is as the last one was: opened, and bound as who was bound.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use flext_ldap_directory::{Actor, Applied, BindReply, Deadline, Directory as _, Error, ErrorKind, Session};
+use flext_ldap_proto::result::ResultCode;
+
+use crate::{
+    proxy::root_dse,
+    talk::{Conversation, Talk, User, Who, answers, over},
+};
+
+/// Conversations that are tried.
+const TRIES: u32 = 4;
+
+/// How long is waited between two that did not answer.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What came of one try.
+enum Tried {
+    Restored(Box<dyn Session>),
+    /// The next may do better.
+    Again(Error),
+    /// The bind was sent, and nobody knows what came of it.
+    Unanswered(Error),
+    Failed(Error),
+}
+
+impl Talk {
+    /// Opens a conversation in place of the last one.
+    pub(crate) async fn establish(&self) -> Result<Arc<Conversation>, Error> {
+        let settings = self.shared.settings;
+        let by = Deadline::after(settings.restore);
+        let was_silent = self.take().is_some_and(|last| last.was_silent());
+        let who = self.who();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            if was_silent {
+                // Whoever chooses among servers learns by this that one of them does not answer.
+                let probe =
+                    root_dse("objectClass", Actor::Service, by.earlier(Deadline::after(2 * settings.probe)));
+                if let Err(error) = self.shared.upstream.call(probe.into_any()).outcome().await {
+                    tracing::debug!(%error, "no server answers");
+                }
+            }
+            let session = self.shared.open(&self.peer, by).await?;
+            // A password must not be sent to who says nothing: it could not be sent elsewhere then.
+            if was_silent && !answers(&*session, Actor::Anonymous, settings.probe).await {
+                let silent = Error::new(ErrorKind::Unreachable, "the servers behind do not answer");
+                if by.has_passed() {
+                    return Err(silent);
+                }
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            let Who::User(user) = &who else {
+                return Ok(self.conversation(session, Actor::Anonymous, false));
+            };
+            let error = match self.bind_again(session, user, by).await {
+                Tried::Restored(session) => {
+                    self.unanswered.store(0, Ordering::Relaxed);
+                    return Ok(self.conversation(session, user.actor.clone(), false));
+                }
+                Tried::Failed(error) => return Err(error),
+                Tried::Again(error) => error,
+                Tried::Unanswered(error) => {
+                    if self.unanswered.fetch_add(1, Ordering::Relaxed) > 0 {
+                        self.end_with(
+                            ResultCode::UNAVAILABLE,
+                            "the server behind this proxy was lost, and others did not answer when you were to be signed in there: connect and bind again",
+                        );
+                        return Err(error);
+                    }
+                    error
+                }
+            };
+            if tries >= TRIES || by.has_passed() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Binds as who was bound.
+    async fn bind_again(&self, mut session: Box<dyn Session>, user: &User, by: Deadline) -> Tried {
+        let Some(proof) = &user.proof else {
+            self.end_with(
+                ResultCode::UNAVAILABLE,
+                "this proxy has no conversation for you any more, and cannot open one: connect and bind again",
+            );
+            return Tried::Failed(over());
+        };
+        let why = match session.bind((**proof).clone(), by).await {
+            Ok(BindReply::Done { actor, .. }) if actor == user.actor => return Tried::Restored(session),
+            Ok(BindReply::Refused(outcome))
+                if matches!(outcome.result.code, ResultCode::BUSY | ResultCode::UNAVAILABLE) =>
+            {
+                // That is no verdict about a password.
+                return Tried::Again(Error::rejected(outcome));
+            }
+            Ok(BindReply::Refused(outcome)) => format!(
+                "a server behind this proxy was lost, and another one does not take what you signed in with ({}): bind again",
+                outcome.result.code
+            ),
+            Ok(BindReply::Done { .. }) => {
+                "a server behind this proxy was lost, and another one takes you for somebody else: bind again".to_owned()
+            }
+            Ok(BindReply::Continue { .. }) => {
+                "a server behind this proxy was lost, and another one wants you to sign in otherwise: bind again".to_owned()
+            }
+            Err(error) if error.applied() == Applied::No => return Tried::Again(error),
+            Err(error) => return Tried::Unanswered(error),
+        };
+        tracing::warn!(user = ?user.actor, "a user could not be signed in again on another server");
+        self.end_with(ResultCode::STRONGER_AUTH_REQUIRED, why);
+        Tried::Failed(over())
+    }
+}
