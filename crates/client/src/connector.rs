@@ -73,7 +73,7 @@ impl WantsSecurity {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Choice {
     Ldaps(TlsOptions),
     StartTls(TlsOptions),
@@ -81,7 +81,7 @@ enum Choice {
 }
 
 /// Collects what a [`Connector`] needs to know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "call `build` to get the connector"]
 pub struct ConnectorBuilder {
     security: Choice,

@@ -16,8 +16,8 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session,
-    Sessions, proto::dn::Dn,
+    BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Layer, Layered, Peer, Reply,
+    Request, Session, Sessions, proto::dn::Dn,
 };
 use tokio::{
     runtime::Handle,
@@ -34,7 +34,7 @@ use self::{
     seats::{Class, Rules},
     shared::{Lease, Settings, Shared},
 };
-use crate::{Connector, Server};
+use crate::{Connection, Connector, Server};
 
 /// How long connections may take to say goodbye when a pool is shut down: what one takes at most, and a little more.
 const GOODBYE: Duration = Duration::from_millis(2_500);
@@ -142,6 +142,7 @@ pub struct PoolBuilder {
     idle: Duration,
     age: Duration,
     check: Check,
+    checks_new: bool,
     check_every: Duration,
     check_after: Duration,
     binds: usize,
@@ -209,6 +210,12 @@ impl PoolBuilder {
     /// How long the answer to a check may take. 2 s.
     pub const fn check_timeout(mut self, time: Duration) -> Self {
         self.check.timeout = time;
+        self
+    }
+
+    /// Takes new connections as they are, without a check: where the first operation comes at once, and tells as much.
+    pub const fn trust_new(mut self) -> Self {
+        self.checks_new = false;
         self
     }
 
@@ -280,7 +287,12 @@ impl PoolBuilder {
         let shared = Arc::new(Shared::new(server.clone(), settings));
         let binds =
             Arc::new(Binds::new(self.connector.clone(), Arc::clone(&shared), self.binds, self.conversations));
-        let opener = Opener { connector: self.connector, source: self.source, server, check: self.check };
+        let opener = Opener {
+            connector: self.connector,
+            source: self.source,
+            server,
+            check: self.checks_new.then_some(self.check),
+        };
         let keeper = Keeper { shared: Arc::clone(&shared), binds: Arc::clone(&binds), opener };
         let (stop, stopped) = oneshot::channel();
         let keeper = runtime.spawn(keeper.run(stopped));
@@ -308,6 +320,7 @@ impl Pool {
             idle: Duration::from_secs(10 * 60),
             age: Duration::from_secs(60 * 60),
             check: Check { entry: None, timeout: Duration::from_secs(2) },
+            checks_new: true,
             check_every: Duration::from_secs(60),
             check_after: Duration::from_secs(30),
             binds: 8,
@@ -363,20 +376,6 @@ impl Pool {
     /// Safe, but the bind may have been sent, and count: when the future is dropped, its connection is closed.
     pub async fn bind(&self, step: BindStep, by: Deadline) -> Result<BindReply, Error> {
         self.0.binds.bind(step, by).await
-    }
-
-    /// Takes a service connection for a conversation of the program itself: for pages
-    /// ([`search_pages`](flext_ldap_directory::SessionExt::search_pages)), whose cookies are good on one connection only.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Timeout`] when none came free until `by`, and what else keeps an operation from a connection.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
-    pub async fn pin(&self, by: Deadline) -> Result<PinnedConnection, Error> {
-        self.0.shared.acquire(Class::Alone, by).await.map(|lease| PinnedConnection(Arc::new(lease)))
     }
 
     /// What there is, and what has happened so far.
@@ -509,6 +508,20 @@ impl Server for Pool {
         Box::pin(check.judge(&shared.server, reply))
     }
 
+    fn pin(&self, by: Deadline) -> BoxFuture<'_, Result<PinnedConnection, Error>> {
+        Box::pin(async move {
+            match self.0.shared.acquire(Class::Alone, by).await {
+                Ok(lease) => Ok(PinnedConnection::new(lease)),
+                // Whoever asks for a connection is told why there is none, and not that others have been told.
+                Err(error) => {
+                    let cause =
+                        std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Error>());
+                    Err(cause.cloned().unwrap_or(error))
+                }
+            }
+        })
+    }
+
     fn shutdown(&self, by: Deadline) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Keep { shared, binds, stop, keeper } = &*self.0;
@@ -563,13 +576,49 @@ impl Drop for Keep {
     }
 }
 
-/// A service connection that is nobody else's until it is dropped, and its replies are: see [`Pool::pin`].
-#[derive(Debug)]
-pub struct PinnedConnection(Arc<Lease>);
+/// A service connection that is nobody else's until it is dropped, and its replies are: see [`Server::pin`].
+pub struct PinnedConnection {
+    lease: Arc<Lease>,
+    /// The same, with the layers that are around it.
+    directory: Arc<dyn Directory>,
+}
+
+/// A connection that is taken.
+struct Taken(Arc<Lease>);
+
+impl PinnedConnection {
+    fn new(lease: Lease) -> Self {
+        let lease = Arc::new(lease);
+        Self { directory: Arc::new(Taken(Arc::clone(&lease))), lease }
+    }
+
+    /// Puts a layer around it.
+    pub(crate) fn layered(self, layer: Arc<impl Layer>) -> Self {
+        Self { lease: self.lease, directory: Arc::new(Layered::new(self.directory, layer)) }
+    }
+
+    /// What the server is called that it is of.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.lease.shared().server
+    }
+
+    /// What is at its other end.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.lease.member.connection
+    }
+}
+
+impl Directory for Taken {
+    fn call(&self, request: Request) -> Reply {
+        reply::call_on(&self.0, request)
+    }
+}
 
 impl Directory for PinnedConnection {
     fn call(&self, request: Request) -> Reply {
-        reply::call_on(&self.0, request)
+        self.directory.call(request)
     }
 }
 
@@ -578,5 +627,11 @@ impl Session for PinnedConnection {
     fn bind(&mut self, _step: BindStep, _by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         let refusal = "a service connection is never bound anew: open a conversation (`Sessions::open`), or use `Pool::bind`";
         Box::pin(std::future::ready(Err(Error::new(ErrorKind::Misuse, refusal))))
+    }
+}
+
+impl fmt::Debug for PinnedConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinnedConnection").field("lease", &self.lease).finish_non_exhaustive()
     }
 }

@@ -64,7 +64,8 @@ pub(super) struct Opener {
     /// In place of the connector's own.
     pub(super) source: Option<Arc<dyn CredentialsSource>>,
     pub(super) server: String,
-    pub(super) check: Check,
+    /// What a new connection is checked by, if it is.
+    pub(super) check: Option<Check>,
 }
 
 /// What came of it.
@@ -98,8 +99,9 @@ impl Opener {
             Err(error) if is_refusal(&error) => return Opened::Refused(error, credentials),
             Err(error) => return Opened::Failed(error),
         };
-        let request = self.check.request(Deadline::after(self.check.timeout));
-        match self.check.judge(&self.server, connection.call(request)).await {
+        let Some(check) = &self.check else { return Opened::Ready(connection) };
+        let request = check.request(Deadline::after(check.timeout));
+        match check.judge(&self.server, connection.call(request)).await {
             Ok(()) => Opened::Ready(connection),
             Err(error) => Opened::Failed(error),
         }
