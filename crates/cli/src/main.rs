@@ -22,6 +22,7 @@ mod passwd;
 mod ping;
 mod ppolicy;
 mod progress;
+mod proxy;
 mod search;
 mod value_files;
 mod whoami;
@@ -66,6 +67,8 @@ enum Command {
     Config(config::Arguments),
     /// Serve, load or dump an embedded directory
     Directory(directory::Arguments),
+    /// Offer programs that speak LDAP one address, with the servers of a configuration behind it
+    Proxy(proxy::Arguments),
     /// Show the whole of it on an invented company: serve, sign in, change, extract
     Demo(demo::Arguments),
 }
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::Import(arguments) => arguments.run(),
         Command::Config(arguments) => arguments.run(),
         Command::Directory(arguments) => arguments.run(),
+        Command::Proxy(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
     };
     match result {

@@ -97,6 +97,8 @@ pub struct StackBuilder {
     connections: Connections,
     observability: Observability,
     bases: Vec<Dn>,
+    /// Conversations and binds of users at a time on each server, if it is said.
+    users: Option<(usize, usize)>,
     life: Life,
 }
 
@@ -161,6 +163,13 @@ impl StackBuilder {
         self
     }
 
+    /// For a program that serves many users: conversations with each server at a time, and binds of users at a time on each.
+    /// 64, and 8.
+    pub const fn users(mut self, conversations: usize, binds: usize) -> Self {
+        self.users = Some((conversations, binds));
+        self
+    }
+
     /// For a program that ends soon: no connection is opened and no server asked how it is before there is reason to,
     /// and nothing is counted and recorded.
     pub const fn for_one_command(mut self) -> Self {
@@ -197,6 +206,10 @@ impl StackBuilder {
             // One for the operations, and one to find out whether the server is still there.
             Life::Short => pool.min(0).max(2).trust_new(),
             Life::Long => pool.min(if is_first { kept } else { 1 }).max(kept.saturating_add(overflow)),
+        };
+        let pool = match self.users {
+            Some((conversations, binds)) => pool.conversations(conversations).binds(binds),
+            None => pool,
         };
         match &self.source {
             Some(source) => pool.credentials_from(Source(Arc::clone(source))).build(),
@@ -306,6 +319,7 @@ impl Stack {
             connections: Connections::default(),
             observability: Observability::default(),
             bases: Vec::new(),
+            users: None,
             life: Life::Long,
         }
     }

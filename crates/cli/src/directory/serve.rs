@@ -202,7 +202,7 @@ impl Serve {
         let mut stop = Stop::new()?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut config = tokio::task::block_in_place(|| self.config()?.settle(Purpose::Serve))?;
-        descriptors::provide(&mut config.server);
+        descriptors::provide(&mut config.server, "server.connections", 1);
         crate::logging::set_level(config.log.level.as_deref());
         let data = config.place()?;
         // Others who are served on the thread go on elsewhere.
@@ -218,7 +218,7 @@ impl Serve {
                 options = options.peer_administrator(uid);
             }
         }
-        let tls = config.tls.as_ref().map(server_tls).transpose()?;
+        let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
         if config.listen.is_empty() && passed.is_empty() {
             return Err(StartError::NoAddress.into());
         }
@@ -382,7 +382,7 @@ impl Served {
         }
         config.administrator.clone_from(&started.administrator);
         let rules = store.with_schema(|schema| arguments.rules(&config, schema))?;
-        let tls = config.tls.as_ref().map(server_tls).transpose()?;
+        let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
         let readers =
             config.monitor.iter().map(|some| Known::new(store, some, subject.administrator.as_ref()));
         let readers = readers.collect::<anyhow::Result<Vec<_>>>()?;
@@ -392,7 +392,7 @@ impl Served {
         {
             restart.push("indexes");
         }
-        descriptors::provide(&mut config.server);
+        descriptors::provide(&mut config.server, "server.connections", 1);
         readers.into_iter().for_each(|known| self.readers.set(known));
         subject.set_rules(rules);
         store.set_limits(&config.limits);
@@ -425,11 +425,16 @@ fn time(text: &str) -> Result<Duration, String> {
     flext_ldap::yaml::time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
 }
 
-pub(super) fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {
-    let TlsFiles { certificate: chain, key } = files;
+pub(crate) fn server_tls(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
     ServerTls::from_pem(&read(chain)?, &read(key)?)
         .with_context(|| format!("failed to use {} and {}", chain.display(), key.display()))
+}
+
+impl TlsFiles {
+    pub(super) fn load(&self) -> anyhow::Result<ServerTls> {
+        server_tls(&self.certificate, &self.key)
+    }
 }
 
 /// The signals that end a server.
@@ -454,7 +459,7 @@ impl Stop {
 }
 
 /// What to write an access log to; `-` is standard output.
-fn log_file(path: &Path, reopen: &Reopen) -> anyhow::Result<Box<dyn Write + Send>> {
+pub(crate) fn log_file(path: &Path, reopen: &Reopen) -> anyhow::Result<Box<dyn Write + Send>> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(io::stdout()));
     }

@@ -7,7 +7,7 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 13] = [
+const EDGES: [(&str, &[&str], &[&str]); 14] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // Client and server never see each other, in tests neither: what needs both ends belongs into `lab`.
@@ -17,12 +17,18 @@ const EDGES: [(&str, &[&str], &[&str]); 13] = [
     ("singer", &["directory", "proto"], &["store", "testkit"]),
     // Where binds and searches go is for the program to say.
     ("identity", &["directory", "proto"], &["store"]),
+    // What is behind it, and before it, is for the program to say.
+    ("proxy", &["directory", "proto"], &["client", "server", "testkit"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
     ("oracles", &["server", "store", "directory", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["client", "directory", "proto"], &[]),
-    ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    (
+        "cli",
+        &["flext-ldap", "proxy", "singer", "client", "store", "server", "testkit", "directory", "proto"],
+        &[],
+    ),
     ("example-sign-in", &["identity", "client", "directory", "proto"], &["testkit"]),
     (
         "lab",
@@ -30,6 +36,7 @@ const EDGES: [(&str, &[&str], &[&str]); 13] = [
             "oracles",
             "cli",
             "flext-ldap",
+            "proxy",
             "singer",
             "identity",
             "client",
