@@ -13,15 +13,12 @@ use crate::{
     talk::{Conversation, Talk, User, Who, answers, over},
 };
 
-/// Conversations that are tried.
-const TRIES: u32 = 4;
-
-/// How long is waited between two that did not answer.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long is waited between two tries, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// What came of one try.
 enum Tried {
-    Restored(Box<dyn Session>),
+    Restored(Arc<Conversation>),
     /// The next may do better.
     Again(Error),
     /// The bind was sent, and nobody knows what came of it.
@@ -34,53 +31,49 @@ impl Talk {
     pub(crate) async fn establish(&self) -> Result<Arc<Conversation>, Error> {
         let settings = self.shared.settings;
         let by = Deadline::after(settings.restore);
-        let was_silent = self.take().is_some_and(|last| last.was_silent());
+        let mut is_suspect = self.take().is_some_and(|last| last.is_suspect());
         let who = self.who();
-        let mut tries = 0;
+        let (mut pause, most) = PAUSES;
         loop {
-            tries += 1;
-            if was_silent {
+            if is_suspect {
                 // Whoever chooses among servers learns by this that one of them does not answer.
-                let probe =
-                    root_dse("objectClass", Actor::Service, by.earlier(Deadline::after(2 * settings.probe)));
+                let within = by.earlier(Deadline::after(2 * settings.probe));
+                let probe = root_dse("objectClass", Actor::Service, within);
                 if let Err(error) = self.shared.upstream.call(probe.into_any()).outcome().await {
                     tracing::debug!(%error, "no server answers");
                 }
             }
             let session = self.shared.open(&self.peer, by).await?;
-            // A password must not be sent to who says nothing: it could not be sent elsewhere then.
-            if was_silent && !answers(&*session, Actor::Anonymous, settings.probe).await {
-                let silent = Error::new(ErrorKind::Unreachable, "the servers behind do not answer");
-                if by.has_passed() {
-                    return Err(silent);
+            let tried = match &who {
+                // A password must not be sent to who says nothing: it could not be sent elsewhere then.
+                _ if is_suspect && !answers(&*session, Actor::Anonymous, settings.probe).await => {
+                    Tried::Again(Error::new(ErrorKind::Unreachable, "the servers behind do not answer"))
                 }
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-            let Who::User(user) = &who else {
-                return Ok(self.conversation(session, Actor::Anonymous, false));
+                Who::Nobody => return Ok(self.conversation(session, Actor::Anonymous, false)),
+                Who::User(user) => self.bind_again(session, user, by).await,
             };
-            let error = match self.bind_again(session, user, by).await {
-                Tried::Restored(session) => {
+            let error = match tried {
+                Tried::Restored(conversation) => {
                     self.unanswered.store(0, Ordering::Relaxed);
-                    return Ok(self.conversation(session, user.actor.clone(), false));
+                    return Ok(conversation);
                 }
                 Tried::Failed(error) => return Err(error),
                 Tried::Again(error) => error,
+                Tried::Unanswered(error) if self.unanswered.fetch_add(1, Ordering::Relaxed) == 0 => error,
                 Tried::Unanswered(error) => {
-                    if self.unanswered.fetch_add(1, Ordering::Relaxed) > 0 {
-                        self.end_with(
-                            ResultCode::UNAVAILABLE,
-                            "the server behind this proxy was lost, and others did not answer when you were to be signed in there: connect and bind again",
-                        );
-                        return Err(error);
-                    }
-                    error
+                    self.end_with(
+                        ResultCode::UNAVAILABLE,
+                        "the server behind this proxy was lost, and others did not answer when you were to be signed in there: connect and bind again",
+                    );
+                    return Err(error);
                 }
             };
-            if tries >= TRIES || by.has_passed() {
+            is_suspect = true;
+            if by.remaining() <= pause {
                 return Err(error);
             }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(most);
         }
     }
 
@@ -94,7 +87,9 @@ impl Talk {
             return Tried::Failed(over());
         };
         let why = match session.bind((**proof).clone(), by).await {
-            Ok(BindReply::Done { actor, .. }) if actor == user.actor => return Tried::Restored(session),
+            Ok(BindReply::Done { actor, .. }) if actor == user.actor => {
+                return Tried::Restored(self.conversation(session, actor, false));
+            }
             Ok(BindReply::Refused(outcome))
                 if matches!(outcome.result.code, ResultCode::BUSY | ResultCode::UNAVAILABLE) =>
             {

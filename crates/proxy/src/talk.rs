@@ -79,6 +79,8 @@ pub(crate) struct Conversation {
     /// Whether it was lost by saying nothing.
     was_silent: AtomicBool,
     is_probed: AtomicBool,
+    /// Whether the server has ever said anything.
+    is_proven: AtomicBool,
     /// Searches of which something was delivered and is not asked for more: while there are any, the connection may be
     /// held back, and that it says nothing means nothing.
     pub(crate) held: AtomicUsize,
@@ -175,6 +177,8 @@ impl Talk {
         actor: Actor,
         is_last: bool,
     ) -> Arc<Conversation> {
+        // What is nobody's may be a connection on which nothing was said yet.
+        let is_proven = actor != Actor::Anonymous;
         Arc::new(Conversation {
             mark: self.shared.marks.next(),
             session,
@@ -183,6 +187,7 @@ impl Talk {
             is_lost: AtomicBool::new(false),
             was_silent: AtomicBool::new(false),
             is_probed: AtomicBool::new(false),
+            is_proven: AtomicBool::new(is_proven),
             held: AtomicUsize::new(0),
             heard: Mutex::new(Instant::now()),
         })
@@ -259,12 +264,15 @@ impl Conversation {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn was_silent(&self) -> bool {
-        self.was_silent.load(Ordering::Relaxed)
+    /// Whether the server is not to be trusted with what can be sent once only: it has fallen silent, or has never said
+    /// anything.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.was_silent.load(Ordering::Relaxed) || !self.is_proven.load(Ordering::Relaxed)
     }
 
     /// Notes that the server has said something.
     pub(crate) fn heard(&self) {
+        self.is_proven.store(true, Ordering::Relaxed);
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 

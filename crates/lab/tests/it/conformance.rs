@@ -11,3 +11,6 @@ flext_ldap_lab::conformance!(ns_slapd_plain: subjects::ns_slapd(Transport::Plain
 flext_ldap_lab::conformance!(ns_slapd_start_tls: subjects::ns_slapd(Transport::StartTls));
 flext_ldap_lab::conformance!(ns_slapd_ldaps: subjects::ns_slapd(Transport::Ldaps));
 flext_ldap_lab::conformance!(ns_slapd_ldapi: subjects::ns_slapd(Transport::Ldapi));
+
+flext_ldap_lab::conformance!(proxied_slapd_plain: subjects::proxied_slapd(Transport::Plain));
+flext_ldap_lab::conformance!(proxied_slapd_ldaps: subjects::proxied_slapd(Transport::Ldaps));
