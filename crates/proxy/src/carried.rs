@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::{
     mark::{self, Cookies},
-    root_dse,
+    password, root_dse,
     talk::{Conversation, Talk},
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Carried {
     deadline: Deadline,
     cookies: Cookies,
     is_write: bool,
+    /// Whether it gives who asks another password.
+    changes_password: bool,
     /// Of who reads the root DSE: whether their connection is protected.
     root_dse: Option<bool>,
     tries: u32,
@@ -62,6 +64,7 @@ impl Carried {
         let mut carried = Self {
             deadline: request.deadline,
             cookies,
+            changes_password: password::is_changed_by(&request.op, &request.actor),
             is_write,
             root_dse,
             tries: 0,
@@ -213,10 +216,13 @@ impl Events for Carried {
                     if outcome.result.code == ResultCode::UNAVAILABLE
                         && !this.is_write
                         && this.tries == 1
-                        && !asking.conversation.is_last
+                        && !asking.conversation.is_last()
                         && this.failed(Error::new(ErrorKind::Closed, "the server is unavailable")).is_ok()
                     {
                         continue;
+                    }
+                    if this.changes_password && outcome.result.code == ResultCode::SUCCESS {
+                        this.talk.forget_proof();
                     }
                     if this.cookies.are_asked_for
                         && let State::Asking(asking) = &this.state

@@ -20,6 +20,7 @@ mod carried;
 mod clients;
 mod mark;
 mod mechanism;
+mod password;
 mod proxy;
 mod restore;
 mod root_dse;

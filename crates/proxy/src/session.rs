@@ -17,7 +17,7 @@ use flext_ldap_proto::{
 use crate::{
     carried::{self, Carried},
     clients::{Method, Row},
-    mark, mechanism,
+    mark, mechanism, password,
     proxy::Shared,
     talk::{Talk, User, Who, over},
 };
@@ -163,6 +163,7 @@ impl Directory for ProxySession {
         if let Who::User(User { actor, by_proxy: Some(who), .. }) = self.talk.who()
             && actor == request.actor
             && can_go_anywhere(&request)
+            && !password::is_changed_by(&request.op, &request.actor)
         {
             let root_dse = crate::root_dse::is_read_by(&request.op).then(|| self.is_protected());
             let mut request = request.critical(&ProxiedAuthorization(who.as_ref().to_owned()));

@@ -73,8 +73,8 @@ pub(crate) struct Conversation {
     pub(crate) mark: Mark,
     session: Box<dyn Session>,
     actor: Actor,
-    /// Whether it is without what would open the next one as this one is.
-    pub(crate) is_last: bool,
+    /// Whether there is nothing left that would open the next one as this one is.
+    is_last: AtomicBool,
     is_lost: AtomicBool,
     /// Whether it was lost by saying nothing.
     was_silent: AtomicBool,
@@ -112,6 +112,17 @@ impl Talk {
     pub(crate) fn set(&self, who: Who, current: Option<Arc<Conversation>>) {
         let former = std::mem::replace(&mut *self.state(), State { current, who });
         drop(former);
+    }
+
+    /// The user has another password than the one that is kept: sent again it would count as a wrong one.
+    pub(crate) fn forget_proof(&self) {
+        let mut state = self.state();
+        if let Who::User(user) = &mut state.who {
+            user.proof = None;
+        }
+        if let Some(current) = &state.current {
+            current.is_last.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Takes the conversation away.
@@ -183,7 +194,7 @@ impl Talk {
             mark: self.shared.marks.next(),
             session,
             actor,
-            is_last,
+            is_last: AtomicBool::new(is_last),
             is_lost: AtomicBool::new(false),
             was_silent: AtomicBool::new(false),
             is_probed: AtomicBool::new(false),
@@ -196,7 +207,7 @@ impl Talk {
     /// A conversation was lost. Where there can be no other like it the session is over.
     pub(crate) fn lost(&self, conversation: &Conversation) {
         conversation.is_lost.store(true, Ordering::Relaxed);
-        if conversation.is_last {
+        if conversation.is_last() {
             self.end_with(
                 ResultCode::UNAVAILABLE,
                 "the server behind this proxy is gone, and the proxy cannot sign you in elsewhere: connect and bind again",
@@ -258,6 +269,10 @@ impl Conversation {
         }
         let message = "the conversation with the server is somebody else's than who asks";
         Reply::ready(Err(Error::new(ErrorKind::NotCarried, message)))
+    }
+
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_lost(&self) -> bool {

@@ -17,6 +17,7 @@ fn help_is_what_it_was() {
         "import",
         "config",
         "directory",
+        "proxy",
         "demo",
     ];
     for command in commands {

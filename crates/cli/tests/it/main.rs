@@ -29,6 +29,8 @@ mod ppolicy;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod serve;

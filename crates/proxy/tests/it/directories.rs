@@ -24,6 +24,7 @@ const PASSWORD: &str = "morgens um sieben";
 /// Two directories with the same people, and a proxy before them.
 struct World {
     directories: Vec<TestDirectory>,
+    pools: Vec<Pool>,
     set: Arc<ServerSet>,
     _server: Server,
     clients: Clients,
@@ -53,11 +54,14 @@ impl World {
         let directories: Vec<_> =
             (0..2).map(|_| TestDirectory::builder().ldif(ldif()).start().unwrap()).collect();
         let mut set = ServerSet::builder("directories");
+        let mut pools = Vec::new();
         for directory in &directories {
             let credentials = Credentials::simple(directory.admin_dn().as_str(), directory.admin_password());
             let connector =
                 Connector::builder().clear().url(&directory.url().parse().unwrap()).credentials(credentials);
-            set = set.server(Arc::new(Pool::builder(connector.build().unwrap()).build().unwrap()));
+            let pool = Pool::builder(connector.build().unwrap()).build().unwrap();
+            pools.push(pool.clone());
+            set = set.server(Arc::new(pool));
         }
         let set = Arc::new(set.build().unwrap());
         let proxy = build(Proxy::builder(Arc::clone(&set))).build();
@@ -65,7 +69,7 @@ impl World {
         let server = Server::builder(Arc::new(proxy)).listen("ldap://127.0.0.1:0".parse().unwrap());
         let server = server.start().await.unwrap();
         let connector = Connector::builder().clear().url(&server.urls()[0]).build().unwrap();
-        Self { directories, set, _server: server, clients, connector }
+        Self { directories, pools, set, _server: server, clients, connector }
     }
 
     async fn plain() -> Self {
@@ -282,4 +286,32 @@ async fn clients_are_remembered_without_what_is_secret() {
     assert_eq!(records.iter().map(|record| record.refused).sum::<u64>(), 1);
     assert!(!format!("{records:?}").contains("planted"), "{records:?}");
     world.set.shutdown(Deadline::after(Duration::from_secs(1))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxied_authorization_needs_no_conversation_and_gives_no_rights() {
+    let mut world = World::start(|proxy| proxy.proxied_authorization(true)).await;
+    let (maja, as_maja) = world.sign_in("maja").await;
+    let conversations = || world.pools.iter().map(|pool| pool.stats().binds.conversations).sum::<usize>();
+    assert_eq!(maja.search_all(everybody(&as_maja)).await.unwrap().len(), 7);
+    assert_eq!(conversations(), 0);
+    let error = maja.modify(describe("nils", "x", &as_maja)).await.unwrap_err();
+    assert_eq!(error.result_code(), Some(ResultCode::INSUFFICIENT_ACCESS_RIGHTS));
+    // What is not the user's own right is nobody's: who has not bound has no part in the account's.
+    let nobody = world.connector.connect().await.unwrap();
+    assert!(nobody.search_all(everybody(&Actor::Anonymous)).await.is_err());
+    drop(nobody);
+    // Pages and extended operations have a conversation, as the same user.
+    assert_eq!(maja.who_am_i(as_maja.clone()).await.unwrap(), format!("dn:{}", dn("maja")));
+    assert_eq!(conversations(), 1);
+    let mut pages = maja.search_pages(everybody(&as_maja), 2);
+    let mut found = 0;
+    while pages.next().await.unwrap().is_some() {
+        found += 1;
+    }
+    drop(pages);
+    assert_eq!(found, 7);
+    drop(world.directories.remove(0));
+    assert_eq!(maja.search_all(everybody(&as_maja)).await.unwrap().len(), 7);
+    assert_eq!(maja.who_am_i(as_maja).await.unwrap(), format!("dn:{}", dn("maja")));
 }

@@ -7,7 +7,7 @@ use flext_ldap_directory::{
 };
 use flext_ldap_proto::{
     control::{ChangeTypes, PagedResults, PersistentSearch},
-    extended::{ExtendedOperation as _, WhoAmI},
+    extended::{ExtendedOperation as _, PasswordModify, WhoAmI},
     message::Limits,
     result::{LdapResult, ResultCode},
 };
@@ -278,4 +278,16 @@ async fn an_operation_that_is_abandoned_leaves_a_bind_alone() {
     let bind = |number| format!("{number} bind {MAJA}");
     assert_eq!(told(&toy), ["1 search".to_owned(), bind(2), bind(3), "3 search".to_owned()]);
     assert_eq!(end(&mut session).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_was_changed_is_not_sent_again() {
+    let toy = Toy::default();
+    let (mut session, maja) = signed_in(&toy.proxy().build()).await;
+    ask(&*session, PasswordModify::default().request(), &maja).await.unwrap();
+    toy.heard();
+    toy.then([Fate::Lost(Applied::No)]);
+    ask(&*session, search(), &maja).await.unwrap_err();
+    assert_eq!(told(&toy), ["1 search"]);
+    assert_eq!(end(&mut session).await.unwrap().code, ResultCode::UNAVAILABLE);
 }
