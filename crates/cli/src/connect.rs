@@ -102,26 +102,7 @@ impl Connect {
         // What goes wrong on the way is in the error, or was of no consequence.
         let says = if self.debug == Some(true) { "debug" } else { "error" };
         crate::logging::set_level(Some(&format!("warn,flext_ldap_client={says}")));
-        let conf = Conf::load()?;
-        let config = self.config()?;
-        let credentials = self.credentials(&conf, config.as_ref())?;
-        let timeout = self.connect_timeout.or(timeout).map(Duration::from_secs);
-        let (stack, names): (StackBuilder, Vec<_>) = match config.filter(|_| self.urls.is_empty()) {
-            Some(mut config) => {
-                self.has_no_ways_of_its_own()?;
-                config.connection_timeout = timeout.unwrap_or(config.connection_timeout);
-                (config.stack(), config.servers.iter().map(ToString::to_string).collect())
-            }
-            None => {
-                let urls = self.urls(&conf)?;
-                let connectors = self.connectors(&conf, &urls)?;
-                let stack = Stack::of(connectors).connection_timeout(match timeout {
-                    Some(timeout) => timeout,
-                    None => network_timeout(&conf)?,
-                });
-                (stack, urls.iter().map(ToString::to_string).collect())
-            }
-        };
+        let Way { stack, servers, credentials, .. } = self.way(timeout)?;
         let prepare = |mut connector: ConnectorBuilder| {
             if tells_policy {
                 connector = connector.bind_control(&PasswordPolicyRequest);
@@ -140,9 +121,45 @@ impl Connect {
         }
         match reached {
             Ok(pinned) => drop(pinned),
-            Err(error) => return Err(unreached(error, &names)),
+            Err(error) => {
+                let names: Vec<_> = servers.into_iter().map(|(name, _)| name).collect();
+                return Err(unreached(error, &names));
+            }
         }
         Ok(Opened(stack))
+    }
+
+    /// The servers and who to be there; `timeout` seconds are for reaching one where no option says it.
+    pub(crate) fn way(&self, timeout: Option<u64>) -> anyhow::Result<Way> {
+        let conf = Conf::load()?;
+        let config = self.config()?;
+        let credentials = self.credentials(&conf, config.as_ref())?;
+        let timeout = self.connect_timeout.or(timeout).map(Duration::from_secs);
+        if let Some(config) = config.filter(|_| self.urls.is_empty()) {
+            self.has_no_ways_of_its_own()?;
+            let timeout = timeout.unwrap_or(config.connection_timeout);
+            let servers = config.servers.iter().map(|server| (server.to_string(), config.connector(server)));
+            return Ok(Way {
+                servers: servers.collect(),
+                stack: config.stack().connection_timeout(timeout),
+                timeout,
+                credentials,
+                base: config.structure.base,
+            });
+        }
+        let urls = self.urls(&conf)?;
+        let timeout = match timeout {
+            Some(timeout) => timeout,
+            None => network_timeout(&conf)?,
+        };
+        let connectors = self.connectors(&conf, &urls)?;
+        Ok(Way {
+            stack: Stack::of(connectors.clone()).connection_timeout(timeout),
+            servers: urls.iter().map(ToString::to_string).zip(connectors).collect(),
+            timeout,
+            credentials,
+            base: urls.into_iter().map(|url| url.dn).find(|dn| !dn.is_root()),
+        })
     }
 
     /// What may help against an answer that is no: who has not signed in may see and do less.
@@ -328,6 +345,20 @@ impl Connect {
             (_, Some(_)) => Err(Usage("a password needs a name to bind as: -D".to_owned()).into()),
         }
     }
+}
+
+/// What the options and the configuration say of the way to the servers.
+pub(crate) struct Way {
+    /// All of them as one.
+    pub(crate) stack: StackBuilder,
+    /// Each by its name, as nobody.
+    pub(crate) servers: Vec<(String, ConnectorBuilder)>,
+    /// Who to be.
+    pub(crate) credentials: Credentials,
+    /// For finding, reaching and binding to a server.
+    pub(crate) timeout: Duration,
+    /// Where a search would begin, if that is said.
+    pub(crate) base: Option<Dn>,
 }
 
 /// The servers of a command, of which one has been reached. The next ones are when they are needed.

@@ -14,6 +14,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use flext_ldap_directory::{
@@ -66,6 +67,7 @@ pub struct Connection {
     /// The answer to the last bind that succeeded.
     bind_outcome: Option<Outcome>,
     exposure: Exposure,
+    tls_version: Option<&'static str>,
 }
 
 /// Dropping what it holds tells the task to end.
@@ -81,11 +83,14 @@ pub(crate) struct Bounds {
     pub(crate) limits: Limits,
     pub(crate) in_flight: usize,
     pub(crate) unread: usize,
+    /// How long a late write may take to be settled.
+    pub(crate) settling: Duration,
 }
 
 impl Bounds {
     pub(crate) const MOST_IN_FLIGHT: usize = 4096;
-    pub(crate) const DEFAULT: Self = Self { limits: Limits::DEFAULT, in_flight: 1024, unread: 1 << 20 };
+    pub(crate) const DEFAULT: Self =
+        Self { limits: Limits::DEFAULT, in_flight: 1024, unread: 1 << 20, settling: Duration::ZERO };
 }
 
 /// What handle, replies and task all see.
@@ -131,6 +136,7 @@ impl Connection {
         // words about operations that ended meanwhile. So there is always room for those who hold a permit.
         let (commands, queue) = mpsc::channel(bounds.in_flight.saturating_mul(4));
         let (stop, stopped) = oneshot::channel();
+        let tls_version = transport.tls_version();
         shared.helm.give(Task::new(transport, queue, stopped, Arc::clone(&shared), bounds));
         let task = Task::run(Hold(Arc::clone(&shared)));
         Self {
@@ -141,6 +147,7 @@ impl Connection {
             bound: Bound::Anonymous,
             bind_outcome: None,
             exposure,
+            tls_version,
         }
     }
 
@@ -178,6 +185,12 @@ impl Connection {
     #[must_use]
     pub fn is_guarded(&self) -> bool {
         self.exposure == Exposure::Guarded
+    }
+
+    /// Which version of TLS protects it, like `TLS 1.3`, if any does.
+    #[must_use]
+    pub const fn tls_version(&self) -> Option<&'static str> {
+        self.tls_version
     }
 
     /// Whether the connection has ended, for whatever reason. After an operation that was alone on it, an end the server
@@ -223,7 +236,7 @@ impl Connection {
         self.shared.unread.load(Ordering::Relaxed)
     }
 
-    /// Answers that came after their operation was abandoned, timed out or done. They were dropped.
+    /// Answers that came after their operation was abandoned, timed out or done, and those to Cancel. They were dropped.
     #[must_use]
     pub fn late_answers(&self) -> u64 {
         self.shared.late.load(Ordering::Relaxed)

@@ -13,8 +13,8 @@ use flext_ldap_directory::{
 use tokio::net::UnixStream;
 
 use crate::{
-    Connection, Credentials, TlsOptions, connection::Bounds, credentials, dial, exposure::Exposure,
-    gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
+    Connection, Credentials, SharedAccount, TlsOptions, connection::Bounds, credentials, dial,
+    exposure::Exposure, gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
 };
 
 /// Where OpenLDAP's server listens for `ldapi:///`.
@@ -188,13 +188,23 @@ impl ConnectorBuilder {
         self
     }
 
+    /// Asks the server to cancel a write whose deadline passes (RFC 3909), and waits for what becomes of it for at most
+    /// this long beyond the deadline: the write's own answer, that it was cancelled, which is certain not to have been
+    /// applied, or nothing, which leaves its outcome unknown. Zero: a late write is given up at once, unknown.
+    ///
+    /// Servers that do not know Cancel say so, and nothing is lost but the time.
+    pub const fn settle_writes(mut self, time: Duration) -> Self {
+        self.bounds.settling = time;
+        self
+    }
+
     /// Lets passwords out in clear to servers on other machines: everybody on the way can read them.
     pub const fn dangerous_clear_passwords(mut self) -> Self {
         self.dangerous_clear_passwords = true;
         self
     }
 
-    /// The connector. Files named in [`TlsOptions`] are read now and not again.
+    /// The connector. Files named in [`TlsOptions`] are read now, and when they have changed for the next connection.
     ///
     /// # Errors
     ///
@@ -262,6 +272,15 @@ impl Connector {
     ///
     /// Cancel-safe: when the future is dropped, what was opened is closed.
     pub async fn connect_as(&self, credentials: &Credentials) -> Result<Connection, Error> {
+        self.connect_for(None, credentials).await
+    }
+
+    /// As [`connect_as`](Self::connect_as), with the credentials of an account that others send, too.
+    pub(crate) async fn connect_for(
+        &self,
+        account: Option<&SharedAccount>,
+        credentials: &Credentials,
+    ) -> Result<Connection, Error> {
         if let Some(step) = credentials.step(&self.0.bind_controls) {
             credentials::check(&step)?;
         }
@@ -271,7 +290,7 @@ impl Connector {
         for server in &self.0.servers {
             let share = by.remaining() / left.max(1);
             left = left.saturating_sub(1);
-            match self.0.open(server, credentials, Deadline::after(share)).await {
+            match self.0.open(server, account, credentials, Deadline::after(share)).await {
                 Ok(connection) => return Ok(connection),
                 // The next server may do better; it would not with the same wrong password.
                 Err(error) if !error.is_connection_usable() || error.kind() == ErrorKind::Timeout => {
@@ -324,12 +343,34 @@ impl Inner {
     async fn open(
         &self,
         server: &Server,
+        account: Option<&SharedAccount>,
         credentials: &Credentials,
         by: Deadline,
     ) -> Result<Connection, Error> {
         let name = server.to_string();
         let (transport, exposure) = self.reach(server, &name, credentials, by).await?;
-        let mut connection = Connection::start(transport, name, exposure, self.bounds);
+        let mut connection = Connection::start(transport, name.clone(), exposure, self.bounds);
+        let Some(account) = account else {
+            self.sign_in(&mut connection, credentials, by).await?;
+            return Ok(connection);
+        };
+        let _turn = account.turn(&name, credentials, by).await?;
+        match self.sign_in(&mut connection, credentials, by).await {
+            Ok(()) => account.accepted(credentials),
+            Err(error) => {
+                account.answered(&name, credentials, &error);
+                return Err(error);
+            }
+        }
+        Ok(connection)
+    }
+
+    async fn sign_in(
+        &self,
+        connection: &mut Connection,
+        credentials: &Credentials,
+        by: Deadline,
+    ) -> Result<(), Error> {
         if let Some(step) = credentials.step(&self.bind_controls) {
             // Passwords are left out by `Secret`.
             tracing::debug!(?credentials, "binding");
@@ -341,7 +382,7 @@ impl Inner {
                 }
             }
         }
-        Ok(connection)
+        Ok(())
     }
 
     async fn reach(

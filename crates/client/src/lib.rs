@@ -47,6 +47,7 @@ mod ending;
 mod exposure;
 mod gather;
 mod pool;
+mod referrals;
 mod server;
 mod servers;
 mod srv;
@@ -61,7 +62,8 @@ pub use self::{
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
-    pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
+    pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats, SharedAccount},
+    referrals::{Referrals, ReferralsBuilder},
     server::Server,
     servers::{
         Choice, MemberHealth, MemberStatistics, Place, ServerSet, ServerSetBuilder, SetStatistics,

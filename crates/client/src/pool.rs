@@ -1,5 +1,6 @@
 //! A pool: the connections to one server, opened, shared, checked, replaced and closed without anybody asking.
 
+mod account;
 mod binds;
 mod check;
 mod keeper;
@@ -25,7 +26,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub use self::opening::CredentialsSource;
+pub use self::{account::SharedAccount, opening::CredentialsSource};
 use self::{
     binds::Binds,
     check::Check,
@@ -132,7 +133,7 @@ struct Keep {
 #[must_use = "call `build` to get the pool"]
 pub struct PoolBuilder {
     connector: Connector,
-    source: Option<Arc<dyn CredentialsSource>>,
+    source: Option<SharedAccount>,
     min: usize,
     max: usize,
     busy: usize,
@@ -246,8 +247,14 @@ impl PoolBuilder {
 
     /// Binds service connections with what this says, in place of the connector's credentials: a rotated secret is found
     /// without a restart.
-    pub fn credentials_from(mut self, source: impl CredentialsSource) -> Self {
-        self.source = Some(Arc::new(source));
+    pub fn credentials_from(self, source: impl CredentialsSource) -> Self {
+        self.account(&SharedAccount::new(source))
+    }
+
+    /// Binds service connections as this account in place of the connector's credentials, which pools of other servers do
+    /// too: what one of them refuses is not sent to all.
+    pub fn account(mut self, account: &SharedAccount) -> Self {
+        self.source = Some(account.clone());
         self
     }
 
@@ -284,6 +291,9 @@ impl PoolBuilder {
             check_every: self.check_every,
             check_after: self.check_after,
         };
+        if let Some(account) = &self.source {
+            account.join();
+        }
         let shared = Arc::new(Shared::new(server.clone(), settings));
         let binds =
             Arc::new(Binds::new(self.connector.clone(), Arc::clone(&shared), self.binds, self.conversations));
@@ -376,6 +386,26 @@ impl Pool {
     /// Safe, but the bind may have been sent, and count: when the future is dropped, its connection is closed.
     pub async fn bind(&self, step: BindStep, by: Deadline) -> Result<BindReply, Error> {
         self.0.binds.bind(step, by).await
+    }
+
+    /// Takes a service connection for a conversation of the program itself: as [`Server::pin`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`] when none came free until `by`; else why none could be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn pin(&self, by: Deadline) -> Result<PinnedConnection, Error> {
+        match self.0.shared.acquire(Class::Alone, by).await {
+            Ok(lease) => Ok(PinnedConnection { lease: Arc::new(lease), layered: None }),
+            // Whoever asks for a connection is told why there is none, and not that others have been told.
+            Err(error) => {
+                let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Error>());
+                Err(cause.cloned().unwrap_or(error))
+            }
+        }
     }
 
     /// What there is, and what has happened so far.
@@ -509,17 +539,7 @@ impl Server for Pool {
     }
 
     fn pin(&self, by: Deadline) -> BoxFuture<'_, Result<PinnedConnection, Error>> {
-        Box::pin(async move {
-            match self.0.shared.acquire(Class::Alone, by).await {
-                Ok(lease) => Ok(PinnedConnection::new(lease)),
-                // Whoever asks for a connection is told why there is none, and not that others have been told.
-                Err(error) => {
-                    let cause =
-                        std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Error>());
-                    Err(cause.cloned().unwrap_or(error))
-                }
-            }
-        })
+        Box::pin(Self::pin(self, by))
     }
 
     fn shutdown(&self, by: Deadline) -> BoxFuture<'_, ()> {
@@ -579,22 +599,19 @@ impl Drop for Keep {
 /// A service connection that is nobody else's until it is dropped, and its replies are: see [`Server::pin`].
 pub struct PinnedConnection {
     lease: Arc<Lease>,
-    /// The same, with the layers that are around it.
-    directory: Arc<dyn Directory>,
+    /// The same with layers around it, if there are any.
+    layered: Option<Arc<dyn Directory>>,
 }
 
 /// A connection that is taken.
 struct Taken(Arc<Lease>);
 
 impl PinnedConnection {
-    fn new(lease: Lease) -> Self {
-        let lease = Arc::new(lease);
-        Self { directory: Arc::new(Taken(Arc::clone(&lease))), lease }
-    }
-
     /// Puts a layer around it.
     pub(crate) fn layered(self, layer: Arc<impl Layer>) -> Self {
-        Self { lease: self.lease, directory: Arc::new(Layered::new(self.directory, layer)) }
+        let Self { lease, layered } = self;
+        let inner = layered.unwrap_or_else(|| Arc::new(Taken(Arc::clone(&lease))));
+        Self { lease, layered: Some(Arc::new(Layered::new(inner, layer))) }
     }
 
     /// What the server is called that it is of.
@@ -618,7 +635,10 @@ impl Directory for Taken {
 
 impl Directory for PinnedConnection {
     fn call(&self, request: Request) -> Reply {
-        self.directory.call(request)
+        match &self.layered {
+            Some(layered) => layered.call(request),
+            None => reply::call_on(&self.lease, request),
+        }
     }
 }
 

@@ -6,13 +6,20 @@
 //! otherwise.
 
 mod account;
+mod counts;
 mod guarded;
+mod lag;
 mod report;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use flext_ldap_client::{
-    Connector, ConnectorBuilder, Credentials, CredentialsSource, PinnedConnection, Pool, Server, ServerSet,
+    Connector, ConnectorBuilder, Credentials, PinnedConnection, Pool, Server, ServerSet, SharedAccount,
 };
 use flext_ldap_directory::{
     BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
@@ -20,11 +27,14 @@ use flext_ldap_directory::{
     layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, ServerMetrics, TimeLimit},
     proto::dn::Dn,
 };
+use tokio::task::JoinSet;
 
 pub use self::report::{HealthReport, ServerReport};
 use self::{
-    account::{OfAccount, Source},
+    account::OfAccount,
+    counts::Counts,
     guarded::{Guarded, around},
+    lag::Lags,
 };
 use crate::{Account, Audited, Config, Connections, LogFile, Observability, Reopen};
 
@@ -78,6 +88,10 @@ struct Parts {
     members: Vec<Member>,
     metrics: Metrics,
     audit: Option<(Arc<AuditTrail>, Reopen)>,
+    lags: Option<Lags>,
+    most_lag: Duration,
+    /// What looks after the stack; ended with it.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// What is known of one server beside what the set knows.
@@ -91,11 +105,14 @@ struct Member {
 #[must_use = "call `build` to get the stack"]
 pub struct StackBuilder {
     connectors: Vec<ConnectorBuilder>,
-    accounts: std::collections::BTreeMap<String, Account>,
-    source: Option<Arc<dyn CredentialsSource>>,
+    accounts: BTreeMap<String, Account>,
+    account: Option<SharedAccount>,
     timeout: Duration,
     connections: Connections,
     observability: Observability,
+    /// What the servers hold.
+    base: Option<Dn>,
+    /// What searches are counted apart for.
     bases: Vec<Dn>,
     /// Conversations and binds of users at a time on each server, if it is said.
     users: Option<(usize, usize)>,
@@ -120,6 +137,7 @@ impl Config {
             accounts: self.accounts.clone(),
             connections: self.connections.clone(),
             observability: self.observability.clone(),
+            base: structure.base.clone(),
             bases: bases.into_iter().flatten().cloned().collect(),
             ..Stack::of(self.servers.iter().map(|server| self.connector(server)))
                 .connection_timeout(self.connection_timeout)
@@ -141,13 +159,13 @@ impl StackBuilder {
             return Err(Error::new(ErrorKind::Misuse, message));
         };
         let account = OfAccount { name: name.to_owned(), account: account.clone() };
-        self.source = Some(Arc::new(account));
+        self.account = Some(SharedAccount::new(account));
         Ok(self)
     }
 
     /// Signs in with these.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
-        self.source = Some(Arc::new(move || Ok(credentials.clone())));
+        self.account = Some(SharedAccount::new(move || Ok(credentials.clone())));
         self
     }
 
@@ -211,8 +229,8 @@ impl StackBuilder {
             Some((conversations, binds)) => pool.conversations(conversations).binds(binds),
             None => pool,
         };
-        match &self.source {
-            Some(source) => pool.credentials_from(Source(Arc::clone(source))).build(),
+        match &self.account {
+            Some(account) => pool.account(account).build(),
             None => pool.build(),
         }
     }
@@ -245,14 +263,31 @@ impl StackBuilder {
             }
         };
         let top = self.limited(top);
-        Ok(Stack(Arc::new(Parts { top, set: None, members: Vec::new(), metrics, audit: None })))
+        Ok(Stack(Arc::new(Parts {
+            top,
+            set: None,
+            members: Vec::new(),
+            metrics,
+            audit: None,
+            lags: None,
+            most_lag: Duration::MAX,
+            tasks: Mutex::default(),
+        })))
     }
 
     fn long(self, pools: Vec<Pool>, metrics: Metrics) -> Result<Stack, Error> {
         let counts = self.observability.metrics;
+        let most_lag = self.observability.most_lag;
+        let mut tasks = JoinSet::new();
+        // Alone nobody is behind.
+        let lags = self.base.clone().filter(|_| pools.len() > 1).map(|base| {
+            let lags = Lags::new(&pools);
+            tasks.spawn(lags.clone().follow(pools.clone(), base, most_lag));
+            lags
+        });
         let mut members = Vec::new();
         let mut servers: Vec<Arc<dyn Server>> = Vec::new();
-        for pool in pools {
+        for pool in pools.iter().cloned() {
             let breaker = Breaker::new(pool.name(), BreakerOptions::default());
             let health = HealthWatch::new(pool.name(), HealthOptions::default());
             let counted = counts.then(|| metrics_of(&metrics, pool.name()));
@@ -267,6 +302,10 @@ impl StackBuilder {
         let mut top = self.limited(Arc::clone(&set) as Arc<dyn Server>);
         if counts {
             top = around(top, metrics.local(ALL));
+            metrics.add(Arc::new(Counts { pools, set: Arc::clone(&set) }));
+            if let Some(lags) = &lags {
+                metrics.add(Arc::new(lags.clone()));
+            }
         }
         let audit = self.audit()?;
         if let Some((trail, _)) = &audit {
@@ -278,7 +317,8 @@ impl StackBuilder {
                 metrics.add(trail.clone());
             }
         }
-        Ok(Stack(Arc::new(Parts { top, set: Some(set), members, metrics, audit })))
+        let tasks = Mutex::new(tasks);
+        Ok(Stack(Arc::new(Parts { top, set: Some(set), members, metrics, audit, lags, most_lag, tasks })))
     }
 
     fn limited(&self, server: Arc<dyn Server>) -> Arc<dyn Server> {
@@ -313,11 +353,12 @@ impl Stack {
     pub fn of(connectors: impl IntoIterator<Item = ConnectorBuilder>) -> StackBuilder {
         StackBuilder {
             connectors: connectors.into_iter().collect(),
-            accounts: std::collections::BTreeMap::new(),
-            source: None,
+            accounts: BTreeMap::new(),
+            account: None,
             timeout: Duration::from_secs(10),
             connections: Connections::default(),
             observability: Observability::default(),
+            base: None,
             bases: Vec::new(),
             users: None,
             life: Life::Long,
@@ -374,7 +415,11 @@ impl Server for Stack {
     }
 
     fn shutdown(&self, by: Deadline) -> BoxFuture<'_, ()> {
-        self.0.top.shutdown(by)
+        Box::pin(async move {
+            let mut tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+            tasks.shutdown().await;
+            self.0.top.shutdown(by).await;
+        })
     }
 }
 

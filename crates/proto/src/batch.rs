@@ -74,6 +74,13 @@ impl Batch {
         self.items.iter().map(|place| ItemRef { batch: self, place: *place })
     }
 
+    /// Keeps the items that `keep` says, in their order.
+    pub fn retain(&mut self, mut keep: impl FnMut(ItemRef<'_>) -> bool) {
+        let mut items = std::mem::take(&mut self.items);
+        items.retain(|place| keep(ItemRef { batch: self, place: *place }));
+        self.items = items;
+    }
+
     /// The item at `index`, or `None` past the end.
     #[must_use]
     pub fn item(&self, index: usize) -> Option<ItemRef<'_>> {

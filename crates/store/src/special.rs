@@ -195,8 +195,13 @@ pub(crate) fn referral_urls<T: Rows>(
         let text = text.split(' ').next().unwrap_or_default();
         match text.parse::<LdapUrl>() {
             Ok(mut url) => {
-                let rdns: Vec<_> = asked.rdns().take(below).map(|rdn| rdn.to_rdn()).collect();
-                url.dn = rdns.iter().rev().fold(url.dn, |dn, rdn| dn.child(rdn));
+                // One without a name means the same name there, as it does to who follows it (RFC 4511 §4.1.10).
+                url.dn = if url.dn.is_root() {
+                    asked.clone()
+                } else {
+                    let rdns: Vec<_> = asked.rdns().take(below).map(|rdn| rdn.to_rdn()).collect();
+                    rdns.iter().rev().fold(url.dn, |dn, rdn| dn.child(rdn))
+                };
                 urls.push(url.to_string());
             }
             Err(_) => urls.push(text.to_owned()),

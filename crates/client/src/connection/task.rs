@@ -21,6 +21,7 @@ use flext_ldap_directory::{
     proto::{
         batch::BatchBuilder,
         control::Controls,
+        extended::{Cancel, ExtendedOperation as _},
         message::{Limits, MessageId, Request as Message},
     },
 };
@@ -71,6 +72,8 @@ pub(super) struct Task {
     limits: Limits,
     /// Octets unread of one operation from which on the connection is not read.
     unread: usize,
+    /// How long a late write may take to be settled.
+    settling: Duration,
     table: Table<InFlight>,
     unsent: VecDeque<Unsent>,
     outbox: Outbox,
@@ -102,6 +105,8 @@ struct InFlight {
     timer: Option<Instant>,
     is_unsent: bool,
     is_full: bool,
+    /// It was late, and the server has been asked to cancel it.
+    is_settling: bool,
     /// Nobody reads the answer any more.
     is_gone: bool,
     items: Option<BatchBuilder>,
@@ -134,6 +139,7 @@ impl Task {
             shared,
             limits: bounds.limits,
             unread: bounds.unread,
+            settling: bounds.settling,
             table: Table::new(),
             unsent: VecDeque::new(),
             outbox: Outbox::default(),
@@ -259,6 +265,7 @@ impl Task {
             timer: Some(timer),
             is_unsent: true,
             is_full: false,
+            is_settling: false,
             is_gone,
             items: None,
             since: None,
@@ -330,6 +337,23 @@ impl Task {
             self.outbox
                 .push(own, false, |writer| Message::Abandon(id).encode(own, &Controls::none(), writer));
         }
+    }
+
+    /// Asks the server to cancel a late write (RFC 3909), once, and gives it a little longer to say what became of it.
+    fn settle(&mut self, id: MessageId) -> bool {
+        let Some(operation) = self.table.get_mut(id) else { return false };
+        if self.settling.is_zero() || std::mem::replace(&mut operation.is_settling, true) {
+            return false;
+        }
+        let until = Instant::now() + self.settling;
+        operation.timer = Some(until);
+        self.timers.insert((until, id));
+        // Without an id left, the connection is about to end anyway. What the server says to this is in the write's answer.
+        if let Some(own) = self.table.spend() {
+            let cancel = Message::Extended(Cancel(id).request());
+            self.outbox.push(own, false, |writer| cancel.encode(own, &Controls::none(), writer));
+        }
+        true
     }
 
     /// Ends what is in flight under `id`, without a word to its caller.
@@ -470,6 +494,9 @@ impl Task {
         drop(state);
         let (kind, is_unsent) = (operation.kind, operation.is_unsent);
         let never_left = is_unsent || self.outbox.retract(id);
+        if matches!(kind, Kind::Op(_)) && kind.is_write() && !never_left && self.settle(id) {
+            return Ok(());
+        }
         let why = match () {
             () if self.full > 0 => {
                 "answers wait behind an unread search on this connection; read it, drop it, or give it a connection of its own"

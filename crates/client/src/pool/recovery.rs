@@ -66,6 +66,12 @@ impl Recovery {
         (next, Obstacle { error, next, is_refusal: false })
     }
 
+    /// Another server has refused the secret: when to read it again, and what to say until then.
+    pub(super) fn held(error: Error, now: Instant) -> (Instant, Obstacle) {
+        let next = now + REREAD;
+        (next, Obstacle { error, next, is_refusal: false })
+    }
+
     /// The server refused these credentials.
     pub(super) fn refuse(
         &mut self,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use flext_ldap_directory::{
     Applied, Directory, ErrorKind,
     proto::{
-        message::{Request as Message, Response},
-        result::LdapResult,
+        extended::{Cancel, ExtendedOperation as _},
+        message::{ExtendedResponse, Request as Message, Response},
+        result::{LdapResult, ResultCode},
     },
 };
 
@@ -106,6 +107,46 @@ async fn a_write_that_timed_out_is_not_abandoned() {
     peer.answer(id, done()).await;
     reply.outcome().await.unwrap();
     assert_eq!(connection.late_answers(), 1);
+}
+
+#[tokio::test]
+async fn a_late_write_is_settled_by_what_the_server_makes_of_cancel() {
+    let canceled = LdapResult::new(ResultCode::CANCELED);
+    // What the server answers to the write once it is asked to cancel it, and what the caller hears.
+    let table = [
+        (Some(canceled), Err((ErrorKind::Timeout, Applied::No))),
+        (Some(LdapResult::success()), Ok(ResultCode::SUCCESS)),
+        (None, Err((ErrorKind::Timeout, Applied::Unknown))),
+    ];
+    for (answer, expected) in table {
+        let settling = Duration::from_millis(if answer.is_some() { 20_000 } else { 50 });
+        let (connection, mut peer) = pair_with(|builder| builder.settle_writes(settling)).await;
+        let reply = connection.call(delete("cn=a").within(Duration::from_millis(50)).into_any());
+        let server = async {
+            let (id, _) = peer.request().await;
+            let (own, request) = peer.request().await;
+            let Message::Extended(request) = request else { panic!("{request:?}") };
+            assert_eq!(Cancel::decode(&request).unwrap(), Cancel(id));
+            if let Some(result) = answer {
+                peer.answer(id, Response::Delete(result)).await;
+            }
+            peer.answer(
+                own,
+                Response::Extended(ExtendedResponse {
+                    result: LdapResult::success(),
+                    oid: None,
+                    value: None,
+                }),
+            )
+            .await;
+            peer
+        };
+        let (outcome, peer) = tokio::join!(reply.outcome(), server);
+        let heard =
+            outcome.map(|outcome| outcome.result.code).map_err(|error| (error.kind(), error.applied()));
+        assert_eq!(heard, expected);
+        drop(peer);
+    }
 }
 
 #[tokio::test]

@@ -244,7 +244,7 @@ const OBSERVABILITY: &[Key] = &[
         "`debug` and `info`: all operations are recorded; above: those that may change the directory",
     )
     .or("info"),
-    key("replication_lag_limit", Kind::Time, "how far behind a replica may be and count as well").idle(),
+    key("replication_lag_limit", Kind::Time, "how far behind a replica may be and count as well").or("60s"),
 ];
 
 const ECOSYSTEM: &[Key] = &[

@@ -1,21 +1,9 @@
 //! The secret of an account, read anew for each connection.
 
-use std::sync::Arc;
-
 use flext_ldap_client::{Credentials, CredentialsSource};
 use flext_ldap_directory::{BoxFuture, Error, ErrorKind};
 
 use crate::{Account, PasswordError};
-
-/// What pools of several servers sign in with.
-#[derive(Clone)]
-pub(super) struct Source(pub(super) Arc<dyn CredentialsSource>);
-
-impl CredentialsSource for Source {
-    fn credentials(&self) -> BoxFuture<'_, Result<Credentials, Error>> {
-        self.0.credentials()
-    }
-}
 
 /// An account of a configuration.
 pub(super) struct OfAccount {

@@ -47,6 +47,10 @@ pub struct ServerReport {
     pub reads: &'static str,
     /// Whether writes are made, likewise.
     pub writes: &'static str,
+    /// For how many seconds it has been without a change that another server has, where that can be told. Beyond what may
+    /// be it is `degraded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<f64>,
     /// Why it was not well the last time it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -58,11 +62,17 @@ pub(super) fn of(parts: &Parts) -> HealthReport {
         .members
         .iter()
         .zip(known)
-        .map(|(member, known)| {
+        .enumerate()
+        .map(|(number, (member, known))| {
             let stats = member.pool.stats();
+            let lag = parts.lags.as_ref().and_then(|lags| lags.of(number));
+            let behind = lag.is_some_and(|lag| lag > parts.most_lag).then_some(HealthStatus::Degraded);
             ServerReport {
                 server: member.pool.name().to_owned(),
-                status: member.health.status(),
+                status: member
+                    .health
+                    .status()
+                    .map(|status| behind.map_or(status, |behind| status.max(behind))),
                 choice: format!("{:?}", known.health).to_ascii_lowercase(),
                 latency_ms: known.latency.as_secs_f64() * 1e3,
                 connections: stats.open,
@@ -70,6 +80,7 @@ pub(super) fn of(parts: &Parts) -> HealthReport {
                 waiting: stats.waiting,
                 reads: circuit(member, OperationClass::Read),
                 writes: circuit(member, OperationClass::Write),
+                lag_seconds: lag.map(|lag| lag.as_secs_f64()),
                 last_error: known.last_error,
             }
         })

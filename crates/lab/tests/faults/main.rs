@@ -6,3 +6,5 @@
 mod client;
 #[cfg(test)]
 mod proxy;
+#[cfg(test)]
+mod referrals;

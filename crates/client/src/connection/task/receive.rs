@@ -17,6 +17,7 @@ use flext_ldap_directory::{
         ber::Tag,
         extended::NOTICE_OF_DISCONNECTION,
         message::{Envelope, MessageId, Response},
+        result::ResultCode,
     },
 };
 use tokio::{io::AsyncReadExt, time::Instant};
@@ -107,7 +108,12 @@ impl Task {
             return Err(Ending::protocol(server, what));
         };
         outcome.controls = envelope.controls(&self.limits).map_err(malformed)?;
-        self.finish(envelope.id, Ok(outcome));
+        let kind = operation.kind;
+        let end = match operation.is_settling && outcome.result.code == ResultCode::CANCELED {
+            true => Err(self.shared.timeout(kind, "the server took longer, and cancelled it when asked to")),
+            false => Ok(outcome),
+        };
+        self.finish(envelope.id, end);
         Ok(())
     }
 
