@@ -31,7 +31,8 @@ impl Talk {
     pub(crate) async fn establish(&self) -> Result<Arc<Conversation>, Error> {
         let settings = self.shared.settings;
         let by = Deadline::after(settings.restore);
-        let mut is_suspect = self.take().is_some_and(|last| last.is_suspect());
+        // One that was lost is a sign that others will be.
+        let mut is_suspect = self.take().is_some();
         let who = self.who();
         let (mut pause, most) = PAUSES;
         loop {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    Actor, BindStep, BoxFuture, Deadline, Error, ErrorKind, Peer, Reply, Request, Session,
+    Actor, Applied, BindStep, BoxFuture, Deadline, Error, ErrorKind, Peer, Reply, Request, Session,
 };
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 use tokio::{
@@ -76,11 +76,7 @@ pub(crate) struct Conversation {
     /// Whether there is nothing left that would open the next one as this one is.
     is_last: AtomicBool,
     is_lost: AtomicBool,
-    /// Whether it was lost by saying nothing.
-    was_silent: AtomicBool,
     is_probed: AtomicBool,
-    /// Whether the server has ever said anything.
-    is_proven: AtomicBool,
     /// Searches of which something was delivered and is not asked for more: while there are any, the connection may be
     /// held back, and that it says nothing means nothing.
     pub(crate) held: AtomicUsize,
@@ -148,10 +144,12 @@ impl Talk {
         let talk = Arc::clone(self);
         Box::pin(async move {
             let obtained = tokio::time::timeout_at(by.instant(), talk.obtain_in_turn()).await;
-            obtained.unwrap_or_else(|_| {
+            let obtained = obtained.unwrap_or_else(|_| {
                 let message = "the conversation with a server that the operation needs was not there in time";
                 Err(Error::new(ErrorKind::Timeout, message))
-            })
+            });
+            // What may have been done is the bind, not the operation.
+            obtained.map_err(|error| error.with_applied(Applied::No))
         })
     }
 
@@ -188,17 +186,13 @@ impl Talk {
         actor: Actor,
         is_last: bool,
     ) -> Arc<Conversation> {
-        // What is nobody's may be a connection on which nothing was said yet.
-        let is_proven = actor != Actor::Anonymous;
         Arc::new(Conversation {
             mark: self.shared.marks.next(),
             session,
             actor,
             is_last: AtomicBool::new(is_last),
             is_lost: AtomicBool::new(false),
-            was_silent: AtomicBool::new(false),
             is_probed: AtomicBool::new(false),
-            is_proven: AtomicBool::new(is_proven),
             held: AtomicUsize::new(0),
             heard: Mutex::new(Instant::now()),
         })
@@ -279,15 +273,8 @@ impl Conversation {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Whether the server is not to be trusted with what can be sent once only: it has fallen silent, or has never said
-    /// anything.
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.was_silent.load(Ordering::Relaxed) || !self.is_proven.load(Ordering::Relaxed)
-    }
-
     /// Notes that the server has said something.
     pub(crate) fn heard(&self) {
-        self.is_proven.store(true, Ordering::Relaxed);
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -310,8 +297,6 @@ impl Conversation {
             let answered = answers(&*probed.0.session, probed.0.actor.clone(), time).await;
             if answered {
                 probed.0.heard();
-            } else {
-                probed.0.was_silent.store(true, Ordering::Relaxed);
             }
             answered
         }))
