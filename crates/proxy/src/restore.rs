@@ -60,7 +60,11 @@ impl Talk {
                 }
                 Tried::Failed(error) => return Err(error),
                 Tried::Again(error) => error,
-                Tried::Unanswered(error) if self.unanswered.fetch_add(1, Ordering::Relaxed) == 0 => error,
+                // What ended that connection may be about to end others, and there is one more try only.
+                Tried::Unanswered(error) if self.unanswered.fetch_add(1, Ordering::Relaxed) == 0 => {
+                    pause = most;
+                    error
+                }
                 Tried::Unanswered(error) => {
                     self.end_with(
                         ResultCode::UNAVAILABLE,
