@@ -95,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) marks: Marks,
     /// Whether the upstream offers proxied authorization, and when it said so.
     offers: Mutex<Option<(Instant, bool)>>,
+    /// Held by the session that asks the upstream how it is.
+    pub(crate) asks: tokio::sync::Mutex<()>,
 }
 
 impl Proxy {
@@ -166,6 +168,7 @@ impl ProxyBuilder {
             clients: self.clients,
             marks: Marks::new(),
             offers: Mutex::default(),
+            asks: tokio::sync::Mutex::default(),
         }))
     }
 }

@@ -36,8 +36,9 @@ impl Talk {
         let who = self.who();
         let (mut pause, most) = PAUSES;
         loop {
-            if is_suspect {
-                // Whoever chooses among servers learns by this that one of them does not answer.
+            // Whoever chooses among servers learns by this that one of them does not answer. One session's question is
+            // enough, and who chooses may take its time.
+            if is_suspect && let Ok(_asks) = self.shared.asks.try_lock() {
                 let within = by.earlier(Deadline::after(2 * settings.probe));
                 let probe = root_dse("objectClass", Actor::Service, within);
                 if let Err(error) = self.shared.upstream.call(probe.into_any()).outcome().await {
