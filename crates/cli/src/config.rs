@@ -306,7 +306,7 @@ impl Report<'_> {
 
 /// The file of a password that everybody can read, with its mode.
 fn open_to_all(account: &Account) -> Option<(&Path, u32)> {
-    let Account::Simple { password: PasswordSource::File(path), .. } = account else { return None };
+    let Some(PasswordSource::File(path)) = account.password() else { return None };
     // What cannot be looked at has been told where it was read.
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & 0o004 != 0).then_some((path, mode))

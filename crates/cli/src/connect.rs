@@ -1,14 +1,17 @@
 //! How the server is reached, and as whom: the options all commands share.
 
+mod sasl;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use flext_ldap::{Config, ConfigError, Stack, StackBuilder};
+use flext_ldap::{Config, ConfigError, Server, Stack, StackBuilder};
 use flext_ldap_client::{
-    Connector, ConnectorBuilder, Credentials, PinnedConnection, Server as _, TlsOptions, WantsSecurity,
+    Connector, ConnectorBuilder, Credentials, Mechanism, PinnedConnection, Server as _, TlsOptions,
+    WantsSecurity,
 };
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
@@ -35,7 +38,7 @@ pub(crate) struct Connect {
     #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Bind as this service account of the configuration
-    #[arg(help_heading = CONNECTION, long, value_name = "NAME", conflicts_with_all = ["bind_dn", "password", "ask_password", "password_file", "mechanism"])]
+    #[arg(help_heading = CONNECTION, long, value_name = "NAME", conflicts_with_all = ["bind_dn", "password", "ask_password", "password_file", "mechanism", "sasl_user"])]
     account: Option<String>,
     /// Bind as this name
     #[arg(help_heading = CONNECTION, short = 'D', long, value_name = "DN")]
@@ -52,9 +55,22 @@ pub(crate) struct Connect {
     /// Simple authentication; it is what is done unless -Y is given
     #[arg(help_heading = CONNECTION, short = 'x', long, conflicts_with = "mechanism")]
     simple: bool,
-    /// SASL mechanism: EXTERNAL, for a Unix socket or a client certificate
-    #[arg(help_heading = CONNECTION, short = 'Y', long, value_name = "MECHANISM", value_parser = ["EXTERNAL"], ignore_case = true)]
-    mechanism: Option<String>,
+    /// SASL mechanism: EXTERNAL for a Unix socket or a client certificate, SCRAM-SHA-512, SCRAM-SHA-256 or SCRAM-SHA-1 (each
+    /// with -PLUS too), PLAIN, DIGEST-MD5, or OAUTHBEARER, whose password is a token
+    #[arg(help_heading = CONNECTION, short = 'Y', long, value_name = "MECHANISM", value_parser = sasl::mechanism)]
+    mechanism: Option<Mechanism>,
+    /// User for SASL; without -Y by the strongest mechanism that the server offers
+    #[arg(help_heading = CONNECTION, short = 'U', long = "user", value_name = "USER", conflicts_with_all = ["simple", "bind_dn"])]
+    sasl_user: Option<String>,
+    /// Realm of the user, for DIGEST-MD5
+    #[arg(help_heading = CONNECTION, short = 'R', long, value_name = "REALM", conflicts_with = "simple")]
+    realm: Option<String>,
+    /// Act as somebody else by SASL: `dn:DN` or `u:USER`
+    #[arg(help_heading = CONNECTION, short = 'X', long, value_name = "AUTHZID", conflicts_with = "simple")]
+    authzid: Option<String>,
+    /// What SASL must be, with commas: `noplain`, `minssf=N` (more than 0: inside TLS or on this machine), `none`
+    #[arg(help_heading = CONNECTION, short = 'O', value_name = "PROPERTIES", value_parser = sasl::properties, conflicts_with = "simple")]
+    properties: Option<sasl::Properties>,
     /// No messages of SASL; there are none without it either
     #[arg(help_heading = CONNECTION, short = 'Q')]
     quiet: bool,
@@ -103,13 +119,11 @@ impl Connect {
         let says = if self.debug == Some(true) { "debug" } else { "error" };
         crate::logging::set_level(Some(&format!("warn,flext_ldap_client={says}")));
         let Way { stack, servers, credentials, .. } = self.way(timeout)?;
-        let prepare = |mut connector: ConnectorBuilder| {
-            if tells_policy {
-                connector = connector.bind_control(&PasswordPolicyRequest);
-            }
-            if self.dangerous_clear_passwords { connector.dangerous_clear_passwords() } else { connector }
+        let asks = |connector: ConnectorBuilder| match tells_policy {
+            true => connector.bind_control(&PasswordPolicyRequest),
+            false => connector,
         };
-        let stack = stack.for_one_command().credentials(credentials).connectors(prepare).build()?;
+        let stack = stack.for_one_command().credentials(credentials).connectors(asks).build()?;
         // Whoever cannot connect or sign in is told before anything is asked. The connection is there for what is.
         let reached = stack.pin(Deadline::after(Duration::MAX)).await;
         if tells_policy {
@@ -135,13 +149,17 @@ impl Connect {
         let config = self.config()?;
         let credentials = self.credentials(&conf, config.as_ref())?;
         let timeout = self.connect_timeout.or(timeout).map(Duration::from_secs);
+        let dared = |connector: ConnectorBuilder| match self.dangerous_clear_passwords {
+            true => connector.dangerous_clear_passwords(),
+            false => connector,
+        };
         if let Some(config) = config.filter(|_| self.urls.is_empty()) {
             self.has_no_ways_of_its_own()?;
             let timeout = timeout.unwrap_or(config.connection_timeout);
-            let servers = config.servers.iter().map(|server| (server.to_string(), config.connector(server)));
+            let reach = |server: &Server| (server.to_string(), dared(config.connector(server)));
             return Ok(Way {
-                servers: servers.collect(),
-                stack: config.stack().connection_timeout(timeout),
+                servers: config.servers.iter().map(reach).collect(),
+                stack: config.stack().connectors(dared).connection_timeout(timeout),
                 timeout,
                 credentials,
                 base: config.structure.base,
@@ -152,7 +170,7 @@ impl Connect {
             Some(timeout) => timeout,
             None => network_timeout(&conf)?,
         };
-        let connectors = self.connectors(&conf, &urls)?;
+        let connectors: Vec<_> = self.connectors(&conf, &urls)?.into_iter().map(dared).collect();
         Ok(Way {
             stack: Stack::of(connectors.clone()).connection_timeout(timeout),
             servers: urls.iter().map(ToString::to_string).zip(connectors).collect(),
@@ -167,6 +185,7 @@ impl Connect {
         let hidden = [ResultCode::NO_SUCH_OBJECT, ResultCode::INSUFFICIENT_ACCESS_RIGHTS];
         let is_hidden = error.result_code().is_some_and(|code| hidden.contains(&code));
         let signs_in = self.mechanism.is_some()
+            || self.sasl_user.is_some()
             || self.account.is_some()
             || self.password.is_some()
             || self.ask_password
@@ -323,18 +342,10 @@ impl Connect {
             };
             return Ok(account.credentials(name)?);
         }
-        let by_conf = !self.simple
-            && self.bind_dn.is_none()
-            && conf.get("SASL_MECH").is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("EXTERNAL"));
-        if self.mechanism.is_some() || by_conf {
-            return Ok(Credentials::External);
+        if !self.simple && self.bind_dn.is_none() && self.asks_for_sasl(conf) {
+            return self.sasl(conf).map(Credentials::from);
         }
-        let password = match (&self.password, self.ask_password, &self.password_file) {
-            (Some(password), ..) => Some(password.clone()),
-            (None, true, _) => Some(ask_password("Password: ", "-y")?),
-            (None, false, Some(path)) => Some(password_file(path)?),
-            (None, false, None) => None,
-        };
+        let password = self.given_password()?;
         let name = self.bind_dn.clone().or_else(|| conf.get("BINDDN").map(str::to_owned));
         match (name, password) {
             (Some(name), Some(password)) if !name.is_empty() => Ok(Credentials::simple(name, password)),
@@ -344,6 +355,16 @@ impl Connect {
             }
             (_, Some(_)) => Err(Usage("a password needs a name to bind as: -D".to_owned()).into()),
         }
+    }
+
+    /// The password of the options, if there is one.
+    fn given_password(&self) -> anyhow::Result<Option<Secret>> {
+        Ok(match (&self.password, self.ask_password, &self.password_file) {
+            (Some(password), ..) => Some(password.clone()),
+            (None, true, _) => Some(ask_password("Password: ", "-y")?),
+            (None, false, Some(path)) => Some(password_file(path)?),
+            (None, false, None) => None,
+        })
     }
 }
 

@@ -71,10 +71,9 @@ fn instead(tool: &str, letter: char, arguments: &[String]) -> Option<String> {
             "referrals are not followed; lines with `# refldap:` (not with -LL) have their URLs, which -H takes with the base in them"
         }
         'C' => "referrals are not followed; what is refused names the server to ask, for -H",
-        'I' | 'O' | 'R' | 'U' => {
-            "the one SASL mechanism is EXTERNAL (-Y EXTERNAL), which needs nothing more; -D and -W sign in with a password"
+        'I' => {
+            "-U names the user, and -Y the mechanism; what is left out is not asked for, save the password"
         }
-        'X' => "-e authzid=ID acts for somebody else",
         'V' => "`flext-ldap --version` tells the version",
         'u' => "names are printed as they are",
         'k' | 'K' => "there is no Kerberos; -D and -W sign in with a password",

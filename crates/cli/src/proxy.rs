@@ -193,7 +193,7 @@ fn keep(file: Option<&ClientsFile>) {
 }
 
 fn tls((certificate, key): &(PathBuf, PathBuf)) -> anyhow::Result<ServerTls> {
-    server_tls(certificate, key)
+    server_tls(certificate, key, None)
 }
 
 /// What is behind the proxy.

@@ -95,7 +95,7 @@ impl Arguments {
                     if error.kind() == ErrorKind::Rejected {
                         told.state = "refuses";
                     }
-                    code.get_or_insert(exit::of_directory(&error));
+                    code.get_or_insert_with(|| exit::of_directory(&error));
                     told.error = Some(error.to_string());
                 }
                 all.push(told);

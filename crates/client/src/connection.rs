@@ -21,6 +21,7 @@ use flext_ldap_directory::{
     Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, DirectoryExt, Error, ErrorKind, Identity,
     Outcome, Reply, Request, Session,
     proto::{
+        channel_binding::ChannelBindings,
         message::{Authentication, BindRequest, Limits, Request as Message},
         result::ResultCode,
     },
@@ -68,6 +69,7 @@ pub struct Connection {
     bind_outcome: Option<Outcome>,
     exposure: Exposure,
     tls_version: Option<&'static str>,
+    bindings: ChannelBindings,
 }
 
 /// Dropping what it holds tells the task to end.
@@ -111,6 +113,9 @@ struct Shared {
     helm: Helm,
 }
 
+/// Whether a success is to be believed, by what the server's mechanism sent along.
+type Believe<'a> = dyn FnMut(Option<&[u8]>) -> Result<(), Error> + Send + 'a;
+
 /// Who the server takes this connection for.
 enum Bound {
     Anonymous,
@@ -137,6 +142,7 @@ impl Connection {
         let (commands, queue) = mpsc::channel(bounds.in_flight.saturating_mul(4));
         let (stop, stopped) = oneshot::channel();
         let tls_version = transport.tls_version();
+        let bindings = transport.bindings();
         shared.helm.give(Task::new(transport, queue, stopped, Arc::clone(&shared), bounds));
         let task = Task::run(Hold(Arc::clone(&shared)));
         Self {
@@ -148,6 +154,7 @@ impl Connection {
             bind_outcome: None,
             exposure,
             tls_version,
+            bindings,
         }
     }
 
@@ -242,6 +249,11 @@ impl Connection {
         self.shared.late.load(Ordering::Relaxed)
     }
 
+    /// What this connection can be told by, if it is inside TLS.
+    pub(crate) const fn bindings(&self) -> &ChannelBindings {
+        &self.bindings
+    }
+
     /// Operations in flight, also those whose callers have gone.
     pub(crate) fn in_flight(&self) -> usize {
         self.shared.most_in_flight.saturating_sub(self.shared.permits.available_permits())
@@ -291,8 +303,13 @@ impl Connection {
         Err(Error::new(ErrorKind::NotCarried, refusal))
     }
 
-    /// One step of a bind, on the wire.
-    async fn bind_on_wire(&mut self, step: BindStep, by: Deadline) -> Result<BindReply, Error> {
+    /// One step of a bind, on the wire. `believe` is asked whether a success is to be believed, with what came along.
+    pub(crate) async fn bind_on_wire(
+        &mut self,
+        step: BindStep,
+        by: Deadline,
+        believe: &mut Believe<'_>,
+    ) -> Result<BindReply, Error> {
         credentials::check(&step)?;
         self.exposure.check_bind(&step)?;
         let (name, mechanism, message, controls) = match step {
@@ -328,6 +345,7 @@ impl Connection {
         let credentials = outcome.value.take();
         match outcome.result.code {
             ResultCode::SUCCESS => {
+                believe(credentials.as_deref())?;
                 let actor = match mechanism {
                     None => named(&name),
                     Some(mechanism) => self.ask_identity(&mechanism, by).await?,
@@ -431,7 +449,7 @@ impl Session for Connection {
     /// [`ErrorKind::Timeout`] and [`ErrorKind::Closed`] when no answer came. A refusal is no error, but
     /// [`BindReply::Refused`].
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
-        Box::pin(self.bind_on_wire(step, by))
+        Box::pin(async move { self.bind_on_wire(step, by, &mut |_| Ok(())).await })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use flext_ldap_directory::{
-    BindReply, BoxFuture, Deadline, Error, ErrorKind, Peer, Session, Sessions,
+    Applied, BindReply, BoxFuture, Deadline, Error, ErrorKind, Peer, Session, Sessions,
     proto::{
         control::{ControlValue, Controls},
         message::Limits,
@@ -13,8 +13,8 @@ use flext_ldap_directory::{
 use tokio::net::UnixStream;
 
 use crate::{
-    Connection, Credentials, SharedAccount, TlsOptions, connection::Bounds, credentials, dial,
-    exposure::Exposure, gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
+    Connection, Credentials, SharedAccount, TlsOptions, connection::Bounds, dial, exposure::Exposure,
+    gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
 };
 
 /// Where OpenLDAP's server listens for `ldapi:///`.
@@ -154,8 +154,8 @@ impl ConnectorBuilder {
     }
 
     /// Binds every new connection so.
-    pub fn credentials(mut self, credentials: Credentials) -> Self {
-        self.credentials = credentials;
+    pub fn credentials(mut self, credentials: impl Into<Credentials>) -> Self {
+        self.credentials = credentials.into();
         self
     }
 
@@ -217,9 +217,7 @@ impl ConnectorBuilder {
         if self.servers.is_empty() {
             return Err(Error::new(ErrorKind::Misuse, "no server: add a URL, an address or a socket"));
         }
-        if let Some(step) = self.credentials.step(&self.bind_controls) {
-            credentials::check(&step)?;
-        }
+        self.credentials.check()?;
         let security = match &self.security {
             Choice::Ldaps(options) => Security::Ldaps(options.settle()?),
             Choice::StartTls(options) => Security::StartTls(options.settle()?),
@@ -252,7 +250,7 @@ impl Connector {
     /// [`ErrorKind::Unreachable`], [`ErrorKind::Tls`], [`ErrorKind::Timeout`] or [`ErrorKind::Closed`] when no server
     /// could be talked to; the message says why for each. [`ErrorKind::Rejected`] when the bind was refused: that is
     /// not tried again on the next server, since wrong passwords lock accounts, unless the server was only busy or
-    /// unavailable. [`ErrorKind::Confidentiality`] when a password would go out in clear; nothing is connected to then.
+    /// unavailable. Nor is a bind that was sent and not answered: then the error is what became of that one. [`ErrorKind::Confidentiality`] when a password would go out in clear; nothing is connected to then.
     ///
     /// # Cancel safety
     ///
@@ -281,9 +279,7 @@ impl Connector {
         account: Option<&SharedAccount>,
         credentials: &Credentials,
     ) -> Result<Connection, Error> {
-        if let Some(step) = credentials.step(&self.0.bind_controls) {
-            credentials::check(&step)?;
-        }
+        credentials.check()?;
         let by = Deadline::after(self.0.timeout);
         let mut failures: Vec<Error> = Vec::new();
         let mut left = u32::try_from(self.0.servers.len()).unwrap_or(u32::MAX);
@@ -292,8 +288,13 @@ impl Connector {
             left = left.saturating_sub(1);
             match self.0.open(server, account, credentials, Deadline::after(share)).await {
                 Ok(connection) => return Ok(connection),
-                // The next server may do better; it would not with the same wrong password.
-                Err(error) if !error.is_connection_usable() || error.kind() == ErrorKind::Timeout => {
+                // The next server may do better; it would not with the same wrong password, which may have been counted
+                // where a bind was sent and not answered.
+                Err(error)
+                    if (!error.is_connection_usable() || error.kind() == ErrorKind::Timeout)
+                        && (error.applied() == Applied::No
+                            || matches!(credentials, Credentials::Anonymous)) =>
+                {
                     failures.push(error);
                 }
                 Err(error) => return Err(error),
@@ -351,11 +352,11 @@ impl Inner {
         let (transport, exposure) = self.reach(server, &name, credentials, by).await?;
         let mut connection = Connection::start(transport, name.clone(), exposure, self.bounds);
         let Some(account) = account else {
-            self.sign_in(&mut connection, credentials, by).await?;
+            self.sign_in(&mut connection, server, credentials, by).await?;
             return Ok(connection);
         };
         let _turn = account.turn(&name, credentials, by).await?;
-        match self.sign_in(&mut connection, credentials, by).await {
+        match self.sign_in(&mut connection, server, credentials, by).await {
             Ok(()) => account.accepted(credentials),
             Err(error) => {
                 account.answered(&name, credentials, &error);
@@ -368,13 +369,21 @@ impl Inner {
     async fn sign_in(
         &self,
         connection: &mut Connection,
+        server: &Server,
         credentials: &Credentials,
         by: Deadline,
     ) -> Result<(), Error> {
-        if let Some(step) = credentials.step(&self.bind_controls) {
-            // Passwords are left out by `Secret`.
-            tracing::debug!(?credentials, "binding");
-            match connection.bind(step, by).await? {
+        // Passwords are left out by `Secret`.
+        tracing::debug!(?credentials, "binding");
+        let reply = match (credentials, credentials.step(&self.bind_controls)) {
+            (Credentials::Sasl(sasl), _) => {
+                Some(connection.sign_in(server.place(), sasl, &self.bind_controls, by).await?)
+            }
+            (_, Some(step)) => Some(connection.bind(step, by).await?),
+            (_, None) => None,
+        };
+        if let Some(reply) = reply {
+            match reply {
                 BindReply::Done { .. } => tracing::debug!("bound"),
                 // Dropping the connection says goodbye without waiting, for the time there is may be over.
                 BindReply::Refused(outcome) | BindReply::Continue { outcome, .. } => {
@@ -409,9 +418,10 @@ impl Inner {
         };
         let addresses = within(by, name, "looking up its address", dial::resolve(host, port)).await?;
         tracing::debug!(server = name, ?addresses, "connecting");
-        if let (Security::Clear, Some(step)) = (&self.security, credentials.step(&self.bind_controls)) {
+        if matches!(self.security, Security::Clear) {
+            let shows = credentials.shows_password();
             for address in &addresses {
-                Exposure::of_clear(*address, self.dangerous_clear_passwords).check_bind(&step)?;
+                Exposure::of_clear(*address, self.dangerous_clear_passwords).check(shows)?;
             }
         }
         let mut stream = within(by, name, "connecting", dial::race(addresses, name)).await?;
@@ -460,6 +470,16 @@ impl Sessions for Connector {
     /// Opens a connection as [`Connector::connect`] does; `peer` is not told to the server.
     fn open(&self, _peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
         Box::pin(async { Ok(Box::new(self.connect().await?) as Box<dyn Session>) })
+    }
+}
+
+impl Server {
+    /// The host and port by which mechanisms know it.
+    fn place(&self) -> (&str, u16) {
+        match self {
+            Self::Tcp { host, port } => (host, *port),
+            Self::Unix(_) => ("localhost", 389),
+        }
     }
 }
 

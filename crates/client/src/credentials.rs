@@ -5,6 +5,8 @@ use flext_ldap_directory::{
     proto::{control::Controls, secret::Secret},
 };
 
+use crate::Sasl;
+
 /// Who a new connection is bound as.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -21,6 +23,8 @@ pub enum Credentials {
     },
     /// SASL EXTERNAL (RFC 4513 §5.2.3): the client certificate, or the user of a Unix socket.
     External,
+    /// Another SASL mechanism, or whichever is the strongest that the server offers.
+    Sasl(Sasl),
 }
 
 impl Credentials {
@@ -28,6 +32,24 @@ impl Credentials {
     #[must_use]
     pub fn simple(name: impl Into<String>, password: impl Into<Secret>) -> Self {
         Self::Simple { name: name.into(), password: password.into() }
+    }
+
+    /// Refuses what must never be sent.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match (self, self.step(&Controls::none())) {
+            (Self::Sasl(sasl), _) => sasl.check(),
+            (_, Some(step)) => check(&step),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// Whether a password goes out as it is, whatever the server says.
+    pub(crate) fn shows_password(&self) -> bool {
+        match self {
+            Self::Anonymous | Self::External => false,
+            Self::Simple { password, .. } => !password.is_empty(),
+            Self::Sasl(sasl) => sasl.shows_password(),
+        }
     }
 
     /// Whether the two would send the same. Where that cannot be told they count as the same, so that what was refused is
@@ -38,14 +60,15 @@ impl Credentials {
                 Self::Simple { name, password },
                 Self::Simple { name: other_name, password: other_password },
             ) => name == other_name && password.expose() == other_password.expose(),
+            (Self::Sasl(sasl), Self::Sasl(other)) => sasl.is_that_of(other),
             (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
         }
     }
 
-    /// The bind to send, if any.
+    /// The one bind to send, if it is one.
     pub(crate) fn step(&self, with: &Controls) -> Option<BindStep> {
         let mut step = match self {
-            Self::Anonymous => return None,
+            Self::Anonymous | Self::Sasl(_) => return None,
             Self::Simple { name, password } => BindStep::simple(name.clone(), password.clone()),
             Self::External => BindStep::external(),
         };
@@ -53,6 +76,12 @@ impl Credentials {
             controls.clone_from(with);
         }
         Some(step)
+    }
+}
+
+impl From<Sasl> for Credentials {
+    fn from(sasl: Sasl) -> Self {
+        Self::Sasl(sasl)
     }
 }
 

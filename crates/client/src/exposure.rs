@@ -60,7 +60,8 @@ impl Exposure {
         if self != Self::Clear { Ok(()) } else { self.check(holds_password(op)) }
     }
 
-    fn check(self, shows_password: bool) -> Result<(), Error> {
+    /// Refuses to show a password.
+    pub(crate) fn check(self, shows_password: bool) -> Result<(), Error> {
         if self == Self::Clear && shows_password {
             return Err(Error::new(
                 ErrorKind::Confidentiality,

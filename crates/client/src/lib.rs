@@ -48,6 +48,7 @@ mod exposure;
 mod gather;
 mod pool;
 mod referrals;
+mod sasl;
 mod server;
 mod servers;
 mod srv;
@@ -56,6 +57,7 @@ mod tls;
 mod transport;
 
 pub use flext_ldap_directory as directory;
+pub use flext_ldap_sasl::{Mechanism, scram::ScramHash};
 
 pub use self::{
     capabilities::{Capabilities, PasswordChange, ServerKind},
@@ -64,6 +66,7 @@ pub use self::{
     credentials::Credentials,
     pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats, SharedAccount},
     referrals::{Referrals, ReferralsBuilder},
+    sasl::Sasl,
     server::Server,
     servers::{
         Choice, MemberHealth, MemberStatistics, Place, ServerSet, ServerSetBuilder, SetStatistics,

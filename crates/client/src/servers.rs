@@ -32,7 +32,7 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
+    Applied, BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
 };
 use tokio::{
     task::JoinSet,
@@ -208,7 +208,8 @@ impl ServerSet {
                     format!("{} did not let itself be talked to within {share:?}", member.server.name()),
                 ),
             };
-            if !routed::may_move(false, &error) {
+            // A bind of the program's own that was sent may have been counted.
+            if !routed::may_move(false, &error) || error.applied() == Applied::Unknown {
                 return Err(error);
             }
             if error.kind() != ErrorKind::Overloaded {

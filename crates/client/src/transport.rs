@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use flext_ldap_directory::proto::channel_binding::ChannelBindings;
 use rustls::ProtocolVersion;
 use socket2::SockRef;
 use tokio::{
@@ -50,6 +51,20 @@ impl Transport {
     /// Whether a failed write may have sent some of what was offered: TLS keeps bytes of its own.
     pub(crate) const fn keeps_bytes(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// What proofs of identity can be bound to, so that they are worth nothing elsewhere.
+    pub(crate) fn bindings(&self) -> ChannelBindings {
+        let Self::Tls(stream) = self else { return ChannelBindings::none() };
+        let (_, tls) = stream.get_ref();
+        // RFC 9266 §4.2: of older versions only where the handshake has extended master secrets, which is not told.
+        let is_unique = tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let exporter = || tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok();
+        let certificate = tls.peer_certificates().and_then(<[_]>::first);
+        ChannelBindings {
+            exporter: is_unique.then(exporter).flatten().map(|octets: [u8; 32]| octets.to_vec()),
+            server_end_point: certificate.and_then(|one| flext_ldap_sasl::server_end_point(one)),
+        }
     }
 
     /// Lets bytes gather in the kernel until so much time has passed, where that can be.

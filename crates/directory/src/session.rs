@@ -2,11 +2,15 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use flext_ldap_proto::{control::Controls, result::LdapResult, secret::Secret};
+use flext_ldap_proto::{
+    certificate::CertificateNames, channel_binding::ChannelBindings, control::Controls, result::LdapResult,
+    secret::Secret,
+};
 
 use crate::{Actor, BoxFuture, Deadline, Directory, Error, Outcome};
 
@@ -32,7 +36,7 @@ pub trait Session: Directory {
     }
 }
 
-impl<S: Sessions + ?Sized> Sessions for std::sync::Arc<S> {
+impl<S: Sessions + ?Sized> Sessions for Arc<S> {
     fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
         (**self).open(peer)
     }
@@ -58,13 +62,20 @@ pub struct Peer {
     pub protection: Protection,
     /// Who the transport says it is, for SASL EXTERNAL.
     pub external: Option<External>,
+    /// What a proof of identity can be bound to, if the conversation is inside TLS.
+    pub bindings: Option<Arc<ChannelBindings>>,
 }
 
 impl Peer {
     /// The program itself.
     #[must_use]
     pub const fn in_process() -> Self {
-        Self { address: PeerAddress::InProcess, protection: Protection::Local, external: None }
+        Self {
+            address: PeerAddress::InProcess,
+            protection: Protection::Local,
+            external: None,
+            bindings: None,
+        }
     }
 }
 
@@ -93,7 +104,7 @@ pub enum Protection {
 }
 
 /// Who a transport says its peer is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum External {
     /// A process of this user, by the credentials of its Unix socket.
@@ -103,6 +114,8 @@ pub enum External {
         /// The group id.
         gid: u32,
     },
+    /// Who holds this client certificate, which TLS has verified.
+    Certificate(Arc<CertificateNames>),
 }
 
 /// One step of a bind.

@@ -47,7 +47,7 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Choice, TlsOptions, WhenDown};
+use flext_ldap_client::{Choice, Mechanism, TlsOptions, WhenDown};
 use flext_ldap_directory::proto::dn::Dn;
 
 pub use self::{proxy::ProxySettings, schema::json_schema, show::Setting};
@@ -127,8 +127,28 @@ pub enum Account {
         /// Where the password is.
         password: PasswordSource,
     },
+    /// By SASL, as a user and with a password, or a token in its place.
+    Sasl {
+        /// The user, as the server knows it.
+        user: String,
+        /// The mechanism; the strongest that the server offers if it is none.
+        mechanism: Option<Mechanism>,
+        /// Where the password is.
+        password: PasswordSource,
+    },
     /// As whom the Unix socket or the client certificate says (SASL EXTERNAL).
     External,
+}
+
+impl Account {
+    /// Where its password is, if it has one.
+    #[must_use]
+    pub const fn password(&self) -> Option<&PasswordSource> {
+        match self {
+            Self::Simple { password, .. } | Self::Sasl { password, .. } => Some(password),
+            Self::External => None,
+        }
+    }
 }
 
 /// Where in the directory things are.

@@ -5,6 +5,7 @@
 //! Replication and change logs are not set up.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -60,6 +61,16 @@ impl NsSlapd {
     /// # Errors
     /// The kit is missing or has no such server, or it does not start; the message quotes its log.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with variables of its environment, such as those of a realm ([`Kdc::server_environment`]).
+    ///
+    /// # Errors
+    /// As [`NsSlapd::start`].
+    ///
+    /// [`Kdc::server_environment`]: crate::Kdc::server_environment
+    pub fn start_with(environment: &[(&'static str, OsString)]) -> Result<Self> {
         let kit = Kit::load()?;
         // Without "slapd-" in it: the server takes what follows that in a path for the name of its instance.
         let folder = TempDir::with_prefix("ds389-").context("cannot make a folder for ns-slapd")?;
@@ -84,6 +95,7 @@ impl NsSlapd {
             std::fs::write(place.join("etc/dse.ldif"), configuration(&kit, &data, place, ports)?)?;
             let mut command = kit.command(&kit.part("ns_slapd", PACKAGES)?);
             kit.ns_slapd_libraries(&mut command);
+            command.envs(environment.iter().cloned());
             command.arg("-D").arg(place.join("etc")).arg("-i").arg(place.join("run/pid")).args(["-d", "0"]);
             let mut daemon = Daemon::spawn("ns-slapd", command, place, place.join("output"))?;
             let [port, _] = ports;
@@ -206,7 +218,9 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
         let file = data.join("data").join(name);
         std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
     };
-    let mut template = format!("{}\n\n{}\n", read("template-dse.ldif")?, read("template-suffix-db.ldif")?);
+    let parts = ["template-dse.ldif", "template-suffix-db.ldif", "template-sasl.ldif"];
+    let parts: Vec<_> = parts.into_iter().map(read).collect::<Result<_>>()?;
+    let mut template = format!("{}\n", parts.join("\n\n"));
     for (name, kind) in BUILT_IN {
         write!(
             template,

@@ -10,6 +10,8 @@
 pub mod attribute;
 pub mod batch;
 pub mod ber;
+pub mod certificate;
+pub mod channel_binding;
 pub mod control;
 pub mod dn;
 pub mod entry;

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::{
+    ServerTls,
     accept::{Shared, Stop},
     access_log::{Connected, Disconnected},
     answer,
@@ -83,6 +84,13 @@ async fn talk(
             };
             if connection.peer.protection == Protection::Clear {
                 connection.peer.protection = Protection::Tls;
+            }
+            if let (Some(tls), Stream::Tls(stream)) = (&shared.tls, &stream) {
+                let agreed = stream.get_ref().1;
+                if connection.peer.external.is_none() {
+                    connection.peer.external = ServerTls::client(agreed);
+                }
+                connection.peer.bindings = Some(Arc::new(tls.bindings(agreed)));
             }
         }
         let session = match open(shared, connection).await {
@@ -241,7 +249,7 @@ mod tests {
         let shared = Shared::new(Arc::new(binds.clone()), ServerLimits::default(), None, None);
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let address = PeerAddress::Tcp(address.parse().unwrap());
-        let peer = Peer { address, protection: Protection::Clear, external: None };
+        let peer = Peer { address, protection: Protection::Clear, external: None, bindings: None };
         let (_stop, stopped) = watch::channel(None);
         let stop = Stop::new(stopped);
         tokio::spawn(serve(Arc::new(shared), Socket::Unix(ours), Connection::new(1, peer), false, stop));

@@ -68,4 +68,10 @@ pub enum TlsError {
     /// Certificate and key do not go together, or are of a kind that is not supported.
     #[error("the certificate and the private key cannot be used together")]
     Unusable(#[source] rustls::Error),
+    /// The authorities of clients cannot be read.
+    #[error("cannot read the authorities of client certificates; expected certificates in PEM")]
+    Authority(#[source] rustls::pki_types::pem::Error),
+    /// There are none.
+    #[error("there is no authority of client certificates; expected certificates in PEM")]
+    NoAuthority(#[source] rustls::server::VerifierBuilderError),
 }

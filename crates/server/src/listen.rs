@@ -114,7 +114,8 @@ impl Listener {
                 // A mapped address (RFC 4291 §2.5.5.2) is an IPv4 peer of a socket for both.
                 let address = SocketAddr::new(address.ip().to_canonical(), address.port());
                 let protection = if self.tls { Protection::Tls } else { Protection::Clear };
-                let peer = Peer { address: PeerAddress::Tcp(address), protection, external: None };
+                let peer =
+                    Peer { address: PeerAddress::Tcp(address), protection, external: None, bindings: None };
                 Ok((Socket::Tcp(stream), peer))
             }
             Kind::Unix(listener, _) => {
@@ -125,6 +126,7 @@ impl Listener {
                     address: PeerAddress::Unix,
                     protection: Protection::Local,
                     external: Some(external),
+                    bindings: None,
                 };
                 Ok((Socket::Unix(stream), peer))
             }

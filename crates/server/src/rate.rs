@@ -170,6 +170,7 @@ mod tests {
             address: PeerAddress::Tcp(address.parse().unwrap()),
             protection: Protection::Clear,
             external: None,
+            bindings: None,
         };
         let limits = RateLimits::default();
         let table = [

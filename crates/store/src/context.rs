@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_directory::{AccessPolicy, Actor, Peer};
+use flext_ldap_directory::{AccessPolicy, Actor, External, Peer};
 use flext_ldap_proto::{
     dn::{Dn, DnKey},
     result::ResultCode,
@@ -15,8 +15,10 @@ use flext_ldap_proto::{
 
 pub(crate) use crate::access::Access;
 use crate::{
+    certificates::CertificateRule,
     clock::TimeSource,
     constraint::Constraints,
+    credentials::Form,
     index::{Indexes, Listener},
     long_work::LongWork,
     options::{Limits, SchemaHandle},
@@ -42,6 +44,7 @@ pub(crate) struct Context {
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) administrator: Option<Administrator>,
     pub(crate) peer_administrators: Vec<u32>,
+    pub(crate) certificate_rules: Vec<CertificateRule>,
     pub(crate) limits: Limits,
     pub(crate) unindexed: Unindexed,
     /// What a search may work without being noted as slow.
@@ -52,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) marks: Arc<Marks>,
     /// Names and OIDs of attribute types whose values are passwords, in lower case.
     pub(crate) passwords: Vec<String>,
+    /// How new passwords are kept.
+    pub(crate) form: Form,
     pub(crate) ppolicy: Settings,
     pub(crate) time: TimeSource,
     pub(crate) long_work: LongWork,
@@ -250,7 +255,11 @@ impl Context {
 
     /// Whether SASL EXTERNAL would be taken from this peer.
     pub(crate) fn offers_external(&self, peer: &Peer) -> bool {
-        peer.external.is_some() && self.administrator.is_some()
+        match peer.external {
+            Some(External::UnixUser { .. }) => self.administrator.is_some(),
+            Some(External::Certificate(_)) => !self.certificate_rules.is_empty(),
+            _ => false,
+        }
     }
 }
 

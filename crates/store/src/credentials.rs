@@ -1,9 +1,10 @@
 //! Passwords as they are stored: argon2id for new ones, and what other directories write verified.
 //!
 //! Schemes (RFC 2307 and its successors): `{ARGON2}`, `{CRYPT}` with `$5$` and `$6$`, `{SSHA}`, `{SHA}`, and both with
-//! 256, 384 and 512. Comparison takes constant time.
+//! 256, 384 and 512; `{SCRAM-SHA-1}`, 256 and 512 with what RFC 5803 keeps, by which one signs in by SCRAM too.
+//! Comparison takes constant time.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, num::NonZeroU32};
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -15,6 +16,7 @@ use argon2::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flext_ldap_directory::{Error, ErrorKind};
 use flext_ldap_proto::result::ResultCode;
+use flext_ldap_sasl::scram::{self, ScramHash, ScramKeys};
 use sha_crypt::ShaCrypt;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -23,7 +25,7 @@ use subtle::ConstantTimeEq;
 use crate::tables::Failure;
 
 /// What is verified where there is nothing to verify, so that a name that does not exist takes as long as a wrong
-/// password. Its parameters are those of [`hash`].
+/// password. Its parameters are those of [`Form::hash`].
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGlzIGhlcmU$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -32,6 +34,19 @@ pub(crate) const LONGEST: usize = 4096;
 
 /// Passwords of one entry. Each is tried at a bind, so many would be a way to keep others waiting.
 const MOST: usize = 10;
+
+/// Iterations of SCRAM's keys: what a client has to work at each sign-in, and whoever has got hold of the keys at each
+/// guess. They are the weakest form a password is kept in, and clients of today take no more than 65,536.
+const SCRAM_ITERATIONS: NonZeroU32 = match NonZeroU32::new(16_384) {
+    Some(count) => count,
+    None => NonZeroU32::MIN,
+};
+
+/// The hashes that keys are kept for.
+const SCRAM_HASHES: [ScramHash; 2] = [ScramHash::Sha256, ScramHash::Sha512];
+
+/// How a hash and the keys behind it are told apart. No hash has it in it.
+const BEFORE_KEYS: &str = " SCRAM-SHA-";
 
 /// Costs a stored hash may ask for; a hash that asks for more never verifies. They leave room for what is advised
 /// elsewhere (RFC 9106 §4: 64 MiB, three passes), and none for a hash that keeps a thread for seconds.
@@ -47,8 +62,73 @@ thread_local! {
     static BLOCKS: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Hashes a password for storage: argon2id, 19 MiB, two passes, one lane (OWASP's first choice).
-pub(crate) fn hash(password: &[u8]) -> Result<Vec<u8>, Error> {
+/// In what form passwords that are set are kept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// As a hash: argon2id, 19 MiB, two passes, one lane (OWASP's first choice).
+    #[default]
+    Hash,
+    /// Behind the hash, with a space before each, are SCRAM's keys (RFC 5803). They never leave the store: see
+    /// [`without_keys`].
+    HashAndKeys,
+}
+
+impl Form {
+    /// Hashes a password for storage.
+    pub(crate) fn hash(self, password: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut stored = argon2id(password)?;
+        if self == Self::Hash {
+            return Ok(stored);
+        }
+        for hash in SCRAM_HASHES {
+            let keys = ScramKeys::make(hash, password, SCRAM_ITERATIONS).map_err(|error| {
+                Error::new(ErrorKind::Bug, "a password's SCRAM keys cannot be made").with_source(error)
+            })?;
+            stored.push(b' ');
+            stored.extend_from_slice(keys.to_text().as_bytes());
+        }
+        Ok(stored)
+    }
+}
+
+/// A stored password as others know it: the hash.
+pub(crate) fn without_keys(stored: &[u8]) -> &[u8] {
+    let at = stored.windows(BEFORE_KEYS.len()).position(|part| part == BEFORE_KEYS.as_bytes());
+    at.and_then(|at| stored.get(..at)).unwrap_or(stored)
+}
+
+/// SCRAM's keys of a stored password: those behind its hash, or what it is itself.
+fn keys_of(stored: &[u8], hash: ScramHash) -> Option<ScramKeys> {
+    if let Some(Stored::Scram(keys)) = Stored::parse(stored) {
+        return Some(keys).filter(|keys| keys.hash() == hash);
+    }
+    let behind = stored.get(without_keys(stored).len()..)?;
+    let mut keys = std::str::from_utf8(behind).ok()?.split(' ').filter_map(ScramKeys::parse);
+    keys.find(|keys| keys.hash() == hash)
+}
+
+/// SCRAM's keys for one who says that they are somebody with these passwords, and whether they are of one of these: or
+/// else of a name that nobody has, in one form for all ways to write it.
+pub(crate) fn scram_keys(
+    stored: &[Vec<u8>],
+    hash: ScramHash,
+    secret: &[u8],
+    name: &[u8],
+) -> (ScramKeys, bool) {
+    // Made whether needed or not, so that it is not told by time which it is.
+    let nobody = ScramKeys::of_nobody(hash, secret, name, SCRAM_ITERATIONS);
+    match stored.iter().find_map(|stored| keys_of(stored, hash)) {
+        Some(keys) => (keys, true),
+        None => (nobody, false),
+    }
+}
+
+/// Which of the stored passwords has these keys.
+pub(crate) fn place_of(stored: &[Vec<u8>], keys: &ScramKeys) -> Option<usize> {
+    stored.iter().position(|one| keys_of(one, keys.hash()).is_some_and(|kept| kept.is_same(keys)))
+}
+
+fn argon2id(password: &[u8]) -> Result<Vec<u8>, Error> {
     let params = Params::default();
     let mut octets = [0; Params::DEFAULT_OUTPUT_LEN];
     let made = (|| {
@@ -140,7 +220,7 @@ pub(crate) fn verify(stored: &[Vec<u8>], password: &[u8]) -> Option<usize> {
     let mut found = None;
     let mut slow = false;
     for (place, value) in stored.iter().enumerate() {
-        let stored = Stored::parse(value);
+        let stored = Stored::parse(without_keys(value));
         slow |= matches!(stored, Some(Stored::Argon2(_)));
         if found.is_none() && stored.is_some_and(|stored| stored.verify(password)) {
             found = Some(place);
@@ -157,6 +237,7 @@ enum Stored<'a> {
     Argon2(&'a str),
     Crypt(&'a str),
     Digest(fn(&[u8], &[u8]) -> Vec<u8>, Vec<u8>, Vec<u8>),
+    Scram(ScramKeys),
 }
 
 impl<'a> Stored<'a> {
@@ -178,6 +259,7 @@ impl<'a> Stored<'a> {
             "SSHA384" => digest(48, true, digest_of::<Sha384>),
             "SHA512" => digest(64, false, digest_of::<Sha512>),
             "SSHA512" => digest(64, true, digest_of::<Sha512>),
+            name if name.starts_with("SCRAM-") => scram_of(name, rest).map(Self::Scram),
             _ => None,
         }
     }
@@ -192,8 +274,18 @@ impl<'a> Stored<'a> {
                 affordable && ShaCrypt::default().verify_password(password, *text).is_ok()
             }
             Self::Digest(function, digest, salt) => function(password, salt).ct_eq(digest).into(),
+            Self::Scram(keys) => keys.iterations().get() <= scram::MOST && keys.are_of(password),
         }
     }
+}
+
+/// Iterations, salt and the two keys, between them what RFC 5803 writes (`4096:salt$StoredKey:ServerKey`), or commas as
+/// Dovecot does.
+fn scram_of(name: &str, text: &str) -> Option<ScramKeys> {
+    let mut parts = text.split([':', '$', ',']);
+    let [iterations, salt, stored, server] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    let text = format!("{name}${iterations}:{salt}${stored}:{server}");
+    ScramKeys::parse(&text).filter(|_| parts.next().is_none())
 }
 
 fn scheme(value: &[u8]) -> Option<(&str, &str)> {
@@ -243,13 +335,42 @@ mod tests {
             ("ssha256", digest("SSHA256", Sha256::digest(salted(b"12345678")).to_vec(), b"12345678")),
             ("sha512", digest("SHA512", Sha512::digest(password).to_vec(), b"")),
             ("ssha512", digest("SSHA512", Sha512::digest(salted(b"12345678")).to_vec(), b"12345678")),
-            ("argon2", hash(password).unwrap()),
+            ("argon2", Form::Hash.hash(password).unwrap()),
+            (
+                "scram-sha-1",
+                b"{SCRAM-SHA-1}4096:c2l4dGVlbiAgb2N0ZXRzIQ==$799FXBlW2A6hQGa9m5cRK/3C5T8=:ygFLK+4VzC2tsVZ4x34tYY1jQb0="
+                    .to_vec(),
+            ),
+            (
+                "scram-sha-256, as Dovecot writes it",
+                b"{SCRAM-SHA-256}4096,c2l4dGVlbiAgb2N0ZXRzIQ==,kvK8k8Kz88o4avO9TbmtoMOBQyrlTcQgNsPMDjsGeJQ=,d2xfPO/UV/paAdG2/rIEJ1wVHqr3BIy95oMEcDs3xRU="
+                    .to_vec(),
+            ),
         ];
         for (name, stored) in table {
             assert!(is_hash(&stored), "{name}");
             assert_eq!(verify(std::slice::from_ref(&stored), password), Some(0), "{name}");
             assert_eq!(verify(std::slice::from_ref(&stored), b"seagull-43"), None, "{name}");
             assert_eq!(verify(std::slice::from_ref(&stored), b""), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_stand_behind_the_hash_and_are_none_of_it() {
+        let stored = Form::HashAndKeys.hash(b"seagull-42").unwrap();
+        assert!(!is_hash(&stored), "nobody sets such a value from outside");
+        assert_eq!(verify(std::slice::from_ref(&stored), b"seagull-42"), Some(0));
+        assert_eq!(verify(std::slice::from_ref(&stored), b"seagull-43"), None);
+        let before = without_keys(&stored);
+        assert!(is_hash(before) && !before.contains(&b' '));
+        assert_eq!(without_keys(before), before);
+        for hash in SCRAM_HASHES {
+            let (keys, found) = scram_keys(std::slice::from_ref(&stored), hash, b"secret", b"ada");
+            assert!(found);
+            assert_eq!(place_of(&[before.to_vec(), stored.clone()], &keys), Some(1));
+            let (nobody, found) = scram_keys(&[before.to_vec()], hash, b"secret", b"ada");
+            assert!(!found);
+            assert_eq!(place_of(&[before.to_vec(), stored.clone()], &nobody), None);
         }
     }
 
@@ -274,7 +395,10 @@ mod tests {
 
     #[test]
     fn crafted_values_verify_nothing() {
-        let table: [&[u8]; 14] = [
+        let table: [&[u8]; 16] = [
+            // Dear in rounds, and of too many parts.
+            b"{SCRAM-SHA-1}4294967295:c2FsdA==$799FXBlW2A6hQGa9m5cRK/3C5T8=:ygFLK+4VzC2tsVZ4x34tYY1jQb0=",
+            b"{SCRAM-SHA-1}4096:c2FsdA==$799FXBlW2A6hQGa9m5cRK/3C5T8=:ygFLK+4VzC2tsVZ4x34tYY1jQb0=,",
             // Dear in memory, and in passes.
             b"{ARGON2}$argon2id$v=19$m=1048576,t=3,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
             b"{ARGON2}$argon2id$v=19$m=19456,t=100,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",

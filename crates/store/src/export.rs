@@ -8,7 +8,7 @@ use flext_ldap_proto::{
 };
 
 use crate::{
-    Store,
+    Store, credentials,
     ppolicy::history,
     read::{Climbed, Resolved},
     row::{Id, ROOT, STORED},
@@ -114,7 +114,7 @@ fn attributes(tables: &Snapshot, id: Id, options: &ExportOptions) -> Result<Opti
         let secrets = tables.secrets(id)?;
         if !secrets.is_empty() {
             let mut passwords = Attributes::builder();
-            passwords.push("userPassword", secrets);
+            passwords.push("userPassword", secrets.iter().map(|stored| credentials::without_keys(stored)));
             writer.raw(passwords.build().as_ref().as_bytes());
         }
         let history = if options.operational { tables.history(id)? } else { Vec::new() };

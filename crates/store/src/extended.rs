@@ -286,7 +286,8 @@ impl Store {
 
     async fn hash_one(&self, password: Secret, from: Origin) -> Result<Vec<u8>, Failure> {
         check_password(password.expose())?;
-        Ok(self.hashers().run(from, move || credentials::hash(password.expose())).await??)
+        let form = self.context().form;
+        Ok(self.hashers().run(from, move || form.hash(password.expose())).await??)
     }
 
     /// Hashes the new passwords of a modify, and finds the stored form of those to be deleted.
@@ -372,8 +373,9 @@ impl Store {
         credentials::check_count(values.len())?;
         let mut found = Vec::with_capacity(values.len());
         for value in values {
-            if trusted && stored.iter().any(|one| *one == *value) {
-                found.push(value.to_vec());
+            let given = stored.iter().find(|stored| credentials::without_keys(stored) == &*value);
+            if let Some(stored) = given.filter(|_| trusted) {
+                found.push(stored.clone());
                 continue;
             }
             match self.prove(id, Secret::new(value), Origin::of(&caller.peer), deadline).await {

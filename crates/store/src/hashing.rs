@@ -211,7 +211,7 @@ mod tests {
 
     fn from(address: &str) -> Origin {
         let address = PeerAddress::Tcp(address.parse().unwrap());
-        Origin::of(&Peer { address, protection: Protection::Clear, external: None })
+        Origin::of(&Peer { address, protection: Protection::Clear, external: None, bindings: None })
     }
 
     #[test]

@@ -16,6 +16,7 @@
 pub mod access;
 mod backend;
 mod backup;
+mod certificates;
 mod change_log;
 mod check;
 mod clock;
@@ -68,6 +69,7 @@ mod writer;
 
 pub use self::{
     backup::{BackupReport, Manifest, RestoreOptions, RestoreReport, restore, save},
+    certificates::{CertificateName, CertificateRule, CertificateRuleError},
     check::{CheckEvent, CheckReport, Fault, Remedy},
     compact::{CompactReport, compact},
     constraint::{BrokenConstraint, MemberOf, ReferentialIntegrity, UniqueValues},

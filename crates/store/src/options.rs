@@ -11,8 +11,10 @@ use flext_ldap_directory::AccessPolicy;
 use flext_ldap_proto::{dn::Dn, schema::Schema, secret::Secret};
 
 use crate::{
+    certificates::CertificateRule,
     clock::TimeSource,
     constraint::{ConstraintOptions, MemberOf, ReferentialIntegrity, UniqueValues},
+    credentials::Form,
     index::{IndexConfig, IndexProgress, Listener},
     long_work::LongWork,
     memory,
@@ -48,9 +50,11 @@ pub struct StoreOptions {
     pub(crate) schema: SchemaHandle,
     pub(crate) administrator: Option<(Dn, Secret)>,
     pub(crate) peer_administrators: Vec<u32>,
+    pub(crate) certificate_rules: Vec<CertificateRule>,
     pub(crate) policy: Arc<dyn AccessPolicy>,
     pub(crate) constraints: ConstraintOptions,
     pub(crate) limits: Limits,
+    pub(crate) form: Form,
     pub(crate) ppolicy: Settings,
     pub(crate) time: TimeSource,
     pub(crate) indexes: Option<IndexConfig>,
@@ -158,9 +162,11 @@ impl StoreOptions {
             schema: SchemaHandle::Standard,
             administrator: None,
             peer_administrators: Vec::new(),
+            certificate_rules: Vec::new(),
             policy: Arc::new(crate::StandardPolicy::default()),
             constraints: ConstraintOptions::default(),
             limits: Limits::default(),
+            form: Form::default(),
             ppolicy: Settings::default(),
             time: TimeSource::default(),
             indexes: None,
@@ -203,6 +209,32 @@ impl StoreOptions {
     /// always do so, and who runs this process where the caller says so by this method.
     pub fn peer_administrator(mut self, uid: u32) -> Self {
         self.peer_administrators.push(uid);
+        self
+    }
+
+    /// Lets those who show a client certificate sign in by SASL EXTERNAL as the entry that this rule finds. Of several rules
+    /// the first that finds one decides; without any, nobody signs in so.
+    ///
+    /// ```
+    /// use flext_ldap_store::{CertificateRule, StoreOptions};
+    ///
+    /// let options = StoreOptions::memory()
+    ///     .certificate_rule(CertificateRule::Subject)
+    ///     .certificate_rule("mail=mail".parse()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn certificate_rule(mut self, rule: CertificateRule) -> Self {
+        self.certificate_rules.push(rule);
+        self
+    }
+
+    /// Offers SCRAM (SASL), and has passwords that are set from now on kept in the form it needs beside their hash.
+    ///
+    /// What SCRAM needs is a second way to guess a password for whoever gets hold of the file, and a much cheaper one than
+    /// the hash: it is fast arithmetic, without memory to fill. So it is there only for who asks for it. Without this SCRAM is not offered, and
+    /// yet taken for passwords that were imported in its form (RFC 5803: `{SCRAM-SHA-256}4096:salt$StoredKey:ServerKey`).
+    pub fn scram(mut self) -> Self {
+        self.form = Form::HashAndKeys;
         self
     }
 

@@ -29,7 +29,7 @@ use flext_ldap_proto::{
 pub(crate) use self::{
     account::{Account, is_of_account},
     attempts::Attempts,
-    bind::{Proven, Purpose, invalid_credentials},
+    bind::{Proven, Purpose, Shown, invalid_credentials},
     change::check_age,
 };
 pub use self::{

@@ -57,7 +57,11 @@ impl Store {
 
     /// Whoever an authorization id (RFC 4513 §5.2.1.8) names. All that is wrong with one is answered alike, so nobody
     /// learns here who there is.
-    fn acting_for(&self, authorization: &str, caller: &Caller) -> Result<(Actor, Option<Id>), Failure> {
+    pub(crate) fn acting_for(
+        &self,
+        authorization: &str,
+        caller: &Caller,
+    ) -> Result<(Actor, Option<Id>), Failure> {
         if matches!(authorization, "" | "dn:") {
             // Whoever asks gives up rights and gets none.
             return Ok((Actor::Anonymous, None));
@@ -92,9 +96,9 @@ pub(crate) fn denied() -> Failure {
 }
 
 /// A name, and the entry that has it; the administrator's needs none.
-type Found = (Named, Option<Id>);
+pub(crate) type Found = (Named, Option<Id>);
 
-fn by_dn(context: &Context, tables: &Snapshot, dn: &str) -> Result<Option<Found>, Failure> {
+pub(crate) fn by_dn(context: &Context, tables: &Snapshot, dn: &str) -> Result<Option<Found>, Failure> {
     let Some(key) = dn.parse::<Dn>().ok().and_then(|dn| context.schema.dn_key(&dn).ok()) else {
         return Ok(None);
     };
@@ -108,17 +112,31 @@ fn by_dn(context: &Context, tables: &Snapshot, dn: &str) -> Result<Option<Found>
 }
 
 /// The one entry with this `uid`.
-fn by_user_name(context: &Context, tables: &Snapshot, user: &str) -> Result<Option<Found>, Failure> {
-    let asked = Asked::Equality(user.as_bytes());
-    let Some(keys) = context.indexes.lookup(&context.schema, &tables.standing, "uid", asked) else {
+pub(crate) fn by_user_name(
+    context: &Context,
+    tables: &Snapshot,
+    user: &str,
+) -> Result<Option<Found>, Failure> {
+    by_value(context, tables, "uid", user.as_bytes())
+}
+
+/// The one entry with this value, where there is an index to find it by.
+pub(crate) fn by_value(
+    context: &Context,
+    tables: &Snapshot,
+    attribute: &str,
+    value: &[u8],
+) -> Result<Option<Found>, Failure> {
+    let asked = Asked::Equality(value);
+    let Some(keys) = context.indexes.lookup(&context.schema, &tables.standing, attribute, asked) else {
         return Ok(None);
     };
     let candidates = tables.candidates(&keys)?;
     if candidates.len() > NAMESAKES {
         return Ok(None);
     }
-    let Ok(attribute) = "uid".parse() else { return Ok(None) };
-    let filter = Filter::equality(attribute, user.as_bytes());
+    let Ok(attribute) = attribute.parse() else { return Ok(None) };
+    let filter = Filter::equality(attribute, value);
     let everybody = Caller::service();
     let access = context.access(&everybody, tables)?;
     let mut found = None;

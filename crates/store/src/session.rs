@@ -1,10 +1,13 @@
 //! Conversations with the store: binds, whom the peer acts for, and what a password that must be changed leaves them.
 
+mod sasl;
+
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use bytes::Bytes;
 use flext_ldap_directory::{
     Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, External, Identity, Op,
     Outcome, Peer, PeerAddress, Reply, Request, Session,
@@ -16,14 +19,15 @@ use flext_ldap_proto::{
     },
     dn::{Dn, DnKey},
     extended::{ExtendedOperation, PasswordModify, WhoAmI},
-    result::ResultCode,
+    result::{LdapResult, ResultCode},
     secret::Secret,
 };
-
 use tokio::time::Instant;
 
+use self::sasl::Exchange;
+pub(crate) use self::sasl::offered;
 use crate::{
-    context::{Caller, Context, base},
+    context::{Caller, base},
     controls::{self, On},
     credentials,
     hashing::Origin,
@@ -39,17 +43,28 @@ struct Bound {
     actor: Actor,
     account: Option<Id>,
     response: PasswordPolicyResponse,
+    /// What the mechanism sends along.
+    credentials: Option<Bytes>,
 }
 
 impl Bound {
     fn without_entry(actor: Actor) -> Self {
-        Self { actor, account: None, response: PasswordPolicyResponse::default() }
+        Self { actor, account: None, response: PasswordPolicyResponse::default(), credentials: None }
     }
+}
+
+/// What a step of a bind comes to.
+enum Stepped {
+    Bound(Bound),
+    /// The mechanism wants another step, and has sent this.
+    On(Exchange, Vec<u8>),
 }
 
 /// One conversation.
 pub(crate) struct StoreSession {
     store: Store,
+    /// What is under way of a SASL bind.
+    exchange: Option<Exchange>,
     peer: Peer,
     actor: Actor,
     /// The actor's name as it is compared, once something was asked.
@@ -62,58 +77,27 @@ pub(crate) struct StoreSession {
     must_change: AtomicBool,
 }
 
-/// The SASL mechanisms there are: binds are held to them, and the root DSE lists those that a peer can use.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Mechanism {
-    /// RFC 4422 appendix A.
-    External,
-}
-
-impl Mechanism {
-    const ALL: [Self; 1] = [Self::External];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::External => "EXTERNAL",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
-    }
-
-    /// What a peer can bind with.
-    pub(crate) fn offered(context: &Context, peer: &Peer) -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|mechanism| match mechanism {
-            Self::External => context.offers_external(peer),
-        })
-    }
-}
-
 impl StoreSession {
     pub(crate) fn new(store: Store, peer: Peer) -> Self {
         let (actor, key) = (Actor::Anonymous, OnceLock::new());
         let (account, seen) = (None, AtomicU64::new(0));
-        Self { store, peer, actor, key, account, seen, must_change: AtomicBool::new(false) }
+        Self { store, exchange: None, peer, actor, key, account, seen, must_change: AtomicBool::new(false) }
     }
 
-    async fn step(&self, step: BindStep, by: Deadline) -> Result<Bound, Failure> {
+    async fn step(
+        &self,
+        exchange: Option<Exchange>,
+        step: BindStep,
+        by: Deadline,
+    ) -> Result<Stepped, Failure> {
         match step {
             BindStep::Simple { name, password, controls } => {
                 controls::admitted(controls, On::Bind)?;
-                self.simple(&name, password, by).await
+                self.simple(&name, password, by).await.map(Stepped::Bound)
             }
             BindStep::Sasl { mechanism, credentials, controls } => {
                 controls::admitted(controls, On::Bind)?;
-                match Mechanism::named(&mechanism) {
-                    Some(Mechanism::External) => {
-                        Ok(Bound::without_entry(self.external(credentials.as_ref())?))
-                    }
-                    None => Err(Failure::refused(
-                        ResultCode::AUTH_METHOD_NOT_SUPPORTED,
-                        "only EXTERNAL over a Unix socket, and simple binds",
-                    )),
-                }
+                self.sasl(exchange, &mechanism, credentials, by).await
             }
             _ => Err(Failure::refused(ResultCode::AUTH_METHOD_NOT_SUPPORTED, "unknown kind of bind")),
         }
@@ -137,13 +121,18 @@ impl StoreSession {
             return Err(invalid_credentials());
         }
         let from = Origin::of(&self.peer);
-        let Proven { identity, account, response, .. } =
-            self.store.authenticate(&dn, password, Purpose::Bind, from, by).await?;
+        let proven = self.store.authenticate(&dn, password, Purpose::Bind, from, by).await?;
+        self.admit(proven).await
+    }
+
+    /// Lets in who has shown a password, if the access rules let them sign in from here.
+    async fn admit(&self, proven: Proven) -> Result<Bound, Failure> {
+        let Proven { identity, account, response, .. } = proven;
         if !self.store.may_authenticate(&identity, &self.peer)? {
             // As with a wrong password: it is not told that this one was right.
             return Err(self.store.refusal(Instant::now()).await?);
         }
-        Ok(Bound { actor: Actor::User(identity), account, response })
+        Ok(Bound { actor: Actor::User(identity), account, response, credentials: None })
     }
 
     /// RFC 4422 appendix A: who the Unix socket says. Root and whom the options name are the administrator.
@@ -316,16 +305,22 @@ impl Session for StoreSession {
         self.key = OnceLock::new();
         self.account = None;
         *self.must_change.get_mut() = false;
+        let exchange = self.exchange.take();
         Box::pin(async move {
             let asked = ppolicy::is_asked(controls_of(&step));
-            let bound =
-                tokio::time::timeout_at(by.instant(), self.store.contained("a bind", self.step(step, by)))
-                    .await
-                    .map_err(|_| {
-                        Error::new(ErrorKind::Timeout, "the deadline passed before the bind was done")
-                    })?;
+            let bound = tokio::time::timeout_at(
+                by.instant(),
+                self.store.contained("a bind", self.step(exchange, step, by)),
+            )
+            .await
+            .map_err(|_| Error::new(ErrorKind::Timeout, "the deadline passed before the bind was done"))?;
             match bound {
-                Ok(Bound { actor, account, response }) => {
+                Ok(Stepped::On(exchange, credentials)) => {
+                    self.exchange = Some(exchange);
+                    let outcome = Outcome::new(LdapResult::new(ResultCode::SASL_BIND_IN_PROGRESS));
+                    Ok(BindReply::Continue { credentials: Some(credentials.into()), outcome })
+                }
+                Ok(Stepped::Bound(Bound { actor, account, response, credentials })) => {
                     self.actor = actor.clone();
                     // Not known of any commit yet.
                     (self.account, self.seen) = (account, AtomicU64::new(u64::MAX));
@@ -333,7 +328,7 @@ impl Session for StoreSession {
                         response.error == Some(PasswordPolicyError::CHANGE_AFTER_RESET);
                     let outcome = Outcome { controls: ppolicy::said(response), ..Outcome::success() };
                     let outcome = ppolicy::told(outcome, asked);
-                    Ok(BindReply::Done { actor, outcome, credentials: None })
+                    Ok(BindReply::Done { actor, outcome, credentials })
                 }
                 Err(failure) => {
                     let mut outcome = failure.into_reply()?;

@@ -9,6 +9,7 @@ use flext_ldap_proto::{
     result::{LdapResult, ResultCode},
     url::LdapUrl,
 };
+use flext_ldap_sasl::Mechanism;
 use roaring::RoaringBitmap;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     project::View,
     read::{Named, Resolved},
     row::{Id, ROOT, Stored},
-    session::Mechanism,
+    session,
     tables::{Failure, Rows, Tables},
 };
 
@@ -42,7 +43,7 @@ pub(crate) fn root_dse(context: &Context, peer: &Peer) -> View {
     operational.push("supportedControl", SUPPORTED.iter().map(|(oid, _)| oid.as_str()));
     operational.push("supportedExtension", Extension::ALL.iter().map(|(oid, _)| oid.as_str()));
     operational.push("supportedFeatures", FEATURES);
-    let mechanisms: Vec<_> = Mechanism::offered(context, peer).map(Mechanism::name).collect();
+    let mechanisms: Vec<_> = session::offered(context, peer).map(Mechanism::name).collect();
     if !mechanisms.is_empty() {
         operational.push("supportedSASLMechanisms", mechanisms);
     }

@@ -28,6 +28,7 @@ pub struct TestDirectoryBuilder {
     admin: Option<(String, String)>,
     pub(crate) schema: Option<Arc<Schema>>,
     pub(crate) policy: StandardPolicy,
+    pub(crate) scram: bool,
     pub(crate) store_limits: Option<Limits>,
     pub(crate) server_limits: ServerLimits,
     pub(crate) tls: bool,
@@ -84,6 +85,12 @@ impl TestDirectoryBuilder {
     /// Lets those who have not bound read what users read.
     pub fn anonymous_read(mut self) -> Self {
         self.policy = self.policy.anonymous_read();
+        self
+    }
+
+    /// Offers SCRAM, and keeps what it needs of each password.
+    pub fn scram(mut self) -> Self {
+        self.scram = true;
         self
     }
 

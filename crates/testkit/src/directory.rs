@@ -67,6 +67,9 @@ impl TestDirectory {
             .suffix(suffix.clone())
             .administrator(admin_dn.clone(), admin_password.as_str().into())
             .policy(Arc::new(builder.policy.clone()));
+        if builder.scram {
+            options = options.scram();
+        }
         if let Some(schema) = &builder.schema {
             options = options.schema(schema.clone());
         }

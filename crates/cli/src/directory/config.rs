@@ -25,21 +25,21 @@ use flext_ldap::{
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, secret::Secret, url::LdapUrl};
 use flext_ldap_server::ServerLimits;
 use flext_ldap_store::{
-    IndexConfig, Limits, MemberOf, ReferentialIntegrity, StandardPolicy, StoreOptions, Unindexed,
-    UniqueValues,
+    CertificateRule, IndexConfig, Limits, MemberOf, ReferentialIntegrity, StandardPolicy, StoreOptions,
+    Unindexed, UniqueValues,
     access::{AccessRules, RuleConfig},
 };
 
 use self::keys::{
-    access, administrator, indexes, limits, log, member_of, monitor, rate_limits, references, server_limits,
-    socket_mode, tls, unindexed, unique,
+    access, administrator, client_certificates, indexes, limits, log, member_of, monitor, rate_limits,
+    references, server_limits, socket_mode, tls, unindexed, unique,
 };
 pub(super) use self::sound::{Draft, Purpose, known};
 use super::monitor::Reader;
 use crate::{connect::dn, exit::Usage};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
-const FIXED: [&str; 17] = [
+const FIXED: [&str; 19] = [
     "data",
     "suffixes",
     "schema",
@@ -50,6 +50,8 @@ const FIXED: [&str; 17] = [
     "referential_integrity",
     "member_of",
     "password_policy",
+    "scram",
+    "client_certificates.names",
     "log.access",
     "limits.cache",
     "limits.write_queue",
@@ -70,6 +72,8 @@ pub(super) struct Config {
     /// File mode of Unix sockets.
     pub(super) socket_mode: Option<u32>,
     pub(super) tls: Option<TlsFiles>,
+    /// How client certificates lead to entries.
+    certificate_rules: Vec<CertificateRule>,
     pub(super) limits: Limits,
     pub(super) server: ServerLimits,
     pub(super) indexes: Option<IndexConfig>,
@@ -79,6 +83,8 @@ pub(super) struct Config {
     member_of: Setting<MemberOf>,
     pub(super) password_policy: Option<Dn>,
     pub(super) tell_lockout: bool,
+    /// Whether SCRAM is offered, and what it needs is kept beside the hashes of passwords.
+    scram: bool,
     pub(super) access: Option<Vec<RuleConfig>>,
     pub(super) anonymous_read: bool,
     pub(super) log: Log,
@@ -109,6 +115,8 @@ pub(super) struct Administrator {
 pub(super) struct TlsFiles {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    /// Who issues client certificates.
+    pub(super) client_authorities: Option<PathBuf>,
 }
 
 /// Something that is on by itself and can be set or turned off.
@@ -136,6 +144,7 @@ impl Default for Config {
             listen: Vec::new(),
             socket_mode: None,
             tls: None,
+            certificate_rules: Vec::new(),
             limits: Limits::default(),
             server: ServerLimits::default(),
             indexes: None,
@@ -145,6 +154,7 @@ impl Default for Config {
             member_of: Setting::Default,
             password_policy: None,
             tell_lockout: false,
+            scram: false,
             access: None,
             anonymous_read: false,
             log: Log { level: None, slow: Some(Duration::from_secs(1)), access: None },
@@ -215,7 +225,11 @@ impl Config {
             access: access(&root),
             ..Self::default()
         };
+        if let Some(section) = root.section("client_certificates") {
+            client_certificates(section, &mut config);
+        }
         config.anonymous_read = root.flag("anonymous_read").unwrap_or_default();
+        config.scram = root.flag("scram").unwrap_or_default();
         config.monitor = monitor(&root);
         if config.anonymous_read && config.access.is_some() {
             let place = node.at("anonymous_read").place;
@@ -295,6 +309,8 @@ impl Config {
             Some(slow) => options.slow(slow),
             None => options.without_slow_log(),
         };
+        let rules = self.certificate_rules.iter().cloned();
+        options = rules.fold(options, StoreOptions::certificate_rule);
         options = self.unique.iter().cloned().fold(options, StoreOptions::unique);
         options = match &self.references {
             Setting::Default => options,
@@ -311,6 +327,9 @@ impl Config {
         }
         if self.tell_lockout {
             options = options.tell_lockout();
+        }
+        if self.scram {
+            options = options.scram();
         }
         options
     }

@@ -153,8 +153,11 @@ impl Serve {
             draft.say("administrator", |config| config.administrator = Some(administrator));
         }
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            let files = TlsFiles { certificate: certificate.clone(), key: key.clone() };
-            draft.say("tls", |config| config.tls = Some(files));
+            let (certificate, key) = (certificate.clone(), key.clone());
+            draft.say("tls", |config| {
+                let client_authorities = config.tls.take().and_then(|files| files.client_authorities);
+                config.tls = Some(TlsFiles { certificate, key, client_authorities });
+            });
         }
         if self.anonymous_read {
             draft.say("access", |config| (config.anonymous_read, config.access) = (true, None));
@@ -425,15 +428,23 @@ fn time(text: &str) -> Result<Duration, String> {
     flext_ldap::yaml::time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
 }
 
-pub(crate) fn server_tls(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
+pub(crate) fn server_tls(
+    chain: &Path,
+    key: &Path,
+    client_authorities: Option<&Path>,
+) -> anyhow::Result<ServerTls> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
-    ServerTls::from_pem(&read(chain)?, &read(key)?)
-        .with_context(|| format!("failed to use {} and {}", chain.display(), key.display()))
+    let (chain_pem, key_pem) = (read(chain)?, read(key)?);
+    let tls = match client_authorities {
+        None => ServerTls::from_pem(&chain_pem, &key_pem),
+        Some(path) => ServerTls::with_client_authorities(&chain_pem, &key_pem, &read(path)?),
+    };
+    tls.with_context(|| format!("failed to use {} and {}", chain.display(), key.display()))
 }
 
 impl TlsFiles {
     pub(super) fn load(&self) -> anyhow::Result<ServerTls> {
-        server_tls(&self.certificate, &self.key)
+        server_tls(&self.certificate, &self.key, self.client_authorities.as_deref())
     }
 }
 

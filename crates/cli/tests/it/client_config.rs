@@ -368,6 +368,34 @@ fn a_silent_server_does_not_use_up_the_time_of_the_next() {
 }
 
 #[test]
+fn accounts_sign_in_by_sasl() {
+    let directory = TestDirectory::builder().ldif(PEOPLE).tls().scram().start().unwrap();
+    let more = "  service_accounts:
+    strongest: {user: ada, mechanism: sasl, password_env: ADA_PASSWORD}
+    bound: {user: ada, mechanism: scram-sha-256-plus, password_env: ADA_PASSWORD}
+    plain: {user: ada, mechanism: plain, password_env: ADA_PASSWORD}
+";
+    let place = Place::over_tls(&directory, more);
+    for (account, password, code) in [
+        ("strongest", "tall waves", 0),
+        ("bound", "tall waves", 0),
+        ("plain", "tall waves", 0),
+        ("bound", "short waves", 49),
+    ] {
+        let mut command = place.command(&["whoami", "--account", account]);
+        command.env("ADA_PASSWORD", password);
+        let output = run(command);
+        assert_eq!(output.code, code, "{account}: {output:?}");
+        assert_eq!(output.out == format!("dn:{ADA}\n"), code == 0, "{account}: {output:?}");
+        assert!(!output.err.contains(password), "{output:?}");
+    }
+    let mut check = place.command(&["config", "check", "--online"]);
+    check.env("ADA_PASSWORD", "tall waves");
+    let output = run(check);
+    assert_eq!(output.code, 0, "{output:?}");
+}
+
+#[test]
 fn the_file_of_a_served_directory_is_another() {
     let directory = people();
     let place = Place::new("data: /srv/x\nsuffixes: dc=a\n");

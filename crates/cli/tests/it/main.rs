@@ -31,6 +31,8 @@ mod program;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod sasl;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod serve;

@@ -101,7 +101,7 @@ impl Keeper {
         let (next, obstacle, is_refusal) = match opened {
             Opened::Ready(connection) => {
                 recovery.succeeded();
-                self.shared.opened(connection);
+                self.shared.opened(*connection);
                 return None;
             }
             Opened::Unchanged => return Some(recovery.unchanged(now)),

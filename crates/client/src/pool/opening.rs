@@ -71,7 +71,7 @@ pub(super) struct Opener {
 
 /// What came of it.
 pub(super) enum Opened {
-    Ready(Connection),
+    Ready(Box<Connection>),
     Failed(Error),
     Refused(Error, Credentials),
     /// Nothing was sent: another server has refused the secret, for this reason.
@@ -107,10 +107,10 @@ impl Opener {
             Err(error) if is_refusal(&error) => return Opened::Refused(error, credentials),
             Err(error) => return Opened::Failed(error),
         };
-        let Some(check) = &self.check else { return Opened::Ready(connection) };
+        let Some(check) = &self.check else { return Opened::Ready(Box::new(connection)) };
         let request = check.request(Deadline::after(check.timeout));
         match check.judge(&self.server, connection.call(request)).await {
-            Ok(()) => Opened::Ready(connection),
+            Ok(()) => Opened::Ready(Box::new(connection)),
             Err(error) => Opened::Failed(error),
         }
     }

@@ -18,6 +18,7 @@ mod endings;
 mod hostile;
 mod opening;
 mod pool;
+mod sasl;
 mod servers;
 mod support;
 mod tls;

@@ -1,6 +1,6 @@
 //! How the servers and accounts of a configuration are reached, one by one.
 
-use flext_ldap_client::{Connector, ConnectorBuilder, Credentials};
+use flext_ldap_client::{Connector, ConnectorBuilder, Credentials, Mechanism, Sasl};
 
 use super::{Account, Address, Config, Protection, Server};
 use crate::password::PasswordError;
@@ -17,6 +17,15 @@ impl Account {
             Self::Simple { dn, password } => {
                 let password = password.read(&format!("the account `{name}`'s"))?;
                 Ok(Credentials::simple(dn.to_string(), password))
+            }
+            Self::Sasl { user, mechanism, password } => {
+                let password = password.read(&format!("the account `{name}`'s"))?;
+                let sasl = match mechanism {
+                    Some(Mechanism::OauthBearer) => Sasl::oauth_bearer(user, password),
+                    Some(mechanism) => Sasl::password(user, password).only(*mechanism),
+                    None => Sasl::password(user, password),
+                };
+                Ok(sasl.into())
             }
         }
     }

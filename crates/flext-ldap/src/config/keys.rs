@@ -146,13 +146,27 @@ const FAILOVER: &[Key] = &[
 
 const ACCOUNT: &[Key] = &[
     key("dn", Kind::Dn, "the name it signs in by"),
+    key("user", Kind::Text, "the user it signs in as by SASL, instead of `dn`"),
     key("password_env", Kind::Variable, "variable of the environment that holds the password"),
     key("password_file", Kind::File, "file that holds the password"),
     key("password_credential", Kind::Credential, "systemd credential that holds the password"),
     key(
         "mechanism",
-        Kind::Word(&["simple", "external"]),
-        "how it signs in; `external` is by a Unix socket or a client certificate",
+        Kind::Word(&[
+            "simple",
+            "external",
+            "sasl",
+            "scram-sha-512-plus",
+            "scram-sha-512",
+            "scram-sha-256-plus",
+            "scram-sha-256",
+            "scram-sha-1-plus",
+            "scram-sha-1",
+            "plain",
+            "digest-md5",
+            "oauthbearer",
+        ]),
+        "how it signs in; `external` is by a Unix socket or a client certificate, `sasl` by the strongest mechanism that the server offers",
     )
     .or("simple"),
 ];

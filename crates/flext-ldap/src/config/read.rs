@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Choice, TlsOptions, WhenDown};
+use flext_ldap_client::{Choice, Mechanism, TlsOptions, WhenDown};
 use flext_ldap_directory::proto::{
     dn::Dn,
     schema::Schema,
@@ -599,25 +599,46 @@ impl<'a> Reading<'a> {
                 .filter(|name| node.entry(name).is_some_and(|(_, node)| node.value != Value::Nothing))
                 .count();
             let has_secret = SECRETS.iter().any(|secret| node.entry(secret).is_some());
-            if part.text("mechanism").is_some_and(|word| word.eq_ignore_ascii_case("external")) {
-                if given > 0 || node.get("dn").is_some() {
-                    let message = "`mechanism: external` has no `dn` and no password: the socket or the certificate says who it is";
+            let is_said = node.get("mechanism").is_some_and(|node| node.value != Value::Nothing);
+            if is_said && part.get("mechanism").is_none() {
+                // That there is none of this name has been told.
+                continue;
+            }
+            let word = part.text("mechanism").unwrap_or_default().to_ascii_lowercase();
+            if word == "external" {
+                if given > 0 || node.get("dn").is_some() || node.get("user").is_some() {
+                    let message = "`mechanism: external` has no `dn`, no `user` and no password: the socket or the certificate says who it is";
                     self.problem(Some(node), &path, message);
                 }
                 accounts.insert(name.name.clone(), Account::External);
                 continue;
             }
-            if node.get("dn").is_none() {
-                self.problem(Some(node), &path, "`dn` is missing: the name the account signs in by");
+            let (is_simple, mechanism) = (word == "simple", Mechanism::named(&word));
+            let (wanted, foreign) = if is_simple { ("dn", "user") } else { ("user", "dn") };
+            if node.get(wanted).is_none() {
+                let message = match is_simple {
+                    true => "`dn` is missing: the name the account signs in by".to_owned(),
+                    false => format!("`user` is missing: whom `mechanism: {word}` signs in as"),
+                };
+                self.problem(Some(node), &path, message);
+            }
+            if node.get(foreign).is_some() {
+                let message = format!("`mechanism: {word}` takes `{wanted}` and no `{foreign}`");
+                self.problem(Some(node), &path, message);
             }
             if given != 1 && !has_secret {
                 let message = "say where the password is with one of `password_env`, `password_file`, `password_credential`";
                 self.problem(Some(node), &path, message);
             }
             let password = sources.into_iter().flatten().next();
-            if let (Some(dn), Some(password)) = (part.parsed("dn"), password) {
-                accounts.insert(name.name.clone(), Account::Simple { dn, password });
-            }
+            let account = match (is_simple, password) {
+                (_, None) => None,
+                (true, Some(password)) => part.parsed("dn").map(|dn| Account::Simple { dn, password }),
+                (false, Some(password)) => {
+                    part.text("user").map(|user| Account::Sasl { user: user.to_owned(), mechanism, password })
+                }
+            };
+            accounts.extend(account.map(|account| (name.name.clone(), account)));
         }
         accounts
     }
@@ -674,6 +695,6 @@ fn protection(part: &Part<'_>, port: Option<u16>, primary: Option<Protection>) -
 impl Account {
     /// Whether its password is in this variable.
     fn is_in_variable(&self, name: &str) -> bool {
-        matches!(self, Self::Simple { password: PasswordSource::Environment(variable), .. } if variable == name)
+        matches!(self.password(), Some(PasswordSource::Environment(variable)) if variable == name)
     }
 }

@@ -206,6 +206,38 @@ fn a_file_that_is_none_says_so() {
 }
 
 #[test]
+fn accounts_sign_in_by_sasl() {
+    let with = |account: &str| {
+        let text = format!(
+            "flext_ldap:\n  primary_server: {{host: ldap1.harbourlane.example}}\n  service_accounts:\n    reader: {{{account}}}\n"
+        );
+        read_with(&text, &[])
+    };
+    let sha_256 = Mechanism::named("SCRAM-SHA-256");
+    for (word, mechanism) in [("sasl", None), ("scram-sha-256", sha_256), ("SCRAM-SHA-256", sha_256)] {
+        let config = with(&format!("user: reader, mechanism: {word}, password_env: X")).unwrap();
+        let password = PasswordSource::Environment("X".to_owned());
+        let want = Account::Sasl { user: "reader".to_owned(), mechanism, password };
+        assert_eq!(config.accounts["reader"], want, "{word}");
+    }
+    let table = [
+        ("mechanism: sasl, password_env: X", "`user` is missing: whom `mechanism: sasl` signs in as"),
+        (
+            "user: a, dn: cn=a, mechanism: plain, password_env: X",
+            "`mechanism: plain` takes `user` and no `dn`",
+        ),
+        ("user: a, dn: cn=a, password_env: X", "`mechanism: simple` takes `dn` and no `user`"),
+        ("user: a, mechanism: sasl", "say where the password is"),
+        ("user: a, mechanism: external", "no `user` and no password"),
+        ("user: a, mechanism: scram-md5, password_env: X", "scram-sha-256"),
+    ];
+    for (account, want) in table {
+        let error = with(account).unwrap_err().to_string();
+        assert!(error.contains(want) && error.lines().count() == 2, "{account}: {error}");
+    }
+}
+
+#[test]
 fn the_environment_overrides_every_key() {
     let config = read_with(
         PRODUCTION,

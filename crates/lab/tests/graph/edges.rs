@@ -10,10 +10,12 @@ use crate::workspace::{Workspace, short_name};
 const EDGES: [(&str, &[&str], &[&str]); 14] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
+    // The mechanisms of both ends, without I/O.
+    ("sasl", &["proto"], &[]),
     // Client and server never see each other, in tests neither: what needs both ends belongs into `lab`.
-    ("client", &["directory", "proto"], &[]),
-    ("store", &["directory", "proto"], &[]),
-    ("server", &["directory", "proto"], &["store"]),
+    ("client", &["directory", "sasl", "proto"], &[]),
+    ("store", &["directory", "sasl", "proto"], &[]),
+    ("server", &["directory", "sasl", "proto"], &["store"]),
     ("singer", &["directory", "proto"], &["store", "testkit"]),
     // Where binds and searches go is for the program to say.
     ("identity", &["directory", "proto"], &["store"]),
@@ -21,7 +23,7 @@ const EDGES: [(&str, &[&str], &[&str]); 14] = [
     ("proxy", &["directory", "proto"], &["client", "server", "testkit"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
-    ("oracles", &["server", "store", "directory", "proto"], &[]),
+    ("oracles", &["server", "store", "directory", "sasl", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["client", "directory", "proto"], &["testkit"]),
     (
@@ -84,6 +86,14 @@ fn the_language_knows_no_runtime_no_socket_and_no_clock() {
     let needs = Workspace::load().needs("proto");
     for banned in ["tokio", "mio", "socket2", "nix", "libc", "rustls", "redb", "futures-core", "tracing"] {
         assert!(!needs.contains(banned), "proto is sans-io, but needs {banned}");
+    }
+}
+
+#[test]
+fn the_mechanisms_know_no_runtime_and_no_socket() {
+    let needs = Workspace::load().needs("sasl");
+    for banned in ["tokio", "mio", "socket2", "nix", "rustls", "redb", "tracing"] {
+        assert!(!needs.contains(banned), "sasl is sans-io, but needs {banned}");
     }
 }
 

@@ -17,6 +17,12 @@ mod identity;
 #[cfg(test)]
 mod judges;
 #[cfg(test)]
+mod kerberos;
+#[cfg(test)]
 mod libldap;
+#[cfg(test)]
+mod samba;
+#[cfg(test)]
+mod sasl;
 #[cfg(test)]
 mod tap;

@@ -1,7 +1,7 @@
 //! Cases from a random generator, for the oracles that read any octets as a case. The same in every run, so that a change is
 //! judged by itself: looking for new ones is what `fuzz/run` is for.
 
-use flext_ldap_oracles::{search, session};
+use flext_ldap_oracles::{sasl, search, session};
 use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
 
 proptest! {
@@ -15,6 +15,11 @@ proptest! {
     #[test]
     fn the_store_finds_what_a_list_finds(octets in vec(any::<u8>(), 0..1500)) {
         search::case(&octets);
+    }
+
+    #[test]
+    fn no_peer_is_believed(kind in prop::sample::select(b"psScdx".to_vec()), octets in vec(any::<u8>(), 0..300)) {
+        sasl::messages(&[&[kind], &octets[..]].concat());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use flext_ldap_oracles::{control, decoder, search, session};
+use flext_ldap_oracles::{control, decoder, sasl, search, session};
 
 /// The seeds of one target, by name.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -61,6 +61,12 @@ fn schema() {
 #[test]
 fn url() {
     assert_eq!(refused("url", decoder::url), ["broken"]);
+}
+
+#[test]
+fn sasl_messages() {
+    let wanted = ["certificate-cut", "client-other-nonce", "digest-broken", "plain-empty", "server-broken"];
+    assert_eq!(refused("sasl", sasl::messages), wanted);
 }
 
 #[test]

@@ -151,7 +151,7 @@ impl<'a> Preparing<'a> {
         check_password(value).map_err(|_| {
             ImportFailure::Refused(format!("`{dn}` has a password that is empty or too long"))
         })?;
-        credentials::hash(value).map_err(ImportFailure::Storage)
+        self.context.form.hash(value).map_err(ImportFailure::Storage)
     }
 }
 

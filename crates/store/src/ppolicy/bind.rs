@@ -12,6 +12,7 @@ use flext_ldap_proto::{
     result::ResultCode,
     secret::Secret,
 };
+use flext_ldap_sasl::scram::ScramKeys;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::{Instant, sleep_until};
@@ -39,6 +40,14 @@ pub(crate) enum Purpose {
     Bind,
     /// To show that one knows it. Only wrong ones are of interest to the policy.
     Proof,
+}
+
+/// How one shows that they know a password.
+pub(crate) enum Shown {
+    /// By saying it.
+    Password(Secret),
+    /// By a proof (SCRAM), which is good or not for these keys.
+    Proof { keys: ScramKeys, is_good: bool },
 }
 
 /// Who has shown a password.
@@ -103,7 +112,19 @@ impl Store {
             self.verify_nothing(password, from).await?;
             return Err(self.refusal(Instant::now()).await?);
         };
-        let (seen, place, response) = self.verify(id, password, purpose, from, by).await?;
+        self.authenticate_entry(id, Shown::Password(password), purpose, from, by).await
+    }
+
+    /// As [`authenticate`](Self::authenticate), for an entry.
+    pub(crate) async fn authenticate_entry(
+        &self,
+        id: Id,
+        shown: Shown,
+        purpose: Purpose,
+        from: Origin,
+        by: Deadline,
+    ) -> Result<Proven, Failure> {
+        let (seen, place, response) = self.verify(id, shown, purpose, from, by).await?;
         // As it is written in the directory, however it was spelt by the one who binds.
         let name = seen.name.parse().map_err(|_| Failure::damaged("the name of an entry"))?;
         let (identity, stored) = (Identity::from_successful_bind(name), seen.stored.into_iter().nth(place));
@@ -118,7 +139,7 @@ impl Store {
         from: Origin,
         by: Deadline,
     ) -> Result<Vec<u8>, Failure> {
-        let (seen, place, _) = self.verify(id, password, Purpose::Proof, from, by).await?;
+        let (seen, place, _) = self.verify(id, Shown::Password(password), Purpose::Proof, from, by).await?;
         seen.stored.into_iter().nth(place).ok_or_else(invalid_credentials)
     }
 
@@ -126,7 +147,7 @@ impl Store {
     async fn verify(
         &self,
         id: Id,
-        password: Secret,
+        shown: Shown,
         purpose: Purpose,
         from: Origin,
         by: Deadline,
@@ -153,18 +174,24 @@ impl Store {
             });
             match entered.await? {
                 Some((attempt, seen)) => (Some(attempt), seen),
-                None => return Err(self.locked(context, password, from).await?),
+                None => return Err(self.locked(context, shown, from).await?),
             }
         } else if seen.account.is_locked(seen.policy.as_ref(), context.now()) {
-            return Err(self.locked(context, password, from).await?);
+            return Err(self.locked(context, shown, from).await?);
         } else {
             (None, seen)
         };
 
         let stored = seen.stored.clone();
         self.count_verification();
-        let verify = move || credentials::verify(&stored, password.expose());
-        let place = self.hashers().run(from, verify).await?;
+        let place = match shown {
+            Shown::Password(password) => {
+                let verify = move || credentials::verify(&stored, password.expose());
+                self.hashers().run(from, verify).await?
+            }
+            // The keys may have been replaced since they were asked for.
+            Shown::Proof { keys, is_good } => credentials::place_of(&stored, &keys).filter(|_| is_good),
+        };
         let since = Instant::now();
         let Some(place) = place else {
             if let Some(attempt) = attempt {
@@ -198,6 +225,13 @@ impl Store {
         Ok((seen, place, response))
     }
 
+    /// Whether nobody is let in to this account, whatever they show.
+    pub(crate) fn is_locked_out(&self, id: Id) -> Result<bool, Failure> {
+        let context = &*self.context();
+        let seen = see(context, &*self.snapshot()?, id)?;
+        Ok(seen.account.is_locked(seen.policy.as_ref(), context.now()))
+    }
+
     /// Has the writer note a bind.
     async fn sign_in(&self, id: Id, succeeded: bool, by: Deadline) -> Result<Outcome, Failure> {
         let write = Write {
@@ -215,8 +249,10 @@ impl Store {
     }
 
     /// The refusal of a locked account, after the time that a wrong password takes.
-    async fn locked(&self, context: &Context, password: Secret, from: Origin) -> Result<Failure, Failure> {
-        self.verify_nothing(password, from).await?;
+    async fn locked(&self, context: &Context, shown: Shown, from: Origin) -> Result<Failure, Failure> {
+        if let Shown::Password(password) = shown {
+            self.verify_nothing(password, from).await?;
+        }
         let refusal = self.refusal(Instant::now()).await?;
         if context.ppolicy.tells_lockout {
             return Ok(refused(ResultCode::INVALID_CREDENTIALS, PasswordPolicyError::ACCOUNT_LOCKED, ""));
@@ -234,7 +270,7 @@ impl Store {
     }
 
     /// Takes as long as verifying a password.
-    async fn verify_nothing(&self, password: Secret, from: Origin) -> Result<(), Failure> {
+    pub(crate) async fn verify_nothing(&self, password: Secret, from: Origin) -> Result<(), Failure> {
         let verify = move || credentials::verify(&[], password.expose());
         self.hashers().run(from, verify).await.map(|_none| ())
     }

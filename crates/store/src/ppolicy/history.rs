@@ -6,6 +6,7 @@
 use super::Micros;
 use crate::{
     context::Context,
+    credentials,
     modify::Draft,
     row::{Id, put_octets, take_octets},
     tables::{Failure, Rows, Tables},
@@ -82,7 +83,7 @@ pub(crate) fn appended(
     most: usize,
 ) -> Vec<Vec<u8>> {
     let time = super::account::text(super::account::whole_second(now), false);
-    for hash in former {
+    for hash in former.iter().map(|stored| credentials::without_keys(stored)) {
         let mut value = time.to_vec();
         value.extend_from_slice(format!("#{SYNTAX}#{}#", hash.len()).as_bytes());
         value.extend_from_slice(hash);

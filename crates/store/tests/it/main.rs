@@ -25,6 +25,7 @@ mod planning;
 mod ppolicy;
 mod references;
 mod rules;
+mod sasl;
 mod schema;
 mod searching;
 mod support;

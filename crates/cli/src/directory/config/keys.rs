@@ -13,7 +13,7 @@ use flext_ldap_store::{
     access::{AllowConfig, RuleConfig, TargetConfig},
 };
 
-use super::{super::monitor::Reader, Administrator, Log, Setting, TlsFiles};
+use super::{super::monitor::Reader, Administrator, Config, Log, Setting, TlsFiles};
 
 pub(super) fn administrator(section: Section<'_>) -> Option<Administrator> {
     let dn = section.parsed("dn");
@@ -60,7 +60,25 @@ pub(super) fn tls(section: Section<'_>) -> Option<TlsFiles> {
         section.problems.add(place, "tls", "needs both `certificate` and `key`, files with PEM");
     }
     section.finish();
-    Some(TlsFiles { certificate: certificate?, key: key? })
+    Some(TlsFiles { certificate: certificate?, key: key?, client_authorities: None })
+}
+
+/// Who issues the certificates that clients may show, and how these lead to entries.
+pub(super) fn client_certificates(section: Section<'_>, config: &mut Config) {
+    let authorities = section.text("authorities").map(PathBuf::from);
+    config.certificate_rules = section.list("names");
+    let place = section.place();
+    if authorities.is_none() || config.certificate_rules.is_empty() {
+        let message = "needs `authorities`, a file with PEM, and `names`, such as `subject` or `mail=mail`";
+        section.problems.add(place, "client_certificates", message);
+    }
+    match &mut config.tls {
+        Some(files) => files.client_authorities = authorities,
+        None => {
+            section.problems.add(place, "client_certificates", "needs `tls`, which asks clients for them")
+        }
+    }
+    section.finish();
 }
 
 pub(super) fn indexes(section: &Section<'_>) -> IndexConfig {

@@ -339,7 +339,11 @@ impl Draft {
     fn look_at_files(&mut self) {
         if let Some(files) = self.config.tls.clone() {
             let mut readable = true;
-            for (key, path) in [("tls.certificate", &files.certificate), ("tls.key", &files.key)] {
+            let clients =
+                files.client_authorities.iter().map(|path| ("client_certificates.authorities", path));
+            for (key, path) in
+                [("tls.certificate", &files.certificate), ("tls.key", &files.key)].into_iter().chain(clients)
+            {
                 if let Err(error) = fs::read(path) {
                     readable = false;
                     self.problem(key, unreadable(path, &error));

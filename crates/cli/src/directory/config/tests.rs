@@ -193,6 +193,35 @@ access:
 }
 
 #[test]
+fn scram_is_off_unless_asked_for_and_needs_a_restart() {
+    let head = "data: \":memory:\"\nsuffixes: dc=a\n";
+    let (off, on) = (said(head), said(&format!("{head}scram: true\n")));
+    assert_eq!((off.scram, on.scram), (false, true));
+    assert_eq!(on.needing_restart(&off), ["scram"]);
+}
+
+#[test]
+fn client_certificates_need_an_authority_and_a_way_to_an_entry() {
+    let head = "data: \":memory:\"\nsuffixes: dc=a\n";
+    let tls = "tls: {certificate: /nowhere/c.pem, key: /nowhere/k.pem}\n";
+    let both = "client_certificates: {authorities: /nowhere/ca.pem, names: [subject, \"mail=mail\"]}\n";
+    let problems = wrong(&format!("{head}{tls}{both}"));
+    assert!(
+        problems
+            .iter()
+            .any(|line| line.contains("`client_certificates.authorities`: `/nowhere/ca.pem` cannot be read"))
+    );
+    let problems = wrong(&format!("{head}{both}"));
+    assert!(problems.iter().any(|line| line.contains("`client_certificates`: needs `tls`")), "{problems:?}");
+    let problems = wrong(&format!("{head}{tls}client_certificates: {{names: [serial=uid]}}\n"));
+    assert!(
+        problems.iter().any(|line| line.contains("expected `subject`, or `subject.ATTRIBUTE`")),
+        "{problems:?}"
+    );
+    assert!(problems.iter().any(|line| line.contains("needs `authorities`")), "{problems:?}");
+}
+
+#[test]
 fn no_limit_is_none() {
     let config = said(
         "limits: {size: 0, time: 0s, lookthrough: unlimited}\n\
