@@ -24,6 +24,7 @@ mod passwd;
 mod ping;
 mod ppolicy;
 mod progress;
+mod proxy;
 mod search;
 mod servers;
 mod value_files;
@@ -75,6 +76,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Serve, load or dump an embedded directory
     Directory(directory::Arguments),
+    /// Offer programs that speak LDAP one address, with the servers of a configuration behind it
+    Proxy(proxy::Arguments),
     /// Show the whole of it on an invented company: serve, sign in, change, extract
     Demo(demo::Arguments),
 }
@@ -113,6 +116,7 @@ fn main() -> ExitCode {
         Command::Config(arguments) => arguments.run(),
         Command::Doctor(arguments) => arguments.run(),
         Command::Directory(arguments) => arguments.run(),
+        Command::Proxy(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
     };
     match result {

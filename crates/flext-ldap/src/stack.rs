@@ -114,6 +114,8 @@ pub struct StackBuilder {
     base: Option<Dn>,
     /// What searches are counted apart for.
     bases: Vec<Dn>,
+    /// Conversations and binds of users at a time on each server, if it is said.
+    users: Option<(usize, usize)>,
     life: Life,
 }
 
@@ -179,6 +181,13 @@ impl StackBuilder {
         self
     }
 
+    /// For a program that serves many users: conversations with each server at a time, and binds of users at a time on each.
+    /// 64, and 8.
+    pub const fn users(mut self, conversations: usize, binds: usize) -> Self {
+        self.users = Some((conversations, binds));
+        self
+    }
+
     /// For a program that ends soon: no connection is opened and no server asked how it is before there is reason to,
     /// and nothing is counted and recorded.
     pub const fn for_one_command(mut self) -> Self {
@@ -215,6 +224,10 @@ impl StackBuilder {
             // One for the operations, and one to find out whether the server is still there.
             Life::Short => pool.min(0).max(2).trust_new(),
             Life::Long => pool.min(if is_first { kept } else { 1 }).max(kept.saturating_add(overflow)),
+        };
+        let pool = match self.users {
+            Some((conversations, binds)) => pool.conversations(conversations).binds(binds),
+            None => pool,
         };
         match &self.account {
             Some(account) => pool.account(account).build(),
@@ -347,6 +360,7 @@ impl Stack {
             observability: Observability::default(),
             base: None,
             bases: Vec::new(),
+            users: None,
             life: Life::Long,
         }
     }

@@ -19,6 +19,7 @@ fn help_is_what_it_was() {
         "config",
         "doctor",
         "directory",
+        "proxy",
         "demo",
     ];
     for command in commands {

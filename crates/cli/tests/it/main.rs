@@ -33,7 +33,10 @@ mod ppolicy;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod sasl;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod serve;

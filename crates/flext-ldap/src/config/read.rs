@@ -18,7 +18,8 @@ use super::{
     Account, Address, Audited, Config, ConfigError, Connections, Finding, Observability, Protection, Server,
     Source, Structure,
     environment::{self, Overrides},
-    keys::{Effect, KEYS, Key, Kind, TOP},
+    keys::{Effect, KEYS, Key, Kind, TOP, address, urls},
+    proxy::ProxySettings,
     show,
 };
 use crate::{
@@ -307,6 +308,7 @@ impl<'a> Reading<'a> {
             connection_timeout: timeout.filter(|time| !time.is_zero()).unwrap_or(Duration::from_secs(10)),
             connections: self.connections(),
             observability: self.observability(),
+            proxy: self.proxy(),
             dangerous_clear_passwords: self.part("security").flag("dangerous_clear_passwords")?,
             dangerous_accept_any_certificate: self.part("primary_server").flag("ssl_verify") == Some(false),
             warnings: Vec::new(),
@@ -335,6 +337,34 @@ impl<'a> Reading<'a> {
                 Some(word) if word.eq_ignore_ascii_case("wait") => WhenDown::Wait,
                 _ => WhenDown::Fail,
             },
+        }
+    }
+
+    fn proxy(&self) -> ProxySettings {
+        let (part, default) = (self.part("proxy"), ProxySettings::default());
+        let tls = match (part.path("tls_cert"), part.path("tls_key")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                self.problem(part.node, "proxy", "a certificate needs both `tls_cert` and `tls_key`");
+                None
+            }
+        };
+        ProxySettings {
+            listen: part.text("listen").and_then(urls).unwrap_or_default(),
+            tls,
+            account: part.text("account").map(str::to_owned),
+            keep_passwords: part.flag("keep_passwords").unwrap_or(default.keep_passwords),
+            proxied_authorization: part
+                .flag("proxied_authorization")
+                .unwrap_or(default.proxied_authorization),
+            sessions: part.parsed("sessions").unwrap_or(default.sessions),
+            sessions_per_address: part.parsed("sessions_per_address"),
+            conversations: part.parsed("conversations").unwrap_or(default.conversations),
+            binds: part.parsed("binds").unwrap_or(default.binds),
+            access_log: part.path("access_log"),
+            clients_file: part.path("clients_file"),
+            http_listen: part.text("http_listen").and_then(address),
         }
     }
 

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod referrals;
 #[cfg(test)]
 mod set;
