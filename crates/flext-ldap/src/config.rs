@@ -61,6 +61,8 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// The accounts to sign in as, by name.
     pub accounts: BTreeMap<String, Account>,
+    /// Hosts that referrals are followed to, each with the name of the account that signs in there.
+    pub referrals: Vec<(String, Option<String>)>,
     /// Where things are.
     pub structure: Structure,
     /// For finding, reaching and binding to a server, all of them together.
@@ -86,7 +88,7 @@ pub struct Server {
     pub address: Address,
     /// What protects what is sent.
     pub protection: Protection,
-    tls: TlsOptions,
+    pub(crate) tls: TlsOptions,
 }
 
 /// Where a server is.

@@ -19,10 +19,11 @@ use std::{
 };
 
 use flext_ldap_client::{
-    Connector, ConnectorBuilder, Credentials, PinnedConnection, Pool, Server, ServerSet, SharedAccount,
+    Connector, ConnectorBuilder, Credentials, PinnedConnection, Pool, Referrals, ReferralsBuilder, Server,
+    ServerSet, SharedAccount,
 };
 use flext_ldap_directory::{
-    BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
+    Actor, BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
     health::HealthOptions,
     layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, ServerMetrics, TimeLimit},
     proto::dn::Dn,
@@ -36,7 +37,7 @@ use self::{
     guarded::{Guarded, around},
     lag::Lags,
 };
-use crate::{Account, Audited, Config, Connections, LogFile, Observability, Reopen};
+use crate::{Account, Audited, Config, Connections, LogFile, Observability, Protection, Reopen};
 
 /// What is counted and said of all servers together is of this name.
 const ALL: &str = "all servers";
@@ -106,6 +107,7 @@ struct Member {
 pub struct StackBuilder {
     connectors: Vec<ConnectorBuilder>,
     accounts: BTreeMap<String, Account>,
+    referrals: Option<ReferralsBuilder>,
     account: Option<SharedAccount>,
     timeout: Duration,
     connections: Connections,
@@ -135,6 +137,7 @@ impl Config {
         let bases = [&structure.users, &structure.groups, &structure.service_accounts, &structure.base];
         StackBuilder {
             accounts: self.accounts.clone(),
+            referrals: self.referrals(),
             connections: self.connections.clone(),
             observability: self.observability.clone(),
             base: structure.base.clone(),
@@ -142,6 +145,26 @@ impl Config {
             ..Stack::of(self.servers.iter().map(|server| self.connector(server)))
                 .connection_timeout(self.connection_timeout)
         }
+    }
+
+    /// Referrals are followed as the first server is reached.
+    fn referrals(&self) -> Option<ReferralsBuilder> {
+        let first = self.servers.first().filter(|_| !self.referrals.is_empty())?;
+        let referrals = Referrals::builder(Actor::Service);
+        let mut referrals = match first.protection {
+            Protection::None => referrals.clear(),
+            Protection::Ldaps | Protection::StartTls => referrals.tls(first.tls.clone()),
+        };
+        for (host, account) in &self.referrals {
+            referrals = match account.as_ref().and_then(|name| Some((name, self.accounts.get(name)?))) {
+                Some((name, account)) => {
+                    let account = OfAccount { name: name.clone(), account: account.clone() };
+                    referrals.allow_as(host, &SharedAccount::new(account))
+                }
+                None => referrals.allow_anonymous(host),
+            };
+        }
+        Some(referrals)
     }
 }
 
@@ -262,7 +285,7 @@ impl StackBuilder {
                 self.set(servers)?
             }
         };
-        let top = self.limited(top);
+        let top = self.limited(self.following(top)?);
         Ok(Stack(Arc::new(Parts {
             top,
             set: None,
@@ -299,7 +322,7 @@ impl StackBuilder {
             members.push(Member { pool, breaker, health });
         }
         let set = self.set(servers)?;
-        let mut top = self.limited(Arc::clone(&set) as Arc<dyn Server>);
+        let mut top = self.limited(self.following(Arc::clone(&set) as Arc<dyn Server>)?);
         if counts {
             top = around(top, metrics.local(ALL));
             metrics.add(Arc::new(Counts { pools, set: Arc::clone(&set) }));
@@ -319,6 +342,13 @@ impl StackBuilder {
         }
         let tasks = Mutex::new(tasks);
         Ok(Stack(Arc::new(Parts { top, set: Some(set), members, metrics, audit, lags, most_lag, tasks })))
+    }
+
+    fn following(&self, server: Arc<dyn Server>) -> Result<Arc<dyn Server>, Error> {
+        match &self.referrals {
+            Some(referrals) => Ok(around(server, referrals.clone().build()?)),
+            None => Ok(server),
+        }
     }
 
     fn limited(&self, server: Arc<dyn Server>) -> Arc<dyn Server> {
@@ -354,6 +384,7 @@ impl Stack {
         StackBuilder {
             connectors: connectors.into_iter().collect(),
             accounts: BTreeMap::new(),
+            referrals: None,
             account: None,
             timeout: Duration::from_secs(10),
             connections: Connections::default(),

@@ -100,6 +100,11 @@ pub(super) const KEYS: &[Key] = &[
         "servers that are asked where those before them do not answer",
     ),
     key("service_accounts", Kind::Named(ACCOUNT), "accounts that programs sign in as, by names of your own"),
+    key(
+        "referrals",
+        Kind::List(REFERRAL),
+        "hosts that referrals are followed to; without any, none are followed",
+    ),
     key("directory_structure", Kind::Map(STRUCTURE), "where in the directory things are"),
     key("connection_settings", Kind::Map(CONNECTION), "how the servers are reached and asked"),
     key("security", Kind::Map(SECURITY), "what is insisted on"),
@@ -169,6 +174,15 @@ const ACCOUNT: &[Key] = &[
         "how it signs in; `external` is by a Unix socket or a client certificate, `sasl` by the strongest mechanism that the server offers",
     )
     .or("simple"),
+];
+
+const REFERRAL: &[Key] = &[
+    key(
+        "host",
+        Kind::Text,
+        "a host, or those below a name as `*.DOMAIN`; with `:PORT` where it is another than LDAP's own",
+    ),
+    key("account", Kind::Text, "the service account that signs in there; nobody does without it"),
 ];
 
 const STRUCTURE: &[Key] = &[

@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Choice, Mechanism, TlsOptions, WhenDown};
-use flext_ldap_directory::proto::{
-    dn::Dn,
-    schema::Schema,
-    url::{LdapUrl, Scheme},
+use flext_ldap_client::{Choice, Mechanism, Referrals, TlsOptions, WhenDown};
+use flext_ldap_directory::{
+    Actor,
+    proto::{
+        dn::Dn,
+        schema::Schema,
+        url::{LdapUrl, Scheme},
+    },
 };
 
 use super::{
@@ -303,6 +306,7 @@ impl<'a> Reading<'a> {
         let timeout = self.part("connection_settings").text("connection_timeout").and_then(yaml::time);
         Some(Config {
             servers: servers?,
+            referrals: self.referrals(&accounts),
             accounts,
             structure,
             connection_timeout: timeout.filter(|time| !time.is_zero()).unwrap_or(Duration::from_secs(10)),
@@ -641,6 +645,38 @@ impl<'a> Reading<'a> {
             accounts.extend(account.map(|account| (name.name.clone(), account)));
         }
         accounts
+    }
+
+    fn referrals(&self, accounts: &BTreeMap<String, Account>) -> Vec<(String, Option<String>)> {
+        let list = self.part("referrals");
+        let items = match list.node.map(|node| &node.value) {
+            Some(Value::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let mut referrals = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let part = Part { node: Some(item), keys: list.keys };
+            let path = |name: &str| format!("referrals[{}].{name}", index + 1);
+            let Some(host) = part.text("host") else {
+                self.problem(
+                    Some(item),
+                    &path("host"),
+                    "is missing: the host that referrals are followed to",
+                );
+                continue;
+            };
+            if Referrals::builder(Actor::Service).allow_anonymous(host).build().is_err() {
+                let message = format!("`{host}` is no host: NAME, *.DOMAIN or NAME:PORT");
+                self.problem(part.get("host"), &path("host"), message);
+            }
+            let account = part.text("account");
+            if let Some(account) = account.filter(|name| !accounts.contains_key(*name)) {
+                let message = format!("there is no account `{account}` in `service_accounts`");
+                self.problem(part.get("account"), &path("account"), message);
+            }
+            referrals.push((host.to_owned(), account.map(str::to_owned)));
+        }
+        referrals
     }
 
     fn structure(&mut self) -> Structure {
