@@ -26,7 +26,7 @@ pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> +
 /// Sends spans from now on, if that is asked for. What cannot be used is told, and the command goes on.
 pub(crate) fn begin(config: Option<&Observability>) {
     let config = config.filter(|config| config.tracing);
-    if !is_asked_for().unwrap_or(config.is_some()) {
+    if !is_asked_for().unwrap_or_else(|| config.is_some()) {
         return;
     }
     let mut options = Options::of("flext-ldap", env!("CARGO_PKG_VERSION"));

@@ -7,7 +7,7 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 15] = [
+const EDGES: [(&str, &[&str], &[&str]); 16] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // The mechanisms of both ends, without I/O.
@@ -19,16 +19,29 @@ const EDGES: [(&str, &[&str], &[&str]); 15] = [
     ("singer", &["directory", "proto"], &["store", "testkit"]),
     // Where binds and searches go is for the program to say.
     ("identity", &["directory", "proto"], &["store"]),
+    // What is behind it, and before it, is for the program to say.
+    ("proxy", &["directory", "proto"], &["client", "server", "testkit"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
     ("oracles", &["server", "store", "directory", "sasl", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
-    ("flext-ldap", &["client", "directory", "proto"], &["testkit"]),
+    ("flext-ldap", &["identity", "client", "directory", "proto"], &["testkit"]),
     // Sends what the others say by `tracing`, whatever it is about.
     ("otlp", &[], &["flext-ldap", "testkit"]),
     (
         "cli",
-        &["flext-ldap", "otlp", "singer", "client", "store", "server", "testkit", "directory", "proto"],
+        &[
+            "flext-ldap",
+            "otlp",
+            "proxy",
+            "singer",
+            "client",
+            "store",
+            "server",
+            "testkit",
+            "directory",
+            "proto",
+        ],
         &[],
     ),
     ("example-sign-in", &["flext-ldap", "identity", "client", "directory", "proto"], &["testkit"]),
@@ -39,6 +52,7 @@ const EDGES: [(&str, &[&str], &[&str]); 15] = [
             "cli",
             "flext-ldap",
             "otlp",
+            "proxy",
             "singer",
             "identity",
             "client",
