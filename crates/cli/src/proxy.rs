@@ -29,7 +29,7 @@ const WRITE: Duration = Duration::from_secs(10);
 const EXAMPLES: &str = "\
 Examples:
   flext-ldap proxy --config production.yaml --listen ldap://127.0.0.1:3389
-  flext-ldap proxy --config production.yaml --listen ldaps://[::]:636 --tls-cert chain.pem --tls-key key.pem
+  flext-ldap proxy --config ldap.yaml --listen ldaps://[::] --tls-cert chain.pem --tls-key key.pem
   flext-ldap proxy clients --config production.yaml
 
 Signals:

@@ -261,8 +261,11 @@ mod tests {
             .unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "192.0.2.7  clear  simple  cn=printer\\u{1b}[2J  binds 3 (1 refused), operations 12, seen 2 h ago\n    \
-                    9  (uid=?)\n           2  others\nwritten 119 min ago\n"
+            [
+                "192.0.2.7  clear  simple  cn=printer\\u{1b}[2J  binds 3 (1 refused), operations 12, seen 2 h ago\n",
+                "           9  (uid=?)\n           2  others\nwritten 119 min ago\n",
+            ]
+            .concat()
         );
     }
 }
