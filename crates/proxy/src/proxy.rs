@@ -63,7 +63,8 @@ impl<U: Directory + Sessions> Upstream for U {}
 /// # Limits
 ///
 /// How many conversations and binds there are at a time is a matter of the upstream. An operation that gets no
-/// conversation is answered with `busy` or `unavailable`.
+/// conversation is answered with `busy` or `unavailable`: at once, or where its session has just lost one after the time
+/// of a [probe](ProxyBuilder::probe_timeout), in which other servers may come back.
 #[derive(Clone)]
 pub struct Proxy(Arc<Shared>);
 

@@ -7,6 +7,7 @@ use std::{
 
 use flext_ldap_directory::{Actor, Applied, BindReply, Deadline, Directory as _, Error, ErrorKind, Session};
 use flext_ldap_proto::result::ResultCode;
+use tokio::time::Instant;
 
 use crate::{
     proxy::root_dse,
@@ -35,6 +36,8 @@ impl Talk {
         let mut is_suspect = self.take().is_some();
         let who = self.who();
         let (mut pause, most) = PAUSES;
+        // Since when no server lets itself be talked to.
+        let mut nobody_since = None;
         loop {
             // Whoever chooses among servers learns by this that one of them does not answer. One session's question is
             // enough, and who chooses may take its time.
@@ -45,7 +48,22 @@ impl Talk {
                     tracing::debug!(%error, "no server answers");
                 }
             }
-            let session = self.shared.open(&self.peer, by).await?;
+            let session = match self.shared.open(&self.peer, by).await {
+                Ok(session) => session,
+                // Servers fail and come back one after another: for a moment none may seem to be there.
+                Err(error)
+                    if is_suspect
+                        && is_of_the_way(&error)
+                        && nobody_since.get_or_insert_with(Instant::now).elapsed() < settings.probe =>
+                {
+                    tracing::debug!(%error, "no server can be talked to");
+                    tokio::time::sleep(pause).await;
+                    pause = (2 * pause).min(most);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            nobody_since = None;
             let tried = match &who {
                 // A password must not be sent to who says nothing: it could not be sent elsewhere then.
                 _ if is_suspect && !answers(&*session, Actor::Anonymous, settings.probe).await => {
@@ -119,4 +137,9 @@ impl Talk {
         self.end_with(ResultCode::STRONGER_AUTH_REQUIRED, why);
         Tried::Failed(over())
     }
+}
+
+/// Whether the way to a server failed, and may be there again in a moment.
+fn is_of_the_way(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Closed | ErrorKind::Timeout | ErrorKind::Tls | ErrorKind::Unreachable)
 }

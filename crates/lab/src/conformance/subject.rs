@@ -21,6 +21,7 @@ pub struct Subject {
     suffix: Dn,
     administrator: (Dn, Secret),
     tag: String,
+    is_behind_proxy: bool,
     /// Ends the server when it is dropped.
     _keep: Box<dyn Any + Send + Sync>,
 }
@@ -45,6 +46,7 @@ impl Subject {
             suffix,
             administrator,
             tag: String::new(),
+            is_behind_proxy: false,
             _keep: Box::new(keep),
         }
     }
@@ -53,6 +55,16 @@ impl Subject {
     pub(super) fn tagged(mut self, tag: String) -> Self {
         self.tag = tag;
         self
+    }
+
+    /// The same, said to be talked to through a proxy, which keeps a client's connection when the server ends its own.
+    pub(super) fn behind_proxy(mut self) -> Self {
+        self.is_behind_proxy = true;
+        self
+    }
+
+    pub(super) const fn is_behind_proxy(&self) -> bool {
+        self.is_behind_proxy
     }
 
     pub(super) fn tag(&self) -> &str {

@@ -127,6 +127,20 @@ pub async fn proxied_slapd(transport: Transport) -> Result<Subject> {
     behind_proxy(name, transport, &url, (Server::OpenLdap, administrator, Box::new(slapd))).await
 }
 
+/// The shared 389 Directory Server behind a proxy.
+///
+/// # Errors
+/// As [`ns_slapd`].
+pub async fn proxied_ns_slapd(transport: Transport) -> Result<Subject> {
+    let shared = shared_ns_slapd().await?;
+    let url: LdapUrl = shared.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let name = format!("389-ds behind the proxy, {transport:?}");
+    let subject =
+        behind_proxy(name, transport, &url, (Server::Ds389, administrator, Box::new(shared))).await?;
+    Ok(subject.tagged(format!("-proxied-{transport:?}").to_lowercase()))
+}
+
 /// A listener over the proxy, in front of the server of this URL.
 async fn behind_proxy(
     name: String,
@@ -137,7 +151,7 @@ async fn behind_proxy(
     let connector = Connector::builder().clear().url(url).build()?;
     let proxy = Proxy::builder(Pool::builder(connector).conversations(1_000).build()?).build();
     let (listener, folder, way) = listen(transport, Arc::new(proxy)).await?;
-    Ok(Subject::new(name, server, way, suffix()?, administrator, (listener, folder, keep)))
+    Ok(Subject::new(name, server, way, suffix()?, administrator, (listener, folder, keep)).behind_proxy())
 }
 
 /// A slapd of its own.

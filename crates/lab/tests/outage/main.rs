@@ -10,12 +10,21 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What must hold and does not ends the program with an error.
 fn outage(kind: &str, harm: &str) -> std::io::Result<()> {
+    outage_through(kind, harm, "library")
+}
+
+fn outage_through(kind: &str, harm: &str, through: &str) -> std::io::Result<()> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_outage")).args([kind, harm]).env("RUST_BACKTRACE", "0").output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_outage"))
+        .args([kind, harm, through])
+        .env("RUST_BACKTRACE", "0")
+        .output()?;
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{wrong}");
-    assert!(said.starts_with(&format!("{kind} {harm}: ")) && said.contains(" reads, none failed"), "{said}");
+    assert!(
+        said.starts_with(&format!("{kind} {harm} {through}: ")) && said.contains(" reads, none failed"),
+        "{said}"
+    );
     Ok(())
 }
 
@@ -62,4 +71,14 @@ fn ours_stands_still() -> std::io::Result<()> {
 #[test]
 fn ours_is_restarted() -> std::io::Result<()> {
     outage("ours", "restart")
+}
+
+#[test]
+fn slapd_is_killed_behind_the_proxy() -> std::io::Result<()> {
+    outage_through("slapd", "kill", "proxy")
+}
+
+#[test]
+fn ours_stands_still_behind_the_proxy() -> std::io::Result<()> {
+    outage_through("ours", "stop", "proxy")
 }

@@ -194,6 +194,29 @@ async fn when_all_are_down_it_is_said_at_once_and_over_when_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_lost_a_server_waits_a_moment_for_another() {
+    let toy = Toy::default();
+    let (mut session, maja) = signed_in(&toy.proxy().build()).await;
+    for (down_for, is_answered) in [(1, true), (60, false)] {
+        toy.then([Fate::Lost(Applied::No)]);
+        toy.0.lock().unwrap().is_down = true;
+        let script = toy.clone();
+        let back = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(down_for)).await;
+            script.0.lock().unwrap().is_down = false;
+        });
+        let began = Instant::now();
+        assert_eq!(ask(&*session, search(), &maja).await.is_ok(), is_answered);
+        // As long as a probe at most, and a pause.
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        back.await.unwrap();
+    }
+    // It was no more than an answer that the operation had: the client goes on.
+    ask(&*session, search(), &maja).await.unwrap();
+    assert_eq!(end(&mut session).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_server_is_left_after_a_probe() {
     let toy = Toy::default();
     let (session, maja) = signed_in(&toy.proxy().build()).await;

@@ -1,4 +1,4 @@
-//! The load: tasks that read and write through a set, and an account of what each was told.
+//! The load: tasks that read and write, and an account of what each was told.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,9 +11,9 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use flext_ldap_client::{Connection, Server};
+use flext_ldap_client::Connection;
 use flext_ldap_directory::{
-    Actor, Applied, Directory as _, DirectoryExt as _, Op, Request,
+    Actor, Applied, Directory, DirectoryExt as _, Op, Request,
     proto::{
         attribute::{Attributes, Selection},
         dn::Dn,
@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 
 use super::server::Target;
 
-const TASKS: usize = 64;
+pub(crate) const TASKS: usize = 64;
 
 /// Entries that are read.
 const PEOPLE: usize = 50;
@@ -37,6 +37,13 @@ const TIME: Duration = Duration::from_secs(10);
 
 /// Between two operations of a task, so that the machine has something left for the servers.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a task asks, and as whom.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) actor: Actor,
+}
 
 /// What the tasks were told.
 #[derive(Clone, Debug, Default)]
@@ -79,22 +86,23 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn start(server: &Arc<dyn Server>) -> Self {
+    /// One task for each of them.
+    pub(crate) fn start(callers: Vec<Caller>) -> Self {
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let over: Arc<AtomicBool> = Arc::default();
         let mut tasks = JoinSet::new();
-        for number in 0..TASKS {
-            let (server, seen, over) = (Arc::clone(server), Arc::clone(&seen), Arc::clone(&over));
+        for (number, caller) in callers.into_iter().enumerate() {
+            let (seen, over) = (Arc::clone(&seen), Arc::clone(&over));
             tasks.spawn(async move {
                 for round in 0_u64.. {
                     if over.load(Ordering::Relaxed) {
                         break;
                     }
                     if round % 4 == 3 {
-                        add(&*server, &seen, format!("berth{number}-{round}")).await?;
+                        add(&caller, &seen, format!("berth{number}-{round}")).await?;
                     } else {
                         let person = (number + usize::try_from(round)?) % PEOPLE;
-                        read(&*server, &seen, &format!("crew{person}")).await?;
+                        read(&caller, &seen, &format!("crew{person}")).await?;
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -122,10 +130,11 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn read(server: &dyn Server, seen: &Mutex<Seen>, uid: &str) -> anyhow::Result<()> {
+async fn read(caller: &Caller, seen: &Mutex<Seen>, uid: &str) -> anyhow::Result<()> {
     let search = Search::new(name(uid)?, Scope::Base, Filter::any());
     let started = Instant::now();
-    let answer = server.search_one(Request::new(search, Actor::Service).within(TIME)).await;
+    let request = Request::new(search, caller.actor.clone()).within(TIME);
+    let answer = caller.directory.search_one(request).await;
     let took = started.elapsed();
     let mut seen = lock(seen);
     match answer {
@@ -139,10 +148,14 @@ async fn read(server: &dyn Server, seen: &Mutex<Seen>, uid: &str) -> anyhow::Res
     Ok(())
 }
 
-async fn add(server: &dyn Server, seen: &Mutex<Seen>, uid: String) -> anyhow::Result<()> {
-    let request = Request::new(Op::Add(person(&uid)?), Actor::Service).within(TIME);
-    let told = match server.call(request).outcome().await {
+async fn add(caller: &Caller, seen: &Mutex<Seen>, uid: String) -> anyhow::Result<()> {
+    let request = Request::new(Op::Add(person(&uid)?), caller.actor.clone()).within(TIME);
+    let told = match caller.directory.call(request).outcome().await {
         Ok(outcome) if outcome.result.code == ResultCode::SUCCESS => Told::Done,
+        // What a proxy says of a write whose answer was lost.
+        Ok(outcome) if outcome.result.code == ResultCode::OTHER && caller.actor != Actor::Service => {
+            Told::Unknown
+        }
         // A server that answers no has not done it.
         Ok(outcome) => {
             let code = outcome.result.code;

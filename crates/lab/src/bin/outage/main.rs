@@ -6,9 +6,11 @@
 //! though it was reported as not done, or is not there though it was reported as done; callers wait no longer than the
 //! set takes to notice; and the server that heals gets its connections back soon, and few at a time.
 //!
-//! `outage SERVER HARM` runs one: `slapd`, `389-ds` or `ours`, and `kill`, `stop`, `brownout` or `restart`. Without
-//! arguments it runs all. What the proxy of `lab::faults` does to single messages is shown in `tests/faults`.
+//! `outage SERVER HARM` runs one: `slapd`, `389-ds` or `ours`, and `kill`, `stop`, `brownout` or `restart`. With a third word,
+//! `proxy`, a proxy stands over the set, and each task is a client of it: with a connection of its own, signed in, which it
+//! keeps whatever happens. Without arguments it runs all. What `FaultProxy` does to single messages is shown in `tests/faults`.
 
+mod front;
 mod load;
 mod server;
 
@@ -20,11 +22,12 @@ use std::{
 };
 
 use anyhow::{bail, ensure};
-use flext_ldap_client::{MemberHealth, Pool, Server, ServerSet, WhenDown};
-use flext_ldap_directory::Deadline;
+use flext_ldap_client::{MemberHealth, Pool, PoolStats, Server, ServerSet, WhenDown};
+use flext_ldap_directory::{Actor, Deadline};
 
 use self::{
-    load::{Load, Seen},
+    front::{Client, Front},
+    load::{Caller, Load, Seen, TASKS},
     server::{Kind, Target},
 };
 
@@ -71,6 +74,29 @@ impl Harm {
     }
 }
 
+/// What the tasks ask.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Through {
+    /// The set.
+    Library,
+    /// A proxy over it.
+    Proxy,
+}
+
+impl Through {
+    const ALL: [Self; 2] = [Self::Library, Self::Proxy];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Library => "library",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+const USAGE: &str =
+    "usage: outage [slapd | 389-ds | ours] [kill | stop | brownout | restart] [library | proxy]";
+
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -80,30 +106,33 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let chosen = |name: &str, all: &[&str]| all.is_empty() || all.contains(&name);
-    let (kinds, harms) = match arguments.as_slice() {
-        [] => (vec![], vec![]),
-        [kind] => (vec![*kind], vec![]),
-        [kind, harm] => (vec![*kind], vec![*harm]),
-        _ => bail!("usage: outage [slapd | 389-ds | ours] [kill | stop | brownout | restart]"),
+    let (kinds, harms, ways) = match arguments.as_slice() {
+        [] => (vec![], vec![], vec![]),
+        [kind] => (vec![*kind], vec![], vec![]),
+        [kind, harm] => (vec![*kind], vec![*harm], vec![Through::Library.name()]),
+        [kind, harm, through] => (vec![*kind], vec![*harm], vec![*through]),
+        _ => bail!(USAGE),
     };
     let mut ran = 0;
     for kind in Kind::ALL.into_iter().filter(|kind| chosen(kind.name(), &kinds)) {
         for harm in Harm::ALL.into_iter().filter(|harm| chosen(harm.name(), &harms)) {
-            runtime.block_on(outage(kind, harm))?;
-            ran += 1;
+            for through in Through::ALL.into_iter().filter(|through| chosen(through.name(), &ways)) {
+                runtime.block_on(outage(kind, harm, through))?;
+                ran += 1;
+            }
         }
     }
-    ensure!(ran > 0, "usage: outage [slapd | 389-ds | ours] [kill | stop | brownout | restart]");
+    ensure!(ran > 0, USAGE);
     Ok(ExitCode::SUCCESS)
 }
 
-async fn outage(kind: Kind, harm: Harm) -> anyhow::Result<()> {
+async fn outage(kind: Kind, harm: Harm, through: Through) -> anyhow::Result<()> {
     let (mut hurt, other) = (Target::start(kind)?, Target::start(kind)?);
     for target in [&hurt, &other] {
         load::fill(target).await?;
     }
     let pool = |target: &Target| -> anyhow::Result<Pool> {
-        Ok(Pool::builder(target.connector()?).max(CONNECTIONS).build()?)
+        Ok(Pool::builder(target.connector()?).max(CONNECTIONS).conversations(2 * TASKS).build()?)
     };
     let (first, second) = (pool(&hurt)?, pool(&other)?);
     let set = ServerSet::builder("both")
@@ -116,38 +145,69 @@ async fn outage(kind: Kind, harm: Harm) -> anyhow::Result<()> {
         .recheck_every(Duration::from_millis(200))
         .build()?;
     let set = Arc::new(set);
-    let load = Load::start(&(Arc::<ServerSet>::clone(&set) as Arc<dyn Server>));
+    let front = match through {
+        Through::Library => None,
+        Through::Proxy => Some(Front::start(&set, &hurt).await?),
+    };
+    let (clients, signing_in) = match &front {
+        None => (Vec::new(), Duration::ZERO),
+        Some(front) => front.clients(TASKS).await?,
+    };
+    let load = Load::start(match through {
+        Through::Library => vec![Caller { directory: Arc::clone(&set) as _, actor: Actor::Service }; TASKS],
+        Through::Proxy => clients.iter().map(Client::caller).collect(),
+    });
     tokio::time::sleep(Duration::from_secs(1)).await;
     let warm = load.seen();
     ensure!(warm.reads > 0 && warm.failures.is_empty(), "before anything happened: {warm:?}");
 
-    let opened = first.stats().opened;
+    let before = first.stats();
     let healed = harm_it(&mut hurt, harm).await?;
-    // It heals in the eyes of the set, and in its pool.
+    // It heals in the eyes of the set, and in its pool: by operations that go there again, or by who comes anew, since a
+    // client's conversation stays where it is.
     let whole = loop {
         let is_well =
             set.statistics().members.first().is_some_and(|member| member.health == MemberHealth::Well);
         let stats = first.stats();
-        if is_well && stats.open > 0 && stats.in_flight > 0 {
+        if let Some(front) = front.as_ref().filter(|_| is_well && stats.open > 0) {
+            front.newcomer().await?;
+        }
+        if is_well && stats.open > 0 && has_come_back(&first, &before, through) {
             break healed.elapsed();
         }
         ensure!(healed.elapsed() < Duration::from_secs(30), "not whole 30 s after it has healed: {stats:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let opened = first.stats().opened.saturating_sub(opened);
+    let opened = first.stats().opened.saturating_sub(before.opened);
     let seen = load.finish().await?;
+    for client in &clients {
+        client.is_there()?;
+    }
+    drop(clients);
+    if let Some(front) = front {
+        front.end().await;
+    }
     set.shutdown(Deadline::after(Duration::from_secs(5))).await;
 
     let written = load::settle(&seen, [&hurt, &other]).await?;
-    judge(harm, &seen, whole, opened)?;
+    judge(harm.patience() + 4 * signing_in, &seen, whole, opened)?;
     let Seen { reads, slowest, .. } = seen;
-    let (kind, harm) = (kind.name(), harm.name());
+    let (kind, harm, through) = (kind.name(), harm.name(), through.name());
     writeln!(
         std::io::stdout(),
-        "{kind} {harm}: {reads} reads, none failed, the slowest {slowest:.0?}; {written}; whole {whole:.0?} after it healed, by {opened} connections"
+        "{kind} {harm} {through}: {reads} reads, none failed, the slowest {slowest:.0?}; {written}; whole {whole:.0?} after it healed, by {opened} connections"
     )?;
     Ok(())
+}
+
+/// Whether the server is used again: by operations now, or by binds since.
+fn has_come_back(pool: &Pool, before: &PoolStats, through: Through) -> bool {
+    let stats = pool.stats();
+    match through {
+        Through::Library => stats.in_flight > 0,
+        Through::Proxy => stats.binds.binds > before.binds.binds,
+    }
 }
 
 /// Hurts it, and returns when it had healed.
@@ -176,14 +236,9 @@ async fn harm_it(target: &mut Target, harm: Harm) -> anyhow::Result<Instant> {
     Ok(Instant::now())
 }
 
-fn judge(harm: Harm, seen: &Seen, whole: Duration, opened: u64) -> anyhow::Result<()> {
+fn judge(patience: Duration, seen: &Seen, whole: Duration, opened: u64) -> anyhow::Result<()> {
     let Some(failure) = seen.failures.first() else {
-        ensure!(
-            seen.slowest <= harm.patience(),
-            "a read took {:?}, more than {:?}",
-            seen.slowest,
-            harm.patience()
-        );
+        ensure!(seen.slowest <= patience, "a read took {:?}, more than {patience:?}", seen.slowest);
         // Two seconds are asked for; four times that is a bound that a busy machine keeps.
         ensure!(whole <= Duration::from_secs(8), "whole only {whole:?} after it had healed");
         let most = 4 * CONNECTIONS as u64;

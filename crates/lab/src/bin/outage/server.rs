@@ -64,13 +64,21 @@ impl Target {
 
     /// How to get there, as its administrator.
     pub(crate) fn connector(&self) -> anyhow::Result<Connector> {
-        let (url, name, password) = match self {
-            Self::Slapd(slapd) => (slapd.ldap_url(), slapd.root_dn(), slapd.root_password().to_owned()),
-            Self::Ds389(server) => (server.ldap_url(), server.root_dn(), server.root_password().to_owned()),
-            Self::Ours(ours) => (ours.url(), ADMINISTRATOR.to_owned(), PASSWORD.to_owned()),
+        let url = match self {
+            Self::Slapd(slapd) => slapd.ldap_url(),
+            Self::Ds389(server) => server.ldap_url(),
+            Self::Ours(ours) => ours.url(),
         };
-        let credentials = Credentials::simple(name, password.as_str());
-        Ok(Connector::builder().clear().url(&url.parse()?).credentials(credentials).build()?)
+        Ok(Connector::builder().clear().url(&url.parse()?).credentials(self.administrator()).build()?)
+    }
+
+    /// Who may do everything, the same at each server of a kind.
+    pub(crate) fn administrator(&self) -> Credentials {
+        match self {
+            Self::Slapd(slapd) => Credentials::simple(slapd.root_dn(), slapd.root_password()),
+            Self::Ds389(server) => Credentials::simple(server.root_dn(), server.root_password()),
+            Self::Ours(_) => Credentials::simple(ADMINISTRATOR, PASSWORD),
+        }
     }
 
     fn pid(&self) -> u32 {
