@@ -152,7 +152,8 @@ pub(super) struct Lease {
 /// What came of asking for a place.
 pub(super) enum Taken {
     Lease(Lease),
-    Later(Waiting),
+    /// Behind a pointer: most operations need not wait, and would carry the room for it about.
+    Later(Box<Waiting>),
     Refused(Error),
 }
 
@@ -289,7 +290,7 @@ impl Shared {
         drop(state);
         self.keeper.notify_one();
         let acquire = Deadline::after(self.settings.acquire);
-        Taken::Later(Waiting {
+        Taken::Later(Box::new(Waiting {
             shared: Arc::clone(self),
             id,
             turn: receiver,
@@ -297,7 +298,7 @@ impl Shared {
             until: by.earlier(acquire).instant(),
             is_impatient: acquire < by,
             timer: None,
-        })
+        }))
     }
 
     /// Takes a place, and waits for it.
