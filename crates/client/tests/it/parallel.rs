@@ -23,6 +23,9 @@ use flext_ldap_directory::{
 
 const BASE: &str = "dc=example";
 
+/// How a search ends.
+type Ending = fn() -> Result<Outcome, Error>;
+
 /// A tree of names, each with what is answered to a search of all below it.
 #[derive(Default)]
 struct Tree {
@@ -30,7 +33,7 @@ struct Tree {
     /// Sent when the children of the base are read.
     reference: bool,
     /// Where a search from here on down ends otherwise.
-    trouble: Option<(&'static str, fn() -> Result<Outcome, Error>)>,
+    trouble: Option<(&'static str, Ending)>,
     asked: Mutex<Vec<(String, Scope)>>,
     open: Arc<AtomicUsize>,
     most_open: AtomicUsize,
