@@ -7,7 +7,7 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 15] = [
+const EDGES: [(&str, &[&str], &[&str]); 16] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // The mechanisms of both ends, without I/O.
@@ -26,9 +26,22 @@ const EDGES: [(&str, &[&str], &[&str]); 15] = [
     ("oracles", &["server", "store", "directory", "sasl", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["identity", "client", "directory", "proto"], &["testkit"]),
+    // Sends what the others say by `tracing`, whatever it is about.
+    ("otlp", &[], &["flext-ldap", "testkit"]),
     (
         "cli",
-        &["flext-ldap", "proxy", "singer", "client", "store", "server", "testkit", "directory", "proto"],
+        &[
+            "flext-ldap",
+            "otlp",
+            "proxy",
+            "singer",
+            "client",
+            "store",
+            "server",
+            "testkit",
+            "directory",
+            "proto",
+        ],
         &[],
     ),
     ("example-sign-in", &["flext-ldap", "identity", "client", "directory", "proto"], &["testkit"]),
@@ -38,6 +51,7 @@ const EDGES: [(&str, &[&str], &[&str]); 15] = [
             "oracles",
             "cli",
             "flext-ldap",
+            "otlp",
             "proxy",
             "singer",
             "identity",
