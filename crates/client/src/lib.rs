@@ -30,7 +30,8 @@
 //!
 //! A connection that is lost stays lost, and says so. A [`Pool`] keeps several to one server, replaces those that are
 //! lost, and has others for the binds of users. A [`ServerSet`] makes one server of several pools: it knows which of them
-//! are well, and sends on to the next what certainly was not done by the one before.
+//! are well, and sends on to the next what certainly was not done by the one before. [`Parallel`] reads a whole tree over
+//! several connections at a time.
 //!
 //! [`Directory`]: flext_ldap_directory::Directory
 //! [`DirectoryExt`]: flext_ldap_directory::DirectoryExt
@@ -47,6 +48,7 @@ mod ending;
 mod exposure;
 mod gather;
 pub mod inspection;
+mod parallel;
 mod pool;
 mod referrals;
 mod sasl;
@@ -66,6 +68,7 @@ pub use self::{
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
+    parallel::Parallel,
     pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats, SharedAccount},
     referrals::{Referrals, ReferralsBuilder},
     sasl::Sasl,

@@ -84,7 +84,7 @@ fn refuse_cookies(controls: &Controls) -> Result<(), Error> {
 struct PoolReply(Stage);
 
 enum Stage {
-    Waiting(Box<(Waiting, Request)>),
+    Waiting(Box<(Box<Waiting>, Request)>),
     Running(Running),
     Failed(Option<Error>),
 }

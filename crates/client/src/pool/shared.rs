@@ -155,7 +155,8 @@ pub(super) struct Lease {
 /// What came of asking for a place.
 pub(super) enum Taken {
     Lease(Lease),
-    Later(Waiting),
+    /// Behind a pointer: most operations need not wait, and would carry the room for it about.
+    Later(Box<Waiting>),
     Refused(Error),
 }
 
@@ -293,7 +294,7 @@ impl Shared {
         drop(state);
         self.keeper.notify_one();
         let acquire = Deadline::after(self.settings.acquire);
-        Taken::Later(Waiting {
+        Taken::Later(Box::new(Waiting {
             shared: Arc::clone(self),
             id,
             turn: receiver,
@@ -302,7 +303,7 @@ impl Shared {
             is_impatient: acquire < by,
             timer: None,
             span,
-        })
+        }))
     }
 
     /// Takes a place, and waits for it.

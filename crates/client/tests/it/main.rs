@@ -17,6 +17,7 @@ mod deadlines;
 mod endings;
 mod hostile;
 mod opening;
+mod parallel;
 mod pool;
 mod sasl;
 mod servers;

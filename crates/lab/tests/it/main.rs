@@ -23,6 +23,8 @@ mod kerberos;
 #[cfg(test)]
 mod libldap;
 #[cfg(test)]
+mod parallel;
+#[cfg(test)]
 mod samba;
 #[cfg(test)]
 mod sasl;
