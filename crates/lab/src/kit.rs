@@ -22,6 +22,8 @@ pub struct Kit {
     pub tools: PathBuf,
     /// The Python that has the modules `ldap` and `ldap3`.
     pub python: PathBuf,
+    /// `target/lab`, where the unpacked programs are.
+    pub(crate) lab: PathBuf,
     libraries: Option<PathBuf>,
     python_path: Option<PathBuf>,
     /// The fields of the file that only some tests need.
@@ -62,6 +64,7 @@ impl Kit {
             schema: needed("schema")?,
             tools: needed("tools")?,
             python: needed("python")?,
+            lab: lab.to_owned(),
             libraries: path("libraries"),
             python_path: path("python_path"),
             parts: fields
@@ -98,7 +101,7 @@ impl Kit {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("LDAP") || text.starts_with("PYTHON") {
+            if ["LDAP", "PYTHON", "KRB5", "SASL"].iter().any(|start| text.starts_with(start)) {
                 command.env_remove(name);
             }
         }

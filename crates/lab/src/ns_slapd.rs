@@ -5,6 +5,7 @@
 //! Replication and change logs are not set up.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -60,6 +61,16 @@ impl NsSlapd {
     /// # Errors
     /// The kit is missing or has no such server, or it does not start; the message quotes its log.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with variables of its environment, such as those of a realm ([`Kdc::server_environment`]).
+    ///
+    /// # Errors
+    /// As [`NsSlapd::start`].
+    ///
+    /// [`Kdc::server_environment`]: crate::Kdc::server_environment
+    pub fn start_with(environment: &[(&'static str, OsString)]) -> Result<Self> {
         let kit = Kit::load()?;
         // Without "slapd-" in it: the server takes what follows that in a path for the name of its instance.
         let folder = TempDir::with_prefix("ds389-").context("cannot make a folder for ns-slapd")?;
@@ -84,6 +95,7 @@ impl NsSlapd {
             std::fs::write(place.join("etc/dse.ldif"), configuration(&kit, &data, place, ports)?)?;
             let mut command = kit.command(&kit.part("ns_slapd", PACKAGES)?);
             kit.ns_slapd_libraries(&mut command);
+            command.envs(environment.iter().cloned());
             command.arg("-D").arg(place.join("etc")).arg("-i").arg(place.join("run/pid")).args(["-d", "0"]);
             let mut daemon = Daemon::spawn("ns-slapd", command, place, place.join("output"))?;
             let [port, _] = ports;
@@ -219,6 +231,12 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
             name.replace('_', "-")
         )?;
     }
+    // The template maps names with a realm; those of the realm that is the server's own come without.
+    write!(
+        template,
+        "\ndn: cn=uid mapping,cn=mapping,cn=sasl,cn=config\nobjectClass: nsSaslMapping\ncn: uid mapping\n\
+         nsSaslMapRegexString: ^[^:@]+$\nnsSaslMapBaseDNTemplate: {DEFAULT_SUFFIX}\nnsSaslMapFilterTemplate: (uid=&)\n"
+    )?;
     let user = User::from_uid(geteuid())?.context("the user who runs the test has no name")?.name;
     let under = |name: &str| place.join(name).display().to_string();
     let tokens = [

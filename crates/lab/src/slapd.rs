@@ -1,5 +1,6 @@
 //! OpenLDAP's server in a temporary folder, on loopback, with TLS, for as long as a test needs it.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write as _};
@@ -49,6 +50,10 @@ pub struct SlapdOptions {
     pub global_lines: Vec<String>,
     /// Lines of the database, before its access rules: those of a test come first and win.
     pub database_lines: Vec<String>,
+    /// Variables of the server's environment, such as those of a realm ([`Kdc::server_environment`]).
+    ///
+    /// [`Kdc::server_environment`]: crate::Kdc::server_environment
+    pub environment: Vec<(&'static str, OsString)>,
     /// Names of overlays, each with its lines. Its module is loaded first.
     pub overlays: Vec<(String, Vec<String>)>,
 }
@@ -77,6 +82,7 @@ impl Default for SlapdOptions {
             durable: false,
             global_lines: Vec::new(),
             database_lines: Vec::new(),
+            environment: Vec::new(),
             overlays: Vec::new(),
         }
     }
@@ -92,6 +98,7 @@ pub struct Slapd {
     root_password: String,
     ports: Ports,
     log_operations: bool,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 #[derive(Clone, Copy)]
@@ -124,10 +131,20 @@ impl Slapd {
 
         for _ in 0..ATTEMPTS {
             let ports = free_ports()?;
-            let mut process = Process::spawn(&kit, folder.path(), ports, options.log_operations)?;
+            let mut process =
+                Process::spawn(&kit, folder.path(), ports, options.log_operations, &options.environment)?;
             if process.becomes_ready(folder.path(), ports)? {
-                let SlapdOptions { suffix, root_password, log_operations, .. } = options;
-                return Ok(Self { process, folder, authority, suffix, root_password, ports, log_operations });
+                let SlapdOptions { suffix, root_password, log_operations, environment, .. } = options;
+                return Ok(Self {
+                    process,
+                    folder,
+                    authority,
+                    suffix,
+                    root_password,
+                    ports,
+                    log_operations,
+                    environment,
+                });
             }
             // Another process took a port in between: once more, with the same files.
         }
@@ -232,7 +249,8 @@ impl Slapd {
     /// It does not start, or another process has taken a port; the message quotes its log.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        self.process = Process::spawn(&Kit::load()?, self.folder.path(), self.ports, self.log_operations)?;
+        let (folder, log_operations) = (self.folder.path(), self.log_operations);
+        self.process = Process::spawn(&Kit::load()?, folder, self.ports, log_operations, &self.environment)?;
         if !self.process.becomes_ready(self.folder.path(), self.ports)? {
             bail!("slapd cannot start again: a port of it is taken\n{}", tail(&self.log()?));
         }
@@ -262,7 +280,13 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(kit: &Kit, folder: &Path, ports: Ports, log_operations: bool) -> Result<Self> {
+    fn spawn(
+        kit: &Kit,
+        folder: &Path,
+        ports: Ports,
+        log_operations: bool,
+        environment: &[(&'static str, OsString)],
+    ) -> Result<Self> {
         let log = File::create(folder.join(LOG)).context("cannot make slapd's log")?;
         let listeners = format!(
             "ldap://127.0.0.1:{}/ ldaps://127.0.0.1:{}/ {}",
@@ -277,6 +301,7 @@ impl Process {
             .args(["-h", &listeners])
             // Any -d keeps it in the foreground, so that the process is ours to end.
             .args(["-d", if log_operations { "stats" } else { "none" }])
+            .envs(environment.iter().cloned())
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -480,12 +505,16 @@ fn free_ports() -> Result<Ports> {
 
 /// Whether something on the port answers a search of the root DSE with an LDAP message.
 pub(crate) fn answers_a_search(port: u16) -> bool {
+    answers_a_search_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
+/// The same of a server at another address than the usual one.
+pub(crate) fn answers_a_search_at(address: SocketAddr) -> bool {
     // Message 1, search request: base "", scope base, no limits, filter (objectClass=*), attribute 1.1.
     const SEARCH: &[u8] =
         b"\x30\x2a\x02\x01\x01\x63\x25\x04\x00\x0a\x01\x00\x0a\x01\x00\x02\x01\x00\x02\x01\x00\
         \x01\x01\x00\x87\x0bobjectClass\x30\x05\x04\x031.1";
     let ask = || -> std::io::Result<bool> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
         socket.write_all(SEARCH)?;

@@ -117,6 +117,15 @@ impl Tool {
         self
     }
 
+    /// Sets environment variables, such as those of somebody who has signed in by Kerberos ([`Kdc::sign_in`]).
+    ///
+    /// [`Kdc::sign_in`]: crate::Kdc::sign_in
+    #[must_use]
+    pub fn envs(mut self, variables: &[(&'static str, OsString)]) -> Self {
+        self.command.envs(variables.iter().cloned());
+        self
+    }
+
     /// Trusts the authority of a PEM file (`LDAPTLS_CACERT`; for the clients built on libldap).
     #[must_use]
     pub fn trust(self, authority: impl AsRef<Path>) -> Self {

@@ -69,6 +69,31 @@ async fn sixty_four_answers_reversed_and_interleaved_reach_their_callers() {
     }
 }
 
+/// As Samba answers a critical control that it does not know.
+#[tokio::test]
+async fn a_refusal_may_be_told_as_of_an_extended_operation() {
+    let (connection, mut peer) = pair().await;
+    let server = async {
+        for text in ["a search", "a delete"] {
+            let (id, _) = peer.request().await;
+            peer.answer(id, notice(ResultCode::UNAVAILABLE_CRITICAL_EXTENSION, text)).await;
+        }
+    };
+    let asking = async {
+        let found = connection.search_all(search("cn=a")).await.unwrap_err();
+        let deleted = connection.delete(delete("cn=a")).await.unwrap_err();
+        [found, deleted].map(|error| error.outcome().unwrap().result.clone())
+    };
+    let (refusals, ()) = tokio::join!(asking, server);
+    for (refusal, text) in refusals.iter().zip(["a search", "a delete"]) {
+        assert_eq!(
+            (refusal.code, refusal.diagnostic.as_str()),
+            (ResultCode::UNAVAILABLE_CRITICAL_EXTENSION, text)
+        );
+    }
+    assert!(!connection.is_closed());
+}
+
 #[tokio::test]
 async fn every_operation_gets_its_own_kind_of_answer() {
     let (connection, mut peer) = pair().await;

@@ -1,4 +1,4 @@
-//! What is made of root DSEs. Those of OpenLDAP, 389-ds and ours are recorded, and compared with the real ones by
+//! What is made of root DSEs. Those of OpenLDAP, 389-ds, Samba and ours are recorded, and compared with the real ones by
 //! `crates/lab/tests/it/capabilities.rs`; each of the others says where it was written from.
 
 use flext_ldap_client::{Capabilities, PasswordChange, ServerKind};

@@ -8,7 +8,7 @@ use flext_ldap_directory::{
     proto::{
         batch::Item,
         message::{Limits, MessageId, Response},
-        result::LdapResult,
+        result::{LdapResult, ResultCode},
     },
 };
 
@@ -80,6 +80,11 @@ async fn invariant_1_broken_rules_end_the_connection_with_an_error_that_names_th
             "another operation's answer",
             Box::new(|id| encoded(id, &Response::Delete(LdapResult::success())).to_vec()),
             "a wrong kind of answer to a search (tag 0x6b)",
+        ),
+        (
+            "success of another operation",
+            Box::new(|id| encoded(id, &notice(ResultCode::SUCCESS, "")).to_vec()),
+            "a wrong kind of answer to a search (tag 0x78)",
         ),
         (
             "a request",

@@ -29,6 +29,34 @@ const BIND_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 const PERSON: &str = "objectClass: top\nobjectClass: person\nobjectClass: organizationalPerson\n\
                       objectClass: inetOrgPerson";
 
+/// What Samba adds to entries, and gives with all user attributes ([`Freedom::PeopleAreAccounts`]).
+const KEPT_BY_SAMBA: [&str; 24] = [
+    "accountexpires",
+    "badpasswordtime",
+    "badpwdcount",
+    "codepage",
+    "countrycode",
+    "distinguishedname",
+    "instancetype",
+    "lastlogoff",
+    "lastlogon",
+    "logoncount",
+    "name",
+    "objectcategory",
+    "objectguid",
+    "objectsid",
+    "primarygroupid",
+    "pwdlastset",
+    "samaccountname",
+    "samaccounttype",
+    "showinadvancedviewonly",
+    "useraccountcontrol",
+    "usnchanged",
+    "usncreated",
+    "whenchanged",
+    "whencreated",
+];
+
 /// The values of each attribute of an entry, sorted, by lower-case description.
 pub(super) type Contents = BTreeMap<String, Vec<String>>;
 
@@ -144,7 +172,14 @@ impl<'a> Bench<'a> {
 
     /// The entry below home, all user attributes.
     pub(super) async fn read(&self, relative: &str) -> Result<Contents> {
-        self.read_selected(relative, ["*"]).await
+        let mut entry = self.read_selected(relative, ["*"]).await?;
+        if self.takes(Freedom::PeopleAreAccounts) {
+            entry.retain(|name, _| !KEPT_BY_SAMBA.contains(&name.as_str()));
+            if let Some(classes) = entry.get_mut("objectclass") {
+                classes.retain(|class| class != "user");
+            }
+        }
+        Ok(entry)
     }
 
     /// Some attributes of the entry below home.

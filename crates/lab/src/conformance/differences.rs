@@ -1,5 +1,5 @@
 //! What is known to differ at a server that differs much: for each check it does not pass, all that was seen, and
-//! which [`Freedom`]s say why. The list is `differences/ds389.txt`.
+//! which [`Freedom`]s say why. The lists are in `differences`.
 //!
 //! The evidence is compared word for word. So nothing else can hide behind a difference, neither a fault of ours nor a
 //! new one of theirs; and a difference that is gone has to leave the list. `CONFORMANCE_SEEN=FILE` appends what was
@@ -13,6 +13,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{Freedom, Server, Subject};
 
 const DS389: &str = include_str!("differences/ds389.txt");
+const SAMBA: &str = include_str!("differences/samba.txt");
+
+/// The name and the text of the list of a server that differs much.
+const fn list_of(server: Server) -> Option<(&'static str, &'static str)> {
+    match server {
+        Server::Embedded | Server::OpenLdap => None,
+        Server::Ds389 => Some(("ds389.txt", DS389)),
+        Server::Samba => Some(("samba.txt", SAMBA)),
+    }
+}
 
 /// A check that a server does not pass.
 struct Known {
@@ -30,20 +40,19 @@ const NOT_ASKED: &str = "not asked: ";
 
 /// Whether a check is left out.
 pub(super) fn is_left_out(subject: &Subject, check: &str) -> Result<bool> {
-    let known = if subject.server() == Server::Ds389 { known(DS389)? } else { Vec::new() };
+    let Some((_, list)) = list_of(subject.server()) else { return Ok(false) };
+    let known = known(list)?;
     Ok(known.iter().any(|known| known.check == check && known.seen.starts_with(NOT_ASKED)))
 }
 
 /// The outcome of a check in the light of what is known.
 pub(super) fn judge(subject: &Subject, check: &str, outcome: Result<()>) -> Result<()> {
-    if subject.server() != Server::Ds389 {
-        return outcome;
-    }
+    let Some((file, list)) = list_of(subject.server()) else { return outcome };
     // The same on every transport: the entry of a check is named after it.
     let seen =
         outcome.err().map(|error| format!("{error:#}").replace(subject.tag(), "").trim_end().to_owned());
     let seen = seen.map(|seen| as_evidence(&seen));
-    let known = known(DS389)?;
+    let known = known(list)?;
     let of = |name: &str| known.iter().find(|known| known.check == name);
     let way = if subject.is_clear() {
         " over clear connections"
@@ -53,8 +62,8 @@ pub(super) fn judge(subject: &Subject, check: &str, outcome: Result<()>) -> Resu
         " over TLS"
     };
     let known = of(&format!("{check}{way}")).or_else(|| of(check));
-    if let (Some(seen), Some(file)) = (&seen, std::env::var_os("CONFORMANCE_SEEN")) {
-        let mut file = std::fs::File::options().create(true).append(true).open(file)?;
+    if let (Some(seen), Some(path)) = (&seen, std::env::var_os("CONFORMANCE_SEEN")) {
+        let mut file = std::fs::File::options().create(true).append(true).open(path)?;
         let mut block = String::new();
         writeln!(block, "=== {check} [{}]\n{seen}\n", subject.name())?;
         file.write_all(block.as_bytes())?;
@@ -63,14 +72,14 @@ pub(super) fn judge(subject: &Subject, check: &str, outcome: Result<()>) -> Resu
         (None, None) => Ok(()),
         (Some(seen), Some(known)) => {
             ensure!(
-                known.freedoms.iter().all(|freedom| freedom.is_taken_by(Server::Ds389)),
+                known.freedoms.iter().all(|freedom| freedom.is_taken_by(subject.server())),
                 "a difference is said to be allowed by a freedom of another server"
             );
             ensure!(seen == known.seen, "differs otherwise than known\n{seen}\n  known is\n{}", known.seen);
             Ok(())
         }
         (Some(seen), None) => bail!("{seen}"),
-        (None, Some(_)) => bail!("passed: differences/ds389.txt says that it does not"),
+        (None, Some(_)) => bail!("passed: differences/{file} says that it does not"),
     }
 }
 
@@ -89,8 +98,11 @@ fn as_evidence(text: &str) -> String {
             digits.clear();
             continue;
         }
-        let is_now =
-            letter == 'Z' && digits.len() == 14 && digits.starts_with("202") && !digits.ends_with("000000");
+        // The latter of Active Directory, which puts `.0` behind the seconds.
+        let is_now = matches!(letter, 'Z' | '.')
+            && digits.len() == 14
+            && digits.starts_with("202")
+            && !digits.ends_with("000000");
         out.push_str(if is_now { "NOW" } else { &digits });
         digits.clear();
         out.push(letter);
@@ -126,23 +138,25 @@ mod tests {
     #[test]
     fn times_are_no_evidence() {
         assert_eq!(
-            as_evidence("at 20261122015841Z, 20010203040506Z, 7\0\n"),
-            "at NOWZ, 20010203040506Z, 7\\0\n"
+            as_evidence("at 20261122015841Z, 20261122015841.0Z, 20010203040506Z, 7\0\n"),
+            "at NOWZ, NOW.0Z, 20010203040506Z, 7\\0\n"
         );
     }
 
     #[test]
-    fn every_difference_has_a_reason_and_every_reason_of_389_ds_a_difference() {
-        let known = known(DS389).unwrap();
-        for freedom in Freedom::ALL.iter().filter(|freedom| freedom.is_taken_by(Server::Ds389)) {
-            assert!(
-                known.iter().any(|known| known.freedoms.contains(freedom)),
-                "{freedom:?} explains nothing: take it off"
-            );
+    fn every_difference_has_a_reason_and_every_reason_a_difference() {
+        for server in [Server::Ds389, Server::Samba] {
+            let known = known(list_of(server).unwrap().1).unwrap();
+            for freedom in Freedom::ALL.iter().filter(|freedom| freedom.is_taken_by(server)) {
+                assert!(
+                    known.iter().any(|known| known.freedoms.contains(freedom)),
+                    "{freedom:?} explains nothing: take it off"
+                );
+            }
+            let mut names: Vec<_> = known.iter().map(|known| known.check).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), known.len(), "a check stands there twice");
         }
-        let mut names: Vec<_> = known.iter().map(|known| known.check).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), known.len(), "a check stands there twice");
     }
 }

@@ -10,6 +10,8 @@ pub enum Server {
     OpenLdap,
     /// 389 Directory Server, 2.3.
     Ds389,
+    /// Samba 4.17 as a domain controller of Active Directory.
+    Samba,
 }
 
 macro_rules! freedoms {
@@ -156,6 +158,59 @@ pub enum Freedom {
     /// 389-ds refuses for the same reasons with other result codes; RFC 4511 Appendix A tells what each is for, not which
     /// of several reasons comes first.
     OtherCodes: Ds389,
+    /// Samba keeps an inetOrgPerson as an account, as MS-ADTS §3.1.1.3 has it: of one more class, with some twenty attributes
+    /// that come with all user attributes, and with one description at most.
+    PeopleAreAccounts: Samba,
+    /// Samba's passwords are in unicodePwd (MS-ADTS §3.1.1.3.1.5.1); a userPassword lets nobody in, so those whom the suite
+    /// adds cannot bind. That people can is shown by the tests of signing in.
+    PasswordsAreElsewhere: Samba,
+    /// Samba shows nobody who has not bound more than the root DSE (MS-ADTS §5.1.1.1.1, and RFC 4513 §5.1.1 leaves it to the
+    /// server).
+    NoAnonymousReading: Samba,
+    /// Samba knows neither "Who am I?" nor the change of a password (RFC 4532, RFC 3062), and lists no extended operation;
+    /// StartTLS works all the same.
+    NoExtendedOperations: Samba,
+    /// Samba has the schema of Active Directory: other attributes needed, allowed and of one value, lengths limited, no
+    /// options, no referral, subentry, pwdPolicy and extensibleObject. RFC 4512 §4.2 has a client read the schema.
+    SchemaOfItsOwn: Samba,
+    /// Samba takes no name for a value that names no entry (MS-ADTS §3.1.1.1.6).
+    ReferencesMustExist: Samba,
+    /// Samba takes only names of one value a component, the type by its name and with no brackets, stars or equals signs
+    /// in it where the suite has them. A fault for the latter: RFC 4514 §3.
+    NamesAreSimple: Samba,
+    /// Samba gives the types in names in capital letters; RFC 4514 §5.1 lets a server give names in a form of its own.
+    NamesInItsOwnForm: Samba,
+    /// Samba knows attributes in changes by their name, not by their identifier. A fault: RFC 4512 §1.4.
+    AttributesByOneName: Samba,
+    /// Samba sends no `matchedDN`; RFC 4511 §4.1.9 has it in "typically".
+    NoMatchedName: Samba,
+    /// Samba refuses several changes of the attribute that names an entry, whatever they come to; RFC 4511 §4.6 looks at the
+    /// outcome only.
+    ChangesOfNamesAreRefused: Samba,
+    /// Samba gives whenCreated, uSNCreated, objectGUID and the like where RFC 4512 §3.4, RFC 4530 and RFC 5020 have
+    /// createTimestamp, entryUUID and entryDN, and has objectClass's values for structuralObjectClass.
+    OperationalsOfItsOwn: Samba,
+    /// Samba has no assertions, reads before and after, ManageDsaIT, proxied authorization, relax and don't-use-copy; controls
+    /// are optional (RFC 4511 §4.1.11), and it answers `unavailableCriticalExtension`.
+    FewControls: Samba,
+    /// Samba ignores a critical control that it knows but not for the operation. A fault: RFC 4511 §4.1.11.
+    StrayControlsAreIgnored: Samba,
+    /// Samba refuses a value that is there although the permissive modify control is (MS-ADTS §3.1.1.3.4.1.8 has it pass).
+    PermissiveModifyAddsOnce: Samba,
+    /// Samba has no subordinate scope; it is from a draft, and RFC 4511 §4.5.1.2 has servers refuse what they do not
+    /// know.
+    NoScopeOfSubordinates: Samba,
+    /// Samba takes no notice of a size limit. A fault: RFC 4511 §4.5.1.4.
+    SizeLimitsAreIgnored: Samba,
+    /// Samba takes no notice of the filter where the root DSE is asked for. A fault: RFC 4511 §4.5.1.7.
+    RootMatchesAnything: Samba,
+    /// Samba sorts by one key, and gives nothing for several; MS-ADTS §3.1.1.3.4.1.13 has one too.
+    OneSortKey: Samba,
+    /// Samba does not say that it cannot sort by a key, even where it is critical. A fault: RFC 2891 §2.
+    OrdersAreIgnored: Samba,
+    /// Samba refuses for the same reasons with other result codes; RFC 4511 Appendix A tells what each is for, not which of
+    /// several reasons comes first.
+    CodesOfItsOwn: Samba,
 }
 }
 
@@ -179,7 +234,11 @@ mod tests {
     #[test]
     fn the_document_lists_every_freedom() {
         let mut list = String::new();
-        for (server, title) in [(Server::OpenLdap, "OpenLDAP"), (Server::Ds389, "389 Directory Server")] {
+        for (server, title) in [
+            (Server::OpenLdap, "OpenLDAP"),
+            (Server::Ds389, "389 Directory Server"),
+            (Server::Samba, "Samba as a domain controller"),
+        ] {
             write!(list, "\n### {title}\n\n").unwrap();
             for freedom in Freedom::ALL.iter().filter(|freedom| freedom.is_taken_by(server)) {
                 writeln!(list, "- `{freedom:?}`:{}", freedom.text()).unwrap();

@@ -64,7 +64,7 @@ async fn the_root_names_what_is_served(bench: &Bench<'_>) -> Result<()> {
 
 async fn operational_attributes_come_when_asked_for(bench: &Bench<'_>) -> Result<()> {
     let user = bench.anonymous().await?.read(Dn::root(), ["*"]).await?;
-    ensure!(!user.contains_key("namingcontexts"), "`*` gave operational attributes: {user:?}");
+    ensure!(!user.contains_key("namingcontexts"), "`*` gave operational attributes: {:?}", user.keys());
     let one = bench.anonymous().await?.read(Dn::root(), ["NAMINGCONTEXTS"]).await?;
     same("the attributes", one.keys().cloned().collect::<Vec<_>>(), vec!["namingcontexts".to_owned()])
 }

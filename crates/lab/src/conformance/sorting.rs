@@ -140,7 +140,7 @@ async fn a_critical_order_that_is_none_stops_the_search(bench: &Bench<'_>) -> Re
     let mut rows = Rows::new();
     let control = sort(&["colour:caseIgnoreOrderingMatch"])?;
     let (names, outcome) = found(bench, Controls::none().critical(&control)).await?;
-    rows.same("entries", names, vec![]);
+    rows.same("entries", names.len(), 0);
     rows.same("done", outcome.result.code == ResultCode::SUCCESS, false);
     rows.finish()
 }
@@ -202,7 +202,7 @@ async fn a_view_needs_an_order(bench: &Bench<'_>) -> Result<()> {
     let view = view(0, 1, Target::Offset { offset: 1, content_count: 0 });
     let (names, outcome) = found(bench, Controls::none().critical(&view)).await?;
     let mut rows = Rows::new();
-    rows.same("entries", names, vec![]);
+    rows.same("entries", names.len(), 0);
     rows.same("done", outcome.result.code == ResultCode::SUCCESS, false);
     rows.finish()
 }

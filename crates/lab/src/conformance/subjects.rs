@@ -24,7 +24,7 @@ use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
 use tempfile::TempDir;
 
 use super::{Server, Subject, bench::attributes};
-use crate::{Authority, Content, DEFAULT_SUFFIX, NsSlapd, Slapd, SlapdOptions};
+use crate::{Authority, Content, DEFAULT_SUFFIX, NsSlapd, Samba, Slapd, SlapdOptions};
 
 /// The entry of the suffix.
 const SUFFIX_ENTRY: &str =
@@ -143,6 +143,33 @@ pub async fn ns_slapd(transport: Transport) -> Result<Subject> {
     let name = format!("389-ds, {transport:?}");
     let subject = Subject::new(name, Server::Ds389, way, suffix()?, administrator, shared);
     Ok(subject.tagged(format!("-{transport:?}").to_lowercase()))
+}
+
+/// A Samba domain controller, which all who ask for one at the same time share.
+///
+/// # Errors
+/// It is not to be had, or does not start.
+pub fn samba(transport: Transport) -> Result<Subject> {
+    let shared = Samba::shared()?;
+    let url = match transport {
+        Transport::Plain | Transport::StartTls => shared.ldap_url(),
+        Transport::Ldaps => shared.ldaps_url(),
+        Transport::Ldapi => {
+            bail!("Samba takes whoever comes by its socket for itself, and no EXTERNAL there")
+        }
+    };
+    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let way = way_to(&url, transport, shared.ca_pem())?;
+    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let name = format!("Samba, {transport:?}");
+    let subject = Subject::new(name, Server::Samba, way, suffix()?, administrator, shared);
+    // Short: it has names of at most 64 letters, and some checks have a name nearly as long.
+    let tag = match transport {
+        Transport::Plain => "!p",
+        Transport::StartTls => "!s",
+        Transport::Ldaps | Transport::Ldapi => "!l",
+    };
+    Ok(subject.tagged(tag.to_owned()))
 }
 
 /// The one that runs, or a new one with the suffix entry. It ends with the last who holds it.

@@ -9,7 +9,7 @@ use flext_ldap_directory::{
         url::LdapUrl,
     },
 };
-use flext_ldap_lab::{NsSlapd, Slapd, SlapdOptions, Tool};
+use flext_ldap_lab::{NsSlapd, Samba, Slapd, SlapdOptions, Tool};
 use flext_ldap_testkit::TestDirectory;
 
 const LONG: std::time::Duration = std::time::Duration::from_secs(60);
@@ -54,6 +54,7 @@ fn real_servers_are_as_recorded() {
     let openldap = Slapd::start(SlapdOptions::default()).unwrap();
     let ours = TestDirectory::start().unwrap();
     let ds389 = NsSlapd::start().unwrap();
+    let samba = Samba::shared().unwrap();
     let servers = [
         ("OpenLDAP", openldap.ldap_url(), include_str!("../../../client/tests/it/root_dse/openldap.ldif")),
         (
@@ -62,6 +63,7 @@ fn real_servers_are_as_recorded() {
             include_str!("../../../client/tests/it/root_dse/flext_ldap.ldif"),
         ),
         ("389-ds", ds389.ldap_url(), include_str!("../../../client/tests/it/root_dse/ds389.ldif")),
+        ("Samba", samba.ldap_url(), include_str!("../../../client/tests/it/root_dse/samba.ldif")),
     ];
     let differences: Vec<_> =
         servers.iter().filter_map(|(name, url, ldif)| difference(name, url, ldif)).collect();

@@ -17,7 +17,11 @@ mod identity;
 #[cfg(test)]
 mod judges;
 #[cfg(test)]
+mod kerberos;
+#[cfg(test)]
 mod libldap;
+#[cfg(test)]
+mod samba;
 #[cfg(test)]
 mod sasl;
 #[cfg(test)]

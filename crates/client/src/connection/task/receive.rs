@@ -210,9 +210,24 @@ fn outcome_of(kind: Kind, response: Response) -> Option<Outcome> {
             outcome.value = response.server_credentials;
             return Some(outcome);
         }
+        // Samba refuses with the answer to an extended operation, whatever was asked, where it has not looked at what
+        // that was: because of a critical control it does not know, for one. So no success can be told.
+        (Kind::Op(_), Response::Extended(response)) if refuses(response.result.code) => response.result,
         _ => return None,
     };
     Some(Outcome::new(result))
+}
+
+/// Whether nothing has been done, and nothing else is to be.
+fn refuses(code: ResultCode) -> bool {
+    !matches!(
+        code,
+        ResultCode::SUCCESS
+            | ResultCode::COMPARE_FALSE
+            | ResultCode::COMPARE_TRUE
+            | ResultCode::REFERRAL
+            | ResultCode::SASL_BIND_IN_PROGRESS
+    )
 }
 
 #[cfg(test)]
