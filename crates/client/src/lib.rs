@@ -46,6 +46,8 @@ mod dial;
 mod ending;
 mod exposure;
 mod gather;
+mod kerberos;
+mod layered;
 mod pool;
 mod referrals;
 mod sasl;
@@ -57,13 +59,14 @@ mod tls;
 mod transport;
 
 pub use flext_ldap_directory as directory;
-pub use flext_ldap_sasl::{Mechanism, scram::ScramHash};
+pub use flext_ldap_sasl::{Mechanism, gssapi::Strength, scram::ScramHash};
 
 pub use self::{
     capabilities::{Capabilities, PasswordChange, ServerKind},
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
+    kerberos::Kerberos,
     pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
     referrals::{Referrals, ReferralsBuilder},
     sasl::Sasl,

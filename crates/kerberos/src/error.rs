@@ -24,6 +24,9 @@ pub enum KerberosError {
     /// The reply belongs to another request, or is of somebody else's making.
     #[error("the answer is not one to what was asked: {0}")]
     WrongAnswer(&'static str),
+    /// A ticket came without a proof being asked for, and the secret does not open it.
+    #[error("the password, or key, of {0} is wrong: what the realm sent does not open with it")]
+    WrongSecret(String),
     /// A message that came twice, was left out, or came out of turn.
     #[error("a protected message was repeated, left out or put in another place")]
     OutOfSequence,

@@ -7,7 +7,7 @@ use flext_ldap_proto::secret::Secret;
 
 use crate::{
     Credential, EncryptionType, KerberosError, Key, Principal,
-    message::{self, Authenticator, EncryptionInfo, RequestBody, TicketReply},
+    message::{self, Authenticator, EncryptionInfo, RequestBody, TicketPart, TicketReply},
     random,
     time::since_1970,
 };
@@ -113,12 +113,14 @@ impl AsExchange {
                 self.key(info.as_slice())?
             }
         };
-        // An answer that anybody could have made, since it was not asked to prove anything, opens by the password only.
-        let wrong_secret = |error| match error {
-            KerberosError::WrongKey => KerberosError::WrongAnswer("it does not open with this password or key"),
-            other => other,
+        let part = match key.sealer(3).open(&reply.cipher) {
+            Err(KerberosError::WrongKey) => return Err(KerberosError::WrongSecret(self.client.to_string())),
+            opened => message::ticket_part(&opened?)?,
         };
-        credential(reply, &key, 3, self.nonce, &self.service).map_err(wrong_secret)
+        if part.nonce != self.nonce || part.service != self.service {
+            return Err(KerberosError::WrongAnswer("it belongs to another request"));
+        }
+        Ok(Step::Done(Box::new(reply.with(part))))
     }
 
     fn body(&self) -> Bytes {
@@ -230,13 +232,7 @@ impl TgsExchange {
         if part.nonce != self.nonce {
             return Err(KerberosError::WrongAnswer("it belongs to another request"));
         }
-        let got = Credential {
-            client: reply.client,
-            service: part.service,
-            key: part.key,
-            ticket: reply.ticket,
-            until: part.until,
-        };
+        let got = reply.with(part);
         let is_way_there = got.service.grants_for().is_some() && got.service.parts() != self.service.parts();
         if !is_way_there {
             // Its realm may call it otherwise than it was asked for; what it is for is in the ticket.
@@ -270,25 +266,11 @@ impl TgsExchange {
     }
 }
 
-fn credential(
-    reply: TicketReply,
-    key: &Key,
-    usage: u32,
-    nonce: u32,
-    service: &Principal,
-) -> Result<Step, KerberosError> {
-    let part = message::ticket_part(&key.sealer(usage).open(&reply.cipher)?)?;
-    if part.nonce != nonce || part.service != *service {
-        return Err(KerberosError::WrongAnswer("it belongs to another request"));
+impl TicketReply {
+    fn with(self, part: TicketPart) -> Credential {
+        let Self { client, ticket, .. } = self;
+        Credential { client, service: part.service, key: part.key, ticket, until: part.until }
     }
-    let TicketReply { client, ticket, .. } = reply;
-    Ok(Step::Done(Box::new(Credential {
-        client,
-        service: part.service,
-        key: part.key,
-        ticket,
-        until: part.until,
-    })))
 }
 
 /// 31 random bits: some take more for a negative number.

@@ -84,6 +84,12 @@ impl Principal {
         }
     }
 
+    /// Whether it is called so in whichever realm.
+    #[must_use]
+    pub fn is_same_but_for_realm(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+
     /// Its realm.
     #[must_use]
     pub fn realm(&self) -> &str {

@@ -7,13 +7,15 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 14] = [
+const EDGES: [(&str, &[&str], &[&str]); 15] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // The mechanisms of both ends, without I/O.
-    ("sasl", &["proto"], &[]),
+    // Tickets, without I/O.
+    ("kerberos", &["proto"], &[]),
+    ("sasl", &["kerberos", "proto"], &[]),
     // Client and server never see each other, in tests neither: what needs both ends belongs into `lab`.
-    ("client", &["directory", "sasl", "proto"], &[]),
+    ("client", &["directory", "sasl", "kerberos", "proto"], &[]),
     ("store", &["directory", "sasl", "proto"], &[]),
     ("server", &["directory", "sasl", "proto"], &["store"]),
     ("singer", &["directory", "proto"], &["store", "testkit"]),
