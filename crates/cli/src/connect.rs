@@ -8,8 +8,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap::{Config, ConfigError};
-use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, Mechanism, TlsOptions};
+use flext_ldap::{Config, ConfigError, Server, Stack, StackBuilder};
+use flext_ldap_client::{
+    Connector, ConnectorBuilder, Credentials, Mechanism, PinnedConnection, Server as _, TlsOptions,
+    WantsSecurity,
+};
 use flext_ldap_directory::proto::{
     control::PasswordPolicyRequest,
     dn::Dn,
@@ -17,7 +20,7 @@ use flext_ldap_directory::proto::{
     secret::Secret,
     url::{LdapUrl, Scheme},
 };
-use flext_ldap_directory::{Error, ErrorKind};
+use flext_ldap_directory::{Deadline, Directory, Error, ErrorKind, Reply, Request};
 
 use crate::{conf::Conf, exit::Usage, ppolicy};
 
@@ -105,60 +108,76 @@ pub(crate) struct Connect {
 
 impl Connect {
     /// Connects and binds.
-    pub(crate) async fn open(&self) -> anyhow::Result<Connection> {
+    pub(crate) async fn open(&self) -> anyhow::Result<Opened> {
         self.open_as(None, false).await
     }
 
     /// As [`open`](Self::open), within `timeout` seconds if they are not said by an option of their own, and prints on
     /// standard error what the password policy says of the bind if `tells_policy`.
-    pub(crate) async fn open_as(
-        &self,
-        timeout: Option<u64>,
-        tells_policy: bool,
-    ) -> anyhow::Result<Connection> {
-        if self.debug == Some(true) {
-            crate::logging::set_level(Some("warn,flext_ldap_client=debug"));
-        }
-        let conf = Conf::load()?;
-        let config = self.config()?;
-        let credentials = self.credentials(&conf, config.as_ref())?;
-        let timeout = self.connect_timeout.or(timeout);
-        let asking = |connector: ConnectorBuilder| match tells_policy {
+    pub(crate) async fn open_as(&self, timeout: Option<u64>, tells_policy: bool) -> anyhow::Result<Opened> {
+        // What goes wrong on the way is in the error, or was of no consequence.
+        let says = if self.debug == Some(true) { "debug" } else { "error" };
+        crate::logging::set_level(Some(&format!("warn,flext_ldap_client={says}")));
+        let Way { stack, servers, credentials, .. } = self.way(timeout)?;
+        let asks = |connector: ConnectorBuilder| match tells_policy {
             true => connector.bind_control(&PasswordPolicyRequest),
             false => connector,
         };
-        let (connected, names) = match config.filter(|_| self.urls.is_empty()) {
-            Some(mut config) => {
-                self.has_no_ways_of_its_own()?;
-                if let Some(seconds) = timeout {
-                    config.connection_timeout = Duration::from_secs(seconds);
-                }
-                let prepare = |connector: ConnectorBuilder| {
-                    let connector = asking(connector.credentials(credentials.clone()));
-                    if self.dangerous_clear_passwords {
-                        connector.dangerous_clear_passwords()
-                    } else {
-                        connector
-                    }
-                };
-                let names = config.servers.iter().map(ToString::to_string).collect();
-                (config.connect(prepare).await, names)
-            }
-            None => {
-                let urls = self.urls(&conf)?;
-                let connector = self.connector(&conf, &urls, timeout)?.credentials(credentials);
-                let names: Vec<_> = urls.iter().map(ToString::to_string).collect();
-                (asking(connector).build()?.connect().await, names)
-            }
-        };
+        let stack = stack.for_one_command().credentials(credentials).connectors(asks).build()?;
+        // Whoever cannot connect or sign in is told before anything is asked. The connection is there for what is.
+        let reached = stack.pin(Deadline::after(Duration::MAX)).await;
         if tells_policy {
-            let answer = match &connected {
-                Ok(connection) => connection.bind_outcome(),
+            let answer = match &reached {
+                Ok(pinned) => pinned.connection().bind_outcome(),
                 Err(error) => error.outcome(),
             };
             answer.into_iter().for_each(ppolicy::tell);
         }
-        opened(connected, &names)
+        match reached {
+            Ok(pinned) => drop(pinned),
+            Err(error) => {
+                let names: Vec<_> = servers.into_iter().map(|(name, _)| name).collect();
+                return Err(unreached(error, &names));
+            }
+        }
+        Ok(Opened(stack))
+    }
+
+    /// The servers and who to be there; `timeout` seconds are for reaching one where no option says it.
+    pub(crate) fn way(&self, timeout: Option<u64>) -> anyhow::Result<Way> {
+        let conf = Conf::load()?;
+        let config = self.config()?;
+        let credentials = self.credentials(&conf, config.as_ref())?;
+        let timeout = self.connect_timeout.or(timeout).map(Duration::from_secs);
+        let dared = |connector: ConnectorBuilder| match self.dangerous_clear_passwords {
+            true => connector.dangerous_clear_passwords(),
+            false => connector,
+        };
+        if let Some(config) = config.filter(|_| self.urls.is_empty()) {
+            self.has_no_ways_of_its_own()?;
+            let timeout = timeout.unwrap_or(config.connection_timeout);
+            let reach = |server: &Server| (server.to_string(), dared(config.connector(server)));
+            return Ok(Way {
+                servers: config.servers.iter().map(reach).collect(),
+                stack: config.stack().connectors(dared).connection_timeout(timeout),
+                timeout,
+                credentials,
+                base: config.structure.base,
+            });
+        }
+        let urls = self.urls(&conf)?;
+        let timeout = match timeout {
+            Some(timeout) => timeout,
+            None => network_timeout(&conf)?,
+        };
+        let connectors: Vec<_> = self.connectors(&conf, &urls)?.into_iter().map(dared).collect();
+        Ok(Way {
+            stack: Stack::of(connectors.clone()).connection_timeout(timeout),
+            servers: urls.iter().map(ToString::to_string).zip(connectors).collect(),
+            timeout,
+            credentials,
+            base: urls.into_iter().map(|url| url.dn).find(|dn| !dn.is_root()),
+        })
     }
 
     /// What may help against an answer that is no: who has not signed in may see and do less.
@@ -267,12 +286,7 @@ impl Connect {
         if urls.is_empty() { Err(Usage("-H names no server".to_owned()).into()) } else { Ok(urls) }
     }
 
-    fn connector(
-        &self,
-        conf: &Conf,
-        urls: &[LdapUrl],
-        timeout: Option<u64>,
-    ) -> anyhow::Result<ConnectorBuilder> {
+    fn connectors(&self, conf: &Conf, urls: &[LdapUrl]) -> anyhow::Result<Vec<ConnectorBuilder>> {
         let scheme = urls.first().map_or(Scheme::Ldap, |url| url.scheme);
         if urls.iter().any(|url| url.scheme != scheme) {
             return Err(Usage(
@@ -280,29 +294,17 @@ impl Connect {
             )
             .into());
         }
-        let builder = Connector::builder();
-        let mut builder = match scheme {
-            Scheme::Ldaps if self.start_tls > 0 => {
-                return Err(Usage("-Z is for ldap://; ldaps:// has TLS already".to_owned()).into());
-            }
-            Scheme::Ldaps => builder.ldaps(self.tls(conf)?),
-            _ if self.start_tls > 0 => builder.start_tls(self.tls(conf)?),
-            _ => builder.clear(),
+        let builder = |wants: WantsSecurity| -> anyhow::Result<ConnectorBuilder> {
+            Ok(match scheme {
+                Scheme::Ldaps if self.start_tls > 0 => {
+                    return Err(Usage("-Z is for ldap://; ldaps:// has TLS already".to_owned()).into());
+                }
+                Scheme::Ldaps => wants.ldaps(self.tls(conf)?),
+                _ if self.start_tls > 0 => wants.start_tls(self.tls(conf)?),
+                _ => wants.clear(),
+            })
         };
-        if self.dangerous_clear_passwords {
-            builder = builder.dangerous_clear_passwords();
-        }
-        let timeout = match timeout {
-            Some(seconds) => Some(seconds),
-            None => conf.number("NETWORK_TIMEOUT")?.map(u64::from).filter(|seconds| *seconds > 0),
-        };
-        if let Some(seconds) = timeout {
-            builder = builder.connect_timeout(Duration::from_secs(seconds));
-        }
-        for url in urls {
-            builder = builder.url(url);
-        }
-        Ok(builder)
+        urls.iter().map(|url| Ok(builder(Connector::builder())?.url(url))).collect()
     }
 
     fn tls(&self, conf: &Conf) -> anyhow::Result<TlsOptions> {
@@ -366,23 +368,65 @@ impl Connect {
     }
 }
 
+/// What the options and the configuration say of the way to the servers.
+pub(crate) struct Way {
+    /// All of them as one.
+    pub(crate) stack: StackBuilder,
+    /// Each by its name, as nobody.
+    pub(crate) servers: Vec<(String, ConnectorBuilder)>,
+    /// Who to be.
+    pub(crate) credentials: Credentials,
+    /// For finding, reaching and binding to a server.
+    pub(crate) timeout: Duration,
+    /// Where a search would begin, if that is said.
+    pub(crate) base: Option<Dn>,
+}
+
+/// The servers of a command, of which one has been reached. The next ones are when they are needed.
+pub(crate) struct Opened(Stack);
+
+impl Opened {
+    /// A connection for pages, which go on where they began.
+    pub(crate) async fn pin(&self) -> Result<PinnedConnection, Error> {
+        self.0.pin(Deadline::after(Duration::MAX)).await
+    }
+
+    /// Says goodbye.
+    pub(crate) async fn close(&self) {
+        self.0.shutdown(Deadline::after(GOODBYE)).await;
+    }
+}
+
+impl Directory for Opened {
+    fn call(&self, request: Request) -> Reply {
+        self.0.call(request)
+    }
+}
+
+/// How long what was given up may still take at the end.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long finding, reaching and binding may take where no option says it.
+fn network_timeout(conf: &Conf) -> anyhow::Result<Duration> {
+    let seconds = conf.number("NETWORK_TIMEOUT")?.map(u64::from).filter(|seconds| *seconds > 0);
+    Ok(Duration::from_secs(seconds.unwrap_or(10)))
+}
+
 /// Says where a connection failed to go, and what may help.
-fn opened(connected: Result<Connection, Error>, names: &[String]) -> anyhow::Result<Connection> {
-    connected.map_err(|error| {
-        let hint = match error.result_code() {
-            Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
-            Some(ResultCode::INVALID_DN_SYNTAX) => {
-                ": -D takes a distinguished name like `uid=ada,ou=people,dc=example,dc=com`"
-            }
-            Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
-                ": the server wants TLS first, -ZZ or ldaps://"
-            }
-            _ => "",
-        };
-        // An answer that is no is one to the bind: there is a connection.
-        let what = if error.kind() == ErrorKind::Rejected { "sign in to" } else { "connect to" };
-        anyhow::Error::new(error).context(format!("failed to {what} {}{hint}", names.join(", ")))
-    })
+fn unreached(error: Error, names: &[String]) -> anyhow::Error {
+    let hint = match error.result_code() {
+        Some(ResultCode::INVALID_CREDENTIALS) => ": the name or the password is wrong",
+        Some(ResultCode::INVALID_DN_SYNTAX) => {
+            ": -D takes a distinguished name like `uid=ada,ou=people,dc=example,dc=com`"
+        }
+        Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
+            ": the server wants TLS first, -ZZ or ldaps://"
+        }
+        _ => "",
+    };
+    // An answer that is no is one to the bind: there is a connection.
+    let what = if error.kind() == ErrorKind::Rejected { "sign in to" } else { "connect to" };
+    anyhow::Error::new(error).context(format!("failed to {what} {}{hint}", names.join(", ")))
 }
 
 /// The URLs of a list, which white space or commas separate. A comma in the DN of a URL separates nothing.

@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flext_ldap_client::Connection;
 use flext_ldap_directory::{
     Outcome, Request,
     proto::{
@@ -17,7 +16,10 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::{connect::Connect, exit::Usage};
+use crate::{
+    connect::{Connect, Opened},
+    exit::Usage,
+};
 
 /// Flags of every command that sends an operation.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +39,7 @@ pub(crate) struct General {
 
 impl General {
     /// Connects and binds.
-    pub(crate) async fn open(&self, connect: &Connect) -> anyhow::Result<Connection> {
+    pub(crate) async fn open(&self, connect: &Connect) -> anyhow::Result<Opened> {
         let timeout = self.options.iter().rev().find_map(|option| match option {
             ToolOption::NetTimeout(seconds) => Some(*seconds),
             ToolOption::LdifWrap(_) => None,

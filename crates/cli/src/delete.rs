@@ -4,7 +4,7 @@ use std::{io::BufRead, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use flext_ldap_directory::{
-    Actor, DirectoryExt, Error, ErrorKind, Request, Session,
+    Actor, Directory, DirectoryExt, Error, ErrorKind, Request,
     proto::{
         attribute::Selection,
         dn::Dn,
@@ -115,11 +115,11 @@ impl Arguments {
     }
 
     /// The names of an entry and all below it, deepest first.
-    async fn below(&self, session: &impl Session, base: &Dn) -> Result<Vec<Dn>, Error> {
+    async fn below(&self, directory: &impl Directory, base: &Dn) -> Result<Vec<Dn>, Error> {
         let search = Search::new(base.clone(), Scope::Subtree, Filter::any()).attributes(Selection::none());
         let mut request = Request::new(search, Actor::Service);
         self.general.manage_referrals(&mut request.controls);
-        let mut entries = session.search(request);
+        let mut entries = directory.search(request);
         let mut names = Vec::new();
         while let Some(entry) = entries.next().await? {
             let name = entry.dn().map_err(|error| {

@@ -154,9 +154,9 @@ impl Arguments {
         if self.serve {
             return Err(Usage("--serve goes with the embedded directory, not with --url".to_owned()).into());
         }
-        let connection = self.connect.open().await?;
+        let opened = self.connect.open().await?;
         // Whatever this program does by mistake, nothing that writes can pass.
-        let session = Layered::new(connection, Arc::new(ReadOnly));
+        let session = Layered::new(opened.pin().await?, Arc::new(ReadOnly));
         let base = match &self.base {
             Some(base) => base.clone(),
             None => naming_context(&session).await?,
@@ -174,7 +174,8 @@ impl Arguments {
         say(&format!("counted    {} under `{base}`", rate(count, "entries", started)))?;
         let url = self.connect.first_url()?;
         self.extract(&session, &base, &url).await?;
-        session.inner().close().await;
+        drop(session);
+        opened.close().await;
         Ok(ExitCode::SUCCESS)
     }
 

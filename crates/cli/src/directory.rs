@@ -11,7 +11,6 @@ mod explain;
 mod export;
 mod import;
 mod indexes;
-mod log_file;
 mod monitor;
 mod restore;
 mod serve;

@@ -69,7 +69,8 @@ impl Arguments {
         let attributes = if self.operational { Selection::everything() } else { Selection::default() };
         let name = base.clone();
         let search = Search::new(base, Scope::Subtree, Filter::any()).attributes(attributes);
-        let mut entries = connection.search_pages(Request::new(search, Actor::Service), self.page_size);
+        let pinned = connection.pin().await?;
+        let mut entries = pinned.search_pages(Request::new(search, Actor::Service), self.page_size);
         let progress = Progress::new("entries");
         let (mut count, mut has_passwords) = (0, false);
         let mut next = entries.next_batch().await.with_context(|| format!("failed to export `{name}`"))?;
@@ -86,6 +87,7 @@ impl Arguments {
         }
         writer.into_inner().finish()?;
         drop((progress, entries));
+        drop(pinned);
         connection.close().await;
         Ok((count, has_passwords))
     }

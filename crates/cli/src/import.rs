@@ -131,9 +131,7 @@ impl Arguments {
         crate::say(format_args!(
             "imported {applied} records in {seconds:.1} s, skipped {skipped} that were there, {failed} failed"
         ));
-        if let Ok(connection) = Arc::try_unwrap(connection) {
-            connection.close().await;
-        }
+        connection.close().await;
         Ok(code)
     }
 }

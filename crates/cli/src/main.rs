@@ -23,6 +23,7 @@ mod ping;
 mod ppolicy;
 mod progress;
 mod search;
+mod servers;
 mod value_files;
 mod whoami;
 
@@ -58,6 +59,8 @@ enum Command {
     Whoami(whoami::Arguments),
     /// Ask a server again and again, and tell how long it takes
     Ping(ping::Arguments),
+    /// Say of each server what it is and how it is
+    Servers(servers::Arguments),
     /// Write all entries under a base as LDIF; passwords only where the server shows their hashes
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Command::Passwd(arguments) => arguments.run(),
         Command::Whoami(arguments) => arguments.run(),
         Command::Ping(arguments) => arguments.run(),
+        Command::Servers(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Import(arguments) => arguments.run(),
         Command::Config(arguments) => arguments.run(),

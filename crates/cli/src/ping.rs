@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flext_ldap_client::Connection;
+use flext_ldap_client::PinnedConnection;
 use flext_ldap_directory::{
     Actor, DirectoryExt, Request,
     proto::{
@@ -21,7 +21,10 @@ use flext_ldap_directory::{
 };
 use tokio::time::MissedTickBehavior;
 
-use crate::{connect::Connect, exit};
+use crate::{
+    connect::{Connect, Opened},
+    exit,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,34 +90,36 @@ impl Arguments {
                 }
             }
             writeln!(io::stdout(), "{asked} asked, {} answered{times}", times.0.len())?;
-            if let Some(connection) = connection {
-                connection.close().await;
+            if let Some((opened, pinned)) = connection {
+                drop(pinned);
+                opened.close().await;
             }
             Ok(failure.as_ref().map_or(ExitCode::SUCCESS, exit::of))
         })
     }
 
     /// One question and its answer, over a new connection where there is none.
-    async fn ask(&self, connection: &mut Option<Connection>) -> anyhow::Result<Answer> {
+    async fn ask(&self, connection: &mut Option<(Opened, PinnedConnection)>) -> anyhow::Result<Answer> {
         let mut opening = None;
-        let open = match connection.take() {
-            Some(open) if !open.is_closed() => open,
+        let (opened, pinned) = match connection.take() {
+            Some(open) if !open.1.connection().is_closed() => open,
             _ => {
                 let began = Instant::now();
-                let open = self.connect.open().await?;
+                let opened = self.connect.open().await?;
+                let pinned = opened.pin().await?;
                 opening = Some(began.elapsed());
-                open
+                (opened, pinned)
             }
         };
         let search = Search::new(Dn::root(), Scope::Base, Filter::any()).attributes(["1.1"]);
         let began = Instant::now();
         let asked = Request::new(search, Actor::Service).within(self.timeout);
-        let found = open.search_optional(asked).await;
+        let found = pinned.search_optional(asked).await;
         let time = began.elapsed();
         // Some show their root DSE to nobody; that is an answer, too.
         let found =
             found.map(drop).or_else(|error| if error.outcome().is_some() { Ok(()) } else { Err(error) });
-        *connection = Some(open);
+        *connection = Some((opened, pinned));
         found?;
         Ok(Answer { time, opening })
     }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use flext_ldap_directory::{
-    Actor, DirectoryExt, Entries, Error, Outcome, Request, Session, SessionExt,
+    Actor, DirectoryExt, Entries, Error, Outcome, Request, SessionExt,
     proto::{
         attribute::Selection,
         batch::Item,
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     conf::Conf,
-    connect::{Connect, dn},
+    connect::{Connect, Opened, dn},
     controls::{self, EXTENSION_HELP, Extensions, General},
     exit::Usage,
     input,
@@ -284,7 +284,7 @@ impl Arguments {
 
     async fn search(
         &self,
-        session: &impl Session,
+        opened: &Opened,
         search: Search,
         extensions: &Extensions,
         writer: &mut EntryWriter<impl Write>,
@@ -304,9 +304,13 @@ impl Arguments {
         let most = page_size.and(Some(search.size_limit)).filter(|most| *most > 0).map(u64::from);
         let mut request = self.general.on(Request::new(search, Actor::Service).within(wait));
         extensions.controls.iter().for_each(|control| request.controls.push_raw(control.clone()));
+        let pinned;
         let mut entries: Entries<'_> = match page_size {
-            Some(size) => session.search_pages(request, size),
-            None => session.search(request),
+            Some(size) => {
+                pinned = opened.pin().await?;
+                pinned.search_pages(request, size)
+            }
+            None => opened.search(request),
         };
         let progress = Progress::new("entries");
         let (mut found, mut references) = (0_u64, 0_u64);

@@ -20,6 +20,7 @@ use flext_ldap_directory::{
         filter::Filter,
         message::{Scope, Search},
         oid::Oid,
+        schema::Schema,
     },
 };
 
@@ -280,6 +281,15 @@ impl Capabilities {
         let search = Search::new(Dn::root(), Scope::Base, Filter::any()).attributes(ATTRIBUTES);
         let root = directory.search_one(Request::new(search, actor).until(by)).await?;
         Ok(Self::of(root.as_ref()))
+    }
+
+    /// The naming context that this name is in, if the server holds it. Of contexts within each other it is the inner one.
+    #[must_use]
+    pub fn context_of(&self, name: &Dn) -> Option<&Dn> {
+        let key = |dn: &Dn| Schema::standard().dn_key(dn).ok();
+        let name = key(name)?;
+        let holds = |context: &&Dn| key(context).is_some_and(|context| name.is_within(&context));
+        self.naming_contexts.iter().filter(holds).max_by_key(|context| context.depth())
     }
 
     /// What a root DSE says.

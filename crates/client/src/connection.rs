@@ -69,6 +69,7 @@ pub struct Connection {
     /// The answer to the last bind that succeeded.
     bind_outcome: Option<Outcome>,
     exposure: Exposure,
+    tls_version: Option<&'static str>,
     bindings: ChannelBindings,
     is_bare: bool,
 }
@@ -146,6 +147,7 @@ impl Connection {
         // words about operations that ended meanwhile. So there is always room for those who hold a permit.
         let (commands, queue) = mpsc::channel(bounds.in_flight.saturating_mul(4));
         let (stop, stopped) = oneshot::channel();
+        let tls_version = transport.tls_version();
         let bindings = transport.bindings();
         let is_bare = transport.is_bare();
         shared.helm.give(Task::new(transport, queue, stopped, Arc::clone(&shared), bounds));
@@ -158,6 +160,7 @@ impl Connection {
             bound: Bound::Anonymous,
             bind_outcome: None,
             exposure,
+            tls_version,
             bindings,
             is_bare,
         }
@@ -197,6 +200,12 @@ impl Connection {
     #[must_use]
     pub fn is_guarded(&self) -> bool {
         self.exposure == Exposure::Guarded
+    }
+
+    /// Which version of TLS protects it, like `TLS 1.3`, if any does.
+    #[must_use]
+    pub const fn tls_version(&self) -> Option<&'static str> {
+        self.tls_version
     }
 
     /// Whether the connection has ended, for whatever reason. After an operation that was alone on it, an end the server

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use flext_ldap_directory::{
-    BindReply, BoxFuture, Deadline, Error, ErrorKind, Peer, Session, Sessions,
+    Applied, BindReply, BoxFuture, Deadline, Error, ErrorKind, Peer, Session, Sessions,
     proto::{
         control::{ControlValue, Controls},
         message::Limits,
@@ -13,8 +13,8 @@ use flext_ldap_directory::{
 use tokio::net::UnixStream;
 
 use crate::{
-    Connection, Credentials, TlsOptions, connection::Bounds, dial, exposure::Exposure, gather::GatheringTcp,
-    start_tls, tls::Tls, transport::Transport,
+    Connection, Credentials, SharedAccount, TlsOptions, connection::Bounds, dial, exposure::Exposure,
+    gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
 };
 
 /// Where OpenLDAP's server listens for `ldapi:///`.
@@ -73,7 +73,7 @@ impl WantsSecurity {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Choice {
     Ldaps(TlsOptions),
     StartTls(TlsOptions),
@@ -81,7 +81,7 @@ enum Choice {
 }
 
 /// Collects what a [`Connector`] needs to know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "call `build` to get the connector"]
 pub struct ConnectorBuilder {
     security: Choice,
@@ -204,7 +204,7 @@ impl ConnectorBuilder {
         self
     }
 
-    /// The connector. Files named in [`TlsOptions`] are read now and not again.
+    /// The connector. Files named in [`TlsOptions`] are read now, and when they have changed for the next connection.
     ///
     /// # Errors
     ///
@@ -250,7 +250,7 @@ impl Connector {
     /// [`ErrorKind::Unreachable`], [`ErrorKind::Tls`], [`ErrorKind::Timeout`] or [`ErrorKind::Closed`] when no server
     /// could be talked to; the message says why for each. [`ErrorKind::Rejected`] when the bind was refused: that is
     /// not tried again on the next server, since wrong passwords lock accounts, unless the server was only busy or
-    /// unavailable. [`ErrorKind::Confidentiality`] when a password would go out in clear; nothing is connected to then.
+    /// unavailable. Nor is a bind that was sent and not answered: then the error is what became of that one. [`ErrorKind::Confidentiality`] when a password would go out in clear; nothing is connected to then.
     ///
     /// # Cancel safety
     ///
@@ -270,6 +270,15 @@ impl Connector {
     ///
     /// Cancel-safe: when the future is dropped, what was opened is closed.
     pub async fn connect_as(&self, credentials: &Credentials) -> Result<Connection, Error> {
+        self.connect_for(None, credentials).await
+    }
+
+    /// As [`connect_as`](Self::connect_as), with the credentials of an account that others send, too.
+    pub(crate) async fn connect_for(
+        &self,
+        account: Option<&SharedAccount>,
+        credentials: &Credentials,
+    ) -> Result<Connection, Error> {
         credentials.check()?;
         let by = Deadline::after(self.0.timeout);
         let mut failures: Vec<Error> = Vec::new();
@@ -277,10 +286,15 @@ impl Connector {
         for server in &self.0.servers {
             let share = by.remaining() / left.max(1);
             left = left.saturating_sub(1);
-            match self.0.open(server, credentials, Deadline::after(share)).await {
+            match self.0.open(server, account, credentials, Deadline::after(share)).await {
                 Ok(connection) => return Ok(connection),
-                // The next server may do better; it would not with the same wrong password.
-                Err(error) if !error.is_connection_usable() || error.kind() == ErrorKind::Timeout => {
+                // The next server may do better; it would not with the same wrong password, which may have been counted
+                // where a bind was sent and not answered.
+                Err(error)
+                    if (!error.is_connection_usable() || error.kind() == ErrorKind::Timeout)
+                        && (error.applied() == Applied::No
+                            || matches!(credentials, Credentials::Anonymous)) =>
+                {
                     failures.push(error);
                 }
                 Err(error) => return Err(error),
@@ -330,12 +344,35 @@ impl Inner {
     async fn open(
         &self,
         server: &Server,
+        account: Option<&SharedAccount>,
         credentials: &Credentials,
         by: Deadline,
     ) -> Result<Connection, Error> {
         let name = server.to_string();
         let (transport, exposure) = self.reach(server, &name, credentials, by).await?;
-        let mut connection = Connection::start(transport, name, exposure, self.bounds);
+        let mut connection = Connection::start(transport, name.clone(), exposure, self.bounds);
+        let Some(account) = account else {
+            self.sign_in(&mut connection, server, credentials, by).await?;
+            return Ok(connection);
+        };
+        let _turn = account.turn(&name, credentials, by).await?;
+        match self.sign_in(&mut connection, server, credentials, by).await {
+            Ok(()) => account.accepted(credentials),
+            Err(error) => {
+                account.answered(&name, credentials, &error);
+                return Err(error);
+            }
+        }
+        Ok(connection)
+    }
+
+    async fn sign_in(
+        &self,
+        connection: &mut Connection,
+        server: &Server,
+        credentials: &Credentials,
+        by: Deadline,
+    ) -> Result<(), Error> {
         // Passwords are left out by `Secret`.
         tracing::debug!(?credentials, "binding");
         let reply = match (credentials, credentials.step(&self.bind_controls)) {
@@ -354,7 +391,7 @@ impl Inner {
                 }
             }
         }
-        Ok(connection)
+        Ok(())
     }
 
     async fn reach(

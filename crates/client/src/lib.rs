@@ -67,7 +67,7 @@ pub use self::{
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
     kerberos::Kerberos,
-    pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats},
+    pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats, SharedAccount},
     referrals::{Referrals, ReferralsBuilder},
     sasl::Sasl,
     server::Server,

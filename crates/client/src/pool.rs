@@ -1,5 +1,6 @@
 //! A pool: the connections to one server, opened, shared, checked, replaced and closed without anybody asking.
 
+mod account;
 mod binds;
 mod check;
 mod keeper;
@@ -16,8 +17,8 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session,
-    Sessions, proto::dn::Dn,
+    BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Layer, Layered, Peer, Reply,
+    Request, Session, Sessions, proto::dn::Dn,
 };
 use tokio::{
     runtime::Handle,
@@ -25,7 +26,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub use self::opening::CredentialsSource;
+pub use self::{account::SharedAccount, opening::CredentialsSource};
 use self::{
     binds::Binds,
     check::Check,
@@ -34,7 +35,7 @@ use self::{
     seats::{Class, Rules},
     shared::{Lease, Settings, Shared},
 };
-use crate::{Connector, Server};
+use crate::{Connection, Connector, Server};
 
 /// How long connections may take to say goodbye when a pool is shut down: what one takes at most, and a little more.
 const GOODBYE: Duration = Duration::from_millis(2_500);
@@ -132,7 +133,7 @@ struct Keep {
 #[must_use = "call `build` to get the pool"]
 pub struct PoolBuilder {
     connector: Connector,
-    source: Option<Arc<dyn CredentialsSource>>,
+    source: Option<SharedAccount>,
     min: usize,
     max: usize,
     busy: usize,
@@ -142,6 +143,7 @@ pub struct PoolBuilder {
     idle: Duration,
     age: Duration,
     check: Check,
+    checks_new: bool,
     check_every: Duration,
     check_after: Duration,
     binds: usize,
@@ -212,6 +214,12 @@ impl PoolBuilder {
         self
     }
 
+    /// Takes new connections as they are, without a check: where the first operation comes at once, and tells as much.
+    pub const fn trust_new(mut self) -> Self {
+        self.checks_new = false;
+        self
+    }
+
     /// How often a connection that is not used is checked, give or take a tenth. A minute.
     pub const fn check_every(mut self, time: Duration) -> Self {
         self.check_every = time;
@@ -239,8 +247,14 @@ impl PoolBuilder {
 
     /// Binds service connections with what this says, in place of the connector's credentials: a rotated secret is found
     /// without a restart.
-    pub fn credentials_from(mut self, source: impl CredentialsSource) -> Self {
-        self.source = Some(Arc::new(source));
+    pub fn credentials_from(self, source: impl CredentialsSource) -> Self {
+        self.account(&SharedAccount::new(source))
+    }
+
+    /// Binds service connections as this account in place of the connector's credentials, which pools of other servers do
+    /// too: what one of them refuses is not sent to all.
+    pub fn account(mut self, account: &SharedAccount) -> Self {
+        self.source = Some(account.clone());
         self
     }
 
@@ -277,10 +291,18 @@ impl PoolBuilder {
             check_every: self.check_every,
             check_after: self.check_after,
         };
+        if let Some(account) = &self.source {
+            account.join();
+        }
         let shared = Arc::new(Shared::new(server.clone(), settings));
         let binds =
             Arc::new(Binds::new(self.connector.clone(), Arc::clone(&shared), self.binds, self.conversations));
-        let opener = Opener { connector: self.connector, source: self.source, server, check: self.check };
+        let opener = Opener {
+            connector: self.connector,
+            source: self.source,
+            server,
+            check: self.checks_new.then_some(self.check),
+        };
         let keeper = Keeper { shared: Arc::clone(&shared), binds: Arc::clone(&binds), opener };
         let (stop, stopped) = oneshot::channel();
         let keeper = runtime.spawn(keeper.run(stopped));
@@ -308,6 +330,7 @@ impl Pool {
             idle: Duration::from_secs(10 * 60),
             age: Duration::from_secs(60 * 60),
             check: Check { entry: None, timeout: Duration::from_secs(2) },
+            checks_new: true,
             check_every: Duration::from_secs(60),
             check_after: Duration::from_secs(30),
             binds: 8,
@@ -365,18 +388,24 @@ impl Pool {
         self.0.binds.bind(step, by).await
     }
 
-    /// Takes a service connection for a conversation of the program itself: for pages
-    /// ([`search_pages`](flext_ldap_directory::SessionExt::search_pages)), whose cookies are good on one connection only.
+    /// Takes a service connection for a conversation of the program itself: as [`Server::pin`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`] when none came free until `by`, and what else keeps an operation from a connection.
+    /// [`ErrorKind::Timeout`] when none came free until `by`; else why none could be opened.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe.
     pub async fn pin(&self, by: Deadline) -> Result<PinnedConnection, Error> {
-        self.0.shared.acquire(Class::Alone, by).await.map(|lease| PinnedConnection(Arc::new(lease)))
+        match self.0.shared.acquire(Class::Alone, by).await {
+            Ok(lease) => Ok(PinnedConnection { lease: Arc::new(lease), layered: None }),
+            // Whoever asks for a connection is told why there is none, and not that others have been told.
+            Err(error) => {
+                let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Error>());
+                Err(cause.cloned().unwrap_or(error))
+            }
+        }
     }
 
     /// What there is, and what has happened so far.
@@ -509,6 +538,10 @@ impl Server for Pool {
         Box::pin(check.judge(&shared.server, reply))
     }
 
+    fn pin(&self, by: Deadline) -> BoxFuture<'_, Result<PinnedConnection, Error>> {
+        Box::pin(Self::pin(self, by))
+    }
+
     fn shutdown(&self, by: Deadline) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Keep { shared, binds, stop, keeper } = &*self.0;
@@ -563,13 +596,49 @@ impl Drop for Keep {
     }
 }
 
-/// A service connection that is nobody else's until it is dropped, and its replies are: see [`Pool::pin`].
-#[derive(Debug)]
-pub struct PinnedConnection(Arc<Lease>);
+/// A service connection that is nobody else's until it is dropped, and its replies are: see [`Server::pin`].
+pub struct PinnedConnection {
+    lease: Arc<Lease>,
+    /// The same with layers around it, if there are any.
+    layered: Option<Arc<dyn Directory>>,
+}
+
+/// A connection that is taken.
+struct Taken(Arc<Lease>);
+
+impl PinnedConnection {
+    /// Puts a layer around it.
+    pub(crate) fn layered(self, layer: Arc<impl Layer>) -> Self {
+        let Self { lease, layered } = self;
+        let inner = layered.unwrap_or_else(|| Arc::new(Taken(Arc::clone(&lease))));
+        Self { lease, layered: Some(Arc::new(Layered::new(inner, layer))) }
+    }
+
+    /// What the server is called that it is of.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.lease.shared().server
+    }
+
+    /// What is at its other end.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.lease.member.connection
+    }
+}
+
+impl Directory for Taken {
+    fn call(&self, request: Request) -> Reply {
+        reply::call_on(&self.0, request)
+    }
+}
 
 impl Directory for PinnedConnection {
     fn call(&self, request: Request) -> Reply {
-        reply::call_on(&self.0, request)
+        match &self.layered {
+            Some(layered) => layered.call(request),
+            None => reply::call_on(&self.lease, request),
+        }
     }
 }
 
@@ -578,5 +647,11 @@ impl Session for PinnedConnection {
     fn bind(&mut self, _step: BindStep, _by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         let refusal = "a service connection is never bound anew: open a conversation (`Sessions::open`), or use `Pool::bind`";
         Box::pin(std::future::ready(Err(Error::new(ErrorKind::Misuse, refusal))))
+    }
+}
+
+impl fmt::Debug for PinnedConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinnedConnection").field("lease", &self.lease).finish_non_exhaustive()
     }
 }

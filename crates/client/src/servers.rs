@@ -32,7 +32,7 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
+    Applied, BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
 };
 use tokio::{
     task::JoinSet,
@@ -49,8 +49,11 @@ pub(crate) use self::{
     member::{Member, with_causes},
     shared::Shared,
 };
-use self::{routed::Routed, shared::Settings};
-use crate::{Discovery, Server, srv};
+use self::{
+    routed::Routed,
+    shared::{Probes, Settings},
+};
+use crate::{Discovery, PinnedConnection, Server, srv};
 
 /// What happens to operations while every member of a set is down.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -146,6 +149,9 @@ impl ServerSet {
                 open_timeout: Duration::from_secs(10),
                 slow: Duration::from_secs(1),
                 retries: 100,
+                attempts: None,
+                longest_pause: Duration::from_secs(1),
+                probes: Probes::Steady,
             },
         }
     }
@@ -162,10 +168,13 @@ impl ServerSet {
         }
     }
 
-    /// Opens a conversation with one member after the other, each with its share of the time.
-    async fn open_one(&self, peer: Peer) -> Result<Box<dyn Session>, Error> {
+    /// Opens something on one member after the other, each with its share of the time.
+    async fn first<T>(
+        &self,
+        by: Deadline,
+        open: impl for<'a> Fn(&'a dyn Server) -> BoxFuture<'a, Result<T, Error>> + Sync,
+    ) -> Result<T, Error> {
         let shared = &self.shared;
-        let by = Deadline::after(shared.settings.open_timeout);
         let (mut tried, mut failures) = (Vec::new(), Vec::new());
         loop {
             if shared.is_closing() {
@@ -188,18 +197,19 @@ impl ServerSet {
             let left = shared.members().len().saturating_sub(tried.len()).max(1);
             let share = by.remaining() / u32::try_from(left).unwrap_or(u32::MAX);
             let started = Instant::now();
-            let error = match timeout(share, member.server.open(peer.clone())).await {
-                Ok(Ok(session)) => {
+            let error = match timeout(share, open(&*member.server)).await {
+                Ok(Ok(opened)) => {
                     member.opened(started.elapsed());
-                    return Ok(session);
+                    return Ok(opened);
                 }
                 Ok(Err(error)) => error,
                 Err(_) => Error::new(
                     ErrorKind::Timeout,
-                    format!("{} did not open a conversation within {share:?}", member.server.name()),
+                    format!("{} did not let itself be talked to within {share:?}", member.server.name()),
                 ),
             };
-            if !routed::may_move(false, &error) {
+            // A bind of the program's own that was sent may have been counted.
+            if !routed::may_move(false, &error) || error.applied() == Applied::Unknown {
                 return Err(error);
             }
             if error.kind() != ErrorKind::Overloaded {
@@ -290,7 +300,28 @@ impl ServerSetBuilder {
         self
     }
 
-    /// The set. Its members are probed from now on.
+    /// How often an operation is sent at most, the first time included; at least once. When each member has been asked,
+    /// those that are not down are asked again. Without this each is asked once, and with [`WhenDown::Wait`] as often as
+    /// there is time.
+    pub fn attempts(mut self, times: u32) -> Self {
+        self.settings.attempts = Some(times.max(1));
+        self
+    }
+
+    /// The longest pause between two attempts: pauses double from a few milliseconds, each for a random part. 1 s.
+    pub const fn longest_pause(mut self, time: Duration) -> Self {
+        self.settings.longest_pause = time;
+        self
+    }
+
+    /// Has members asked how they are only when operations give reason to. For programs that end soon: they reach no
+    /// server but those they need, and sign in nowhere else.
+    pub const fn on_demand(mut self) -> Self {
+        self.settings.probes = Probes::OnDemand;
+        self
+    }
+
+    /// The set. Its members are probed from now on, save [`on_demand`](Self::on_demand).
     ///
     /// Must be called on a tokio runtime: the probes run there.
     ///
@@ -335,7 +366,8 @@ impl Sessions for ServerSet {
     ///
     /// Cancel-safe.
     fn open(&self, peer: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
-        Box::pin(self.open_one(peer))
+        let by = Deadline::after(self.shared.settings.open_timeout);
+        Box::pin(self.first(by, move |server| server.open(peer.clone())))
     }
 }
 
@@ -369,6 +401,10 @@ impl Server for ServerSet {
             }
             Err(self.shared.none_answered(&mut failures, ""))
         })
+    }
+
+    fn pin(&self, by: Deadline) -> BoxFuture<'_, Result<PinnedConnection, Error>> {
+        Box::pin(self.first(by, move |server| server.pin(by)))
     }
 
     fn shutdown(&self, by: Deadline) -> BoxFuture<'_, ()> {

@@ -1,6 +1,13 @@
 //! What protects the way to a server, and what goes wrong with it, in words (RFC 4513 §3.1.3).
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    fs::Metadata,
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use flext_ldap_directory::{Error, ErrorKind, proto::secret::Secret};
 use rustls::{
@@ -87,8 +94,30 @@ impl TlsOptions {
         self
     }
 
-    /// Reads the files and settles the configuration. Nothing is read again later.
+    /// Reads the files and settles the configuration.
     pub(crate) fn settle(&self) -> Result<Tls, Error> {
+        let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
+        // What changes while it is read is read once more.
+        let stamps = self.stamps();
+        let settled = Settled { connector: self.read()?, stamps };
+        Ok(Tls(Arc::new(Shared { options: self.clone(), server_name, settled: Mutex::new(settled) })))
+    }
+
+    /// When each file was written, or that it cannot be looked at.
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let authority = match &self.trust {
+            Trust::Only(pem) => Some(pem),
+            Trust::System | Trust::Anyone => None,
+        };
+        let identity = self.identity.iter().flat_map(|(chain, key)| [chain, key]);
+        let files = authority.into_iter().chain(identity).filter_map(|pem| match pem {
+            Pem::File(path) => Some(path),
+            Pem::Text(_) => None,
+        });
+        files.map(|path| std::fs::metadata(path).ok().map(|file| Stamp::of(&file))).collect()
+    }
+
+    fn read(&self) -> Result<TlsConnector, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -109,8 +138,7 @@ impl TlsOptions {
                 })?
             }
         };
-        let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
-        Ok(Tls { connector: TlsConnector::from(Arc::new(config)), server_name })
+        Ok(TlsConnector::from(Arc::new(config)))
     }
 }
 
@@ -188,14 +216,58 @@ impl fmt::Debug for TlsOptions {
     }
 }
 
-/// A settled configuration.
+/// A settled configuration. A file that is replaced counts from the next connection on, so that authorities and client
+/// certificates are renewed without a restart.
 #[derive(Clone)]
-pub(crate) struct Tls {
-    connector: TlsConnector,
+pub(crate) struct Tls(Arc<Shared>);
+
+struct Shared {
+    options: TlsOptions,
     server_name: Option<ServerName<'static>>,
+    settled: Mutex<Settled>,
+}
+
+struct Settled {
+    connector: TlsConnector,
+    /// Of the files that were read, in their order.
+    stamps: Vec<Option<Stamp>>,
+}
+
+/// What tells a file from the one that takes its place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Stamp {
+    written: (i64, i64),
+    size: u64,
+    number: (u64, u64),
+}
+
+impl Stamp {
+    fn of(file: &Metadata) -> Self {
+        let (written, number) = ((file.mtime(), file.mtime_nsec()), (file.dev(), file.ino()));
+        Self { written, size: file.size(), number }
+    }
 }
 
 impl Tls {
+    /// What connects now. Files that are of no use, half-written ones among them, leave all as it was.
+    fn connector(&self) -> TlsConnector {
+        let stamps = self.0.options.stamps();
+        let mut settled = self.0.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.stamps != stamps {
+            match self.0.options.read() {
+                Ok(connector) => {
+                    tracing::info!("the files of certificates have changed, and were read again");
+                    settled.connector = connector;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the files of certificates have changed, and those before stay in use");
+                }
+            }
+            settled.stamps = stamps;
+        }
+        settled.connector.clone()
+    }
+
     /// The handshake. `host` is the name the certificate must be for, `server` what messages call the server.
     pub(crate) async fn handshake(
         &self,
@@ -203,11 +275,11 @@ impl Tls {
         host: &str,
         server: &str,
     ) -> Result<TlsStream<GatheringTcp>, Error> {
-        let name = match &self.server_name {
+        let name = match &self.0.server_name {
             Some(name) => name.clone(),
             None => parse_name(host)?,
         };
-        self.connector.connect(name, GatheringTcp::new(stream)).await.map_err(|error| {
+        self.connector().connect(name, GatheringTcp::new(stream)).await.map_err(|error| {
             let message = format!("no TLS with {server}: {}", explain(&error));
             Error::new(ErrorKind::Tls, message).with_source(error)
         })

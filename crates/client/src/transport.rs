@@ -38,6 +38,16 @@ macro_rules! delegate {
 }
 
 impl Transport {
+    /// Which TLS there is, as people write it, if there is any.
+    pub(crate) fn tls_version(&self) -> Option<&'static str> {
+        let Self::Tls(stream) = self else { return None };
+        Some(match stream.get_ref().1.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "TLS",
+        })
+    }
+
     /// Whether a failed write may have sent some of what was offered: TLS keeps bytes of its own.
     pub(crate) const fn keeps_bytes(&self) -> bool {
         matches!(self, Self::Tls(_))

@@ -1,20 +1,22 @@
 //! Errors: what happened, to what, whose fault it is, whether the operation was applied, and what to do.
 
-use std::{borrow::Cow, error::Error as StdError, fmt};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
 use flext_ldap_proto::result::{LdapResult, ResultCode};
 
 use crate::Outcome;
 
 /// An operation, or a conversation, that failed.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
     applied: Applied,
     outcome: Option<Outcome>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What happened.
@@ -147,7 +149,7 @@ impl Error {
     /// With what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

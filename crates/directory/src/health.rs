@@ -1,7 +1,11 @@
 //! How well a server is, from how its last calls went: healthy, degraded, unhealthy. There is no clock, no lock and no
 //! socket here; who probes, and what is done about it, is somebody else's.
 
+mod lag;
+
 use std::{fmt, time::Duration};
+
+pub use self::lag::ReplicationLag;
 
 /// Signs that are looked back on.
 const WINDOW: usize = 10;

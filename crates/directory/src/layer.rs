@@ -31,6 +31,11 @@ impl<D, L> Layered<D, L> {
     pub const fn inner(&self) -> &D {
         &self.inner
     }
+
+    /// What is around it.
+    pub const fn layer(&self) -> &Arc<L> {
+        &self.layer
+    }
 }
 
 impl<D: Directory, L: Layer> Directory for Layered<D, L> {

@@ -6,6 +6,7 @@ mod health;
 mod metrics;
 mod observe;
 mod read_only;
+mod time_limit;
 mod watch;
 
 pub use self::{
@@ -15,4 +16,5 @@ pub use self::{
     metrics::{Metrics, MetricsPage, MetricsSource, ServerMetrics},
     observe::{Observation, Observe, Observer},
     read_only::ReadOnly,
+    time_limit::TimeLimit,
 };

@@ -46,7 +46,7 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Mechanism, TlsOptions};
+use flext_ldap_client::{Choice, Mechanism, TlsOptions, WhenDown};
 use flext_ldap_directory::proto::dn::Dn;
 
 pub use self::{schema::json_schema, show::Setting};
@@ -64,6 +64,10 @@ pub struct Config {
     pub structure: Structure,
     /// For finding, reaching and binding to a server, all of them together.
     pub connection_timeout: Duration,
+    /// How the servers are asked.
+    pub connections: Connections,
+    /// What is counted and recorded.
+    pub observability: Observability,
     dangerous_clear_passwords: bool,
     dangerous_accept_any_certificate: bool,
     warnings: Vec<Finding>,
@@ -156,6 +160,70 @@ pub struct Structure {
     pub groups: Option<Dn>,
     /// Where service accounts are.
     pub service_accounts: Option<Dn>,
+}
+
+/// How servers are asked.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Connections {
+    /// Connections to the first server that are kept open; to each other one of them is.
+    pub kept: usize,
+    /// Connections to each server beyond these, under load.
+    pub overflow: usize,
+    /// What any operation gets at most.
+    pub operation_timeout: Option<Duration>,
+    /// How often what is safe to repeat is tried again.
+    pub retries: Option<u32>,
+    /// The longest pause between two attempts.
+    pub longest_pause: Duration,
+    /// Which of the servers that are well is asked.
+    pub choice: Choice,
+    /// What becomes of operations while no server answers.
+    pub when_down: WhenDown,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            kept: 1,
+            overflow: 7,
+            operation_timeout: None,
+            retries: None,
+            longest_pause: Duration::from_secs(1),
+            choice: Choice::InOrder,
+            when_down: WhenDown::Fail,
+        }
+    }
+}
+
+/// What is counted and recorded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Observability {
+    /// Whether operations are counted.
+    pub metrics: bool,
+    /// Where operations are recorded, if they are.
+    pub audit: Option<PathBuf>,
+    /// Which.
+    pub audited: Audited,
+    /// How far behind a replica may be and count as well.
+    pub most_lag: Duration,
+}
+
+impl Default for Observability {
+    fn default() -> Self {
+        Self { metrics: true, audit: None, audited: Audited::All, most_lag: Duration::from_secs(60) }
+    }
+}
+
+/// Which operations are recorded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Audited {
+    /// All of them.
+    All,
+    /// Those that may change the directory.
+    Writes,
 }
 
 /// Something to say about a configuration.

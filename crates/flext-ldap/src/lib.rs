@@ -5,10 +5,8 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::read("/etc/harbourlane/ldap.yaml")?;
-//! let account = config.accounts.get("monitoring").ok_or("no account `monitoring`")?;
-//! let credentials = account.credentials("monitoring")?;
-//! let connection = config.connect(|connector| connector.credentials(credentials.clone())).await?;
-//! connection.close().await;
+//! let stack = config.stack().account("monitoring")?.build()?;
+//! println!("{}", stack.health());
 //! # Ok(())
 //! # }
 //! ```
@@ -16,7 +14,9 @@
 //! It holds no protocol, no connection and no directory: those are the crates below, which can be used alone.
 
 mod config;
+mod log_file;
 mod password;
+mod stack;
 pub mod yaml;
 
 pub use flext_ldap_client as client;
@@ -24,8 +24,10 @@ pub use flext_ldap_directory as directory;
 
 pub use self::{
     config::{
-        Account, Address, Config, ConfigError, Finding, Protection, Server, Setting, Source, Structure,
-        json_schema,
+        Account, Address, Audited, Config, ConfigError, Connections, Finding, Observability, Protection,
+        Server, Setting, Source, Structure, json_schema,
     },
+    log_file::{LogFile, Reopen},
     password::{PasswordError, PasswordSource, password_file},
+    stack::{HealthReport, ServerReport, Stack, StackBuilder},
 };

@@ -13,9 +13,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use flext_ldap::client::{Capabilities, PasswordChange};
 use flext_ldap_identity::{
-    Authenticator, GroupSearch, RefusalKind, RoleMap, UserSearch,
-    directory::{Directory, Sessions, proto::secret::Secret},
+    Authenticator, GroupSearch, Offers, RefusalKind, RoleMap, UserSearch,
+    directory::{
+        Directory, Sessions,
+        proto::{dn::Dn, secret::Secret},
+    },
 };
 use serde::Deserialize;
 
@@ -56,11 +60,14 @@ struct NewPassword {
 ///
 /// # Errors
 ///
-/// When `suffix` is not a name.
-pub fn service(binds: impl Sessions, directory: impl Directory, suffix: &str) -> anyhow::Result<Router> {
-    let below = |unit: &str| -> anyhow::Result<_> {
-        Ok(suffix.parse::<flext_ldap_identity::directory::proto::dn::Dn>()?.child(&unit.parse()?))
-    };
+/// When one of the names here is none.
+pub fn service(
+    binds: impl Sessions,
+    directory: impl Directory,
+    offers: Offers,
+    suffix: &Dn,
+) -> anyhow::Result<Router> {
+    let below = |unit: &str| -> anyhow::Result<_> { Ok(suffix.child(&unit.parse()?)) };
     let groups = below("ou=groups")?;
     let roles = RoleMap::new()
         .grant(&groups.child(&"cn=pilots".parse()?), Role::Pilot)
@@ -68,6 +75,7 @@ pub fn service(binds: impl Sessions, directory: impl Directory, suffix: &str) ->
     let authenticator =
         Authenticator::builder(binds, directory, UserSearch::new(below("ou=people")?, "uid".parse()?))
             .groups(GroupSearch::new(groups))
+            .offers(offers)
             .attributes(["cn"])
             .build();
     Ok(Router::new()
@@ -75,6 +83,17 @@ pub fn service(binds: impl Sessions, directory: impl Directory, suffix: &str) ->
         .route("/password", post(change_password))
         .layer(DefaultBodyLimit::max(8 * 1024))
         .with_state(App { authenticator, roles: Arc::new(roles) }))
+}
+
+/// What signing in is better with, as far as the directory tells.
+#[must_use]
+pub fn offers(known: &Capabilities) -> Offers {
+    Offers {
+        token_groups: known.token_groups,
+        in_chain: known.in_chain,
+        unicode_password: known.password_change == PasswordChange::UnicodePwd,
+        ..Offers::default()
+    }
 }
 
 async fn sign_in(State(app): State<App>, Form(typed): Form<SignIn>) -> Response {

@@ -1,47 +1,32 @@
-//! Runs the service: `LDAP_URL` is where the directory is, `LDAP_SUFFIX` what it holds; `LDAP_BIND_DN` and
-//! `LDAP_BIND_PASSWORD` are those of an account that may read people and groups, `LDAP_CA` a file with the authority to
-//! trust instead of the system's. It listens on 127.0.0.1:8080: put a proxy with TLS in front of it.
+//! Runs the service: `LDAP_CONFIG` is a configuration (docs/configuration.md) with the servers, a `base_dn`, and an account
+//! `sign_in` that may read people and groups. It listens on 127.0.0.1:8080: put a proxy with TLS in front of it.
 
-use std::{env, future::IntoFuture as _, sync::Arc};
+use std::{env, future::IntoFuture as _, time::Duration};
 
 use anyhow::Context as _;
-use flext_ldap_client::{
-    Connector, ConnectorBuilder, Credentials, TlsOptions,
-    directory::proto::url::{LdapUrl, Scheme},
+use flext_ldap::{
+    Config,
+    client::{Capabilities, Server as _},
+    directory::{Actor, Deadline},
 };
-use tokio::net::TcpListener;
+use flext_ldap_example_sign_in::{offers, service};
+use tokio::{net::TcpListener, signal};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt::init();
-    let url: LdapUrl = setting("LDAP_URL")?.parse().context("LDAP_URL")?;
-    let reader = Credentials::simple(setting("LDAP_BIND_DN")?, setting("LDAP_BIND_PASSWORD")?.as_str());
-    // People bind on connections of their own, which nobody has bound before.
-    let binds = connector(&url).build()?;
-    let directory = Arc::new(connector(&url).credentials(reader).build()?.connect().await?);
-    let app = flext_ldap_example_sign_in::service(binds, Arc::clone(&directory), &setting("LDAP_SUFFIX")?)?;
+    let config = Config::read(env::var_os("LDAP_CONFIG").context("LDAP_CONFIG is not set")?)?;
+    let base = config.structure.base.clone().context("the configuration has no `base_dn`")?;
+    // Searches go over connections bound as the account, and people bind on others, which nobody has bound before.
+    let stack = config.stack().account("sign_in")?.build()?;
+    let soon = Deadline::after(Duration::from_secs(10));
+    let known = Capabilities::read(&stack, Actor::Service, soon).await?;
+    let app = service(stack.clone(), stack.clone(), offers(&known), &base)?;
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     tokio::select! {
         served = axum::serve(listener, app).into_future() => served?,
-        // Whoever started the service starts it again.
-        lost = directory.closed() => return Err(lost).context("the connection to the directory is lost"),
+        stopped = signal::ctrl_c() => stopped?,
     }
+    stack.shutdown(Deadline::after(Duration::from_secs(5))).await;
     Ok(())
-}
-
-fn connector(url: &LdapUrl) -> ConnectorBuilder {
-    let tls = match env::var_os("LDAP_CA") {
-        Some(file) => TlsOptions::new().ca_file(file),
-        None => TlsOptions::new(),
-    };
-    let builder = match url.scheme {
-        Scheme::Ldaps => Connector::builder().ldaps(tls),
-        Scheme::Ldapi => Connector::builder().clear(),
-        _ => Connector::builder().start_tls(tls),
-    };
-    builder.url(url)
-}
-
-fn setting(name: &str) -> anyhow::Result<String> {
-    env::var(name).with_context(|| format!("{name} is not set"))
 }

@@ -1,7 +1,8 @@
 //! `flext-ldap directory serve`: the directory on sockets, until a signal. What it is like is in `config.rs`.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use flext_ldap::{LogFile, Reopen};
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, url::LdapUrl};
 use flext_ldap_server::{LineLog, Server, ServerTls, StartError};
 use flext_ldap_store::{ImportError, ImportOptions, IndexStage, Store, access::AccessRules};
@@ -21,7 +23,6 @@ use super::{
     descriptors,
     import::{Rest, load, rest},
     indexes,
-    log_file::{self, Reopen},
     monitor::{Known, Readers, monitor},
     open,
     systemd::{self, Passed, State, notify},
@@ -320,9 +321,8 @@ impl Serve {
             server = server.tls(tls);
         }
         if let Some(path) = &config.log.access {
-            server = server.access_log(
-                LineLog::new(log_file::open(path, reopen)?).context("failed to start the access log")?,
-            );
+            server = server
+                .access_log(LineLog::new(log_file(path, reopen)?).context("failed to start the access log")?);
         }
         if let Some(mode) = config.socket_mode {
             server = server.socket_mode(mode);
@@ -458,4 +458,13 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// What to write an access log to; `-` is standard output.
+fn log_file(path: &Path, reopen: &Reopen) -> anyhow::Result<Box<dyn Write + Send>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdout()));
+    }
+    let file = LogFile::open(path, reopen).with_context(|| format!("failed to open {}", path.display()))?;
+    Ok(Box::new(file))
 }

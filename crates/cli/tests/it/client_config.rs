@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -12,7 +13,7 @@ use std::{
 use flext_ldap_testkit::TestDirectory;
 use socket2::{Domain, Socket, Type};
 
-use crate::program::{Output, PEOPLE, flext_ldap, people, run};
+use crate::program::{Output, PEOPLE, finish, flext_ldap, people, run};
 
 const ADA: &str = "uid=ada,ou=people,dc=harbourlane,dc=example";
 
@@ -292,7 +293,61 @@ fn the_next_server_is_asked_where_one_is_away_and_not_where_it_refuses() {
     let place = Place::new(&clear(&[&away.url(), &other.url()], ""));
     let output = place.run(&["whoami"]);
     assert_eq!(output.code, 202, "{output:?}");
-    assert!(output.err.contains("none of the servers answered: "), "{output:?}");
+    assert!(output.err.contains(" answered: 127.0.0.1:"), "{output:?}");
+}
+
+/// Of two servers the first stops while a command reads.
+#[test]
+fn a_command_goes_on_at_the_next_server() {
+    let (first, second) = (people(), people());
+    let place = Place::new(&clear(&[first.url(), second.url()], ""));
+    let mut command =
+        place.command(&["search", "-LLL", "-b", "dc=harbourlane,dc=example", "-f", "-", "(uid=%s)", "cn"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut names = child.stdin.take().unwrap();
+    names.write_all(b"ada\n").unwrap();
+    // Entries are written out when the command ends or has many; it has asked when it is connected.
+    std::thread::sleep(Duration::from_millis(500));
+    drop(first);
+    names.write_all(b"brook\nchidi\n").unwrap();
+    drop(names);
+    let output = finish(child);
+    assert_eq!((output.code, output.err.as_str()), (0, ""), "{output:?}");
+    for name in ["cn: Ada Nordin", "cn: Brook Ljung", "dn: uid=chidi"] {
+        assert!(output.out.contains(name), "{output:?}");
+    }
+}
+
+#[test]
+fn servers_are_told_with_what_they_are() {
+    let (first, second) = (people(), people());
+    let away = Deserted::new();
+    let account = format!(
+        "  service_accounts: {{a: {{dn: \"{ADA}\", password_env: A}}}}\n  directory_structure: {{base_dn: \"ou=people,dc=harbourlane,dc=example\"}}\n"
+    );
+    let place = Place::new(&clear(&[first.url(), &away.url(), second.url()], &account));
+    let output = place.run(&["servers"]);
+    assert_eq!(output.code, 202, "{output:?}");
+    let lines: Vec<_> = output.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{output:?}");
+    assert!(lines[0].starts_with(&format!("{}  answers  FLEXT-LDAP (", first.url())), "{lines:?}");
+    assert!(lines[0].contains(" ms, no TLS, "), "{lines:?}");
+    assert!(lines[1].starts_with(&format!("{}  away     ", away.url())), "{lines:?}");
+    // The second was filled a little later, so its change is the newest.
+    assert!(lines[2].ends_with(", has the newest change"), "{lines:?}");
+
+    let mut command = place.command(&["servers", "--json", "--account", "a"]);
+    command.env("A", "short waves");
+    let output = run(command);
+    assert_eq!(output.code, 49, "{output:?}");
+    let told: Vec<serde_json::Value> =
+        output.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let states: Vec<_> = told.iter().map(|told| told["state"].as_str().unwrap()).collect();
+    // What the first has refused is sent to no other: those are asked as nobody.
+    assert_eq!(states, ["refuses", "away", "answers"]);
+    assert_eq!(told[0]["kind"], "FLEXT-LDAP");
+    assert!(told[2]["context_csn"][0].as_str().unwrap().contains('#'), "{told:?}");
+    assert!(!output.out.contains("short waves") && !output.err.contains("short waves"), "{output:?}");
 }
 
 /// One that accepts and says nothing has its share of the time, and no more.

@@ -101,10 +101,14 @@ impl Keeper {
         let (next, obstacle, is_refusal) = match opened {
             Opened::Ready(connection) => {
                 recovery.succeeded();
-                self.shared.opened(connection);
+                self.shared.opened(*connection);
                 return None;
             }
             Opened::Unchanged => return Some(recovery.unchanged(now)),
+            Opened::Held(error) => {
+                let (next, obstacle) = Recovery::held(error, now);
+                (next, obstacle, false)
+            }
             Opened::Failed(error) => {
                 tracing::debug!(server, %error, "no connection could be opened");
                 let (next, obstacle) = self.shared.with_dice(|dice| recovery.failed(error, now, dice));

@@ -1,11 +1,12 @@
 //! Opening a service connection: with which credentials, and whether it is good for anything.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use flext_ldap_directory::{BoxFuture, Deadline, Directory, Error, ErrorKind};
 use tokio::time::{Instant, timeout};
 
 use super::{
+    account::SharedAccount,
     check::Check,
     recovery::{Refused, is_refusal},
 };
@@ -62,16 +63,19 @@ const READING: Duration = Duration::from_secs(10);
 pub(super) struct Opener {
     pub(super) connector: Connector,
     /// In place of the connector's own.
-    pub(super) source: Option<Arc<dyn CredentialsSource>>,
+    pub(super) source: Option<SharedAccount>,
     pub(super) server: String,
-    pub(super) check: Check,
+    /// What a new connection is checked by, if it is.
+    pub(super) check: Option<Check>,
 }
 
 /// What came of it.
 pub(super) enum Opened {
-    Ready(Connection),
+    Ready(Box<Connection>),
     Failed(Error),
     Refused(Error, Credentials),
+    /// Nothing was sent: another server has refused the secret, for this reason.
+    Held(Error),
     /// Nothing was sent: the secret is still the one that was refused.
     Unchanged,
 }
@@ -93,14 +97,20 @@ impl Opener {
         if refused.is_some_and(|refused| !refused.lets_through(&credentials, Instant::now())) {
             return Opened::Unchanged;
         }
-        let connection = match self.connector.connect_as(&credentials).await {
+        if let Some(Err(error)) =
+            self.source.as_ref().map(|account| account.may_send(&self.server, &credentials))
+        {
+            return Opened::Held(error);
+        }
+        let connection = match self.connector.connect_for(self.source.as_ref(), &credentials).await {
             Ok(connection) => connection,
             Err(error) if is_refusal(&error) => return Opened::Refused(error, credentials),
             Err(error) => return Opened::Failed(error),
         };
-        let request = self.check.request(Deadline::after(self.check.timeout));
-        match self.check.judge(&self.server, connection.call(request)).await {
-            Ok(()) => Opened::Ready(connection),
+        let Some(check) = &self.check else { return Opened::Ready(Box::new(connection)) };
+        let request = check.request(Deadline::after(check.timeout));
+        match check.judge(&self.server, connection.call(request)).await {
+            Ok(()) => Opened::Ready(Box::new(connection)),
             Err(error) => Opened::Failed(error),
         }
     }

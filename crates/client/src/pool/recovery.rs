@@ -1,7 +1,7 @@
 //! When to try again after a connection could not be opened: soon where the server was away, seldom where it refused
 //! the secret, since each further refusal counts towards the account's lockout.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use flext_ldap_directory::{Error, ErrorKind, proto::result::ResultCode};
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ pub(super) struct Refused {
 /// What is in the way of opening connections, for those who ask meanwhile.
 #[derive(Clone, Debug)]
 pub(super) struct Obstacle {
-    error: Arc<Error>,
+    error: Error,
     next: Instant,
     is_refusal: bool,
 }
@@ -63,7 +63,13 @@ impl Recovery {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         let next = now + dice.about(pause);
-        (next, Obstacle { error: Arc::new(error), next, is_refusal: false })
+        (next, Obstacle { error, next, is_refusal: false })
+    }
+
+    /// Another server has refused the secret: when to read it again, and what to say until then.
+    pub(super) fn held(error: Error, now: Instant) -> (Instant, Obstacle) {
+        let next = now + REREAD;
+        (next, Obstacle { error, next, is_refusal: false })
     }
 
     /// The server refused these credentials.
@@ -83,7 +89,7 @@ impl Recovery {
         self.refused = Some(Refused { credentials, times, not_before });
         // A secret that has just been refused for the first time may have been replaced meanwhile: read it at once.
         let next = if is_new { now } else { now + REREAD.min(pause) };
-        (next, Obstacle { error: Arc::new(error), next: not_before, is_refusal: true })
+        (next, Obstacle { error, next: not_before, is_refusal: true })
     }
 
     /// The secret is still the refused one, and it is too early to send it again.
@@ -135,12 +141,12 @@ impl Obstacle {
             }
             _ => ErrorKind::Unreachable,
         };
-        Error::new(kind, message).with_source(Arc::clone(&self.error))
+        Error::new(kind, message).with_source(self.error.clone())
     }
 
     /// Why the last attempt failed.
-    pub(super) fn cause(&self) -> Arc<Error> {
-        Arc::clone(&self.error)
+    pub(super) fn cause(&self) -> Error {
+        self.error.clone()
     }
 }
 

@@ -75,7 +75,7 @@ fn refuse_cookies(controls: &Controls) -> Result<(), Error> {
     if has_cookie || has_context {
         return Err(Error::new(
             ErrorKind::Misuse,
-            "a search with the cookie of an earlier one can only go on on its own connection: take one with `Pool::pin`",
+            "a search with the cookie of an earlier one can only go on on its own connection: take one with `Server::pin`",
         ));
     }
     Ok(())

@@ -9,18 +9,23 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::{
     health::MemberHealth,
     member::{Member, Occasion},
-    shared::Shared,
+    shared::{Probes, Shared},
 };
 
 /// Between two probes at least, whatever operations say.
 const GAP: Duration = Duration::from_millis(50);
 /// The longest pause before a member that comes and goes is asked again.
 const LONGEST_RECHECK: Duration = Duration::from_secs(30);
+/// When it is time for a probe that nobody wants: never in the life of a program that ends soon.
+const SELDOM: Duration = Duration::from_secs(365 * 86_400);
 
 /// Looks after a member until it is aborted.
 pub(super) async fn watch(shared: Arc<Shared>, member: Arc<Member>) {
     let settings = shared.settings;
-    let mut occasion = Occasion::Due;
+    let mut occasion = match settings.probes {
+        Probes::Steady => Occasion::Due,
+        Probes::OnDemand => wait(&shared, &member).await,
+    };
     loop {
         member.set_bar(shared.bar(&member));
         let by = Deadline::after(settings.check_timeout);
@@ -46,6 +51,7 @@ async fn wait(shared: &Shared, member: &Member) -> Occasion {
     let settings = shared.settings;
     let due = || {
         let pause = match member.health() {
+            MemberHealth::Well if settings.probes == Probes::OnDemand => SELDOM,
             MemberHealth::Well => settings.check_every,
             _ => {
                 let doubled = settings.recheck_every.saturating_mul(2_u32.saturating_pow(member.doublings()));

@@ -123,7 +123,8 @@ impl Routed {
             return Err(self.shared.closed());
         }
         if self.owes_retry && !self.may_retry() {
-            let (pause, deadline) = (self.shared.dice.up_to(longest_pause(u32::MAX)), self.deadline);
+            let longest = longest_pause(u32::MAX).min(self.shared.settings.longest_pause);
+            let (pause, deadline) = (self.shared.dice.up_to(longest), self.deadline);
             self.state = State::Waiting(Box::pin(async move {
                 let _: Result<(), _> = timeout_at(deadline.instant(), sleep(pause)).await;
             }));
@@ -157,7 +158,10 @@ impl Routed {
             return Ok(());
         };
         let can_repeat = self.bound_to.is_none()
-            && (self.shared.settings.when_down == WhenDown::Wait || self.shared.members().len() > 1);
+            && self.may_repeat()
+            && (self.shared.settings.when_down == WhenDown::Wait
+                || self.shared.settings.attempts.is_some()
+                || self.shared.members().len() > 1);
         let taken = if can_repeat { self.request.clone() } else { self.request.take() };
         let Some(request) = taken else {
             return Err(Error::new(ErrorKind::Bug, "an operation was to be sent again and was not kept"));
@@ -183,7 +187,7 @@ impl Routed {
 
     /// Begins to send the operation to another member, or to any after a pause; or says why it may not be sent again.
     fn move_on(&mut self, failed: &Arc<Member>) -> Result<(), &'static str> {
-        if self.request.is_none() || self.shared.is_closing() {
+        if self.request.is_none() || self.shared.is_closing() || !self.may_repeat() {
             return Err("");
         }
         if self.deadline.has_passed() {
@@ -191,7 +195,8 @@ impl Routed {
         }
         self.tried.push(failed.number);
         let has_another = self.shared.has_another(&self.tried);
-        let can_wait = self.shared.settings.when_down == WhenDown::Wait;
+        let waits = self.shared.settings.when_down == WhenDown::Wait;
+        let can_wait = waits || (self.shared.settings.attempts.is_some() && !self.shared.all_are_down());
         // While all are down the last resort has been asked, and probes find out when one is back.
         let for_recovery = can_wait && self.shared.all_are_down();
         if !has_another && !can_wait {
@@ -211,7 +216,8 @@ impl Routed {
             self.state = State::Choosing;
             return Ok(());
         }
-        let pause = self.shared.dice.up_to(longest_pause(self.attempts));
+        let longest = longest_pause(self.attempts).min(self.shared.settings.longest_pause);
+        let pause = self.shared.dice.up_to(longest);
         let (shared, deadline) = (Arc::clone(&self.shared), self.deadline);
         self.state = State::Waiting(Box::pin(async move {
             let changed = shared.changed.notified();
@@ -225,6 +231,11 @@ impl Routed {
             let _: Result<(), _> = timeout_at(deadline.instant(), rest).await;
         }));
         Ok(())
+    }
+
+    /// Whether it may be sent once more, after all the times it was.
+    fn may_repeat(&self) -> bool {
+        self.shared.settings.attempts.is_none_or(|most| self.attempts < most)
     }
 
     /// Takes a retry from the budget.

@@ -34,6 +34,19 @@ pub(crate) struct Settings {
     /// From when on an answer is slow whatever the others do.
     pub(crate) slow: Duration,
     pub(crate) retries: u32,
+    /// How often an operation is sent at most, if that is said.
+    pub(crate) attempts: Option<u32>,
+    pub(crate) longest_pause: Duration,
+    pub(crate) probes: Probes,
+}
+
+/// When members are asked how they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Probes {
+    /// Now and then, too.
+    Steady,
+    /// Only when operations give reason to.
+    OnDemand,
 }
 
 /// Times the median of the others' averages from which on an answer is slow. Of equal servers with equal work no more than

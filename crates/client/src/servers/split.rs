@@ -16,7 +16,7 @@ use flext_ldap_directory::{
 use tokio::{task::JoinSet, time::Instant};
 
 use super::tag::Tag;
-use crate::{Server, chance::Dice};
+use crate::{PinnedConnection, Server, chance::Dice};
 
 /// Actors of whom it is remembered that they have written. Beyond that everybody reads where is written, for as long.
 const MOST_PINS: usize = 10_000;
@@ -215,6 +215,11 @@ impl Server for SplitServers {
             }
             Ok(())
         })
+    }
+
+    /// A connection to where conversations are.
+    fn pin(&self, by: Deadline) -> BoxFuture<'_, Result<PinnedConnection, Error>> {
+        self.writes.pin(by)
     }
 
     fn shutdown(&self, by: Deadline) -> BoxFuture<'_, ()> {

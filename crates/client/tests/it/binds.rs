@@ -300,3 +300,23 @@ async fn a_refused_bind_on_opening_is_the_servers_answer_and_not_tried_elsewhere
     assert_eq!(rest, [Message::Unbind]);
     assert!(matches!(Cancellable::after(1, second.accept()).await, Err(Cancelled)));
 }
+
+/// A wrong password may have been counted by the first server, whatever becomes of the answer.
+#[tokio::test]
+async fn a_bind_that_was_sent_and_not_answered_goes_to_no_other_server() {
+    let (first, second) = (Server::start().await, Server::start().await);
+    let connector = first
+        .clear()
+        .address(second.address.ip().to_string(), second.address.port())
+        .credentials(Credentials::simple("cn=maja", "a password"))
+        .build()
+        .unwrap();
+    let played = async {
+        let mut peer = first.accept().await;
+        assert!(matches!(peer.request().await.1, Message::Bind(_)));
+    };
+    let (connected, ()) = tokio::join!(connector.connect(), played);
+    let error = connected.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Closed, Applied::Unknown), "{error}");
+    tokio::time::timeout(Duration::from_millis(50), second.accept()).await.err().unwrap();
+}

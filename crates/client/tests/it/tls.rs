@@ -252,6 +252,37 @@ async fn any_certificate_is_taken_only_by_the_dangerous_setting() {
     peer.unwrap();
 }
 
+/// The server goes over to another authority, and the file of the client's follows without a restart.
+#[tokio::test]
+async fn a_replaced_file_counts_from_the_next_connection_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let (old, new) = (authority("Old authority"), authority("New authority"));
+    std::fs::write(&path, old.pem()).unwrap();
+    let server = Server::start().await;
+    let connector = ldaps(server.address, TlsOptions::new().ca_file(&path));
+    let acceptor_of = |issuer| {
+        let (der, key) = certificate(issuer, &["127.0.0.1"], |_| {});
+        acceptor(der, &key, None)
+    };
+    let (of_old, of_new) = (acceptor_of(&old), acceptor_of(&new));
+    let server = &server;
+    let connects = async |acceptor: &TlsAcceptor| {
+        let (connected, _) = tokio::join!(connector.connect(), serve_one(server, acceptor));
+        connected.map(|connection| connection.tls_version()).map_err(|error| error.kind())
+    };
+    assert_eq!(connects(&of_old).await, Ok(Some("TLS 1.3")));
+    assert_eq!(connects(&of_new).await, Err(ErrorKind::Tls));
+    // Half of a file, and none at all, change nothing.
+    std::fs::write(&path, &new.pem()[..100]).unwrap();
+    assert_eq!(connects(&of_old).await, Ok(Some("TLS 1.3")));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(connects(&of_old).await, Ok(Some("TLS 1.3")));
+    std::fs::write(&path, new.pem()).unwrap();
+    assert_eq!(connects(&of_new).await, Ok(Some("TLS 1.3")));
+    assert_eq!(connects(&of_old).await, Err(ErrorKind::Tls));
+}
+
 #[tokio::test]
 async fn client_certificates_are_shown() {
     let trusted = authority(NAME);

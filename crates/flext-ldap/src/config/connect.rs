@@ -1,7 +1,6 @@
-//! Connections as a configuration describes them. There is no pool here: one connection, to the first server that answers.
+//! How the servers and accounts of a configuration are reached, one by one.
 
-use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Credentials, Mechanism, Sasl};
-use flext_ldap_directory::{Deadline, Error, ErrorKind};
+use flext_ldap_client::{Connector, ConnectorBuilder, Credentials, Mechanism, Sasl};
 
 use super::{Account, Address, Config, Protection, Server};
 use crate::password::PasswordError;
@@ -47,48 +46,5 @@ impl Config {
         };
         let builder = builder.connect_timeout(self.connection_timeout);
         if self.dangerous_clear_passwords { builder.dangerous_clear_passwords() } else { builder }
-    }
-
-    /// Connects to the first server that answers, all of them together within the connection timeout. `prepare` says of
-    /// each connector what else it needs: credentials, another timeout, which counts for this server alone.
-    ///
-    /// A server that refuses the credentials has answered: they are sent to no other.
-    ///
-    /// # Errors
-    ///
-    /// No server answers, or one says no.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped early, it leaves nothing behind; a bind may have been sent.
-    pub async fn connect(
-        &self,
-        prepare: impl Fn(ConnectorBuilder) -> ConnectorBuilder,
-    ) -> Result<Connection, Error> {
-        let by = Deadline::after(self.connection_timeout);
-        let mut failures: Vec<Error> = Vec::new();
-        let mut left = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
-        for server in &self.servers {
-            let share = by.remaining() / left.max(1);
-            left = left.saturating_sub(1);
-            let connector = prepare(self.connector(server).connect_timeout(share)).build()?;
-            match connector.connect().await {
-                Ok(connection) => return Ok(connection),
-                Err(error) if !error.is_connection_usable() || error.kind() == ErrorKind::Timeout => {
-                    failures.push(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let message = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        match failures.pop() {
-            Some(only) if failures.is_empty() => Err(only),
-            Some(last) => {
-                let kind =
-                    if last.kind() == ErrorKind::Rejected { ErrorKind::Unreachable } else { last.kind() };
-                Err(Error::new(kind, format!("none of the servers answered: {message}")).with_source(last))
-            }
-            None => Err(Error::new(ErrorKind::Bug, "a configuration without servers")),
-        }
     }
 }

@@ -175,16 +175,40 @@ const STRUCTURE: &[Key] = &[
 ];
 
 const CONNECTION: &[Key] = &[
-    key("pool_size", Kind::Number(1, 10_000), "connections that are kept open").idle(),
-    key("pool_max_overflow", Kind::Number(0, 10_000), "connections beyond these under load").idle(),
-    key("connection_timeout", Kind::Time, "for finding, reaching and binding to a server, all of them together")
-        .or("10s"),
-    key("operation_timeout", Kind::Time, "for an operation").idle(),
-    key("retry_attempts", Kind::Number(0, 100), "how often what is safe to repeat is tried again").idle(),
-    key("retry_delay", Kind::Time, "the longest pause between two attempts").idle_but(
-        "has no effect yet, and will be the longest pause: pauses grow from milliseconds, at random, within the deadline \
-         of who asked",
+    key(
+        "pool_size",
+        Kind::Number(1, 10_000),
+        "connections to the first server that are kept open; to each other it is 1",
+    )
+    .or("1"),
+    key("pool_max_overflow", Kind::Number(0, 10_000), "connections to each server beyond these, under load")
+        .or("7"),
+    key(
+        "connection_timeout",
+        Kind::Time,
+        "for finding, reaching and binding to a server, all of them together",
+    )
+    .or("10s"),
+    key("operation_timeout", Kind::Time, "what any operation gets at most; one that asks for less has less"),
+    key(
+        "retry_attempts",
+        Kind::Number(0, 100),
+        "how often what is safe to repeat is tried again; without it, once on each other server",
     ),
+    key(
+        "retry_delay",
+        Kind::Time,
+        "the longest pause between two attempts, not the first: pauses grow from milliseconds, at random",
+    )
+    .or("1s"),
+    key(
+        "server_choice",
+        Kind::Word(&["in_order", "round_robin", "fewest", "nearest", "latency"]),
+        "which of the servers that are well is asked",
+    )
+    .or("in_order"),
+    key("when_down", Kind::Word(&["fail", "wait"]), "what becomes of operations while no server answers")
+        .or("fail"),
     key("keepalive_enabled", Kind::Flag, "notice dead connections by TCP keepalive")
         .idle_but("has no effect: every TCP connection has keepalive"),
 ];
@@ -214,17 +238,20 @@ const SECURITY: &[Key] = &[
 ];
 
 const OBSERVABILITY: &[Key] = &[
-    key("enable_metrics", Kind::Flag, "count operations").idle(),
+    key("enable_metrics", Kind::Flag, "count operations").or("true"),
     key("enable_tracing", Kind::Flag, "trace operations").idle(),
-    key("enable_audit_logging", Kind::Flag, "record who did what").idle(),
-    key("metrics_interval_seconds", Kind::Number(1, MOST), "how often metrics are taken").idle(),
+    key("enable_audit_logging", Kind::Flag, "record who did what, in `audit_log_file`").or("false"),
+    key("audit_log_file", Kind::File, "where it is recorded, a line of JSON for each operation"),
+    key("metrics_interval_seconds", Kind::Number(1, MOST), "how often metrics are taken")
+        .idle_but("has no effect: metrics are taken by who reads them"),
     key("trace_sampling_rate", Kind::Share, "the share of operations that is traced, from 0 to 1").idle(),
     key(
         "audit_log_level",
         Kind::Word(&["debug", "info", "warning", "error", "critical"]),
-        "the least that is recorded",
+        "`debug` and `info`: all operations are recorded; above: those that may change the directory",
     )
-    .idle(),
+    .or("info"),
+    key("replication_lag_limit", Kind::Time, "how far behind a replica may be and count as well").or("60s"),
 ];
 
 const ECOSYSTEM: &[Key] = &[

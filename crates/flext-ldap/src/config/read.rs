@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Mechanism, TlsOptions};
+use flext_ldap_client::{Choice, Mechanism, TlsOptions, WhenDown};
 use flext_ldap_directory::proto::{
     dn::Dn,
     schema::Schema,
@@ -15,7 +15,8 @@ use flext_ldap_directory::proto::{
 };
 
 use super::{
-    Account, Address, Config, ConfigError, Finding, Protection, Server, Source, Structure,
+    Account, Address, Audited, Config, ConfigError, Connections, Finding, Observability, Protection, Server,
+    Source, Structure,
     environment::{self, Overrides},
     keys::{Effect, KEYS, Key, Kind, TOP},
     show,
@@ -94,9 +95,12 @@ impl Config {
         // Paths are told from the top.
         let inner = Problems::default();
         check(Section::root(&below, &inner), KEYS);
-        let mut reading = Reading { tree: &below, problems: &inner, warnings: Vec::new() };
+        let mut reading = Reading { tree: &below, problems: &inner, warnings: Vec::new(), notes: Vec::new() };
         let config = reading.config();
         let mut warnings = std::mem::take(&mut reading.warnings);
+        let mut idle = idle(&below);
+        idle.append(&mut reading.notes);
+        idle.sort_by_key(|note| note.place);
         warnings.sort_by_key(|warning| warning.place);
         let at_top = |mut problem: Problem| {
             problem.path = match problem.path.is_empty() {
@@ -117,7 +121,7 @@ impl Config {
             return Err(ConfigError::Faulty(faults));
         };
         config.warnings = warnings.into_iter().map(at_top).collect();
-        config.idle = idle(&below).into_iter().map(at_top).collect();
+        config.idle = idle.into_iter().map(at_top).collect();
         let named = |name: &String| config.accounts.values().any(|account| account.is_in_variable(name));
         let strange = origin.overrides.strange.iter().filter(|name| !named(name)).map(|name| Finding {
             source: Source::Environment(name.clone()),
@@ -233,6 +237,8 @@ struct Reading<'a> {
     tree: &'a Node,
     problems: &'a Problems,
     warnings: Vec<Problem>,
+    /// Keys that have no effect for want of others.
+    notes: Vec<Problem>,
 }
 
 /// One map of keys, with what is so where nothing is said.
@@ -299,12 +305,65 @@ impl<'a> Reading<'a> {
             accounts,
             structure,
             connection_timeout: timeout.filter(|time| !time.is_zero()).unwrap_or(Duration::from_secs(10)),
+            connections: self.connections(),
+            observability: self.observability(),
             dangerous_clear_passwords: self.part("security").flag("dangerous_clear_passwords")?,
             dangerous_accept_any_certificate: self.part("primary_server").flag("ssl_verify") == Some(false),
             warnings: Vec::new(),
             idle: Vec::new(),
             settings: Vec::new(),
         })
+    }
+
+    fn connections(&self) -> Connections {
+        let (part, default) = (self.part("connection_settings"), Connections::default());
+        let time = |name| part.text(name).and_then(yaml::time).filter(|time| !time.is_zero());
+        Connections {
+            kept: part.parsed("pool_size").unwrap_or(default.kept),
+            overflow: part.parsed("pool_max_overflow").unwrap_or(default.overflow),
+            operation_timeout: time("operation_timeout"),
+            retries: part.parsed("retry_attempts"),
+            longest_pause: time("retry_delay").unwrap_or(default.longest_pause),
+            choice: match part.text("server_choice").map(str::to_ascii_lowercase).as_deref() {
+                Some("round_robin") => Choice::RoundRobin,
+                Some("fewest") => Choice::Fewest,
+                Some("nearest") => Choice::Nearest,
+                Some("latency") => Choice::Latency,
+                _ => Choice::InOrder,
+            },
+            when_down: match part.text("when_down") {
+                Some(word) if word.eq_ignore_ascii_case("wait") => WhenDown::Wait,
+                _ => WhenDown::Fail,
+            },
+        }
+    }
+
+    fn observability(&mut self) -> Observability {
+        let (part, default) = (self.part("observability"), Observability::default());
+        let (records, file) = (part.flag("enable_audit_logging") == Some(true), part.path("audit_log_file"));
+        let say = |name: &str, message: &str| Problem {
+            place: part.get(name).map_or(self.tree.place, |node| node.place),
+            path: format!("observability.{name}"),
+            message: message.to_owned(),
+        };
+        let note = match (records, &file) {
+            (true, None) => Some(say("enable_audit_logging", "records nothing without `audit_log_file`")),
+            (false, Some(_)) => {
+                Some(say("audit_log_file", "is not written without `enable_audit_logging: true`"))
+            }
+            _ => None,
+        };
+        self.notes.extend(note);
+        let level = part.text("audit_log_level").unwrap_or_default().to_ascii_lowercase();
+        Observability {
+            metrics: part.flag("enable_metrics").unwrap_or(default.metrics),
+            audit: file.filter(|_| records),
+            audited: match level.as_str() {
+                "warning" | "error" | "critical" => Audited::Writes,
+                _ => Audited::All,
+            },
+            most_lag: part.text("replication_lag_limit").and_then(yaml::time).unwrap_or(default.most_lag),
+        }
     }
 
     /// The servers in the order in which they are asked; nothing if there is no first.

@@ -37,6 +37,7 @@ fn keys(keys: &[Key]) -> Value {
                 if let Some(default) = key.default {
                     let default = match key.kind {
                         Kind::Flag => (default == "true").into(),
+                        Kind::Number(..) => default.parse::<u64>().map_or(Value::Null, Into::into),
                         _ => default.into(),
                     };
                     schema.insert("default".to_owned(), default);

@@ -525,8 +525,11 @@ fn the_schema_and_the_reader_agree() {
             assert_eq!(!is_told, is_right, "reader: {path}: {value}: {told:?}");
         }
         if let Some(default) = key.default {
-            let value =
-                if matches!(key.kind, Kind::Flag) { (default == "true").into() } else { default.into() };
+            let value = match key.kind {
+                Kind::Flag => (default == "true").into(),
+                Kind::Number(..) => default.parse::<u64>().unwrap().into(),
+                _ => default.into(),
+            };
             assert!(allows(&schema, &around(&path, value)), "default of {path}");
         }
     }

@@ -25,9 +25,9 @@ const EDGES: [(&str, &[&str], &[&str]); 15] = [
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
     ("oracles", &["server", "store", "directory", "sasl", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
-    ("flext-ldap", &["client", "directory", "proto"], &[]),
+    ("flext-ldap", &["client", "directory", "proto"], &["testkit"]),
     ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
-    ("example-sign-in", &["identity", "client", "directory", "proto"], &["testkit"]),
+    ("example-sign-in", &["flext-ldap", "identity", "client", "directory", "proto"], &["testkit"]),
     (
         "lab",
         &[

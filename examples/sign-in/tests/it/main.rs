@@ -2,15 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, time::Duration};
 
-use flext_ldap_client::{
-    Connector, Credentials,
+use flext_ldap::{
+    Stack,
+    client::{Capabilities, Connector, Credentials},
     directory::{
-        Actor, DirectoryExt, Request,
+        Actor, Deadline, DirectoryExt, Request,
         proto::message::{ChangeKind, Modify},
     },
 };
+use flext_ldap_example_sign_in::{offers, service};
 use flext_ldap_testkit::TestDirectory;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -63,12 +65,12 @@ impl Service {
     async fn start() -> Self {
         let directory = TestDirectory::builder().ldif(LDIF).start().unwrap();
         let url = directory.url().parse().unwrap();
-        let connector = || Connector::builder().clear().url(&url);
         let reader = Credentials::simple(directory.admin_dn().as_str(), directory.admin_password());
-        let reader = connector().credentials(reader).build().unwrap().connect().await.unwrap();
-        let binds = connector().build().unwrap();
-        let suffix = directory.base_dn().as_str();
-        let app = flext_ldap_example_sign_in::service(binds, Arc::new(reader), suffix).unwrap();
+        let stack = Stack::of([Connector::builder().clear().url(&url)]).credentials(reader).build().unwrap();
+        let by = Deadline::after(Duration::from_secs(10));
+        let offers = offers(&Capabilities::read(&stack, Actor::Service, by).await.unwrap());
+        assert!(!offers.unicode_password);
+        let app = service(stack.clone(), stack, offers, directory.base_dn()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async { axum::serve(listener, app).await });

@@ -169,7 +169,7 @@ async fn a_cookie_goes_nowhere_and_a_pinned_connection_is_nobody_elses() {
     let page = PagedResults { size: 10, cookie: "a cookie".into() };
     let error = pool.search_all(search("cn=a").critical(&page)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misuse);
-    assert!(error.to_string().contains("Pool::pin"), "{error}");
+    assert!(error.to_string().contains("Server::pin"), "{error}");
 
     let mut pinned = pool.pin(soon()).await.unwrap();
     let mut pages = pinned.search_pages(search("cn=pages"), 10);

@@ -375,3 +375,42 @@ async fn a_set_without_servers_is_none() {
     assert_eq!(error.kind(), ErrorKind::Misuse);
     assert_eq!(error.to_string(), "the set `empty` has no servers: add one, or let them be discovered");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_is_sent_as_often_as_is_said() {
+    let (alone, two) = (Played::new("one", Mood::Resets), three());
+    alone.probes_as(QUICK);
+    let set_of_one =
+        set(&[Arc::clone(&alone)], |builder| builder.attempts(4).longest_pause(Duration::from_millis(20)));
+    let started = Instant::now();
+    assert_eq!(who(&set_of_one).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(alone.asked(), 4);
+    assert!(started.elapsed() < Duration::from_millis(4 * 21), "{:?}", started.elapsed());
+    // A write of which something may have left is not sent again.
+    assert_eq!(set_of_one.modify(modify("uid=ada", "x")).await.unwrap_err().applied(), Applied::Unknown);
+    assert_eq!(alone.asked(), 5);
+    // One try is one try, wherever else it would have gone.
+    two[0].turns(Mood::Refuses);
+    two[0].probes_as(QUICK);
+    let set_of_three = set(&two, |builder| builder.attempts(1));
+    assert!(who(&set_of_three).await.is_err());
+    assert_eq!([two[0].asked(), two[1].asked()], [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_demand_nobody_is_asked_how_they_are_without_need() {
+    let servers = three();
+    let set = set(&servers, |builder| builder.on_demand());
+    pass(Duration::from_secs(3_600)).await;
+    assert_eq!(who(&set).await.unwrap(), "cn=one");
+    let checks = || servers.each_ref().map(|server| server.checks.load(Ordering::SeqCst));
+    assert_eq!(checks(), [0, 0, 0]);
+    servers[0].turns(Mood::Resets);
+    assert_eq!(who(&set).await.unwrap(), "cn=two");
+    pass(Duration::from_secs(10)).await;
+    let [first, second, third] = checks();
+    assert!(first > 1 && second == 0 && third == 0, "{:?}", checks());
+    servers[0].turns(QUICK);
+    pass(Duration::from_secs(60)).await;
+    assert_eq!(who(&set).await.unwrap(), "cn=one");
+}

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Server, ServerSet, ServerSetBuilder};
+use flext_ldap_client::{PinnedConnection, Server, ServerSet, ServerSetBuilder};
 use flext_ldap_directory::{
     Actor, Applied, BindReply, BindStep, BoxFuture, Deadline, Directory, DirectoryExt, Error, ErrorKind,
     Event, Events, Outcome, Peer, Reply, Request, Session, Sessions,
@@ -238,6 +238,10 @@ impl Server for Played {
                 Mood::Refuses => Err(self.error(ErrorKind::Unreachable, "refused the connection")),
             }
         })
+    }
+
+    fn pin(&self, _by: Deadline) -> BoxFuture<'_, Result<PinnedConnection, Error>> {
+        Box::pin(async { Err(self.error(ErrorKind::Unreachable, "has no connections")) })
     }
 
     fn shutdown(&self, _by: Deadline) -> BoxFuture<'_, ()> {

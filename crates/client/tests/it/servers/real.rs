@@ -132,7 +132,11 @@ async fn a_server_that_is_killed_under_load_costs_no_read_and_comes_back() {
     println!("{reads} reads, the longest took {longest:?}; back after {:?}", back.elapsed());
     // Four times the figure, for machines that are busy with other tests.
     assert!(longest < Duration::from_secs(1), "{longest:?}");
-    assert_eq!(who_within(&*set, Duration::from_secs(5)).await.unwrap(), name);
+    // It may be slow for a moment where all had waited for it.
+    while who_within(&*set, Duration::from_secs(5)).await.unwrap() != name {
+        assert!(back.elapsed() < Duration::from_secs(8), "{:?}", set.statistics());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     set.shutdown(Deadline::after(Duration::from_secs(1))).await;
     drop(again);
 }

@@ -1,4 +1,4 @@
-//! The file of an access log, opened again when it is said so: whoever rotates logs renames the file and sends SIGHUP.
+//! The file of a log, opened again when it is said so: whoever rotates logs renames the file and sends SIGHUP.
 //!
 //! Names and addresses are nobody's business but that of who runs the server: a new file is for its owner and the group of
 //! the folder. One that is there keeps its mode, and the one that takes its place has it.
@@ -14,40 +14,39 @@ use std::{
     },
 };
 
-use anyhow::Context as _;
-
 /// Mode of a new file, of which the process's umask may leave less.
 const MODE: u32 = 0o640;
 
-/// Has log files opened again before the next line.
+/// Has the file of a log opened again before its next line. It is for one file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reopen(Arc<AtomicBool>);
+pub struct Reopen(Arc<AtomicBool>);
 
 impl Reopen {
-    pub(super) fn ask(&self) {
+    /// Says so.
+    pub fn ask(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
 /// A log file under its name.
 #[derive(Debug)]
-struct LogFile {
+pub struct LogFile {
     path: PathBuf,
     file: File,
     reopen: Reopen,
 }
 
-/// What to write a log to; `-` is standard output.
-///
-/// # Errors
-///
-/// The file cannot be opened.
-pub(super) fn open(path: &Path, reopen: &Reopen) -> anyhow::Result<Box<dyn Write + Send>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdout()));
+impl LogFile {
+    /// Opens a file to write at its end. One that is not there is made, for its owner and the group of its folder.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened.
+    pub fn open(path: impl Into<PathBuf>, reopen: &Reopen) -> io::Result<Self> {
+        let path = path.into();
+        let file = append(&path, MODE)?;
+        Ok(Self { path, file, reopen: reopen.clone() })
     }
-    let file = append(path, MODE).with_context(|| format!("failed to open {}", path.display()))?;
-    Ok(Box::new(LogFile { path: path.to_owned(), file, reopen: reopen.clone() }))
 }
 
 /// Opens a file to write at its end; one that is not there is made with `mode`.
@@ -75,10 +74,9 @@ impl Write for LogFile {
             match append(&self.path, mode) {
                 Ok(file) => self.file = file,
                 // The old file goes on being written, which is better than none.
-                Err(error) => crate::say(format_args!(
-                    "warning: {} could not be opened again: {error}",
-                    self.path.display()
-                )),
+                Err(error) => {
+                    tracing::warn!(path = %self.path.display(), %error, "a log could not be opened again");
+                }
             }
         }
         self.file.write(octets)
@@ -100,7 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, rotated) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
         let reopen = Reopen::default();
-        let mut log = open(&path, &reopen).unwrap();
+        let mut log = LogFile::open(&path, &reopen).unwrap();
         log.write_all(b"one\n").unwrap();
         fs::rename(&path, &rotated).unwrap();
         log.write_all(b"two\n").unwrap();
@@ -113,7 +111,11 @@ mod tests {
     #[test]
     fn a_log_is_for_its_owner_and_a_group_unless_it_was_there() {
         let folder = tempfile::tempdir().unwrap();
-        let group = if nix::unistd::geteuid().is_root() { 4 } else { nix::unistd::getegid().as_raw() };
+        // Whose folder it is, only root can choose freely.
+        let group = match folder.path().metadata().unwrap().uid() {
+            0 => 4,
+            _ => folder.path().metadata().unwrap().gid(),
+        };
         std::os::unix::fs::chown(folder.path(), None, Some(group)).unwrap();
         let (path, rotated) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
         let is = |path: &Path| {
@@ -121,7 +123,7 @@ mod tests {
             (file.permissions().mode() & 0o777, file.gid())
         };
         let reopen = Reopen::default();
-        let mut log = open(&path, &reopen).unwrap();
+        let mut log = LogFile::open(&path, &reopen).unwrap();
         // What the umask takes away is never wanted of others.
         assert_eq!((is(&path).0 | 0o040, is(&path).1), (0o640, group));
         // Whoever changes it finds it changed, in the next one too, and it is not changed back.
@@ -131,7 +133,7 @@ mod tests {
         log.write_all(b"one\n").unwrap();
         assert_eq!(is(&path), (0o600, group));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        drop(open(&path, &reopen).unwrap());
+        drop(LogFile::open(&path, &reopen).unwrap());
         assert_eq!(is(&path), (0o644, group));
     }
 }
