@@ -105,27 +105,23 @@ impl Kdc {
     }
 
     /// The environment of a server that is the service `ldap/localhost`: slapd with `sasl-host localhost`, or 389-ds.
-    ///
-    /// # Errors
-    /// The kit is missing.
-    pub fn server_environment(&self) -> Result<Vec<(&'static str, OsString)>> {
+    #[must_use]
+    pub fn server_environment(&self) -> Vec<(&'static str, OsString)> {
         let place = self.folder.path();
-        let mut environment = shared_environment(&Kit::load()?, &place.join(CLIENT_SETTINGS));
-        environment.push(("KRB5_KTNAME", named("FILE:", &place.join(KEYTAB))));
-        // Beside the keytab: the system's folder for it may be another user's.
-        environment.push(("KRB5RCACHENAME", named("dfl:", Path::new(""))));
-        environment.push(("KRB5RCACHEDIR", place.into()));
-        Ok(environment)
+        vec![
+            ("KRB5_CONFIG", place.join(CLIENT_SETTINGS).into()),
+            ("KRB5_KTNAME", named("FILE:", &place.join(KEYTAB))),
+            // What has been seen is remembered here: the system's folder for it may be another user's.
+            ("KRB5RCACHEDIR", place.into()),
+        ]
     }
 
     /// The options of a slapd that is this service: whoever has signed in as NAME is `uid=NAME,ou=people` below its
     /// suffix.
-    ///
-    /// # Errors
-    /// The kit is missing.
-    pub fn slapd_options(&self) -> Result<SlapdOptions> {
+    #[must_use]
+    pub fn slapd_options(&self) -> SlapdOptions {
         let people = format!("uid=$1,ou=people,{DEFAULT_SUFFIX}");
-        Ok(SlapdOptions {
+        SlapdOptions {
             global_lines: vec![
                 "sasl-host localhost".to_owned(),
                 format!("sasl-realm {REALM}"),
@@ -133,19 +129,17 @@ impl Kdc {
                     "authz-regexp \"^uid=([^,/@]+)(@[^,]*)?(,cn=[^,]+)?,cn=(gssapi|gss-spnego),cn=auth$\" \"{people}\""
                 ),
             ],
-            environment: self.server_environment()?,
+            environment: self.server_environment(),
             ..SlapdOptions::default()
-        })
+        }
     }
 
-    /// The environment of a client that has not signed in: it knows the realm, and keeps its tickets in a file of
-    /// its own.
-    ///
-    /// # Errors
-    /// The kit is missing.
-    pub fn client_environment(&self, name: &str) -> Result<Vec<(&'static str, OsString)>> {
+    /// The environment of a client that has not signed in: it knows the realm, and keeps its tickets in a file of this
+    /// name.
+    #[must_use]
+    pub fn client_environment(&self, name: &str) -> Vec<(&'static str, OsString)> {
         let place = self.folder.path();
-        client_environment(&Kit::load()?, &place.join(CLIENT_SETTINGS), place, name)
+        client_environment(&place.join(CLIENT_SETTINGS), place, name)
     }
 
     /// Signs a person in; what comes back is the environment of a client that acts as this person, towards servers at
@@ -154,7 +148,7 @@ impl Kdc {
     /// # Errors
     /// The password is wrong, or the kit is missing.
     pub fn sign_in(&self, name: &str, password: &str) -> Result<Vec<(&'static str, OsString)>> {
-        let environment = self.client_environment(name)?;
+        let environment = self.client_environment(name);
         kinit(&environment, &format!("{name}@{REALM}"), password)?;
         Ok(environment)
     }
@@ -184,15 +178,12 @@ pub(crate) fn client_settings(realm: &str, kdc: &str) -> String {
 
 /// The environment of a client, whose tickets are in a file of this name.
 pub(crate) fn client_environment(
-    kit: &Kit,
     settings: &Path,
     folder: &Path,
     name: &str,
-) -> Result<Vec<(&'static str, OsString)>> {
-    let mut environment = shared_environment(kit, settings);
+) -> Vec<(&'static str, OsString)> {
     let tickets = folder.join(format!("{}.tickets", name.replace('/', "-")));
-    environment.push(("KRB5CCNAME", named("FILE:", &tickets)));
-    Ok(environment)
+    vec![("KRB5_CONFIG", settings.into()), ("KRB5CCNAME", named("FILE:", &tickets))]
 }
 
 /// Signs somebody in, by the environment of [`client_environment`].
@@ -200,15 +191,6 @@ pub(crate) fn kinit(environment: &[(&'static str, OsString)], principal: &str, p
     let output =
         run(&Kit::load()?, "kinit", environment)?.arg(principal).input(format!("{password}\n")).run()?;
     output.success().map(|_| ())
-}
-
-fn shared_environment(kit: &Kit, settings: &Path) -> Vec<(&'static str, OsString)> {
-    let mut environment = vec![("KRB5_CONFIG", settings.into())];
-    // SASL and Kerberos look for their plug-ins in the folders of the system.
-    if let Ok(plugins) = kit.part("sasl_plugins", PACKAGES) {
-        environment.push(("SASL_PATH", plugins.into()));
-    }
-    environment
 }
 
 fn named(kind: &str, path: &Path) -> OsString {

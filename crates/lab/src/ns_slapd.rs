@@ -231,12 +231,6 @@ fn configuration(kit: &Kit, data: &Path, place: &Path, [port, secure_port]: [u16
             name.replace('_', "-")
         )?;
     }
-    // The template maps names with a realm; those of the realm that is the server's own come without.
-    write!(
-        template,
-        "\ndn: cn=uid mapping,cn=mapping,cn=sasl,cn=config\nobjectClass: nsSaslMapping\ncn: uid mapping\n\
-         nsSaslMapRegexString: ^[^:@]+$\nnsSaslMapBaseDNTemplate: {DEFAULT_SUFFIX}\nnsSaslMapFilterTemplate: (uid=&)\n"
-    )?;
     let user = User::from_uid(geteuid())?.context("the user who runs the test has no name")?.name;
     let under = |name: &str| place.join(name).display().to_string();
     let tokens = [

@@ -206,12 +206,8 @@ impl Samba {
     /// # Errors
     /// The password is wrong, or the kit is missing.
     pub fn sign_in(&self, name: &str, password: &str) -> Result<Vec<(&'static str, OsString)>> {
-        let environment = client_environment(
-            &Kit::load()?,
-            &self.folder.path().join(CLIENT_SETTINGS),
-            self.folder.path(),
-            name,
-        )?;
+        let place = self.folder.path();
+        let environment = client_environment(&place.join(CLIENT_SETTINGS), place, name);
         kinit(&environment, &format!("{name}@{REALM}"), password)?;
         Ok(environment)
     }

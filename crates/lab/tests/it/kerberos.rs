@@ -23,16 +23,16 @@ fn slapd_and_389_ds_know_who_has_signed_in() {
     kdc.add_principal("ada", RIGHT).unwrap();
     assert!(kdc.add_principal("ada", RIGHT).is_err(), "there are two of her");
     assert!(kdc.sign_in("ada", "high water 7").is_err(), "any password will do");
-    let slapd = SlapdOptions { content: Content::Text(entries()), ..kdc.slapd_options().unwrap() };
+    let slapd = SlapdOptions { content: Content::Text(entries()), ..kdc.slapd_options() };
     let slapd = Slapd::start(slapd).unwrap();
-    let ds389 = NsSlapd::start_with(&kdc.server_environment().unwrap()).unwrap();
+    let ds389 = NsSlapd::start_with(&kdc.server_environment()).unwrap();
     let (url, root) = (ds389.ldap_url(), ds389.root_dn());
     let arguments = ["-x", "-H", &url, "-D", &root, "-w", ds389.root_password()];
     Tool::new("ldapadd").unwrap().args(arguments).input(entries()).run().unwrap().success().unwrap();
 
     let servers = [("slapd", slapd.ldap_url()), ("389-ds", ds389.ldap_url())];
     let servers = servers.map(|(name, url)| (name, url.replace("127.0.0.1", "localhost")));
-    let nobody = kdc.client_environment("nobody").unwrap();
+    let nobody = kdc.client_environment("nobody");
     let ada = kdc.sign_in("ada", RIGHT).unwrap();
     let her = format!("uid=ada,ou=people,{DEFAULT_SUFFIX}");
     for (name, url) in servers {
@@ -49,7 +49,7 @@ fn slapd_and_389_ds_know_who_has_signed_in() {
 
     // The same by a file of keys, which leaves the password what it is.
     let keytab = kdc.keytab("ada").unwrap();
-    let mut by_key = kdc.client_environment("ada-by-key").unwrap();
+    let mut by_key = kdc.client_environment("ada-by-key");
     by_key.push(("KRB5_CLIENT_KTNAME", keytab.into()));
     let said = who_am_i(&slapd.ldap_url().replace("127.0.0.1", "localhost")).envs(&by_key).run().unwrap();
     assert_eq!(said.success().unwrap(), format!("dn:{her}\n"));
