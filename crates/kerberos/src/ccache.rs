@@ -130,3 +130,60 @@ impl<'a> Octets<'a> {
 pub(crate) fn text(octets: &[u8]) -> Result<String, KerberosError> {
     std::str::from_utf8(octets).map(str::to_owned).map_err(|_| KerberosError::Malformed("a name that is not UTF-8"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(octets: &[u8]) -> Vec<u8> {
+        [&u32::try_from(octets.len()).unwrap().to_be_bytes()[..], octets].concat()
+    }
+
+    fn name(parts: &[&str], realm: &str) -> Vec<u8> {
+        let count = u32::try_from(parts.len()).unwrap().to_be_bytes();
+        let head = [&1_u32.to_be_bytes()[..], &count, &counted(realm.as_bytes())].concat();
+        parts.iter().fold(head, |all, part| [all, counted(part.as_bytes())].concat())
+    }
+
+    fn ticket(service: &[u8], number: u16, key: &[u8]) -> Vec<u8> {
+        let times = [1_u32, 2, 1_900_000_000, 4].map(u32::to_be_bytes).concat();
+        let address = [&1_u32.to_be_bytes()[..], &2_u16.to_be_bytes(), &counted(&[127, 0, 0, 1])].concat();
+        let parts = [
+            &name(&["ada"], "R")[..],
+            service,
+            &number.to_be_bytes(),
+            &counted(key),
+            &times,
+            &[0, 0, 0, 0, 0],
+            &address,
+            &0_u32.to_be_bytes(),
+            &counted(b"ticket"),
+            &counted(b""),
+        ];
+        parts.concat()
+    }
+
+    #[test]
+    fn caches_are_read_to_the_end_or_not_at_all() {
+        let head = [&[5, 4, 0, 12, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0][..], &name(&["ada"], "R")].concat();
+        let granting = name(&["krbtgt", "R"], "R");
+        let setting = name(&["krb5_ccache_conf_data", "fast_avail"], "X-CACHECONF:");
+        let tickets = [
+            ticket(&granting, 18, &[1; 32]),
+            ticket(&setting, 0, b""),
+            ticket(&name(&["ldap", "a"], "R"), 23, &[1; 16]),
+        ];
+        let file = [&head[..], &tickets.concat()].concat();
+        let cache = Ccache::parse(&file).unwrap();
+        assert_eq!(cache.principal, Principal::parse("ada@R", None).unwrap());
+        let [only] = cache.credentials.as_slice() else { panic!("{:?}", cache.credentials) };
+        assert_eq!((only.service.clone(), only.until), (Principal::ticket_granting("R", "R"), 1_900_000_000));
+        assert_eq!((&only.ticket[..], only.key.kind()), (&b"ticket"[..], EncryptionType::Aes256Sha1));
+
+        let whole = [head.len(), head.len() + tickets[0].len(), head.len() + tickets[0].len() + tickets[1].len()];
+        for length in 0..file.len() {
+            assert_eq!(Ccache::parse(&file[..length]).is_ok(), whole.contains(&length), "{length}");
+        }
+        assert!(Ccache::parse(&[&[5, 3][..], &file[2..]].concat()).is_err());
+    }
+}

@@ -314,3 +314,6 @@ fn read_token(octets: &[u8]) -> Result<([u8; 2], Bytes), KerberosError> {
         None => Err(KerberosError::Malformed("a token without a kind")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -285,3 +285,6 @@ impl Credential {
         since_1970(now).saturating_add(time).as_secs() < self.until
     }
 }
+
+#[cfg(test)]
+mod tests;

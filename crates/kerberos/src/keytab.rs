@@ -85,3 +85,53 @@ fn entry(octets: &mut Octets<'_>) -> Result<Option<Entry>, KerberosError> {
     let key = Key::new(encryption, key)?;
     Ok(Some(Entry { principal: Principal::from_parts(kind, parts, realm), version, key }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(octets: &[u8]) -> Vec<u8> {
+        [&u16::try_from(octets.len()).unwrap().to_be_bytes()[..], octets].concat()
+    }
+
+    fn entry(user: &str, version: u32, number: u16, key: &[u8]) -> Vec<u8> {
+        let short = u8::try_from(version & 0xff).unwrap();
+        let parts = [
+            &[0, 1][..],
+            &counted(b"R"),
+            &counted(user.as_bytes()),
+            &[0, 0, 0, 1, 0, 0, 0, 0, short],
+            &number.to_be_bytes(),
+            &counted(key),
+            &version.to_be_bytes(),
+        ];
+        let entry = parts.concat();
+        [&u32::try_from(entry.len()).unwrap().to_be_bytes()[..], &entry].concat()
+    }
+
+    #[test]
+    fn the_newest_keys_are_used_and_removed_ones_are_not() {
+        let removed = [&(-4_i32).to_be_bytes()[..], b"gone"].concat();
+        let file = [
+            vec![5, 2],
+            entry("ada", 1, 18, &[1; 32]),
+            removed,
+            entry("ada", 300, 17, &[2; 16]),
+            entry("ada", 300, 18, &[3; 32]),
+            entry("ada", 300, 23, &[4; 16]),
+            entry("ben", 2, 23, &[5; 16]),
+        ];
+        let file = file.concat();
+        let keytab = Keytab::parse(&file).unwrap();
+        let who = |name: &str| Principal::parse(name, Some("R")).unwrap();
+        assert_eq!(keytab.first(), Some(&who("ada")));
+        let key = |kind, octet: u8, length: usize| Key::new(kind, &vec![octet; length]).unwrap();
+        let want = [key(EncryptionType::Aes256Sha1, 3, 32), key(EncryptionType::Aes128Sha1, 2, 16)];
+        assert_eq!(keytab.keys(&who("ada")), want);
+        assert!(keytab.keys(&who("ben")).is_empty() && keytab.keys(&who("cai")).is_empty());
+        for length in [0, 1, 3, 10, file.len() - 1] {
+            assert!(Keytab::parse(&file[..length]).is_err(), "{length}");
+        }
+        assert!(Keytab::parse(&[5, 1]).is_err());
+    }
+}
