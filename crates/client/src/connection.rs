@@ -327,7 +327,11 @@ impl Connection {
             return;
         }
         if let Some(layer) = &layer {
-            tracing::debug!(server = self.shared.server, strength = layer.strength(), "a security layer is agreed on");
+            tracing::debug!(
+                server = self.shared.server,
+                strength = layer.strength(),
+                "a security layer is agreed on"
+            );
             if layer.seals() {
                 self.exposure = Exposure::Guarded;
             }

@@ -112,10 +112,12 @@ impl Kerberos {
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match &self.source {
-            Source::Password(password) if password.expose().iter().all(|octet| *octet == 0) => Err(Error::new(
-                ErrorKind::EmptyPassword,
-                "the password is empty: give a password, or use a cache of tickets or a keytab",
-            )),
+            Source::Password(password) if password.expose().iter().all(|octet| *octet == 0) => {
+                Err(Error::new(
+                    ErrorKind::EmptyPassword,
+                    "the password is empty: give a password, or use a cache of tickets or a keytab",
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -165,10 +167,11 @@ impl Kerberos {
         let now = SystemTime::now();
         kept.retain(|one| one.client == *client && one.lasts(now, LASTING));
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let realm = conf.realm_of(&host).unwrap_or(client.realm()).to_owned();
+        let realm = conf.realm_of(&host).unwrap_or_else(|| client.realm()).to_owned();
         let service = Principal::of_host("ldap", &host, &realm);
         // A realm may have answered with a ticket of another one.
-        let is_for = |one: &&Credential| one.service.is_same_but_for_realm(&service) && one.lasts(now, LASTING);
+        let is_for =
+            |one: &&Credential| one.service.is_same_but_for_realm(&service) && one.lasts(now, LASTING);
         if let Some(ticket) = kept.iter().find(is_for) {
             return Ok(ticket.clone());
         }
@@ -182,7 +185,9 @@ impl Kerberos {
                 }
                 match mine().find(|one| one.service == granting && one.lasts(now, LASTING)) {
                     Some(ticket) => ticket.clone(),
-                    None => return Err(files::no_ticket(principal, mine().any(|one| one.service == granting))),
+                    None => {
+                        return Err(files::no_ticket(principal, mine().any(|one| one.service == granting)));
+                    }
                 }
             }
             Found::Secret(client, secret) => match kept.iter().find(|one| one.service == granting) {
@@ -203,16 +208,21 @@ impl Kerberos {
     fn read(&self) -> Result<(Krb5Conf, Found), Error> {
         let conf = files::settings(self.settings.as_deref())?;
         let wanted = self.principal.as_deref();
-        let wanted = wanted.map(|name| Principal::parse(name, conf.default_realm())).transpose().map_err(failed)?;
+        let wanted =
+            wanted.map(|name| Principal::parse(name, conf.default_realm())).transpose().map_err(failed)?;
         let found = match &self.source {
             Source::Password(password) => {
-                let who = wanted.ok_or_else(|| Error::new(ErrorKind::Misuse, "a password without a principal"))?;
+                let who =
+                    wanted.ok_or_else(|| Error::new(ErrorKind::Misuse, "a password without a principal"))?;
                 Found::Secret(who, LongTerm::Password(password.clone()))
             }
             Source::Keytab(path) => by_keytab(&files::keytab(path)?, wanted, &path.display().to_string())?,
             Source::Cache(name) => match files::cache(name.as_deref(), &conf) {
                 Ok(cache) if wanted.as_ref().is_some_and(|who| *who != cache.principal) => {
-                    let message = format!("the cache of tickets is that of {}, who is not the one asked for", cache.principal);
+                    let message = format!(
+                        "the cache of tickets is that of {}, who is not the one asked for",
+                        cache.principal
+                    );
                     return Err(Error::new(ErrorKind::Misuse, message));
                 }
                 Ok(cache) => Found::Cache(cache),
@@ -240,7 +250,8 @@ impl fmt::Debug for Kerberos {
 
 fn by_keytab(keytab: &Keytab, wanted: Option<Principal>, file: &str) -> Result<Found, Error> {
     let who = wanted.or_else(|| keytab.first().cloned());
-    let who = who.ok_or_else(|| Error::new(ErrorKind::Misuse, format!("the keytab {file} has no keys of AES")))?;
+    let who =
+        who.ok_or_else(|| Error::new(ErrorKind::Misuse, format!("the keytab {file} has no keys of AES")))?;
     let keys = keytab.keys(&who);
     if keys.is_empty() {
         return Err(Error::new(ErrorKind::Misuse, format!("the keytab {file} has no AES keys of {who}")));
@@ -316,7 +327,10 @@ pub(crate) fn failed(error: KerberosError) -> Error {
     let is_refusal = error.code().is_some_and(|code| refusals.contains(&code))
         || matches!(error, KerberosError::WrongSecret(_));
     if is_refusal {
-        let result = LdapResult { diagnostic: format!("Kerberos: {error}"), ..LdapResult::new(ResultCode::INVALID_CREDENTIALS) };
+        let result = LdapResult {
+            diagnostic: format!("Kerberos: {error}"),
+            ..LdapResult::new(ResultCode::INVALID_CREDENTIALS)
+        };
         return Error::rejected(Outcome::new(result)).with_source(error);
     }
     let kind = match &error {
@@ -329,3 +343,6 @@ pub(crate) fn failed(error: KerberosError) -> Error {
     };
     Error::new(kind, format!("no ticket: {error}")).with_source(error)
 }
+
+#[cfg(test)]
+mod tests;

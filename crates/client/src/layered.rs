@@ -138,11 +138,7 @@ impl AsyncRead for Layered {
 
 impl AsyncWrite for Layered {
     /// Takes as much as fits into one frame. The frame is written by this, later writes, and flushes.
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_send(cx))?;
         let Some(layer) = &mut self.layer else { return Pin::new(&mut self.below).poll_write(cx, bytes) };
         if bytes.is_empty() {

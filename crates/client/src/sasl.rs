@@ -149,8 +149,11 @@ impl Sasl {
                 "this mechanism shows the password to the server, which is ruled out: choose another, or allow it",
             ));
         }
-        if matches!(self.choice, Choice::Only(mechanism) if mechanism.is_kerberos()) || self.kerberos.is_some() {
-            let is_whole = matches!((&self.kerberos, self.choice), (Some(_), Choice::Only(one)) if one.is_kerberos());
+        if matches!(self.choice, Choice::Only(mechanism) if mechanism.is_kerberos())
+            || self.kerberos.is_some()
+        {
+            let is_whole =
+                matches!((&self.kerberos, self.choice), (Some(_), Choice::Only(one)) if one.is_kerberos());
             return match &self.kerberos {
                 Some(kerberos) if is_whole => kerberos.check(),
                 _ => Err(Error::new(

@@ -128,7 +128,9 @@ impl<'a> Octets<'a> {
 }
 
 pub(crate) fn text(octets: &[u8]) -> Result<String, KerberosError> {
-    std::str::from_utf8(octets).map(str::to_owned).map_err(|_| KerberosError::Malformed("a name that is not UTF-8"))
+    std::str::from_utf8(octets)
+        .map(str::to_owned)
+        .map_err(|_| KerberosError::Malformed("a name that is not UTF-8"))
 }
 
 #[cfg(test)]
@@ -180,7 +182,8 @@ mod tests {
         assert_eq!((only.service.clone(), only.until), (Principal::ticket_granting("R", "R"), 1_900_000_000));
         assert_eq!((&only.ticket[..], only.key.kind()), (&b"ticket"[..], EncryptionType::Aes256Sha1));
 
-        let whole = [head.len(), head.len() + tickets[0].len(), head.len() + tickets[0].len() + tickets[1].len()];
+        let whole =
+            [head.len(), head.len() + tickets[0].len(), head.len() + tickets[0].len() + tickets[1].len()];
         for length in 0..file.len() {
             assert_eq!(Ccache::parse(&file[..length]).is_ok(), whole.contains(&length), "{length}");
         }

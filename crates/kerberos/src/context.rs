@@ -278,7 +278,8 @@ impl std::fmt::Debug for Context {
 /// What an authenticator has for a checksum (RFC 4121 §4.1.1): the binding and the flags.
 fn checksum(options: &ContextOptions) -> Vec<u8> {
     // Both prove themselves; repeated and reordered messages are found.
-    let flags = 0x02 | 0x04 | 0x08 | if options.seals { 0x10 } else { 0 } | if options.signs { 0x20 } else { 0 };
+    let flags =
+        0x02 | 0x04 | 0x08 | if options.seals { 0x10 } else { 0 } | if options.signs { 0x20 } else { 0 };
     let binding = options.binding.as_deref().map_or([0; 16], |data| {
         // Addresses of neither end (RFC 4121 §4.1.1.2).
         let mut hash = Md5::new();

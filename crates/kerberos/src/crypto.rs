@@ -173,7 +173,7 @@ impl Key {
         salt: &[u8],
         iterations: Option<u32>,
     ) -> Result<Self, KerberosError> {
-        let iterations = iterations.unwrap_or(kind.usual_iterations());
+        let iterations = iterations.unwrap_or_else(|| kind.usual_iterations());
         let rounds = NonZeroU32::new(iterations).filter(|rounds| rounds.get() <= MOST_ITERATIONS);
         let rounds = rounds.ok_or(KerberosError::TooManyIterations(iterations))?;
         let salt = match kind.is_sha1() {
@@ -333,7 +333,9 @@ impl Cipher {
     fn new(key: &[u8]) -> Self {
         let mut long = Zeroizing::new([0; 32]);
         match <[u8; 16]>::try_from(key) {
-            Ok(short) => Self::Aes128(Box::new(Aes128::new(&Zeroizing::new(short).as_slice().try_into().unwrap_or_default()))),
+            Ok(short) => Self::Aes128(Box::new(Aes128::new(
+                &Zeroizing::new(short).as_slice().try_into().unwrap_or_default(),
+            ))),
             Err(_) => {
                 long.iter_mut().zip(key).for_each(|(place, octet)| *place = *octet);
                 Self::Aes256(Box::new(Aes256::new(&(*long).into())))

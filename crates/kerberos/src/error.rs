@@ -109,7 +109,9 @@ fn refusal(refusal: &Refusal) -> String {
     let said = text.as_deref().filter(|text| !text.is_empty()).map(|text| format!(" ({text})"));
     let said = said.unwrap_or_default();
     match *code {
-        KerberosError::CLIENT_UNKNOWN => format!("the realm knows no {about}{said}: check the name and its realm"),
+        KerberosError::CLIENT_UNKNOWN => {
+            format!("the realm knows no {about}{said}: check the name and its realm")
+        }
         KerberosError::SERVICE_UNKNOWN => format!(
             "the realm knows no service {about}{said}: name the server as its key is named, by its full host name, or have \
              that key made"

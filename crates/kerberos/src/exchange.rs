@@ -107,8 +107,11 @@ impl AsExchange {
             Some(key) if key.kind().number() == reply.kind => key,
             _ => {
                 let fits = |info: &&EncryptionInfo| info.kind.number() == reply.kind;
-                let usual = EncryptionType::numbered(reply.kind)
-                    .map(|kind| EncryptionInfo { kind, salt: None, iterations: None });
+                let usual = EncryptionType::numbered(reply.kind).map(|kind| EncryptionInfo {
+                    kind,
+                    salt: None,
+                    iterations: None,
+                });
                 let info = reply.infos.iter().find(fits).cloned().or(usual);
                 self.key(info.as_slice())?
             }
@@ -172,7 +175,7 @@ impl TgsExchange {
     /// The realm that is to be asked next.
     #[must_use]
     pub fn realm(&self) -> &str {
-        self.with.service.grants_for().unwrap_or(self.with.service.realm())
+        self.with.service.grants_for().unwrap_or_else(|| self.with.service.realm())
     }
 
     /// What is to be sent to it.
@@ -215,7 +218,9 @@ impl TgsExchange {
             Err(error) => {
                 // Of these the ticket that was sent is the matter.
                 let about = match error.code {
-                    KerberosError::TICKET_EXPIRED | KerberosError::BAD_INTEGRITY => self.with.service.to_string(),
+                    KerberosError::TICKET_EXPIRED | KerberosError::BAD_INTEGRITY => {
+                        self.with.service.to_string()
+                    }
                     _ => wanted.to_string(),
                 };
                 return Err(error.refusal(about, since_1970(now)));

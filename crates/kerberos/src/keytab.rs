@@ -80,7 +80,7 @@ fn entry(octets: &mut Octets<'_>) -> Result<Option<Entry>, KerberosError> {
     let length = octets.u16()?;
     let key = octets.take(length.into())?;
     // A version above 255 follows in full.
-    let version = octets.u32().ok().filter(|version| *version != 0).unwrap_or(short.into());
+    let version = octets.u32().ok().filter(|version| *version != 0).unwrap_or_else(|| short.into());
     let Some(encryption) = EncryptionType::numbered(number) else { return Ok(None) };
     let key = Key::new(encryption, key)?;
     Ok(Some(Entry { principal: Principal::from_parts(kind, parts, realm), version, key }))

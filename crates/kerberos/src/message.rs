@@ -129,7 +129,10 @@ pub(crate) struct TicketReply {
 }
 
 /// A reply of `tag`, or the error that came in its place.
-pub(crate) fn ticket_reply(message: &Bytes, tag: u8) -> Result<Result<TicketReply, ErrorReply>, KerberosError> {
+pub(crate) fn ticket_reply(
+    message: &Bytes,
+    tag: u8,
+) -> Result<Result<TicketReply, ErrorReply>, KerberosError> {
     let mut reader = Reader::new(message);
     if reader.peek() == Some(Tag::application_constructed(ERROR)) {
         return error_reply(message).map(Err);

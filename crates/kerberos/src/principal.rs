@@ -106,7 +106,11 @@ impl Principal {
 
     /// What a password is salted with where nothing else is said (RFC 4120 §4).
     pub(crate) fn usual_salt(&self) -> Vec<u8> {
-        [self.realm.as_str()].into_iter().chain(self.parts.iter().map(String::as_str)).collect::<String>().into()
+        [self.realm.as_str()]
+            .into_iter()
+            .chain(self.parts.iter().map(String::as_str))
+            .collect::<String>()
+            .into()
     }
 }
 

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use flext_ldap_proto::ber::{Reader, Tag, Writer};
 
 use crate::{
-    Context, ContextOptions, Credential, Initiator, KerberosError, context::MECHANISM, der::OBJECT_IDENTIFIER,
+    Context, ContextOptions, Credential, Initiator, KerberosError,
+    context::MECHANISM,
+    der::OBJECT_IDENTIFIER,
     der::{ReadFields as _, WriteFields as _},
 };
 
@@ -134,9 +136,77 @@ impl Response {
         let mut reader = Reader::new(octets);
         let mut response = reader.constructed(Tag::context_constructed(1))?.sequence()?;
         let state = response.optional(0)?.map(|mut field| field.enumerated()).transpose()?;
-        let mechanism = response.optional(1)?.map(|mut field| field.primitive(OBJECT_IDENTIFIER)).transpose()?;
+        let mechanism =
+            response.optional(1)?.map(|mut field| field.primitive(OBJECT_IDENTIFIER)).transpose()?;
         let token = response.optional(2)?.map(|mut field| field.octets()).transpose()?;
         let mic = response.optional(3)?.map(|mut field| field.octets()).transpose()?;
         Ok(Self { state, mechanism, token: token.filter(|token| !token.is_empty()), mic })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::{EncryptionType, Key, Principal};
+
+    fn begin() -> (Negotiation, Bytes) {
+        let ticket = Credential {
+            client: Principal::parse("ada@R", None).unwrap(),
+            service: Principal::of_host("ldap", "localhost", "R"),
+            key: Key::new(EncryptionType::Aes128Sha1, &[1; 16]).unwrap(),
+            ticket: Bytes::from_static(&[0x61, 0]),
+            until: 0,
+        };
+        Negotiation::new(&ticket, &ContextOptions::default(), UNIX_EPOCH + Duration::from_secs(1)).unwrap()
+    }
+
+    #[test]
+    fn kerberos_is_all_that_is_offered() {
+        let (_, first) = begin();
+        let mut reader = Reader::new(&first);
+        let mut frame = reader.constructed(Tag::application_constructed(0)).unwrap();
+        assert_eq!(frame.primitive_slice(OBJECT_IDENTIFIER).unwrap(), SPNEGO);
+        let mut init = frame.field(0).unwrap().sequence().unwrap();
+        assert_eq!(init.field(0).unwrap().rest(), offered());
+        let token = init.field(2).unwrap().octets().unwrap();
+        assert!(token.windows(MECHANISM.len()).any(|octets| octets == MECHANISM));
+        init.finish().unwrap();
+    }
+
+    #[test]
+    fn answers_that_lead_nowhere() {
+        let answer = |state: Option<i32>, mechanism: &[u8], token: Option<&[u8]>| {
+            let mut writer = Writer::new();
+            writer.constructed(Tag::context_constructed(1), |frame| {
+                frame.sequence(|response| {
+                    if let Some(state) = state {
+                        response.field(0, |field| field.enumerated(state));
+                    }
+                    response.field(1, |field| field.primitive(OBJECT_IDENTIFIER, mechanism));
+                    if let Some(token) = token {
+                        response.field(2, |field| field.octets(token));
+                    }
+                });
+            });
+            writer.take()
+        };
+        let ntlm = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a];
+        let table = [
+            ("another mechanism", answer(Some(INCOMPLETE), ntlm, Some(b"x")), "that was not offered"),
+            ("no", answer(Some(REJECTED), MECHANISM, None), "takes no Kerberos"),
+            ("a success without a proof", answer(Some(COMPLETED), MECHANISM, None), "out of turn"),
+            ("a success with an empty proof", answer(Some(COMPLETED), MECHANISM, Some(b"")), "out of turn"),
+            ("nonsense", answer(None, MECHANISM_BY_MISTAKE, Some(b"x")), "malformed"),
+            ("nothing", Bytes::new(), "malformed"),
+        ];
+        for (name, message, want) in table {
+            let (mut negotiation, _) = begin();
+            let now = UNIX_EPOCH + Duration::from_secs(1);
+            let error = negotiation.answer(&message, now).unwrap_err().to_string();
+            assert!(error.contains(want), "{name}: {error}");
+            assert!(negotiation.answer(&message, now).is_err(), "{name}, once more");
+        }
     }
 }

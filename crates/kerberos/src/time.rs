@@ -69,7 +69,9 @@ mod tests {
         for (seconds, text) in table {
             assert_eq!((write(seconds), read(text)), (text.to_owned(), Ok(seconds)), "{text}");
         }
-        for bad in ["", "20261122160000", "20261322160000Z", "20261122240000Z", "2026112216000éZ", "+0261122160000Z"] {
+        for bad in
+            ["", "20261122160000", "20261322160000Z", "20261122240000Z", "2026112216000éZ", "+0261122160000Z"]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert_eq!(read("19690101000000Z"), Ok(0));

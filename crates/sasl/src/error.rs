@@ -38,7 +38,9 @@ pub enum SaslError {
     #[error("the peer thinks that channel binding is not offered here, though it is")]
     Downgraded,
     /// There is no security layer that both ends want.
-    #[error("the server and this client have no security layer in common that is as strong as it must be, and no stronger than it may be")]
+    #[error(
+        "the server and this client have no security layer in common that is as strong as it must be, and no stronger than it may be"
+    )]
     NoLayer,
     /// Kerberos has failed.
     #[error("{0}")]

@@ -135,7 +135,9 @@ impl Gssapi {
                 });
                 Ok(Secret::new(answer))
             }
-            State::Agreed(_) | State::Over => Err(SaslError::OutOfTurn("more than the mechanism has messages")),
+            State::Agreed(_) | State::Over => {
+                Err(SaslError::OutOfTurn("more than the mechanism has messages"))
+            }
         }
     }
 

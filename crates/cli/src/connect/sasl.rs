@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn properties_are_those_of_the_tools() {
-        let read = |text| properties(text).map(|one| (one.no_plain, one.strength.least, one.strength.most)).ok();
+        let read =
+            |text| properties(text).map(|one| (one.no_plain, one.strength.least, one.strength.most)).ok();
         let table = [
             ("none", Some((false, 0, u32::MAX))),
             ("noplain", Some((true, 0, u32::MAX))),

@@ -57,7 +57,9 @@ fn add(conf: &mut Krb5Conf, octets: &[u8], files: &mut usize) {
             }
             match read(&path, LONGEST_SETTINGS) {
                 Ok(octets) => add(conf, &octets, files),
-                Err(error) => tracing::debug!(path = %path.display(), %error, "settings of Kerberos are not read"),
+                Err(error) => {
+                    tracing::debug!(path = %path.display(), %error, "settings of Kerberos are not read")
+                }
             }
         }
     }
@@ -92,8 +94,9 @@ pub(super) fn cache(name: Option<&str>, conf: &Krb5Conf) -> Result<Ccache, Error
         }
     };
     let path = Path::new(path);
-    let octets = read(path, Ccache::LONGEST)
-        .map_err(|error| unreadable("the cache of tickets", path, ": call `kinit`, or name another in KRB5CCNAME", error))?;
+    let octets = read(path, Ccache::LONGEST).map_err(|error| {
+        unreadable("the cache of tickets", path, ": call `kinit`, or name another in KRB5CCNAME", error)
+    })?;
     Ccache::parse(&octets).map_err(|error| useless("the cache of tickets", path, error))
 }
 

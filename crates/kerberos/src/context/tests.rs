@@ -68,7 +68,11 @@ fn the_checksum_says_what_is_wanted_and_for_which_tls() {
     let table = [
         (ContextOptions::default(), 0x0e, true),
         (ContextOptions { signs: true, ..ContextOptions::default() }, 0x2e, true),
-        (ContextOptions { signs: true, seals: true, binding: Some(b"tls-server-end-point:x".to_vec()) }, 0x3e, false),
+        (
+            ContextOptions { signs: true, seals: true, binding: Some(b"tls-server-end-point:x".to_vec()) },
+            0x3e,
+            false,
+        ),
     ];
     for (options, flags, is_unbound) in table {
         let octets = checksum(&options);

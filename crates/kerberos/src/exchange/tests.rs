@@ -67,7 +67,9 @@ fn reply(tag: u8, client: &Principal, service: &Principal, nonce: u32, by: (&Key
             reply.field(1, |field| field.integer(tag.into()));
             reply.field(3, |field| field.string(client.realm()));
             reply.field(4, |field| field.name(client.kind(), client.parts()));
-            reply.field(5, |field| field.constructed(Tag::application_constructed(1), |ticket| ticket.sequence(|_| ())));
+            reply.field(5, |field| {
+                field.constructed(Tag::application_constructed(1), |ticket| ticket.sequence(|_| ()))
+            });
             reply.field(6, |field| field.encrypted(by.0.kind(), &cipher));
         });
     });
@@ -153,7 +155,14 @@ fn what_belongs_to_something_else_is_refused() {
         ("somebody else's", ben, &service, 0, key(3), Some("somebody else's")),
         ("another service", ada(), &elsewhere, 0, key(3), Some("another request")),
         ("another request", ada(), &service, 1, key(3), Some("another request")),
-        ("another key", ada(), &service, 0, key(4), Some("the password, or key, of ada@HARBOURLANE.EXAMPLE is wrong")),
+        (
+            "another key",
+            ada(),
+            &service,
+            0,
+            key(4),
+            Some("the password, or key, of ada@HARBOURLANE.EXAMPLE is wrong"),
+        ),
     ];
     for (name, client, service, more, by, want) in table {
         let (mut exchange, nonce) = begin();
@@ -269,7 +278,10 @@ fn a_service_must_prove_itself() {
     let begin = || Initiator::new(&ticket(service.clone()), &ContextOptions::default(), now).unwrap().0;
     assert!(begin().complete(&make(1_795_363_200, 123_456, &key(1)), now).is_ok());
     assert!(begin().complete(&make(1_795_363_200, 123_455, &key(1)), now).is_err(), "another time");
-    assert_eq!(begin().complete(&make(1_795_363_200, 123_456, &key(2)), now).unwrap_err(), KerberosError::WrongKey);
+    assert_eq!(
+        begin().complete(&make(1_795_363_200, 123_456, &key(2)), now).unwrap_err(),
+        KerberosError::WrongKey
+    );
     let mut error = Writer::new();
     error.constructed(Tag::application_constructed(0), |token| {
         token.primitive(Tag(6), crate::context::MECHANISM);

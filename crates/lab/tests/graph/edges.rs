@@ -23,7 +23,7 @@ const EDGES: [(&str, &[&str], &[&str]); 15] = [
     ("identity", &["directory", "proto"], &["store"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
-    ("oracles", &["server", "store", "directory", "sasl", "proto"], &[]),
+    ("oracles", &["server", "store", "directory", "sasl", "kerberos", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["client", "directory", "proto"], &["testkit"]),
     ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
@@ -89,6 +89,14 @@ fn the_mechanisms_know_no_runtime_and_no_socket() {
     let needs = Workspace::load().needs("sasl");
     for banned in ["tokio", "mio", "socket2", "nix", "rustls", "redb", "tracing"] {
         assert!(!needs.contains(banned), "sasl is sans-io, but needs {banned}");
+    }
+}
+
+#[test]
+fn tickets_know_no_runtime_and_no_socket() {
+    let needs = Workspace::load().needs("kerberos");
+    for banned in ["tokio", "mio", "socket2", "nix", "rustls", "redb", "tracing"] {
+        assert!(!needs.contains(banned), "kerberos is sans-io, but needs {banned}");
     }
 }
 

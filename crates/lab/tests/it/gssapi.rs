@@ -9,7 +9,8 @@ use std::{
 };
 
 use flext_ldap_client::{
-    Connection, Connector, ConnectorBuilder, Kerberos, Mechanism, Pool, Sasl, Server as _, Strength, TlsOptions,
+    Connection, Connector, ConnectorBuilder, Kerberos, Mechanism, Pool, Sasl, Server as _, Strength,
+    TlsOptions,
 };
 use flext_ldap_directory::{Actor, Deadline, DirectoryExt as _, Error, ErrorKind, Request};
 use flext_ldap_lab::{Content, DEFAULT_SUFFIX, Kdc, NsSlapd, Samba, Slapd, SlapdOptions, Tool};
@@ -135,11 +136,17 @@ fn by_a_cache_a_keytab_or_a_password_and_from_a_pool() {
             let [ldap, ldaps] = [ldap, ldaps].map(|url| url.replace("127.0.0.1", "localhost"));
             for (way, kerberos) in ways() {
                 // Inside TLS there is no layer, and the ticket is bound to the server's certificate.
-                let tls = Connector::builder().ldaps(TlsOptions::new().ca_pem(ca_pem.as_str())).url(&ldaps.parse().unwrap());
+                let tls = Connector::builder()
+                    .ldaps(TlsOptions::new().ca_pem(ca_pem.as_str()))
+                    .url(&ldaps.parse().unwrap());
                 for connector in [clear(&ldap), tls] {
                     let connector = connector.credentials(Sasl::kerberos(kerberos.clone())).build().unwrap();
                     let got = who(connector.connect().await).await;
-                    assert_eq!(got.unwrap_or_else(|error| panic!("{name}, {way}: {error}")), her, "{name}, {way}");
+                    assert_eq!(
+                        got.unwrap_or_else(|error| panic!("{name}, {way}: {error}")),
+                        her,
+                        "{name}, {way}"
+                    );
                 }
             }
             let connector = clear(&ldap).credentials(Sasl::kerberos(signed_in(&ada))).build().unwrap();
@@ -178,11 +185,13 @@ fn what_is_wrong_is_said_and_a_wrong_password_is_sent_once() {
     let port = silent.local_addr().unwrap().port();
     let realm = kdc.realm();
     let write = |kdc: &str| {
-        let text = format!("[libdefaults]\ndefault_realm = {realm}\n[realms]\n{realm} = {{\nkdc = {kdc}\n}}\n");
+        let text =
+            format!("[libdefaults]\ndefault_realm = {realm}\n[realms]\n{realm} = {{\nkdc = {kdc}\n}}\n");
         fs::write(&place, text).unwrap();
     };
     run(async {
-        let connect = |kerberos: Kerberos, url: &str| clear(url).credentials(Sasl::kerberos(kerberos)).build();
+        let connect =
+            |kerberos: Kerberos, url: &str| clear(url).credentials(Sasl::kerberos(kerberos)).build();
         let fails = async |kerberos: Kerberos, url: &str| {
             connect(kerberos.settings(&settings), url).unwrap().connect().await.unwrap_err()
         };
@@ -205,15 +214,21 @@ fn what_is_wrong_is_said_and_a_wrong_password_is_sent_once() {
         assert_eq!(error.kind(), ErrorKind::EmptyPassword);
 
         // One that is silent, and one that is not there: within the time there is for connecting.
-        for (place_of, want) in [(format!("127.0.0.1:{port}"), "in the time allowed"), ("127.0.0.1:1".to_owned(), "answered")] {
+        for (place_of, want) in
+            [(format!("127.0.0.1:{port}"), "in the time allowed"), ("127.0.0.1:1".to_owned(), "answered")]
+        {
             write(&place_of);
             let kerberos = Kerberos::password("ada", RIGHT).settings(&place);
-            let connector = clear(&url).connect_timeout(Duration::from_secs(1)).credentials(Sasl::kerberos(kerberos));
+            let connector =
+                clear(&url).connect_timeout(Duration::from_secs(1)).credentials(Sasl::kerberos(kerberos));
             let began = Instant::now();
             let error = connector.build().unwrap().connect().await.unwrap_err();
             assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
             assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unreachable), "{error}");
-            assert!(error.to_string().contains(want) || error.to_string().contains("did not answer"), "{error}");
+            assert!(
+                error.to_string().contains(want) || error.to_string().contains("did not answer"),
+                "{error}"
+            );
         }
 
         // A pool tries it once and then leaves it.
@@ -273,8 +288,13 @@ fn our_client_signs_in_to_samba() {
                 }
             }
             let [cached, _] = of(&demanding);
-            let error = base(by(cached).strength(Strength::NONE), demanding.ldap_url(), false).await.unwrap_err();
-            assert_eq!(error.result_code(), Some(ResultCode::STRONGER_AUTH_REQUIRED), "{mechanism:?} {error}");
+            let error =
+                base(by(cached).strength(Strength::NONE), demanding.ldap_url(), false).await.unwrap_err();
+            assert_eq!(
+                error.result_code(),
+                Some(ResultCode::STRONGER_AUTH_REQUIRED),
+                "{mechanism:?} {error}"
+            );
         }
     });
 }
