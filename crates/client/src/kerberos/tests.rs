@@ -55,7 +55,7 @@ async fn an_expired_ticket_asks_for_kinit_and_no_centre() {
 #[tokio::test]
 async fn what_a_centre_sends_is_bounded_and_told() {
     /// KRB_AP_ERR_SKEW, at 17:00 on a day in 2026.
-    const SKEW: &[u8] = b"\x7e\x3c\x30\x3a\xa0\x03\x02\x01\x05\xa1\x03\x02\x01\x1e\xa4\x11\x18\x0f20261122170000Z\xa5\x03\x02\x01\x00\xa6\x03\x02\x01\x25\xa9\x03\x1b\x01R\xaa\x0e\x30\x0c\xa0\x03\x02\x01\x02\xa1\x05\x30\x03\x1b\x01x";
+    const SKEW: &[u8] = b"\x7e\x3e0\x3c\xa0\x03\x02\x01\x05\xa1\x03\x02\x01\x1e\xa4\x11\x18\x0f20261122170000Z\xa5\x03\x02\x01\x00\xa6\x03\x02\x01\x25\xa9\x03\x1b\x01R\xaa\x0e0\x0c\xa0\x03\x02\x01\x02\xa1\x050\x03\x1b\x01x";
     let skew = [&u32::try_from(SKEW.len()).unwrap().to_be_bytes()[..], SKEW].concat();
     let table: [(Vec<u8>, ErrorKind, &str); 4] = [
         (skew, ErrorKind::Misuse, "the clocks differ too much: it is 2026-11-22 17:00:00 UTC there and "),
