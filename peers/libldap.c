@@ -2,13 +2,14 @@
  * libldap at the work of the benchmark `figures`, by its quickest calls: entries are taken one by one as they come, and
  * their attributes by ldap_get_attribute_ber, as ldapsearch takes them.
  *
- * libldap WORK HOST PORT DN PASSWORD NAMES KIND     WORK: bulk, lookup, pipelined
+ * libldap WORK HOST PORT DN PASSWORD NAMES KIND     WORK: bulk, lookup, pipelined, pool
  * libldap dn FILE ROUNDS                            parses every line of FILE as a DN
  *
  * The last line of its output is the one that the benchmark reads: seconds, processor seconds, KiB of memory, and the median and
  * the 99th percentile of single operations in microseconds.
  */
 #include <ldap.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #define SUFFIX "dc=harbourlane,dc=example"
 #define IN_FLIGHT 64
+#define CONNECTIONS 8
 
 static void die(const char *what, int code) {
     fprintf(stderr, "libldap: %s: %s\n", what, ldap_err2string(code));
@@ -41,7 +43,7 @@ static double cpu(long *memory) {
 static double began, cpu_began;
 static double *times;
 static size_t timed;
-static volatile size_t seen;
+static _Thread_local volatile size_t seen;
 
 static void start(void) {
     began = now();
@@ -135,6 +137,49 @@ static void parse_names(const char *path, int rounds) {
     report();
 }
 
+/* `pool`: connections lent to one thread at a time, the last one given back first, as pools over libldap do it. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t given;
+    LDAP *free[CONNECTIONS];
+    int there;
+    char **filters;
+    size_t lookups, share;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .given = PTHREAD_COND_INITIALIZER};
+
+static void *look_up(void *argument) {
+    size_t from = (size_t)argument * pool.share, to = from + pool.share;
+    for (size_t at = from; at < to && at < pool.lookups; at++) {
+        double asked = now();
+        pthread_mutex_lock(&pool.lock);
+        while (pool.there == 0) pthread_cond_wait(&pool.given, &pool.lock);
+        LDAP *ld = pool.free[--pool.there];
+        pthread_mutex_unlock(&pool.lock);
+        int id = ask(ld, pool.filters[at], 2);
+        while (!take(ld, id)) {
+        }
+        pthread_mutex_lock(&pool.lock);
+        pool.free[pool.there++] = ld;
+        pthread_cond_signal(&pool.given);
+        pthread_mutex_unlock(&pool.lock);
+        times[at] = now() - asked;
+    }
+    return NULL;
+}
+
+static LDAP *connect_to(char **arguments) {
+    char url[256];
+    snprintf(url, sizeof url, "ldap://%s:%s", arguments[2], arguments[3]);
+    LDAP *ld;
+    int code = ldap_initialize(&ld, url), version = 3;
+    if (code != LDAP_SUCCESS) die(url, code);
+    ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
+    struct berval password = {strlen(arguments[5]), arguments[5]};
+    code = ldap_sasl_bind_s(ld, arguments[4], LDAP_SASL_SIMPLE, &password, NULL, NULL, NULL);
+    if (code != LDAP_SUCCESS) die("the bind", code);
+    return ld;
+}
+
 int main(int count, char **arguments) {
     if (count == 4 && strcmp(arguments[1], "dn") == 0) {
         parse_names(arguments[2], atoi(arguments[3]));
@@ -145,16 +190,7 @@ int main(int count, char **arguments) {
         return 2;
     }
     const char *work = arguments[1];
-    char url[256];
-    snprintf(url, sizeof url, "ldap://%s:%s", arguments[2], arguments[3]);
-    LDAP *ld;
-    int code = ldap_initialize(&ld, url), version = 3;
-    if (code != LDAP_SUCCESS) die(url, code);
-    ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
-    struct berval password = {strlen(arguments[5]), arguments[5]};
-    code = ldap_sasl_bind_s(ld, arguments[4], LDAP_SASL_SIMPLE, &password, NULL, NULL, NULL);
-    if (code != LDAP_SUCCESS) die("the bind", code);
-
+    LDAP *ld = connect_to(arguments);
     if (strcmp(work, "bulk") == 0) {
         start();
         int id = ask(ld, "(objectClass=*)", 0);
@@ -171,6 +207,22 @@ int main(int count, char **arguments) {
             names[at] = filter;
         }
         times = calloc(lookups, sizeof *times);
+        if (strcmp(work, "pool") == 0) {
+            pthread_t threads[IN_FLIGHT];
+            pool.filters = names;
+            pool.lookups = lookups;
+            pool.share = (lookups + IN_FLIGHT - 1) / IN_FLIGHT;
+            pool.free[pool.there++] = ld;
+            while (pool.there < CONNECTIONS) pool.free[pool.there++] = connect_to(arguments);
+            start();
+            for (size_t at = 0; at < IN_FLIGHT; at++) {
+                if (pthread_create(&threads[at], NULL, look_up, (void *)at) != 0) return 1;
+            }
+            for (size_t at = 0; at < IN_FLIGHT; at++) pthread_join(threads[at], NULL);
+            timed = lookups;
+            report();
+            return 0;
+        }
         start();
         if (strcmp(work, "lookup") == 0) {
             for (timed = 0; timed < lookups; timed++) {

@@ -1,6 +1,6 @@
 //! The crates `ldap3` and `ldap3_proto` at the work of the benchmark `figures` (crates/lab/benches/figures).
 //!
-//! `flext-ldap-peers WORK HOST PORT DN PASSWORD NAMES KIND`: `bulk`, `lookup`, `pipelined` with `ldap3`, on the runtime KIND.
+//! `flext-ldap-peers WORK HOST PORT DN PASSWORD NAMES KIND`: `bulk`, `lookup`, `pipelined`, `pool` with `ldap3`, on the runtime KIND.
 //! `flext-ldap-peers decode FILE CODEC`: every entry of a captured answer, with `ldap3` or `ldap3_proto`.
 //! `flext-ldap-peers filter FILE ROUNDS`: every line of FILE as a filter, with `ldap3`.
 //!
@@ -23,6 +23,8 @@ use tokio_util::codec::Decoder as _;
 
 const SUFFIX: &str = "dc=harbourlane,dc=example";
 const IN_FLIGHT: usize = 64;
+/// Connections of `pool`, which the tasks are spread over: the crate has no pool, and each of its connections carries many.
+const CONNECTIONS: usize = 8;
 /// What one read brings where a captured answer is decoded.
 const CHUNK: usize = 64 << 10;
 
@@ -44,10 +46,21 @@ fn main() -> Result<()> {
     }
 }
 
-async fn work_on(work: &str, url: &str, dn: &str, password: &str, names: &str) -> Result<()> {
+async fn connect(url: &str, dn: &str, password: &str) -> Result<Ldap> {
     let (connection, mut ldap) = LdapConnAsync::new(url).await?;
     tokio::spawn(connection.drive());
     ldap.simple_bind(dn, password).await?.success()?;
+    Ok(ldap)
+}
+
+async fn work_on(work: &str, url: &str, dn: &str, password: &str, names: &str) -> Result<()> {
+    let mut ldap = connect(url, dn, password).await?;
+    let mut handles = vec![ldap.clone()];
+    if work == "pool" {
+        while handles.len() < CONNECTIONS {
+            handles.push(connect(url, dn, password).await?);
+        }
+    }
     let filters: Vec<String> =
         std::fs::read_to_string(names)?.lines().map(|name| format!("(uid={name})")).collect();
     let watch = Watch::start()?;
@@ -64,11 +77,12 @@ async fn work_on(work: &str, url: &str, dn: &str, password: &str, names: &str) -
             watch.report(&mut [])
         }
         "lookup" => watch.report(&mut look_up(ldap, filters).await?),
-        "pipelined" => {
+        "pipelined" | "pool" => {
             let share = filters.len().div_ceil(IN_FLIGHT).max(1);
             let tasks: Vec<_> = filters
                 .chunks(share)
-                .map(|filters| tokio::spawn(look_up(ldap.clone(), filters.to_vec())))
+                .zip(handles.iter().cycle())
+                .map(|(filters, ldap)| tokio::spawn(look_up(ldap.clone(), filters.to_vec())))
                 .collect();
             let mut times = Vec::new();
             for task in tasks {

@@ -28,7 +28,7 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::exit;
+use crate::{exit, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -167,15 +167,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn line(&mut self, word: &str, text: &str) -> io::Result<()> {
-        // Servers have a part in it: nothing that steers a terminal or begins a line of its own gets out.
-        let mut line = String::new();
-        for character in text.chars() {
-            match character.is_control() {
-                true => line.extend(character.escape_default()),
-                false => line.push(character),
-            }
-        }
-        writeln!(self.out, "{word:<5} {line}")
+        writeln!(self.out, "{word:<5} {}", output::on_one_line(text))
     }
 
     fn warn(&mut self, text: &str, strict: bool) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap::{Config, ConfigError, Server, Stack, StackBuilder};
+use flext_ldap::{Account, Config, ConfigError, Server, Stack, StackBuilder};
 use flext_ldap_client::{
     Connector, ConnectorBuilder, Credentials, Mechanism, PinnedConnection, Server as _, TlsOptions,
     WantsSecurity,
@@ -334,14 +334,7 @@ impl Connect {
 
     fn credentials(&self, conf: &Conf, config: Option<&Config>) -> anyhow::Result<Credentials> {
         if let (Some(name), Some(config)) = (&self.account, config) {
-            let Some(account) = config.accounts.get(name) else {
-                let names: Vec<_> = config.accounts.keys().map(|name| format!("`{name}`")).collect();
-                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-                return Err(
-                    Usage(format!("the configuration has no account `{name}`; it has {names}")).into()
-                );
-            };
-            return Ok(account.credentials(name)?);
+            return Ok(account(config, name)?.credentials(name)?);
         }
         if !self.simple && self.bind_dn.is_none() && self.asks_for_sasl(conf) {
             return self.sasl(conf).map(Credentials::from);
@@ -367,6 +360,15 @@ impl Connect {
             (None, false, None) => None,
         })
     }
+}
+
+/// An account of the configuration.
+pub(crate) fn account<'a>(config: &'a Config, name: &str) -> Result<&'a Account, Usage> {
+    config.accounts.get(name).ok_or_else(|| {
+        let names: Vec<_> = config.accounts.keys().map(|name| format!("`{name}`")).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Usage(format!("the configuration has no account `{name}`; it has {names}"))
+    })
 }
 
 /// What the options and the configuration say of the way to the servers.

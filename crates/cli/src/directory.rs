@@ -6,15 +6,15 @@ mod check;
 mod compact;
 mod config;
 mod control;
-mod descriptors;
+pub(crate) mod descriptors;
 mod explain;
 mod export;
 mod import;
 mod indexes;
 mod monitor;
 mod restore;
-mod serve;
-mod systemd;
+pub(crate) mod serve;
+pub(crate) mod systemd;
 
 use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc};
 

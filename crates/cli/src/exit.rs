@@ -6,7 +6,7 @@
 use std::{fmt, process::ExitCode};
 
 use flext_ldap::{ConfigError, PasswordError};
-use flext_ldap_directory::{Error, ErrorKind};
+use flext_ldap_directory::{Error, ErrorKind, proto::result::ResultCode};
 use flext_ldap_server::{StartError, TlsError};
 use flext_ldap_store::{ImportError, ImportFailure};
 
@@ -33,7 +33,7 @@ pub(crate) const STORAGE: u8 = 208;
 /// `directory check` found faults.
 pub(crate) const FAULTS: u8 = 209;
 /// Anything else, a defect of this program among it.
-const INTERNAL: u8 = 210;
+pub(crate) const INTERNAL: u8 = 210;
 
 /// What the tail of `--help` says.
 pub(crate) const HELP: &str = "\
@@ -98,8 +98,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 
 /// The exit code for what a directory, or the way to it, said.
 pub(crate) fn of_directory(error: &Error) -> u8 {
-    match error.kind() {
-        ErrorKind::Rejected => match error.result_code().map(|code| code.0) {
+    of_kind(error.kind(), error.result_code())
+}
+
+/// The exit code for an error of this kind, with the result code of a server that said no.
+pub(crate) fn of_kind(kind: ErrorKind, code: Option<ResultCode>) -> u8 {
+    match kind {
+        ErrorKind::Rejected => match code.map(|code| code.0) {
             Some(code @ 1..=123) => u8::try_from(code).unwrap_or(OTHER_RESULT),
             _ => OTHER_RESULT,
         },

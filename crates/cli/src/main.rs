@@ -3,6 +3,7 @@
 //! Results go to standard output, all else to standard error. One file a subcommand; `connect.rs` has the options they
 //! share, `exit.rs` the exit codes.
 
+mod bench;
 mod change;
 mod conf;
 mod config;
@@ -11,6 +12,7 @@ mod controls;
 mod delete;
 mod demo;
 mod directory;
+mod doctor;
 mod exit;
 mod export;
 mod import;
@@ -22,6 +24,7 @@ mod passwd;
 mod ping;
 mod ppolicy;
 mod progress;
+mod proxy;
 mod search;
 mod servers;
 mod value_files;
@@ -61,14 +64,20 @@ enum Command {
     Ping(ping::Arguments),
     /// Say of each server what it is and how it is
     Servers(servers::Arguments),
+    /// Put load on a server, and tell how it bears it
+    Bench(bench::Arguments),
     /// Write all entries under a base as LDIF; passwords only where the server shows their hashes
     Export(export::Arguments),
     /// Load LDIF into a server, many entries in flight at once
     Import(import::Arguments),
     /// Check and show the configuration that commands and programs are told servers and accounts by
     Config(config::Arguments),
+    /// Look at the way to a directory and at what it shows, say what mends what is wrong, and write a configuration
+    Doctor(doctor::Arguments),
     /// Serve, load or dump an embedded directory
     Directory(directory::Arguments),
+    /// Offer programs that speak LDAP one address, with the servers of a configuration behind it
+    Proxy(proxy::Arguments),
     /// Show the whole of it on an invented company: serve, sign in, change, extract
     Demo(demo::Arguments),
 }
@@ -101,10 +110,13 @@ fn main() -> ExitCode {
         Command::Whoami(arguments) => arguments.run(),
         Command::Ping(arguments) => arguments.run(),
         Command::Servers(arguments) => arguments.run(),
+        Command::Bench(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Import(arguments) => arguments.run(),
         Command::Config(arguments) => arguments.run(),
+        Command::Doctor(arguments) => arguments.run(),
         Command::Directory(arguments) => arguments.run(),
+        Command::Proxy(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
     };
     match result {

@@ -13,6 +13,18 @@ use tempfile::NamedTempFile;
 
 use crate::value_files::ValueFiles;
 
+/// A text in which others have a part, such as servers: nothing that steers a terminal or begins a line of its own.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    line
+}
+
 /// The format of entries on standard output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Format {

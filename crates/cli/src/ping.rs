@@ -175,7 +175,7 @@ impl fmt::Display for Millis {
 }
 
 /// Seconds with a fraction, more than none and at most a day.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.001..=86_400.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds, 0.001 to 86400".to_owned())
 }

@@ -46,6 +46,7 @@ mod dial;
 mod ending;
 mod exposure;
 mod gather;
+pub mod inspection;
 mod kerberos;
 mod layered;
 mod pool;

@@ -338,6 +338,13 @@ impl Pool {
         }
     }
 
+    /// How often a pool sends one and the same password of its service account to a server that refuses it, within `time`.
+    /// Held against a directory's threshold it says whether a password that was changed there can lock the account.
+    #[must_use]
+    pub fn most_refusals_within(time: Duration) -> u32 {
+        recovery::refusals_within(time)
+    }
+
     /// Waits until [`min`](PoolBuilder::min) connections are open.
     ///
     /// # Errors
@@ -399,7 +406,7 @@ impl Pool {
     /// Cancel-safe.
     pub async fn pin(&self, by: Deadline) -> Result<PinnedConnection, Error> {
         match self.0.shared.acquire(Class::Alone, by).await {
-            Ok(lease) => Ok(PinnedConnection { lease: Arc::new(lease), layered: None }),
+            Ok(lease) => Ok(PinnedConnection { lease, layered: None }),
             // Whoever asks for a connection is told why there is none, and not that others have been told.
             Err(error) => {
                 let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Error>());
@@ -598,19 +605,19 @@ impl Drop for Keep {
 
 /// A service connection that is nobody else's until it is dropped, and its replies are: see [`Server::pin`].
 pub struct PinnedConnection {
-    lease: Arc<Lease>,
+    lease: Lease,
     /// The same with layers around it, if there are any.
     layered: Option<Arc<dyn Directory>>,
 }
 
 /// A connection that is taken.
-struct Taken(Arc<Lease>);
+struct Taken(Lease);
 
 impl PinnedConnection {
     /// Puts a layer around it.
     pub(crate) fn layered(self, layer: Arc<impl Layer>) -> Self {
         let Self { lease, layered } = self;
-        let inner = layered.unwrap_or_else(|| Arc::new(Taken(Arc::clone(&lease))));
+        let inner = layered.unwrap_or_else(|| Arc::new(Taken(lease.again())));
         Self { lease, layered: Some(Arc::new(Layered::new(inner, layer))) }
     }
 

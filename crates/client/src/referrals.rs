@@ -20,7 +20,7 @@ use self::{
     following::Following,
     target::{Allowed, Targets},
 };
-use crate::{Credentials, TlsOptions};
+use crate::{Credentials, SharedAccount, TlsOptions};
 
 /// A layer that follows referrals to the hosts it is told.
 ///
@@ -33,7 +33,7 @@ use crate::{Credentials, TlsOptions};
 /// # fn example(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
 /// let referrals = Referrals::builder(Actor::Service)
 ///     .tls(TlsOptions::new().ca_file("/etc/ssl/harbourlane.pem"))
-///     .allow("ldap.lisbon.harbourlane.example", Credentials::Anonymous)
+///     .allow_anonymous("ldap.lisbon.harbourlane.example")
 ///     .allow("*.berlin.harbourlane.example", Credentials::simple("cn=reader,dc=berlin", "a password"))
 ///     .build()?;
 /// let directory = Layered::new(connection, Arc::new(referrals));
@@ -63,13 +63,14 @@ struct Settings {
 }
 
 /// Collects what [`Referrals`] need to know.
+#[derive(Clone)]
 #[must_use = "call `build` to get the layer"]
 pub struct ReferralsBuilder {
     actor: Actor,
     hops: usize,
     /// `None`: in clear.
     tls: Option<TlsOptions>,
-    allowed: Vec<(String, Credentials)>,
+    allowed: Vec<(String, Option<SharedAccount>)>,
 }
 
 impl Referrals {
@@ -125,8 +126,19 @@ impl ReferralsBuilder {
     /// Goes to this host, as this. `ldap.harbourlane.example` is one host, `*.harbourlane.example` each below that name;
     /// at ports 389, 636, 3268 and 3269, or at the one that is added: `ldap.harbourlane.example:1389`. The first that
     /// fits counts.
-    pub fn allow(mut self, host: impl Into<String>, credentials: Credentials) -> Self {
-        self.allowed.push((host.into(), credentials));
+    pub fn allow(self, host: impl Into<String>, credentials: Credentials) -> Self {
+        self.allow_as(host, &SharedAccount::new(move || Ok(credentials.clone())))
+    }
+
+    /// The same, as an account whose secret is read anew for each connection.
+    pub fn allow_as(mut self, host: impl Into<String>, account: &SharedAccount) -> Self {
+        self.allowed.push((host.into(), Some(account.clone())));
+        self
+    }
+
+    /// The same, as nobody.
+    pub fn allow_anonymous(mut self, host: impl Into<String>) -> Self {
+        self.allowed.push((host.into(), None));
         self
     }
 
@@ -146,7 +158,7 @@ impl ReferralsBuilder {
         let allowed = self
             .allowed
             .into_iter()
-            .map(|(host, credentials)| Allowed::new(&host, credentials))
+            .map(|(host, account)| Allowed::new(&host, account))
             .collect::<Result<_, _>>()?;
         let targets = Targets::new(self.tls, allowed)?;
         Ok(Referrals(Arc::new(Settings { actor: self.actor, hops: self.hops, targets })))

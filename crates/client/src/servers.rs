@@ -294,7 +294,8 @@ impl ServerSetBuilder {
         self
     }
 
-    /// How many retries there may be at once; ten operations earn one more, and so does a tenth of a second. 100.
+    /// How many retries there may be at once; ten operations earn one more, and so does a tenth of a second. What goes on
+    /// because a member could not be reached costs none. 100.
     pub const fn retries(mut self, retries: u32) -> Self {
         self.settings.retries = retries;
         self

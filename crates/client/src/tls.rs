@@ -14,7 +14,7 @@ use rustls::{
     CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, InvalidMessage, RootCertStore,
     SignatureScheme, WantsVerifier,
     client::{
-        WantsClientCert,
+        WantsClientCert, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
@@ -140,6 +140,32 @@ impl TlsOptions {
         };
         Ok(TlsConnector::from(Arc::new(config)))
     }
+
+    /// Who says whether a server is trusted, for a look at one.
+    pub(crate) fn verifier(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+        Ok(match &self.trust {
+            Trust::System => {
+                let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
+                Arc::new(verifier.map_err(no_system_authorities)?)
+            }
+            Trust::Only(pem) => {
+                let roots = Arc::new(pem.roots()?);
+                let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+                builder
+                    .build()
+                    .map_err(|error| unusable(format!("the CA {pem} is of no use")).with_source(error))?
+            }
+            Trust::Anyone => Arc::new(AcceptAnyone(Arc::clone(provider))),
+        })
+    }
+
+    /// The name that the certificate of `host` must be for.
+    pub(crate) fn name_for(&self, host: &str) -> Result<ServerName<'static>, Error> {
+        parse_name(self.server_name.as_deref().unwrap_or(host))
+    }
 }
 
 impl Trust {
@@ -149,19 +175,8 @@ impl Trust {
         provider: &Arc<CryptoProvider>,
     ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
         match self {
-            Self::System => builder.with_platform_verifier().map_err(|error| {
-                unusable("the certificate authorities of this system cannot be read: name a CA file instead")
-                    .with_source(error)
-            }),
-            Self::Only(pem) => {
-                let mut roots = RootCertStore::empty();
-                for certificate in pem.certificates("CA")? {
-                    roots.add(certificate).map_err(|error| {
-                        unusable(format!("a certificate in the CA {pem} is malformed")).with_source(error)
-                    })?;
-                }
-                Ok(builder.with_root_certificates(roots))
-            }
+            Self::System => builder.with_platform_verifier().map_err(no_system_authorities),
+            Self::Only(pem) => Ok(builder.with_root_certificates(pem.roots()?)),
             Self::Anyone => {
                 let verifier = Arc::new(AcceptAnyone(Arc::clone(provider)));
                 Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
@@ -178,6 +193,16 @@ impl Pem {
                 unusable(format!("the {what} file {} cannot be read", path.display())).with_source(error)
             }),
         }
+    }
+
+    fn roots(&self) -> Result<RootCertStore, Error> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.certificates("CA")? {
+            roots.add(certificate).map_err(|error| {
+                unusable(format!("a certificate in the CA {self} is malformed")).with_source(error)
+            })?;
+        }
+        Ok(roots)
     }
 
     fn certificates(&self, what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -295,12 +320,17 @@ fn parse_name(name: &str) -> Result<ServerName<'static>, Error> {
     })
 }
 
+fn no_system_authorities(error: rustls::Error) -> Error {
+    unusable("the certificate authorities of this system cannot be read: name a CA file instead")
+        .with_source(error)
+}
+
 fn unusable(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Misuse, message)
 }
 
 /// What went wrong in a handshake, and the mend.
-fn explain(error: &io::Error) -> String {
+pub(crate) fn explain(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(refusal)) => explain_certificate(refusal),
         Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
@@ -323,7 +353,7 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-fn explain_certificate(refusal: &CertificateError) -> String {
+pub(crate) fn explain_certificate(refusal: &CertificateError) -> String {
     use CertificateError as Refusal;
     match refusal {
         Refusal::Expired | Refusal::ExpiredContext { .. } => {

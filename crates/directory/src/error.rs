@@ -244,8 +244,16 @@ impl Error {
     }
 
     /// The answer owed to a peer whose operation failed so: nothing in it that the peer must not know.
+    ///
+    /// Where nobody can tell whether a change was made it is `other`: programs repeat what is answered with `busy`,
+    /// `unavailable` or `timeLimitExceeded`.
     #[must_use]
     pub fn answer(&self) -> LdapResult {
+        if self.0.applied == Applied::Unknown && self.0.kind != ErrorKind::Rejected {
+            let text = "the answer of the directory behind this server was lost, so it is unknown whether the change was \
+                        made: look before sending it again";
+            return LdapResult::with_diagnostic(ResultCode::OTHER, text);
+        }
         let (code, text) = match self.0.kind {
             ErrorKind::Rejected => {
                 return self

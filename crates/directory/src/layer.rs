@@ -1,9 +1,15 @@
 //! What wraps a directory, written once and good for every one: a connection, the store, each session of a listener.
 
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use flext_ldap_proto::result::LdapResult;
+
 use crate::{
     BindReply, BindStep, BoxFuture, Deadline, Directory, Error, Peer, Reply, Request, Session, Sessions,
 };
-use std::sync::Arc;
 
 /// Improves a directory: sees every request on its way in, and may wrap the reply on its way out.
 ///
@@ -47,6 +53,10 @@ impl<D: Directory, L: Layer> Directory for Layered<D, L> {
 impl<S: Session, L: Layer> Session for Layered<S, L> {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         self.inner.bind(step, by)
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<LdapResult> {
+        self.inner.poll_end(cx)
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use flext_ldap_proto::{
+    batch::Batch,
     control::{ControlValue, PagedResults},
     message::{Limits, Search},
     result::ResultCode,
@@ -40,6 +41,8 @@ pub(crate) struct Pages<'a> {
     reply: Reply,
     items_on_page: usize,
     empty_pages: u32,
+    /// The names of the first entries of this page and of the one before.
+    first: [Option<String>; 2],
 }
 
 impl<'a> Pages<'a> {
@@ -47,7 +50,17 @@ impl<'a> Pages<'a> {
         let wait = request.deadline.remaining();
         let cookie = Bytes::new();
         let reply = ask(session, &request, size, &cookie, wait);
-        Self { session, request, wait, size, cookie, reply, items_on_page: 0, empty_pages: 0 }
+        Self {
+            session,
+            request,
+            wait,
+            size,
+            cookie,
+            reply,
+            items_on_page: 0,
+            empty_pages: 0,
+            first: [None, None],
+        }
     }
 
     /// The next event; `Done` after the last page only.
@@ -56,6 +69,7 @@ impl<'a> Pages<'a> {
             let mut outcome = match self.reply.next().await? {
                 Event::Batch(batch) => {
                     self.items_on_page += batch.len();
+                    self.is_new(&batch)?;
                     return Ok(Event::Batch(batch));
                 }
                 Event::Done(outcome) => outcome,
@@ -79,9 +93,30 @@ impl<'a> Pages<'a> {
                 ));
             }
             self.items_on_page = 0;
+            self.first.rotate_right(1);
+            self.first[0] = None;
             self.cookie = page.cookie;
             self.reply = ask(self.session, &self.request, self.size, &self.cookie, self.wait);
         }
+    }
+}
+
+impl Pages<'_> {
+    /// That this is not the page before once more: no entry is found twice, so a server that sends it again will never
+    /// come to an end. Its cookie does not tell, since honest ones may be the same on each page.
+    fn is_new(&mut self, batch: &Batch) -> Result<(), Error> {
+        let [first, before] = &mut self.first;
+        if first.is_none() {
+            *first = batch.entries().next().map(|entry| entry.dn_str().to_owned());
+            if first.is_some() && first == before {
+                let message = format!(
+                    "the server sends a page again, from `{}` on",
+                    first.as_deref().unwrap_or_default()
+                );
+                return Err(Error::new(ErrorKind::Protocol, message));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,15 @@
 //! Conversations: all that RFC 4511 ties to one connection.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use flext_ldap_proto::{
-    certificate::CertificateNames, channel_binding::ChannelBindings, control::Controls, secret::Secret,
+    certificate::CertificateNames, channel_binding::ChannelBindings, control::Controls, result::LdapResult,
+    secret::Secret,
 };
 
 use crate::{Actor, BoxFuture, Deadline, Directory, Error, Outcome};
@@ -23,6 +28,12 @@ pub trait Session: Directory {
     ///
     /// A session answers for the actor its own bind made; other actors are refused unless it can carry them.
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>>;
+
+    /// Ready when the directory ends the conversation of its own accord, with what its peer is told in a Notice of
+    /// Disconnection (RFC 4511 §4.4.1). Whoever wraps a session hands this on. Most sessions never end by themselves.
+    fn poll_end(&mut self, _cx: &mut Context<'_>) -> Poll<LdapResult> {
+        Poll::Pending
+    }
 }
 
 impl<S: Sessions + ?Sized> Sessions for Arc<S> {
@@ -34,6 +45,10 @@ impl<S: Sessions + ?Sized> Sessions for Arc<S> {
 impl Session for Box<dyn Session> {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         (**self).bind(step, by)
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<LdapResult> {
+        (**self).poll_end(cx)
     }
 }
 

@@ -30,6 +30,7 @@
 mod connect;
 mod environment;
 mod keys;
+mod proxy;
 mod read;
 mod schema;
 mod show;
@@ -49,7 +50,7 @@ use std::{
 use flext_ldap_client::{Choice, Mechanism, TlsOptions, WhenDown};
 use flext_ldap_directory::proto::dn::Dn;
 
-pub use self::{schema::json_schema, show::Setting};
+pub use self::{proxy::ProxySettings, schema::json_schema, show::Setting};
 use crate::{password::PasswordSource, yaml};
 
 /// What a file and the environment say.
@@ -60,6 +61,8 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// The accounts to sign in as, by name.
     pub accounts: BTreeMap<String, Account>,
+    /// Hosts that referrals are followed to, each with the name of the account that signs in there.
+    pub referrals: Vec<(String, Option<String>)>,
     /// Where things are.
     pub structure: Structure,
     /// For finding, reaching and binding to a server, all of them together.
@@ -68,6 +71,8 @@ pub struct Config {
     pub connections: Connections,
     /// What is counted and recorded.
     pub observability: Observability,
+    /// What `flext-ldap proxy` offers.
+    pub proxy: ProxySettings,
     dangerous_clear_passwords: bool,
     dangerous_accept_any_certificate: bool,
     warnings: Vec<Finding>,
@@ -83,7 +88,7 @@ pub struct Server {
     pub address: Address,
     /// What protects what is sent.
     pub protection: Protection,
-    tls: TlsOptions,
+    pub(crate) tls: TlsOptions,
 }
 
 /// Where a server is.

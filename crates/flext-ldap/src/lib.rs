@@ -14,6 +14,7 @@
 //! It holds no protocol, no connection and no directory: those are the crates below, which can be used alone.
 
 mod config;
+pub mod doctor;
 mod log_file;
 mod password;
 mod stack;
@@ -25,7 +26,7 @@ pub use flext_ldap_directory as directory;
 pub use self::{
     config::{
         Account, Address, Audited, Config, ConfigError, Connections, Finding, Observability, Protection,
-        Server, Setting, Source, Structure, json_schema,
+        ProxySettings, Server, Setting, Source, Structure, json_schema,
     },
     log_file::{LogFile, Reopen},
     password::{PasswordError, PasswordSource, password_file},

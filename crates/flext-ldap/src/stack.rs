@@ -19,10 +19,11 @@ use std::{
 };
 
 use flext_ldap_client::{
-    Connector, ConnectorBuilder, Credentials, PinnedConnection, Pool, Server, ServerSet, SharedAccount,
+    Connector, ConnectorBuilder, Credentials, PinnedConnection, Pool, Referrals, ReferralsBuilder, Server,
+    ServerSet, SharedAccount,
 };
 use flext_ldap_directory::{
-    BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
+    Actor, BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
     health::HealthOptions,
     layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, ServerMetrics, TimeLimit},
     proto::dn::Dn,
@@ -36,7 +37,7 @@ use self::{
     guarded::{Guarded, around},
     lag::Lags,
 };
-use crate::{Account, Audited, Config, Connections, LogFile, Observability, Reopen};
+use crate::{Account, Audited, Config, Connections, LogFile, Observability, Protection, Reopen};
 
 /// What is counted and said of all servers together is of this name.
 const ALL: &str = "all servers";
@@ -106,6 +107,7 @@ struct Member {
 pub struct StackBuilder {
     connectors: Vec<ConnectorBuilder>,
     accounts: BTreeMap<String, Account>,
+    referrals: Option<ReferralsBuilder>,
     account: Option<SharedAccount>,
     timeout: Duration,
     connections: Connections,
@@ -114,6 +116,8 @@ pub struct StackBuilder {
     base: Option<Dn>,
     /// What searches are counted apart for.
     bases: Vec<Dn>,
+    /// Conversations and binds of users at a time on each server, if it is said.
+    users: Option<(usize, usize)>,
     life: Life,
 }
 
@@ -133,6 +137,7 @@ impl Config {
         let bases = [&structure.users, &structure.groups, &structure.service_accounts, &structure.base];
         StackBuilder {
             accounts: self.accounts.clone(),
+            referrals: self.referrals(),
             connections: self.connections.clone(),
             observability: self.observability.clone(),
             base: structure.base.clone(),
@@ -140,6 +145,26 @@ impl Config {
             ..Stack::of(self.servers.iter().map(|server| self.connector(server)))
                 .connection_timeout(self.connection_timeout)
         }
+    }
+
+    /// Referrals are followed as the first server is reached.
+    fn referrals(&self) -> Option<ReferralsBuilder> {
+        let first = self.servers.first().filter(|_| !self.referrals.is_empty())?;
+        let referrals = Referrals::builder(Actor::Service);
+        let mut referrals = match first.protection {
+            Protection::None => referrals.clear(),
+            Protection::Ldaps | Protection::StartTls => referrals.tls(first.tls.clone()),
+        };
+        for (host, account) in &self.referrals {
+            referrals = match account.as_ref().and_then(|name| Some((name, self.accounts.get(name)?))) {
+                Some((name, account)) => {
+                    let account = OfAccount { name: name.clone(), account: account.clone() };
+                    referrals.allow_as(host, &SharedAccount::new(account))
+                }
+                None => referrals.allow_anonymous(host),
+            };
+        }
+        Some(referrals)
     }
 }
 
@@ -176,6 +201,13 @@ impl StackBuilder {
     /// Changes how each server is reached.
     pub fn connectors(mut self, change: impl Fn(ConnectorBuilder) -> ConnectorBuilder) -> Self {
         self.connectors = self.connectors.into_iter().map(change).collect();
+        self
+    }
+
+    /// For a program that serves many users: conversations with each server at a time, and binds of users at a time on each.
+    /// 64, and 8.
+    pub const fn users(mut self, conversations: usize, binds: usize) -> Self {
+        self.users = Some((conversations, binds));
         self
     }
 
@@ -216,6 +248,10 @@ impl StackBuilder {
             Life::Short => pool.min(0).max(2).trust_new(),
             Life::Long => pool.min(if is_first { kept } else { 1 }).max(kept.saturating_add(overflow)),
         };
+        let pool = match self.users {
+            Some((conversations, binds)) => pool.conversations(conversations).binds(binds),
+            None => pool,
+        };
         match &self.account {
             Some(account) => pool.account(account).build(),
             None => pool.build(),
@@ -249,7 +285,7 @@ impl StackBuilder {
                 self.set(servers)?
             }
         };
-        let top = self.limited(top);
+        let top = self.limited(self.following(top)?);
         Ok(Stack(Arc::new(Parts {
             top,
             set: None,
@@ -286,7 +322,7 @@ impl StackBuilder {
             members.push(Member { pool, breaker, health });
         }
         let set = self.set(servers)?;
-        let mut top = self.limited(Arc::clone(&set) as Arc<dyn Server>);
+        let mut top = self.limited(self.following(Arc::clone(&set) as Arc<dyn Server>)?);
         if counts {
             top = around(top, metrics.local(ALL));
             metrics.add(Arc::new(Counts { pools, set: Arc::clone(&set) }));
@@ -306,6 +342,13 @@ impl StackBuilder {
         }
         let tasks = Mutex::new(tasks);
         Ok(Stack(Arc::new(Parts { top, set: Some(set), members, metrics, audit, lags, most_lag, tasks })))
+    }
+
+    fn following(&self, server: Arc<dyn Server>) -> Result<Arc<dyn Server>, Error> {
+        match &self.referrals {
+            Some(referrals) => Ok(around(server, referrals.clone().build()?)),
+            None => Ok(server),
+        }
     }
 
     fn limited(&self, server: Arc<dyn Server>) -> Arc<dyn Server> {
@@ -341,12 +384,14 @@ impl Stack {
         StackBuilder {
             connectors: connectors.into_iter().collect(),
             accounts: BTreeMap::new(),
+            referrals: None,
             account: None,
             timeout: Duration::from_secs(10),
             connections: Connections::default(),
             observability: Observability::default(),
             base: None,
             bases: Vec::new(),
+            users: None,
             life: Life::Long,
         }
     }

@@ -15,6 +15,21 @@ use flext_ldap_proto::{
 
 use crate::{Reason, Warnings, active_directory};
 
+impl Reason {
+    /// What the answer to a bind means, as [`Authenticator`](crate::Authenticator) reads it: for programs that bind by
+    /// themselves.
+    ///
+    /// # Errors
+    ///
+    /// Why it lets nobody in, or only to change the password.
+    pub fn of_bind(outcome: &Outcome) -> Result<Warnings, Self> {
+        match outcome.result.code {
+            ResultCode::SUCCESS => of_success(outcome),
+            _ => Err(of_refusal(outcome)),
+        }
+    }
+}
+
 /// What a bind that the directory took means: in, with warnings, or in for a change of the password only.
 pub(crate) fn of_success(outcome: &Outcome) -> Result<Warnings, Reason> {
     let Policy { error, warnings, expired } = Policy::read(outcome)?;

@@ -86,13 +86,25 @@ impl Daemon {
         wait(&mut self.child, patience).with_context(|| format!("cannot wait for {}", self.name))
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it by KILL: it closes nothing in order.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill().with_context(|| format!("cannot kill {}", self.name))?;
+        self.child.wait().with_context(|| format!("cannot wait for {}", self.name))?;
+        Ok(())
+    }
+
     pub(crate) fn read_log(&self) -> Result<String> {
         let bytes =
             std::fs::read(&self.log).with_context(|| format!("cannot read the log of {}", self.name))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    fn stop(&mut self) -> Result<()> {
+    /// Ends it in order: a signal, a wait, then KILL.
+    pub(crate) fn stop(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }

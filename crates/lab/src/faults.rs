@@ -197,6 +197,12 @@ impl FaultProxy {
     pub fn sent(&self) -> Vec<Vec<u8>> {
         self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Keeps nothing of what connections have sent so far, for a run that is long and looks at none of it.
+    pub fn forget(&self) {
+        let mut sent = self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.fill_with(Vec::new);
+    }
 }
 
 impl Shared {

@@ -51,6 +51,7 @@ pub struct NsSlapd {
     folder: TempDir,
     ca_pem: String,
     ports: [u16; 2],
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl NsSlapd {
@@ -93,22 +94,38 @@ impl NsSlapd {
         for _ in 0..ATTEMPTS {
             let ports = free_ports::<2>()?;
             std::fs::write(place.join("etc/dse.ldif"), configuration(&kit, &data, place, ports)?)?;
-            let mut command = kit.command(&kit.part("ns_slapd", PACKAGES)?);
-            kit.ns_slapd_libraries(&mut command);
-            command.envs(environment.iter().cloned());
-            command.arg("-D").arg(place.join("etc")).arg("-i").arg(place.join("run/pid")).args(["-d", "0"]);
-            let mut daemon = Daemon::spawn("ns-slapd", command, place, place.join("output"))?;
-            let [port, _] = ports;
-            let ready = daemon.becomes_ready(|| answers_a_search(port)).with_context(|| {
-                // What it says once it has read where its log is.
-                std::fs::read_to_string(place.join("log/errors")).unwrap_or_else(|error| error.to_string())
-            })?;
+            let (daemon, ready) = run(&kit, place, ports, environment)?;
             if ready {
-                return Ok(Self { daemon, folder, ca_pem, ports });
+                return Ok(Self { daemon, folder, ca_pem, ports, environment: environment.to_vec() });
             }
             // Another process took a port in between: once more, with the same files.
         }
         bail!("ns-slapd found its ports taken {ATTEMPTS} times")
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// Kills the server, which then closes nothing in order.
+    ///
+    /// # Errors
+    /// The server cannot be signalled or waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        self.daemon.kill()
+    }
+
+    /// Starts the server again, where it was stopped or killed, on the same files and ports, and waits until it answers.
+    ///
+    /// # Errors
+    /// It does not start, or another process has taken a port; the message quotes its log.
+    pub fn restart(&mut self) -> Result<()> {
+        self.daemon.stop()?;
+        let (daemon, ready) = run(&Kit::load()?, self.folder.path(), self.ports, &self.environment)?;
+        self.daemon = daemon;
+        if ready { Ok(()) } else { bail!("ns-slapd cannot start again: a port of it is taken") }
     }
 
     /// How the process ended by itself, if it does so within `patience`.
@@ -158,6 +175,25 @@ impl NsSlapd {
 
 fn root_dn() -> String {
     format!("cn=admin,{DEFAULT_SUFFIX}")
+}
+
+/// Starts the server on the files in `place`; whether it answers, or one of its ports was taken.
+fn run(
+    kit: &Kit,
+    place: &Path,
+    [port, _]: [u16; 2],
+    environment: &[(&'static str, OsString)],
+) -> Result<(Daemon, bool)> {
+    let mut command = kit.command(&kit.part("ns_slapd", PACKAGES)?);
+    kit.ns_slapd_libraries(&mut command);
+    command.envs(environment.iter().cloned());
+    command.arg("-D").arg(place.join("etc")).arg("-i").arg(place.join("run/pid")).args(["-d", "0"]);
+    let mut daemon = Daemon::spawn("ns-slapd", command, place, place.join("output"))?;
+    let ready = daemon.becomes_ready(|| answers_a_search(port)).with_context(|| {
+        // What it says once it has read where its log is.
+        std::fs::read_to_string(place.join("log/errors")).unwrap_or_else(|error| error.to_string())
+    })?;
+    Ok((daemon, ready))
 }
 
 /// Makes an authority and a server certificate in NSS's database, and returns the authority's certificate.

@@ -30,9 +30,7 @@ impl Authority {
     /// # Errors
     /// No randomness for the key.
     pub fn new() -> Result<Self> {
-        let mut params = subject("Lab CA", Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = authority_params("Lab CA")?;
         let issuer =
             CertifiedIssuer::self_signed(params, KeyPair::generate()?).context("cannot make the CA")?;
         Ok(Self { issuer })
@@ -70,6 +68,28 @@ impl Authority {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
         self.sign(&params)
+    }
+
+    /// A server certificate for [`host_names`] that is good from 2090 on.
+    ///
+    /// # Errors
+    /// No randomness for the key.
+    pub fn early_server(&self) -> Result<Identity> {
+        let mut params = server_params(&host_names())?;
+        params.not_before = date_time_ymd(2090, 1, 1);
+        self.sign(&params)
+    }
+
+    /// An authority that this one vouches for. A server that shows a certificate of it must send its
+    /// [`pem`](Self::pem) too.
+    ///
+    /// # Errors
+    /// No randomness for the key.
+    pub fn intermediate(&self, common_name: &str) -> Result<Self> {
+        let params = authority_params(common_name)?;
+        let issuer = CertifiedIssuer::signed_by(params, KeyPair::generate()?, &self.issuer)
+            .context("cannot make the intermediate CA")?;
+        Ok(Self { issuer })
     }
 
     /// A client certificate with the subject `cn=NAME,o=Lab`. [`Slapd`](crate::Slapd) takes its owner for
@@ -129,6 +149,13 @@ pub fn host_names() -> Vec<String> {
         }
     }
     names
+}
+
+fn authority_params(common_name: &str) -> Result<CertificateParams> {
+    let mut params = subject(common_name, Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
 }
 
 fn server_params<S: AsRef<str>>(names: &[S]) -> Result<CertificateParams> {

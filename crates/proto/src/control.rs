@@ -251,6 +251,27 @@ impl Controls {
         Ok(Some(decoded))
     }
 
+    /// Decodes the first control of this type, lets `change` have it, and puts it back where it was. One that is malformed
+    /// stays as it is: whoever it is meant for will say so.
+    ///
+    /// # Errors
+    ///
+    /// Those of `change`; then nothing is changed.
+    pub fn change<C: ControlValue, E>(
+        &mut self,
+        limits: &Limits,
+        change: impl FnOnce(&mut C) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Ok(Some(mut value)) = self.get::<C>(limits) else { return Ok(()) };
+        change(&mut value)?;
+        if let Some(control) = self.0.iter_mut().find(|control| control.oid == C::OID) {
+            let mut writer = Writer::new();
+            value.encode(&mut writer);
+            control.value = C::HAS_VALUE.then(|| writer.take());
+        }
+        Ok(())
+    }
+
     /// Reads the contents of `Controls`, up to [`Limits::controls`] of them.
     ///
     /// # Errors

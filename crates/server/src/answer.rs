@@ -79,10 +79,6 @@ pub(crate) fn contents(kind: DecodeErrorKind) -> Option<ResultCode> {
 }
 
 /// A Notice of Disconnection (RFC 4511 §4.4.1).
-pub(crate) fn notice(code: ResultCode, why: &'static str) -> Response {
-    Response::Extended(ExtendedResponse {
-        result: LdapResult::with_diagnostic(code, why),
-        oid: Some(NOTICE_OF_DISCONNECTION),
-        value: None,
-    })
+pub(crate) fn notice(result: LdapResult) -> Response {
+    Response::Extended(ExtendedResponse { result, oid: Some(NOTICE_OF_DISCONNECTION), value: None })
 }

@@ -3,7 +3,12 @@
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use flext_ldap_directory::{Peer, Protection, Session};
-use flext_ldap_proto::{ber::Writer, control::Controls, message::MessageId, result::ResultCode};
+use flext_ldap_proto::{
+    ber::Writer,
+    control::Controls,
+    message::MessageId,
+    result::{LdapResult, ResultCode},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::{Instant, timeout},
@@ -117,6 +122,10 @@ async fn talk(
                 farewell(stream).await;
                 return if code == ResultCode::PROTOCOL_ERROR { "protocol-error" } else { "limit" };
             }
+            End::BySession => {
+                farewell(stream).await;
+                return "ended-by-directory";
+            }
         }
     }
 }
@@ -158,7 +167,11 @@ async fn open(shared: &Shared, connection: &Connection) -> Result<Box<dyn Sessio
 /// The octets of a Notice of Disconnection.
 pub(crate) fn notice(code: ResultCode, why: &'static str) -> bytes::Bytes {
     let mut writer = Writer::new();
-    answer::notice(code, why).encode(MessageId::UNSOLICITED, &Controls::none(), &mut writer);
+    answer::notice(LdapResult::with_diagnostic(code, why)).encode(
+        MessageId::UNSOLICITED,
+        &Controls::none(),
+        &mut writer,
+    );
     writer.take()
 }
 

@@ -62,6 +62,8 @@ pub(crate) enum End {
     Stalled,
     /// This server ended it, and says why in a notice.
     Notice(ResultCode),
+    /// The directory's session ended it, and says why in a notice.
+    BySession,
     /// This server stops.
     Stopped,
     /// The answer to StartTLS has been sent: the handshake is next.
@@ -179,6 +181,7 @@ impl<'c> Conversation<'c> {
             progress |= self.take_requests(cx, until);
             progress |= self.poll_binding(cx);
             progress |= self.poll_running(cx, until);
+            progress |= self.poll_session(cx);
             progress |= self.drain();
             let queued = self.outbox.queued();
             let sent = self.outbox.send(self.stream, cx);
@@ -345,9 +348,24 @@ impl<'c> Conversation<'c> {
 
     /// Ends the conversation with a Notice of Disconnection.
     fn notice(&mut self, code: ResultCode, why: &'static str) {
+        self.say_goodbye(LdapResult::with_diagnostic(code, why), End::Notice(code));
+    }
+
+    fn say_goodbye(&mut self, result: LdapResult, end: End) {
         self.abandon_all();
-        self.outbox.answer(MessageId::UNSOLICITED, &answer::notice(code, why), &Controls::none());
-        self.closing = Some(End::Notice(code));
+        self.outbox.answer(MessageId::UNSOLICITED, &answer::notice(result), &Controls::none());
+        self.closing = Some(end);
+    }
+
+    /// Whether the directory ends the conversation. What it has answered goes out first.
+    fn poll_session(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        if self.closing.is_some() {
+            return false;
+        }
+        let Poll::Ready(result) = session.poll_end(cx) else { return false };
+        self.say_goodbye(result, End::BySession);
+        true
     }
 
     fn end(&mut self, end: End) -> End {

@@ -8,11 +8,15 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 /// Besides connections: the store, logs, listeners, what a backup or a reload opens.
 const OTHERS: rlim_t = 64;
 
-/// Raises the limit of this process as far as its connections need and the system allows, and has them fit in it.
-pub(super) fn provide(limits: &mut ServerLimits) {
+/// Raises the limit of this process as far as its connections need, `each` of them so many, and the system allows, and has
+/// them fit in it. `key` is where their number was configured.
+pub(crate) fn provide(limits: &mut ServerLimits, key: &str, each: rlim_t) {
     // Where nothing is known nothing is changed.
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    let wanted = rlim_t::try_from(limits.connections).unwrap_or(rlim_t::MAX).saturating_add(OTHERS);
+    let wanted = rlim_t::try_from(limits.connections)
+        .unwrap_or(rlim_t::MAX)
+        .saturating_mul(each)
+        .saturating_add(OTHERS);
     let mut allowed = soft;
     if soft < wanted {
         let raised = wanted.min(hard);
@@ -21,9 +25,10 @@ pub(super) fn provide(limits: &mut ServerLimits) {
         }
     }
     if allowed < wanted {
-        let fitting = usize::try_from(allowed.saturating_sub(OTHERS)).unwrap_or(usize::MAX).max(1);
+        let fitting =
+            usize::try_from(allowed.saturating_sub(OTHERS) / each.max(1)).unwrap_or(usize::MAX).max(1);
         crate::say(format_args!(
-            "warning: `server.connections` is {} and this process may have {allowed} descriptors, so it takes {fitting} \
+            "warning: `{key}` is {} and this process may have {allowed} descriptors, so it takes {fitting} \
              connections; raise the limit (`ulimit -Hn`, LimitNOFILE= of systemd)",
             limits.connections
         ));

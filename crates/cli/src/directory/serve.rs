@@ -205,7 +205,7 @@ impl Serve {
         let mut stop = Stop::new()?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut config = tokio::task::block_in_place(|| self.config()?.settle(Purpose::Serve))?;
-        descriptors::provide(&mut config.server);
+        descriptors::provide(&mut config.server, "server.connections", 1);
         crate::logging::set_level(config.log.level.as_deref());
         let data = config.place()?;
         // Others who are served on the thread go on elsewhere.
@@ -221,7 +221,7 @@ impl Serve {
                 options = options.peer_administrator(uid);
             }
         }
-        let tls = config.tls.as_ref().map(server_tls).transpose()?;
+        let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
         if config.listen.is_empty() && passed.is_empty() {
             return Err(StartError::NoAddress.into());
         }
@@ -385,7 +385,7 @@ impl Served {
         }
         config.administrator.clone_from(&started.administrator);
         let rules = store.with_schema(|schema| arguments.rules(&config, schema))?;
-        let tls = config.tls.as_ref().map(server_tls).transpose()?;
+        let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
         let readers =
             config.monitor.iter().map(|some| Known::new(store, some, subject.administrator.as_ref()));
         let readers = readers.collect::<anyhow::Result<Vec<_>>>()?;
@@ -395,7 +395,7 @@ impl Served {
         {
             restart.push("indexes");
         }
-        descriptors::provide(&mut config.server);
+        descriptors::provide(&mut config.server, "server.connections", 1);
         readers.into_iter().for_each(|known| self.readers.set(known));
         subject.set_rules(rules);
         store.set_limits(&config.limits);
@@ -428,8 +428,11 @@ fn time(text: &str) -> Result<Duration, String> {
     flext_ldap::yaml::time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
 }
 
-pub(super) fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {
-    let TlsFiles { certificate: chain, key, client_authorities } = files;
+pub(crate) fn server_tls(
+    chain: &Path,
+    key: &Path,
+    client_authorities: Option<&Path>,
+) -> anyhow::Result<ServerTls> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
     let (chain_pem, key_pem) = (read(chain)?, read(key)?);
     let tls = match client_authorities {
@@ -437,6 +440,12 @@ pub(super) fn server_tls(files: &TlsFiles) -> anyhow::Result<ServerTls> {
         Some(path) => ServerTls::with_client_authorities(&chain_pem, &key_pem, &read(path)?),
     };
     tls.with_context(|| format!("failed to use {} and {}", chain.display(), key.display()))
+}
+
+impl TlsFiles {
+    pub(super) fn load(&self) -> anyhow::Result<ServerTls> {
+        server_tls(&self.certificate, &self.key, self.client_authorities.as_deref())
+    }
 }
 
 /// The signals that end a server.
@@ -461,7 +470,7 @@ impl Stop {
 }
 
 /// What to write an access log to; `-` is standard output.
-fn log_file(path: &Path, reopen: &Reopen) -> anyhow::Result<Box<dyn Write + Send>> {
+pub(crate) fn log_file(path: &Path, reopen: &Reopen) -> anyhow::Result<Box<dyn Write + Send>> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(io::stdout()));
     }

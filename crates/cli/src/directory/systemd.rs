@@ -16,7 +16,7 @@ use nix::time::{ClockId, clock_gettime};
 
 /// What the service manager is told.
 #[derive(Clone, Debug)]
-pub(super) enum State {
+pub(crate) enum State {
     /// It serves; with a line for `systemctl status`.
     Ready(String),
     /// It reads its configuration again.
@@ -26,7 +26,7 @@ pub(super) enum State {
 }
 
 /// Tells the service manager, if there is one. A server goes on without being heard.
-pub(super) fn notify(state: &State) {
+pub(crate) fn notify(state: &State) {
     let message = match state {
         State::Ready(status) => format!("READY=1\nSTATUS={}", status.replace('\n', " ")),
         State::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic().as_micros()),
@@ -58,7 +58,7 @@ fn monotonic() -> Duration {
 
 /// A socket that was passed to this process.
 #[derive(Debug)]
-pub(super) enum Passed {
+pub(crate) enum Passed {
     Tcp { socket: TcpListener, tls: bool },
     Unix(UnixListener),
 }
@@ -69,7 +69,7 @@ pub(super) enum Passed {
 /// # Errors
 ///
 /// One of them is no socket that listens.
-pub(super) fn passed() -> anyhow::Result<Vec<Passed>> {
+pub(crate) fn passed() -> anyhow::Result<Vec<Passed>> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut given = ListenFd::from_env();

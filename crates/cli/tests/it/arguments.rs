@@ -13,10 +13,13 @@ fn help_is_what_it_was() {
         "passwd",
         "whoami",
         "ping",
+        "bench",
         "export",
         "import",
         "config",
+        "doctor",
         "directory",
+        "proxy",
         "demo",
     ];
     for command in commands {
@@ -28,6 +31,10 @@ fn help_is_what_it_was() {
             format!("help-{}", if command.is_empty() { "main" } else { command }),
             output.out
         );
+    }
+    for operation in ["search", "bind", "add", "modify"] {
+        let output = run(flext_ldap(&["bench", operation, "--help"]));
+        insta::assert_snapshot!(format!("help-bench-{operation}"), output.out);
     }
     insta::assert_snapshot!("help-directory-access", run(flext_ldap(&["directory", "access", "--help"])).out);
     insta::assert_snapshot!(

@@ -5,6 +5,8 @@ mod access;
 #[cfg(test)]
 mod arguments;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod care;
 #[cfg(test)]
 mod changes;
@@ -16,6 +18,8 @@ mod config;
 mod controls;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod doctor;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
@@ -29,7 +33,10 @@ mod ppolicy;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod sasl;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod serve;

@@ -19,6 +19,20 @@ pub(super) const REREAD: Duration = Duration::from_secs(5);
 const REFUSED: [Duration; 4] =
     [REREAD, Duration::from_secs(30 * 60), Duration::from_secs(60 * 60), Duration::from_secs(2 * 60 * 60)];
 
+/// How often the same refused secret is sent within `time`, at most, if it stays the same.
+pub(super) fn refusals_within(time: Duration) -> u32 {
+    let (mut count, mut at, mut last) = (1_u32, Duration::ZERO, REREAD);
+    for pause in REFUSED {
+        at += pause;
+        if at >= time {
+            return count;
+        }
+        (count, last) = (count + 1, pause);
+    }
+    let more = (time - at).saturating_sub(Duration::from_nanos(1)).as_nanos() / last.as_nanos();
+    count.saturating_add(u32::try_from(more).unwrap_or(u32::MAX))
+}
+
 /// Why there may be no connection, and when the next attempt is made.
 #[derive(Debug)]
 pub(super) struct Recovery {
@@ -136,9 +150,7 @@ impl Obstacle {
         };
         // That the program's own bind was refused is nothing the caller could mend by asking otherwise.
         let kind = match self.error.kind() {
-            kind @ (ErrorKind::Tls | ErrorKind::Timeout | ErrorKind::Closed | ErrorKind::Confidentiality) => {
-                kind
-            }
+            kind @ (ErrorKind::Tls | ErrorKind::Timeout | ErrorKind::Confidentiality) => kind,
             _ => ErrorKind::Unreachable,
         };
         Error::new(kind, message).with_source(self.error.clone())
@@ -186,6 +198,25 @@ mod tests {
         recovery.succeeded();
         let (next, _) = recovery.failed(Error::new(ErrorKind::Unreachable, "away"), now, &dice);
         assert!(next - now <= FIRST_PAUSE);
+    }
+
+    #[test]
+    fn refusals_are_counted_before_they_happen() {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        let table = [
+            (minutes(0), 1),
+            (REREAD, 1),
+            (minutes(1), 2),
+            (minutes(30), 2),
+            (minutes(31), 3),
+            (minutes(91), 4),
+        ];
+        for (time, count) in table {
+            assert_eq!(refusals_within(time), count, "{time:?}");
+        }
+        let hours = |hours: u64| minutes(hours * 60);
+        assert_eq!([4, 5, 6, 24].map(|time| refusals_within(hours(time))), [5, 5, 6, 15]);
+        assert_eq!(refusals_within(Duration::MAX), u32::MAX);
     }
 
     #[tokio::test(start_paused = true)]

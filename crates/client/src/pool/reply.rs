@@ -40,9 +40,9 @@ pub(super) fn call(shared: &Arc<Shared>, request: Request) -> Reply {
 }
 
 /// Starts an operation on a connection that is taken already. The connection is not given back before it has ended.
-pub(super) fn call_on(lease: &Arc<Lease>, request: Request) -> Reply {
+pub(super) fn call_on(lease: &Lease, request: Request) -> Reply {
     match lease.member.connection.start_operation(request) {
-        Ok(operation) => Reply::events(PinnedReply { operation, lease: Arc::clone(lease) }),
+        Ok(operation) => Reply::events(PinnedReply { operation, lease: lease.again() }),
         Err(error) => Reply::ready(Err(error)),
     }
 }
@@ -137,7 +137,7 @@ impl Events for PoolReply {
 
 struct PinnedReply {
     operation: Operation,
-    lease: Arc<Lease>,
+    lease: Lease,
 }
 
 impl Events for PinnedReply {

@@ -223,11 +223,18 @@ fn is_usable<L: Line>(seat: &Seat<L>, rules: &Rules) -> bool {
 
 /// The first of the least loaded among the best: so with little to do the others stay idle, and can be closed.
 fn least_loaded<L>(seats: &[Seat<L>], among: impl Fn(usize, &Seat<L>) -> bool) -> Option<(usize, &Seat<L>)> {
-    seats
-        .iter()
-        .enumerate()
-        .filter(|(index, seat)| among(*index, seat))
-        .min_by_key(|(_, seat)| (seat.standing == Standing::Suspect, seat.is_leaving, seat.load()))
+    let key = |seat: &Seat<L>| (seat.standing == Standing::Suspect, seat.is_leaving, seat.load());
+    let mut best: Option<(usize, &Seat<L>)> = None;
+    for (index, seat) in seats.iter().enumerate() {
+        if best.is_none_or(|(_, other)| key(seat) < key(other)) && among(index, seat) {
+            best = Some((index, seat));
+            if key(seat) == (false, false, 0) {
+                // None is better, and each look at a connection costs.
+                break;
+            }
+        }
+    }
+    best
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub(super) struct Member {
 #[derive(Debug)]
 pub(super) struct Berth {
     member: Arc<Member>,
+    /// The member's, at hand.
+    id: u64,
     /// Whether an operation was put onto it since the last tick.
     was_used: bool,
     /// The tick at which it was first found without use.
@@ -413,6 +415,7 @@ impl Shared {
             state.next_id += 1;
             let member = Arc::new(Member { id: state.next_id, connection });
             let berth = Berth {
+                id: member.id,
                 member,
                 was_used: true,
                 idle_since: None,
@@ -613,7 +616,7 @@ struct Look {
 
 impl State {
     fn position(&self, id: u64) -> Option<usize> {
-        self.seats.iter().position(|seat| seat.line.member.id == id)
+        self.seats.iter().position(|seat| seat.line.id == id)
     }
 
     fn place(&self, settings: &Settings, class: Class, before: usize, is_patient: bool) -> Option<Place> {
@@ -769,6 +772,19 @@ impl Turns {
 }
 
 impl Lease {
+    /// One more place on the same connection, for something that goes on for itself.
+    pub(super) fn again(&self) -> Self {
+        let mut state = self.shared.lock();
+        // One that was taken out meanwhile counts nothing any more.
+        if let Some(index) = state.position(self.member.id)
+            && let Some(seat) = state.seats.get_mut(index)
+        {
+            *seat.count(self.class) += 1;
+        }
+        drop(state);
+        Self { shared: Arc::clone(&self.shared), member: Arc::clone(&self.member), class: self.class }
+    }
+
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -11,7 +11,7 @@ use flext_ldap_directory::{
     proto::url::{LdapUrl, Scheme},
 };
 
-use crate::{Connector, Credentials, Pool, TlsOptions};
+use crate::{Connector, Pool, SharedAccount, TlsOptions};
 
 /// Ports of hosts that were allowed without one: of LDAP, and of Active Directory's global catalogue.
 const PORTS: [u16; 4] = [389, 636, 3268, 3269];
@@ -60,11 +60,12 @@ pub(super) struct Allowed {
     /// Whether `host` begins with a dot and stands for all that end so.
     is_suffix: bool,
     port: Option<u16>,
-    credentials: Credentials,
+    /// `None`: nobody.
+    account: Option<SharedAccount>,
 }
 
 impl Allowed {
-    pub(super) fn new(text: &str, credentials: Credentials) -> Result<Self, Error> {
+    pub(super) fn new(text: &str, account: Option<SharedAccount>) -> Result<Self, Error> {
         let misuse = || {
             let message = format!("`{text}` is no host to follow referrals to: NAME, *.DOMAIN or NAME:PORT");
             Error::new(ErrorKind::Misuse, message)
@@ -77,7 +78,7 @@ impl Allowed {
         let url: LdapUrl = format!("ldap://{rest}").parse().map_err(|_| misuse())?;
         let name = Target::of(&url).filter(|_| !rest.contains(['/', '*', '?'])).ok_or_else(misuse)?.host;
         let host = if is_suffix { format!(".{name}") } else { name };
-        Ok(Self { host, is_suffix, port: url.explicit_port, credentials })
+        Ok(Self { host, is_suffix, port: url.explicit_port, account })
     }
 
     fn takes(&self, target: &Target) -> bool {
@@ -101,11 +102,9 @@ pub(super) struct Targets {
 impl Targets {
     pub(super) fn new(tls: Option<TlsOptions>, allowed: Vec<Allowed>) -> Result<Self, Error> {
         let targets = Self { tls, allowed, pools: Mutex::new(Vec::new()) };
-        // What is wrong with the files or the credentials is told now and not by the first referral.
-        for one in &targets.allowed {
-            let nowhere = Target { ldaps: true, host: "localhost".to_owned(), port: 636 };
-            targets.connector(&nowhere, &one.credentials)?;
-        }
+        // What is wrong with the files is told now and not by the first referral.
+        let nowhere = Target { ldaps: true, host: "localhost".to_owned(), port: 636 };
+        targets.connector(&nowhere)?;
         Ok(targets)
     }
 
@@ -125,8 +124,11 @@ impl Targets {
         let Some(allowed) = self.allowed.iter().find(|one| one.takes(target)) else {
             return Err(Error::new(ErrorKind::Bug, format!("a referral to {target}, who is not allowed")));
         };
-        let connector = self.connector(target, &allowed.credentials)?;
-        let pool = Pool::builder(connector).min(0).max(4).idle(IDLE).build()?;
+        let pool = Pool::builder(self.connector(target)?).min(0).max(4).idle(IDLE);
+        let pool = match &allowed.account {
+            Some(account) => pool.account(account).build()?,
+            None => pool.build()?,
+        };
         if pools.len() >= KEPT {
             pools.remove(0);
         }
@@ -134,14 +136,14 @@ impl Targets {
         Ok(pool)
     }
 
-    fn connector(&self, target: &Target, credentials: &Credentials) -> Result<Connector, Error> {
+    fn connector(&self, target: &Target) -> Result<Connector, Error> {
         let tls = || self.tls.clone().unwrap_or_default();
         let builder = match (target.ldaps, &self.tls) {
             (true, _) => Connector::builder().ldaps(tls()),
             (false, Some(_)) => Connector::builder().start_tls(tls()),
             (false, None) => Connector::builder().clear(),
         };
-        builder.address(target.host.as_str(), target.port).credentials(credentials.clone()).build()
+        builder.address(target.host.as_str(), target.port).build()
     }
 }
 
@@ -171,7 +173,7 @@ mod tests {
             ("[::1]:1389", "ldap://[::1]:1389", true),
         ];
         for (allowed, url, expected) in table {
-            let allowed = Allowed::new(allowed, Credentials::Anonymous).unwrap();
+            let allowed = Allowed::new(allowed, None).unwrap();
             assert_eq!(target(url).is_some_and(|target| allowed.takes(&target)), expected, "{url}");
         }
     }
@@ -186,7 +188,7 @@ mod tests {
     #[test]
     fn what_is_no_host_is_refused() {
         for text in ["", "*", "*.", "a/b", "a b", "host:port", "*.*.example", "ldap://host"] {
-            let refused = Allowed::new(text, Credentials::Anonymous).err();
+            let refused = Allowed::new(text, None).err();
             assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Misuse), "{text}");
         }
     }

@@ -1,7 +1,8 @@
 //! One operation on its way through a set: which member has it, and whether it may go on to another one.
 //!
 //! An operation moves only where nothing can have been done by the one before: a read until its first event, a write
-//! only while no octet of it left. All within the caller's deadline and the set's budget.
+//! only while no octet of it left. All within the caller's deadline and the set's budget. What a lookup brings is kept back
+//! until its end, which is there at the same moment unless the connection is lost in between: so it is whole or goes on.
 
 use std::{
     pin::Pin,
@@ -11,8 +12,13 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    Applied, BoxFuture, Deadline, Error, ErrorKind, Event, Events, Outcome, Reply, Request,
-    proto::result::ResultCode,
+    Applied, BoxFuture, Deadline, Error, ErrorKind, Event, Events, Op, Outcome, Reply, Request,
+    proto::{
+        batch::Batch,
+        control::{ControlScope, scope_of},
+        message::Scope,
+        result::ResultCode,
+    },
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -26,6 +32,8 @@ use crate::chance::longest_pause;
 
 /// Failures that are told of one operation.
 const TOLD: usize = 4;
+/// Entries a search may ask for and still be a lookup.
+const FEW: u32 = 100;
 
 /// An operation on its way.
 pub(super) struct Routed {
@@ -34,6 +42,11 @@ pub(super) struct Routed {
     request: Option<Request>,
     deadline: Deadline,
     is_write: bool,
+    is_lookup: bool,
+    /// What a lookup has brought, and nobody has seen: while there is a request to send, it can be asked for again.
+    held: Option<Batch>,
+    /// Whether the caller has seen anything.
+    has_delivered: bool,
     /// Whether the answer may hold a cookie.
     has_cookies: bool,
     /// The member whose cookie this is.
@@ -53,6 +66,8 @@ enum State {
     Choosing,
     Waiting(BoxFuture<'static, ()>),
     Asking(Asking),
+    /// The end has come, and is told after what is held.
+    Answered(Outcome),
     Ended,
 }
 
@@ -84,6 +99,13 @@ pub(super) fn may_move(is_write: bool, error: &Error) -> bool {
     }
 }
 
+/// Whether all that a search brings is little, and soon there.
+fn is_lookup(request: &Request) -> bool {
+    let Op::Search(search) = &request.op else { return false };
+    let is_small = search.scope == Scope::Base || (1..=FEW).contains(&search.size_limit);
+    is_small && !request.controls.iter().any(|control| scope_of(&control.oid) == ControlScope::Connection)
+}
+
 fn is_busy(code: Option<ResultCode>) -> bool {
     matches!(code, Some(ResultCode::BUSY | ResultCode::UNAVAILABLE))
 }
@@ -101,6 +123,9 @@ impl Routed {
             shared: Arc::clone(shared),
             deadline: request.deadline,
             is_write: request.op.kind().is_write(),
+            is_lookup: is_lookup(&request),
+            held: None,
+            has_delivered: false,
             request: Some(request),
             has_cookies,
             bound_to,
@@ -167,6 +192,8 @@ impl Routed {
             return Err(Error::new(ErrorKind::Bug, "an operation was to be sent again and was not kept"));
         };
         self.attempts += 1;
+        // The next member brings all of it.
+        self.held = None;
         if self.attempts > 1 {
             tracing::debug!(set = self.shared.name, server = member.server.name(), "operation goes on");
         }
@@ -186,7 +213,7 @@ impl Routed {
     }
 
     /// Begins to send the operation to another member, or to any after a pause; or says why it may not be sent again.
-    fn move_on(&mut self, failed: &Arc<Member>) -> Result<(), &'static str> {
+    fn move_on(&mut self, failed: &Arc<Member>, was_unreachable: bool) -> Result<(), &'static str> {
         if self.request.is_none() || self.shared.is_closing() || !self.may_repeat() {
             return Err("");
         }
@@ -202,7 +229,11 @@ impl Routed {
         if !has_another && !can_wait {
             return Err("");
         }
-        if !for_recovery && !std::mem::take(&mut self.is_free) && !self.may_retry() {
+        let is_free = std::mem::take(&mut self.is_free);
+        if was_unreachable && has_another {
+            // It has cost no server anything: what goes to the next one is the first that any of them sees of it.
+            self.shared.retries.fetch_add(1, Ordering::Relaxed);
+        } else if !for_recovery && !is_free && !self.may_retry() {
             if !can_wait {
                 return Err(", and too much is being tried again already");
             }
@@ -270,11 +301,13 @@ impl Routed {
             );
             return Err(Error::new(error.kind(), message).with_source(error));
         }
-        if has_answered || !may_move(self.is_write, &error) {
+        if self.has_delivered || !may_move(self.is_write, &error) {
             return Err(error);
         }
+        let was_unreachable = error.kind() == ErrorKind::Unreachable;
         self.note(error);
-        self.move_on(&member).map_err(|why_not| self.shared.none_answered(&mut self.failures, why_not))
+        self.move_on(&member, was_unreachable)
+            .map_err(|why_not| self.shared.none_answered(&mut self.failures, why_not))
     }
 
     /// The answer is that the server is busy: goes on, or gives the answer back.
@@ -284,11 +317,11 @@ impl Routed {
         let error = Error::rejected(outcome);
         member.busy(&error);
         let outcome = error.outcome().cloned();
-        if self.is_write || asking.has_answered {
+        if self.is_write || self.has_delivered {
             return outcome;
         }
         self.note(error);
-        match self.move_on(&member) {
+        match self.move_on(&member, false) {
             Ok(()) => None,
             Err(_) => outcome,
         }
@@ -328,6 +361,12 @@ impl Events for Routed {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
         let this = self.get_mut();
         loop {
+            if this.request.is_none()
+                && let Some(batch) = this.held.take()
+            {
+                this.has_delivered = true;
+                return Poll::Ready(Ok(Event::Batch(batch)));
+            }
             let asking = match &mut this.state {
                 State::Asking(asking) => asking,
                 State::Choosing => {
@@ -347,22 +386,36 @@ impl Events for Routed {
                     }
                     continue;
                 }
-                State::Ended => {
-                    return Poll::Ready(Err(Error::new(ErrorKind::Misuse, "a reply was read after its end")));
+                State::Answered(_) | State::Ended => {
+                    return Poll::Ready(match std::mem::replace(&mut this.state, State::Ended) {
+                        State::Answered(outcome) => Ok(Event::Done(outcome)),
+                        _ => Err(Error::new(ErrorKind::Misuse, "a reply was read after its end")),
+                    });
                 }
             };
             match asking.reply.poll_next(cx) {
                 Poll::Ready(Ok(Event::Batch(batch))) => {
                     asking.first(this.is_write);
                     asking.given_up = None;
+                    if this.is_lookup && this.request.is_some() && this.held.is_none() {
+                        this.held = Some(batch);
+                        continue;
+                    }
                     // From here on it would be delivered twice.
-                    this.request = None;
-                    return Poll::Ready(Ok(Event::Batch(batch)));
+                    (this.request, this.has_delivered) = (None, true);
+                    let first = match this.held.take() {
+                        Some(first) => {
+                            this.held = Some(batch);
+                            first
+                        }
+                        None => batch,
+                    };
+                    return Poll::Ready(Ok(Event::Batch(first)));
                 }
                 Poll::Ready(Ok(Event::Done(outcome))) if is_busy(Some(outcome.result.code)) => {
                     if let Some(outcome) = this.is_busy(outcome) {
-                        this.state = State::Ended;
-                        return Poll::Ready(Ok(Event::Done(outcome)));
+                        this.request = None;
+                        this.state = State::Answered(outcome);
                     }
                 }
                 Poll::Ready(Ok(Event::Done(mut outcome))) => {
@@ -370,8 +423,8 @@ impl Events for Routed {
                     if this.has_cookies {
                         this.shared.tag.put(asking.member.0.number, &mut outcome);
                     }
-                    this.state = State::Ended;
-                    return Poll::Ready(Ok(Event::Done(outcome)));
+                    this.request = None;
+                    this.state = State::Answered(outcome);
                 }
                 Poll::Ready(Err(error)) => {
                     if let Err(error) = this.failed(error) {
@@ -380,7 +433,7 @@ impl Events for Routed {
                     }
                 }
                 Poll::Pending => {
-                    if this.is_write || asking.has_answered || this.request.is_none() {
+                    if this.is_write || this.request.is_none() {
                         return Poll::Pending;
                     }
                     // A read that waits on a server that is found to be down goes on elsewhere.

@@ -8,8 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use flext_ldap_directory::{
     Error, ErrorKind, Op, Outcome, Request,
     proto::{
-        ber::Writer,
-        control::{Control, ControlValue, Controls, PagedResults, VirtualListView, VirtualListViewResponse},
+        control::{ControlValue as _, PagedResults, VirtualListView, VirtualListViewResponse},
         message::Limits,
     },
 };
@@ -46,14 +45,14 @@ impl Tag {
             return Ok(None);
         }
         let [of_pages, of_view] = &mut members;
-        change::<PagedResults>(&mut request.controls, |page| {
+        request.controls.change::<PagedResults, _>(&Limits::DEFAULT, |page| {
             if !page.cookie.is_empty() {
                 let (member, cookie) = self.off(set, &page.cookie)?;
                 (page.cookie, *of_pages) = (cookie, Some(member));
             }
             Ok(())
         })?;
-        change::<VirtualListView>(&mut request.controls, |view| {
+        request.controls.change::<VirtualListView, _>(&Limits::DEFAULT, |view| {
             if let Some(context) = view.context.as_mut().filter(|context| !context.is_empty()) {
                 let (member, original) = self.off(set, context)?;
                 (*context, *of_view) = (original, Some(member));
@@ -72,18 +71,19 @@ impl Tag {
     /// Marks the cookies in the answer of `member`.
     pub(super) fn put(self, member: u32, outcome: &mut Outcome) {
         // What cannot be decoded is left to whoever asked for it, who says so.
-        let _: Result<(), Error> = change::<PagedResults>(&mut outcome.controls, |page| {
+        let _: Result<(), Error> = outcome.controls.change::<PagedResults, _>(&Limits::DEFAULT, |page| {
             if !page.cookie.is_empty() {
                 page.cookie = self.on(member, &page.cookie);
             }
             Ok(())
         });
-        let _: Result<(), Error> = change::<VirtualListViewResponse>(&mut outcome.controls, |view| {
-            if let Some(context) = view.context.as_mut().filter(|context| !context.is_empty()) {
-                *context = self.on(member, context);
-            }
-            Ok(())
-        });
+        let _: Result<(), Error> =
+            outcome.controls.change::<VirtualListViewResponse, _>(&Limits::DEFAULT, |view| {
+                if let Some(context) = view.context.as_mut().filter(|context| !context.is_empty()) {
+                    *context = self.on(member, context);
+                }
+                Ok(())
+            });
     }
 
     fn on(self, member: u32, cookie: &[u8]) -> Bytes {
@@ -109,28 +109,6 @@ impl Tag {
         }
         Ok((u32::from_be_bytes(*member), cookie.slice(LENGTH..)))
     }
-}
-
-/// Decodes the control of this type, lets `change` have it, and puts it back where it was. One that is malformed stays
-/// as it is: the server will say so.
-fn change<C: ControlValue>(
-    controls: &mut Controls,
-    change: impl FnOnce(&mut C) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let Ok(Some(mut value)) = controls.get::<C>(&Limits::DEFAULT) else { return Ok(()) };
-    change(&mut value)?;
-    let mut changed = Controls::none();
-    let mut value = Some(value);
-    for control in controls.iter() {
-        let replaced = (control.oid == C::OID).then(|| value.take()).flatten().map(|value| {
-            let mut writer = Writer::new();
-            value.encode(&mut writer);
-            Control { oid: C::OID, critical: control.critical, value: Some(writer.take()) }
-        });
-        changed.push_raw(replaced.unwrap_or_else(|| control.clone()));
-    }
-    *controls = changed;
-    Ok(())
 }
 
 #[cfg(test)]

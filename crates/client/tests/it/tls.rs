@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use flext_ldap_client::{Connector, Credentials, TlsOptions};
+use flext_ldap_client::{
+    Connector, Credentials, TlsOptions,
+    inspection::{self, DistrustKind},
+};
 use flext_ldap_directory::{
     DirectoryExt, ErrorKind,
     proto::{
@@ -274,7 +277,7 @@ async fn a_replaced_file_counts_from_the_next_connection_on() {
     assert_eq!(connects(&of_old).await, Ok(Some("TLS 1.3")));
     assert_eq!(connects(&of_new).await, Err(ErrorKind::Tls));
     // Half of a file, and none at all, change nothing.
-    std::fs::write(&path, &new.pem()[..100]).unwrap();
+    std::fs::write(&path, new.pem().chars().take(100).collect::<String>()).unwrap();
     assert_eq!(connects(&of_old).await, Ok(Some("TLS 1.3")));
     std::fs::remove_file(&path).unwrap();
     assert_eq!(connects(&of_old).await, Ok(Some("TLS 1.3")));
@@ -455,4 +458,46 @@ async fn invariant_5_start_tls_refused_or_tampered_with_sends_no_bind() {
             "{name}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_look_at_a_server_shows_what_is_wrong_and_sends_nothing() {
+    let (trusted, stranger) = (authority(NAME), authority("Somebody else"));
+    let plain = |_: &mut CertificateParams| {};
+    let expired = |params: &mut CertificateParams| {
+        (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+    };
+    let table = [
+        ("good", certificate(&trusted, &[HOST], plain), true, None),
+        ("another's", certificate(&stranger, &[HOST], plain), true, Some(DistrustKind::UnknownIssuer)),
+        ("expired", certificate(&trusted, &[HOST], expired), true, Some(DistrustKind::Expired)),
+        ("another host", certificate(&trusted, &["a.example"], plain), false, Some(DistrustKind::OtherHost)),
+    ];
+    for (what, (certificate, key), is_for_host, distrust) in table {
+        let server = Server::start().await;
+        let acceptor = acceptor(certificate, &key, None);
+        let options = TlsOptions::new().ca_pem(trusted.pem());
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let looking = inspection::handshake(stream, &options, HOST, "the server");
+        let serving = async {
+            let mut stream = acceptor.accept(server.accept().await.stream).await.unwrap();
+            let mut octets = Vec::new();
+            stream.read_to_end(&mut octets).await.unwrap();
+            octets
+        };
+        let (shown, octets) = tokio::join!(looking, serving);
+        let shown = shown.unwrap();
+        assert_eq!(octets, b"", "{what}: a handshake, and goodbye");
+        assert_eq!(shown.distrust.map(|distrust| distrust.kind), distrust, "{what}");
+        assert_eq!((shown.version.as_str(), shown.is_for_host), ("TLS 1.3", is_for_host), "{what}");
+        assert_eq!(shown.certificates.len(), 1, "{what}");
+    }
+    let server = Server::start().await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    drop(server.accept().await);
+    let error = inspection::handshake(stream, &TlsOptions::new(), HOST, "the server").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls);
+    let closed = "no TLS with the server: the server closed the connection during the handshake";
+    let lost = "no TLS with the server: the connection was lost during the handshake";
+    assert!(error.to_string().starts_with(closed) || error.to_string().starts_with(lost), "{error}");
 }

@@ -52,6 +52,36 @@ async fn a_page_that_fails_fails_the_search() {
     assert_eq!(error.kind(), ErrorKind::Closed, "a conversation lost between pages is no end");
 }
 
+#[tokio::test]
+async fn a_limit_in_the_middle_is_told_after_what_came_before() {
+    let limited = vec![batch(&["o=b"]), done(ResultCode::SIZE_LIMIT_EXCEEDED)];
+    let script = Script::new(vec![page(&["o=a"], "x"), limited]);
+    let mut entries = script.search_pages(search(), 1);
+    let mut names = Vec::new();
+    let error = loop {
+        match entries.next().await {
+            Ok(Some(entry)) => names.push(entry.dn_str().to_owned()),
+            Ok(None) => panic!("a part looked like the whole"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(
+        (names, error.result_code()),
+        (vec!["o=a".into(), "o=b".into()], Some(ResultCode::SIZE_LIMIT_EXCEEDED))
+    );
+}
+
+/// security: paging-cookie DoS. Cookies may be alike or change, the page is the same one.
+#[tokio::test]
+async fn a_page_that_comes_again_ends_the_search() {
+    for cookies in [["again", "again", "again"], ["x", "y", "z"]] {
+        let script = Script::new(cookies.map(|cookie| page(&["o=a", "o=b"], cookie)).into());
+        let error = script.search_pages(search(), 2).all().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert_eq!(script.requests().len(), 2);
+    }
+}
+
 /// security: paging-cookie DoS, never-ending cookie.
 #[tokio::test]
 async fn a_cookie_without_end_ends() {

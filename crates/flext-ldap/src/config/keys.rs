@@ -1,6 +1,8 @@
 //! The keys of the file, once: what is read, checked, overridden by the environment, shown and described is read,
 //! checked, overridden, shown and described by this table.
 
+use std::net::SocketAddr;
+
 use flext_ldap_directory::proto::{dn::Dn, url::LdapUrl};
 
 use crate::yaml::{Node, Value, text_of, time};
@@ -36,6 +38,10 @@ pub(super) enum Kind {
     File,
     Dn,
     Url,
+    /// URLs with spaces between.
+    Urls,
+    /// A port, or an address and a port.
+    Address,
     /// The name of a variable. What is none may be a password, and is not repeated.
     Variable,
     /// The name of a systemd credential, likewise.
@@ -94,11 +100,17 @@ pub(super) const KEYS: &[Key] = &[
         "servers that are asked where those before them do not answer",
     ),
     key("service_accounts", Kind::Named(ACCOUNT), "accounts that programs sign in as, by names of your own"),
+    key(
+        "referrals",
+        Kind::List(REFERRAL),
+        "hosts that referrals are followed to; without any, none are followed",
+    ),
     key("directory_structure", Kind::Map(STRUCTURE), "where in the directory things are"),
     key("connection_settings", Kind::Map(CONNECTION), "how the servers are reached and asked"),
     key("security", Kind::Map(SECURITY), "what is insisted on"),
     key("observability", Kind::Map(OBSERVABILITY), "what is counted, traced and recorded"),
     key("ecosystem_integration", Kind::Map(ECOSYSTEM), "what other systems are offered"),
+    key("proxy", Kind::Map(PROXY), "what `flext-ldap proxy` offers programs that speak LDAP"),
 ];
 
 const PRIMARY: &[Key] = &[
@@ -164,6 +176,15 @@ const ACCOUNT: &[Key] = &[
         "how it signs in; `external` is by a Unix socket or a client certificate, `sasl` by the strongest mechanism that the server offers",
     )
     .or("simple"),
+];
+
+const REFERRAL: &[Key] = &[
+    key(
+        "host",
+        Kind::Text,
+        "a host, or those below a name as `*.DOMAIN`; with `:PORT` where it is another than LDAP's own",
+    ),
+    key("account", Kind::Text, "the service account that signs in there; nobody does without it"),
 ];
 
 const STRUCTURE: &[Key] = &[
@@ -264,6 +285,40 @@ const ECOSYSTEM: &[Key] = &[
     key("performance_monitoring", Kind::Flag, "report performance").idle(),
 ];
 
+const PROXY: &[Key] = &[
+    key(
+        "listen",
+        Kind::Urls,
+        "where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi://PATH, with spaces between",
+    ),
+    key("tls_cert", Kind::File, "PEM file of the certificate chain, for ldaps and StartTLS"),
+    key("tls_key", Kind::File, "PEM file of its key"),
+    key("account", Kind::Text, "the service account that the proxy itself asks as; without it nobody"),
+    key(
+        "keep_passwords",
+        Kind::Flag,
+        "keep passwords in memory while who sent them is bound, to bind again elsewhere",
+    )
+    .or("true"),
+    key(
+        "proxied_authorization",
+        Kind::Flag,
+        "carry who has bound over the account's connections, where a server offers it (RFC 4370)",
+    )
+    .or("false"),
+    key("sessions", Kind::Number(1, MOST), "clients at a time").or("10000"),
+    key("sessions_per_address", Kind::Number(1, MOST), "clients at a time from one address"),
+    key("conversations", Kind::Number(1, MOST), "conversations with each server at a time").or("1000"),
+    key("binds", Kind::Number(1, MOST), "binds of users at a time, on each server").or("32"),
+    key("access_log", Kind::File, "where a line is written for each operation; `-` is standard output"),
+    key("clients_file", Kind::File, "where is written who binds how, for `flext-ldap proxy clients`"),
+    key(
+        "http_listen",
+        Kind::Address,
+        "where metrics and health are told over HTTP: a port on loopback, or ADDRESS:PORT",
+    ),
+];
+
 impl Kind {
     /// The keys below, if there are any.
     pub(super) const fn below(&self) -> Option<&'static [Key]> {
@@ -305,6 +360,14 @@ impl Kind {
                 Some(Err(error)) => (false, format!("a URL like `ldaps://HOST` ({error})")),
                 None => (false, "a URL like `ldaps://HOST`".to_owned()),
             },
+            Self::Urls => (
+                text.is_some_and(|text| urls(text).is_some_and(|urls| !urls.is_empty())),
+                "URLs like `ldap://HOST:389`, with spaces between".to_owned(),
+            ),
+            Self::Address => (
+                text.is_some_and(|text| address(text).is_some()),
+                "a port, or an address like `127.0.0.1:9389`".to_owned(),
+            ),
             Self::Variable => (
                 text.is_some_and(is_variable),
                 "the name of a variable: letters, digits and `_`. The password itself does not belong in here"
@@ -339,6 +402,17 @@ impl Kind {
         };
         if right { Ok(()) } else { Err(expected) }
     }
+}
+
+/// URLs with spaces between.
+pub(super) fn urls(text: &str) -> Option<Vec<LdapUrl>> {
+    text.split_whitespace().map(|url| url.parse().ok()).collect()
+}
+
+/// Where a port, or an address and a port, is.
+pub(super) fn address(text: &str) -> Option<SocketAddr> {
+    let of_port = || Some(SocketAddr::from(([127, 0, 0, 1], text.parse().ok()?)));
+    text.parse().ok().or_else(of_port)
 }
 
 fn is_host(text: &str) -> bool {

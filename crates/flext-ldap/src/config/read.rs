@@ -7,18 +7,22 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Choice, Mechanism, TlsOptions, WhenDown};
-use flext_ldap_directory::proto::{
-    dn::Dn,
-    schema::Schema,
-    url::{LdapUrl, Scheme},
+use flext_ldap_client::{Choice, Mechanism, Referrals, TlsOptions, WhenDown};
+use flext_ldap_directory::{
+    Actor,
+    proto::{
+        dn::Dn,
+        schema::Schema,
+        url::{LdapUrl, Scheme},
+    },
 };
 
 use super::{
     Account, Address, Audited, Config, ConfigError, Connections, Finding, Observability, Protection, Server,
     Source, Structure,
     environment::{self, Overrides},
-    keys::{Effect, KEYS, Key, Kind, TOP},
+    keys::{Effect, KEYS, Key, Kind, TOP, address, urls},
+    proxy::ProxySettings,
     show,
 };
 use crate::{
@@ -302,11 +306,13 @@ impl<'a> Reading<'a> {
         let timeout = self.part("connection_settings").text("connection_timeout").and_then(yaml::time);
         Some(Config {
             servers: servers?,
+            referrals: self.referrals(&accounts),
             accounts,
             structure,
             connection_timeout: timeout.filter(|time| !time.is_zero()).unwrap_or(Duration::from_secs(10)),
             connections: self.connections(),
             observability: self.observability(),
+            proxy: self.proxy(),
             dangerous_clear_passwords: self.part("security").flag("dangerous_clear_passwords")?,
             dangerous_accept_any_certificate: self.part("primary_server").flag("ssl_verify") == Some(false),
             warnings: Vec::new(),
@@ -335,6 +341,34 @@ impl<'a> Reading<'a> {
                 Some(word) if word.eq_ignore_ascii_case("wait") => WhenDown::Wait,
                 _ => WhenDown::Fail,
             },
+        }
+    }
+
+    fn proxy(&self) -> ProxySettings {
+        let (part, default) = (self.part("proxy"), ProxySettings::default());
+        let tls = match (part.path("tls_cert"), part.path("tls_key")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                self.problem(part.node, "proxy", "a certificate needs both `tls_cert` and `tls_key`");
+                None
+            }
+        };
+        ProxySettings {
+            listen: part.text("listen").and_then(urls).unwrap_or_default(),
+            tls,
+            account: part.text("account").map(str::to_owned),
+            keep_passwords: part.flag("keep_passwords").unwrap_or(default.keep_passwords),
+            proxied_authorization: part
+                .flag("proxied_authorization")
+                .unwrap_or(default.proxied_authorization),
+            sessions: part.parsed("sessions").unwrap_or(default.sessions),
+            sessions_per_address: part.parsed("sessions_per_address"),
+            conversations: part.parsed("conversations").unwrap_or(default.conversations),
+            binds: part.parsed("binds").unwrap_or(default.binds),
+            access_log: part.path("access_log"),
+            clients_file: part.path("clients_file"),
+            http_listen: part.text("http_listen").and_then(address),
         }
     }
 
@@ -611,6 +645,38 @@ impl<'a> Reading<'a> {
             accounts.extend(account.map(|account| (name.name.clone(), account)));
         }
         accounts
+    }
+
+    fn referrals(&self, accounts: &BTreeMap<String, Account>) -> Vec<(String, Option<String>)> {
+        let list = self.part("referrals");
+        let items = match list.node.map(|node| &node.value) {
+            Some(Value::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let mut referrals = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let part = Part { node: Some(item), keys: list.keys };
+            let path = |name: &str| format!("referrals[{}].{name}", index + 1);
+            let Some(host) = part.text("host") else {
+                self.problem(
+                    Some(item),
+                    &path("host"),
+                    "is missing: the host that referrals are followed to",
+                );
+                continue;
+            };
+            if Referrals::builder(Actor::Service).allow_anonymous(host).build().is_err() {
+                let message = format!("`{host}` is no host: NAME, *.DOMAIN or NAME:PORT");
+                self.problem(part.get("host"), &path("host"), message);
+            }
+            let account = part.text("account");
+            if let Some(account) = account.filter(|name| !accounts.contains_key(*name)) {
+                let message = format!("there is no account `{account}` in `service_accounts`");
+                self.problem(part.get("account"), &path("account"), message);
+            }
+            referrals.push((host.to_owned(), account.map(str::to_owned)));
+        }
+        referrals
     }
 
     fn structure(&mut self) -> Structure {

@@ -62,6 +62,13 @@ fn kind(kind: &Kind) -> Value {
         Kind::Text | Kind::File | Kind::Dn => json!({ "type": "string", "minLength": 1 }),
         Kind::Host => json!({ "type": "string", "minLength": 1, "pattern": "^[^/@%\\s]+$" }),
         Kind::Url => json!({ "type": "string", "pattern": "^[Ll][Dd][Aa][Pp][SsIi]?://" }),
+        Kind::Urls => json!({ "type": "string", "pattern": "^[Ll][Dd][Aa][Pp][SsIi]?://" }),
+        Kind::Address => json!({
+            "anyOf": [
+                { "type": "integer", "minimum": 0, "maximum": 65_535 },
+                { "type": "string", "minLength": 1 },
+            ],
+        }),
         Kind::Variable => json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" }),
         Kind::Credential => json!({ "type": "string", "pattern": "^[^/]+$" }),
         Kind::Time => json!({

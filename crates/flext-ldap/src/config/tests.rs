@@ -417,6 +417,8 @@ fn examples() -> Vec<(String, &'static Key, Vec<Json>, Vec<Json>)> {
                 Kind::Host => (&["\"ldap1\"", "\"2001:db8::7\""], &["\"ldap://x\"", "\"a b\"", "[]"]),
                 Kind::Dn => (&["\"cn=a,dc=b\""], &["\"\"", "[]"]),
                 Kind::Url => (&["\"ldaps://x\"", "\"ldapi:///run/x\""], &["\"http://x\"", "[]"]),
+                Kind::Urls => (&["\"ldaps://x\"", "\"ldap://x ldapi:///run/x\""], &["\"http://x\"", "[]"]),
+                Kind::Address => (&["9389", "\"127.0.0.1:80\"", "\"[::1]:80\""], &["\"\"", "[]"]),
                 Kind::Variable => (&["\"A_1\""], &["\"a b\"", "\"1A\"", "\"\""]),
                 Kind::Credential => (&["\"a.b\""], &["\"a/b\"", "\"\""]),
                 Kind::Time => (&["30", "\"500ms\"", "\"1h\""], &["0", "\"soon\"", "\"0s\"", "-1"]),

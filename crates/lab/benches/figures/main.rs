@@ -3,7 +3,7 @@
 //! `crates/lab/get` and `peers/build`, then
 //! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [--writes N] [TABLE..]`
 //!
-//! Tables: `bulk`, `replay`, `lookup`, `lookup16`, `pipelined` (`lookup` and `pipelined` also from memory, `lookup` also with server and client on one processor), `writes`, `start`, `import`, `ldif`, `decode`, `dn`, `filter`;
+//! Tables: `bulk`, `replay`, `lookup`, `lookup16`, `pipelined`, `pool` (`lookup` and `pipelined` also from memory, `lookup` also with server and client on one processor), `writes`, `start`, `import`, `ldif`, `decode`, `dn`, `filter`;
 //! all, unless some are named. Every contender runs in a process of its own, once to warm up and then `--rounds` times,
 //! taking turns with the others of its table. What is printed are medians; a ratio is the median of the ratios of the
 //! rounds. What was seen and what it means is in docs/performance.md.
@@ -22,6 +22,7 @@ mod language;
 mod ldif;
 mod many;
 mod peers;
+mod pooled;
 mod servers;
 mod serving;
 mod sink;
@@ -71,6 +72,7 @@ fn play(arguments: &[String]) -> Result<()> {
         "export" => ldif::export(rest),
         "sink" => sink::play(&Target::parse(rest)?),
         "ours" => clients::play(&Target::parse(rest)?),
+        "pool" => pooled::play(&Target::parse(rest)?),
         "decode" => language::decode(rest),
         "dn" | "filter" => language::parse(role, rest),
         _ => bail!("no role {role}"),
@@ -78,12 +80,13 @@ fn play(arguments: &[String]) -> Result<()> {
 }
 
 /// What can be asked for, `growth` aside.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "bulk",
     "replay",
     "lookup",
     "lookup16",
     "pipelined",
+    "pool",
     "writes",
     "start",
     "import",
@@ -161,7 +164,7 @@ impl Settings {
         if self.wants("start") {
             start::contest(&bench)?;
         }
-        if ["bulk", "replay", "lookup", "pipelined", "decode"].iter().any(|table| self.wants(table)) {
+        if ["bulk", "replay", "lookup", "pipelined", "pool", "decode"].iter().any(|table| self.wants(table)) {
             bench.servers(self)?;
         }
         Ok(())
@@ -362,6 +365,9 @@ impl Bench {
         }
         if settings.wants("decode") {
             self.decode(&capture)?;
+        }
+        if settings.wants("pool") {
+            pooled::contests(self, &slapd_url, slapd.pid(), &login)?;
         }
         let replay = || Helper::start(role("replay")?.arg(&capture));
         if settings.wants("replay") {

@@ -43,17 +43,8 @@ pub(crate) fn play(target: &Target) -> Result<()> {
         }
         "pipelined" => {
             let requests = requests(target)?;
-            let mut answers = Answers::new(socket.try_clone()?);
             let watch = Watch::start()?;
-            let (first, rest) = requests.split_at(requests.len().min(IN_FLIGHT));
-            socket.write_all(&first.concat())?;
-            for request in rest {
-                answers.wait()?;
-                socket.write_all(request)?;
-            }
-            for _ in first {
-                answers.wait()?;
-            }
+            look_up_together(socket, &requests, IN_FLIGHT)?;
             watch.report(&mut [])
         }
         work => bail!("no work {work}"),
@@ -71,6 +62,21 @@ pub(crate) fn look_up(mut socket: TcpStream, requests: &[Vec<u8>]) -> Result<Vec
         times.push(began.elapsed());
     }
     Ok(times)
+}
+
+/// Keeps so many requests under way.
+pub(crate) fn look_up_together(mut socket: TcpStream, requests: &[Vec<u8>], in_flight: usize) -> Result<()> {
+    let mut answers = Answers::new(socket.try_clone()?);
+    let (first, rest) = requests.split_at(requests.len().min(in_flight));
+    socket.write_all(&first.concat())?;
+    for request in rest {
+        answers.wait()?;
+        socket.write_all(request)?;
+    }
+    for _ in first {
+        answers.wait()?;
+    }
+    Ok(())
 }
 
 /// Writes the answer to the search for everything into a file, as it comes.

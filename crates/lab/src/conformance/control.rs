@@ -142,6 +142,13 @@ async fn malformed_values_are_protocol_errors(bench: &Bench<'_>) -> Result<()> {
             let mut request = conversation.request(op.clone());
             request.controls.push_raw(control);
             match conversation.session.call(request).outcome().await {
+                // A proxy before such a server keeps the client's connection, and says that the server is gone.
+                Ok(outcome)
+                    if bench.takes(Freedom::MalformedAssertionEndsConversation)
+                        && outcome.result.code == ResultCode::UNAVAILABLE =>
+                {
+                    rows.same(row, name, "an assertion");
+                }
                 Ok(outcome) => rows.same(row, outcome.result.code, ResultCode::PROTOCOL_ERROR),
                 Err(error) if bench.takes(Freedom::MalformedAssertionEndsConversation) => {
                     rows.same(row, (name, error.kind()), ("an assertion", ErrorKind::Closed));

@@ -1,12 +1,15 @@
 //! The subjects there are: the store by itself, behind our listener, behind layers, and slapd, over every transport.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    any::Any,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use flext_ldap_client::{Connector, TlsOptions};
+use flext_ldap_client::{Connector, Pool, TlsOptions};
 use flext_ldap_directory::{
     BindReply, BindStep, Deadline, DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection,
     Request, Session as _, Sessions,
@@ -19,6 +22,7 @@ use flext_ldap_directory::{
         url::{LdapUrl, Scheme},
     },
 };
+use flext_ldap_proxy::Proxy;
 use flext_ldap_server::{Server as Listener, ServerTls};
 use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
 use tempfile::TempDir;
@@ -98,22 +102,50 @@ fn every_layer(sessions: impl Sessions, trail: &Arc<AuditTrail>) -> impl Session
     Layered::new(counted, Arc::new(trail.of_all("the subject")))
 }
 
+/// The embedded store behind a proxy: our listener over the proxy over a pool over our listener.
+///
+/// # Errors
+/// As [`listener`].
+pub async fn proxied(transport: Transport) -> Result<Subject> {
+    let url: LdapUrl = "ldap://127.0.0.1:0".parse().map_err(|error| anyhow!("{error}"))?;
+    let server = Listener::builder(Arc::new(open_store().await?)).listen(url).start().await?;
+    let url = server.urls().first().context("a server without URL")?.clone();
+    let name = format!("the store behind the proxy, {transport:?}");
+    let behind = (Server::Embedded, administrator()?, Box::new(server) as Box<dyn Any + Send + Sync>);
+    behind_proxy(name, transport, &url, behind).await
+}
+
+/// A slapd behind a proxy.
+///
+/// # Errors
+/// As [`slapd`].
+pub async fn proxied_slapd(transport: Transport) -> Result<Subject> {
+    let slapd = start_slapd()?;
+    let url: LdapUrl = slapd.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
+    let name = format!("slapd behind the proxy, {transport:?}");
+    behind_proxy(name, transport, &url, (Server::OpenLdap, administrator, Box::new(slapd))).await
+}
+
+/// A listener over the proxy, in front of the server of this URL.
+async fn behind_proxy(
+    name: String,
+    transport: Transport,
+    url: &LdapUrl,
+    (server, administrator, keep): (Server, (Dn, Secret), Box<dyn Any + Send + Sync>),
+) -> Result<Subject> {
+    let connector = Connector::builder().clear().url(url).build()?;
+    let proxy = Proxy::builder(Pool::builder(connector).conversations(1_000).build()?).build();
+    let (listener, folder, way) = listen(transport, Arc::new(proxy)).await?;
+    Ok(Subject::new(name, server, way, suffix()?, administrator, (listener, folder, keep)))
+}
+
 /// A slapd of its own.
 ///
 /// # Errors
 /// It is not to be had, or does not start.
 pub async fn slapd(transport: Transport) -> Result<Subject> {
-    let slapd = Slapd::start(SlapdOptions {
-        content: Content::Text(format!("dn: {DEFAULT_SUFFIX}\n{SUFFIX_ENTRY}\n")),
-        // The suite asks for more than the 500 entries that slapd gives by default.
-        size_limit: Some(100_000),
-        log_operations: false,
-        overlays: vec![
-            ("sssvlv".to_owned(), Vec::new()),
-            ("ppolicy".to_owned(), vec!["ppolicy_use_lockout".to_owned()]),
-        ],
-        ..SlapdOptions::default()
-    })?;
+    let slapd = start_slapd()?;
     let url = match transport {
         Transport::Plain | Transport::StartTls => slapd.ldap_url(),
         Transport::Ldaps => slapd.ldaps_url(),
@@ -123,6 +155,20 @@ pub async fn slapd(transport: Transport) -> Result<Subject> {
     let way = way_to(&url, transport, slapd.ca_pem())?;
     let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
     Ok(Subject::new(format!("slapd, {transport:?}"), Server::OpenLdap, way, suffix()?, administrator, slapd))
+}
+
+fn start_slapd() -> Result<Slapd> {
+    Slapd::start(SlapdOptions {
+        content: Content::Text(format!("dn: {DEFAULT_SUFFIX}\n{SUFFIX_ENTRY}\n")),
+        // The suite asks for more than the 500 entries that slapd gives by default.
+        size_limit: Some(100_000),
+        log_operations: false,
+        overlays: vec![
+            ("sssvlv".to_owned(), Vec::new()),
+            ("ppolicy".to_owned(), vec!["ppolicy_use_lockout".to_owned()]),
+        ],
+        ..SlapdOptions::default()
+    })
 }
 
 /// A 389 Directory Server, which all who ask for one at the same time share: it takes seconds to start, and checks
@@ -213,6 +259,15 @@ async fn open_store() -> Result<Store> {
 
 /// A listener in front of `sessions`, and the way to it by our client.
 async fn behind_listener(name: String, transport: Transport, sessions: Arc<dyn Sessions>) -> Result<Subject> {
+    let (server, folder, way) = listen(transport, sessions).await?;
+    Ok(Subject::new(name, Server::Embedded, way, suffix()?, administrator()?, (server, folder)))
+}
+
+/// A listener in front of `sessions`, what must be kept with it, and the way to it by our client.
+async fn listen(
+    transport: Transport,
+    sessions: Arc<dyn Sessions>,
+) -> Result<(Listener, TempDir, (Connector, Peer))> {
     let folder = TempDir::with_prefix("listener-").context("cannot make a folder for a socket")?;
     let authority = Authority::new()?;
     let identity = authority.server()?;
@@ -226,7 +281,7 @@ async fn behind_listener(name: String, transport: Transport, sessions: Arc<dyn S
     let server = Listener::builder(sessions).listen(url).tls(tls).start().await?;
     let url = server.urls().first().context("a server without URL")?.clone();
     let way = way_to(&url, transport, authority.pem())?;
-    Ok(Subject::new(name, Server::Embedded, way, suffix()?, administrator()?, (server, folder)))
+    Ok((server, folder, way))
 }
 
 /// A connector to the server of this URL, and who the server takes us for.

@@ -1,8 +1,13 @@
-//! What callers see when the way to a server fails: our client, through a proxy that spoils what passes, on our directory.
+//! What callers see when the way to a server fails: our client, pools and sets, through a proxy that spoils what passes, on
+//! our directory.
 //!
 //! Answers are right or errors, soon, and always to whoever asked.
 
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod referrals;
+#[cfg(test)]
+mod set;

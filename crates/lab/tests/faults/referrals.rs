@@ -102,7 +102,7 @@ async fn found(
 async fn references_are_followed_to_hosts_that_are_allowed() {
     let Sites { company, lisbon } = sites();
     refer(&company, LISBON, &[url(&lisbon, LISBON)]).await;
-    let directory = following(&company, |to| to.allow(host(&lisbon), Credentials::Anonymous)).await;
+    let directory = following(&company, |to| to.allow_anonymous(host(&lisbon))).await;
 
     let (names, references, end) = found(&directory, search(COMPANY, Scope::Subtree)).await;
     end.unwrap();
@@ -137,7 +137,7 @@ async fn references_are_followed_to_hosts_that_are_allowed() {
 async fn a_limit_is_one_of_all_servers_together() {
     let Sites { company, lisbon } = sites();
     refer(&company, LISBON, &[url(&lisbon, LISBON)]).await;
-    let directory = following(&company, |to| to.allow(host(&lisbon), Credentials::Anonymous)).await;
+    let directory = following(&company, |to| to.allow_anonymous(host(&lisbon))).await;
     for (limit, count) in [(2, 2), (4, 4), (5, 5)] {
         let mut limited = search(COMPANY, Scope::Subtree);
         limited.size_limit = limit;
@@ -155,7 +155,7 @@ async fn writes_go_where_they_are_sent_with_the_credentials_for_there() {
     let desk: Dn = format!("ou=desk,{LISBON}").parse().unwrap();
     let delete = || Request::new(Delete { dn: desk.clone() }, Actor::Service).into_any();
 
-    let anonymous = following(&company, |to| to.allow(host(&lisbon), Credentials::Anonymous)).await;
+    let anonymous = following(&company, |to| to.allow_anonymous(host(&lisbon))).await;
     let refused = anonymous.call(delete()).outcome().await.unwrap();
     assert_ne!(refused.result.code, ResultCode::SUCCESS);
 
@@ -181,7 +181,7 @@ async fn nobody_goes_to_a_host_that_is_not_allowed_or_for_somebody_else() {
     sink.set_nonblocking(true).unwrap();
     let there = format!("ldap://127.0.0.1:{}/{LISBON}", sink.local_addr().unwrap().port());
     refer(&company, LISBON, std::slice::from_ref(&there)).await;
-    let directory = following(&company, |to| to.allow(host(&lisbon), Credentials::Anonymous)).await;
+    let directory = following(&company, |to| to.allow_anonymous(host(&lisbon))).await;
     let (names, references, end) = found(&directory, search(COMPANY, Scope::Subtree)).await;
     end.unwrap();
     assert_eq!((names.len(), references), (2, vec![there]));
@@ -191,8 +191,7 @@ async fn nobody_goes_to_a_host_that_is_not_allowed_or_for_somebody_else() {
 
     // Allowed, but these are not the rights of whoever asks.
     let directory =
-        following(&company, |to| to.allow(sink.local_addr().unwrap().to_string(), Credentials::Anonymous))
-            .await;
+        following(&company, |to| to.allow_anonymous(sink.local_addr().unwrap().to_string())).await;
     let user = directory.inner().actor().unwrap();
     let search = Request::new(search(COMPANY, Scope::Subtree), user);
     let mut entries = directory.search(search);
@@ -209,7 +208,7 @@ async fn circles_end() {
     refer(&lisbon, &there, &[url(&company, &here)]).await;
     let directory = following(&company, |to| {
         let admin = Credentials::simple(company.admin_dn().as_str(), company.admin_password());
-        to.allow(host(&lisbon), Credentials::Anonymous).allow(host(&company), admin)
+        to.allow_anonymous(host(&lisbon)).allow(host(&company), admin)
     })
     .await;
     let outcome = directory
@@ -221,7 +220,7 @@ async fn circles_end() {
     assert_eq!(outcome.result.referrals.len(), 1);
 
     // One hop is not two.
-    let directory = following(&company, |to| to.allow(host(&lisbon), Credentials::Anonymous).hops(0)).await;
+    let directory = following(&company, |to| to.allow_anonymous(host(&lisbon)).hops(0)).await;
     let (_, references, end) = found(&directory, search(COMPANY, Scope::Subtree)).await;
     end.unwrap();
     assert_eq!(references.len(), 1);
@@ -233,7 +232,7 @@ async fn what_cannot_be_followed_is_an_error_that_names_it() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let dead = format!("ldap://{nobody}/{LISBON}");
     refer(&company, LISBON, std::slice::from_ref(&dead)).await;
-    let directory = following(&company, |to| to.allow(nobody.to_string(), Credentials::Anonymous)).await;
+    let directory = following(&company, |to| to.allow_anonymous(nobody.to_string())).await;
     let (names, references, end) = found(&directory, search(COMPANY, Scope::Subtree)).await;
     let error = end.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
@@ -243,10 +242,8 @@ async fn what_cannot_be_followed_is_an_error_that_names_it() {
     // Another that says the same is as good.
     let place = format!("ou=branch,{COMPANY}");
     refer(&company, &place, &[dead, url(&lisbon, LISBON)]).await;
-    let directory = following(&company, |to| {
-        to.allow(nobody.to_string(), Credentials::Anonymous).allow(host(&lisbon), Credentials::Anonymous)
-    })
-    .await;
+    let directory =
+        following(&company, |to| to.allow_anonymous(nobody.to_string()).allow_anonymous(host(&lisbon))).await;
     let (names, _, end) = found(&directory, search(&place, Scope::Subtree)).await;
     end.unwrap();
     assert_eq!(names.len(), 3);

@@ -21,12 +21,18 @@ const EDGES: [(&str, &[&str], &[&str]); 15] = [
     ("singer", &["directory", "proto"], &["store", "testkit"]),
     // Where binds and searches go is for the program to say.
     ("identity", &["directory", "proto"], &["store"]),
+    // What is behind it, and before it, is for the program to say.
+    ("proxy", &["directory", "proto"], &["client", "server", "testkit"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
     ("oracles", &["server", "store", "directory", "sasl", "kerberos", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
-    ("flext-ldap", &["client", "directory", "proto"], &["testkit"]),
-    ("cli", &["flext-ldap", "singer", "client", "store", "server", "testkit", "directory", "proto"], &[]),
+    ("flext-ldap", &["identity", "client", "directory", "proto"], &["testkit"]),
+    (
+        "cli",
+        &["flext-ldap", "proxy", "singer", "client", "store", "server", "testkit", "directory", "proto"],
+        &[],
+    ),
     ("example-sign-in", &["flext-ldap", "identity", "client", "directory", "proto"], &["testkit"]),
     (
         "lab",
@@ -34,6 +40,7 @@ const EDGES: [(&str, &[&str], &[&str]); 15] = [
             "oracles",
             "cli",
             "flext-ldap",
+            "proxy",
             "singer",
             "identity",
             "client",

@@ -12,6 +12,9 @@ flext_ldap_lab::conformance!(ns_slapd_start_tls: subjects::ns_slapd(Transport::S
 flext_ldap_lab::conformance!(ns_slapd_ldaps: subjects::ns_slapd(Transport::Ldaps));
 flext_ldap_lab::conformance!(ns_slapd_ldapi: subjects::ns_slapd(Transport::Ldapi));
 
+flext_ldap_lab::conformance!(proxied_slapd_plain: subjects::proxied_slapd(Transport::Plain));
+flext_ldap_lab::conformance!(proxied_slapd_ldaps: subjects::proxied_slapd(Transport::Ldaps));
+
 flext_ldap_lab::conformance!(samba_plain: async { subjects::samba(Transport::Plain) });
 flext_ldap_lab::conformance!(samba_start_tls: async { subjects::samba(Transport::StartTls) });
 flext_ldap_lab::conformance!(samba_ldaps: async { subjects::samba(Transport::Ldaps) });

@@ -5,6 +5,8 @@ mod capabilities;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod ds389;
 #[cfg(test)]
 mod external;

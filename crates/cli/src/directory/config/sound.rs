@@ -21,7 +21,7 @@ use nix::unistd::{AccessFlags, access};
 use serde_json::{Value as Json, json};
 
 use super::{
-    super::{Data, control, serve::server_tls},
+    super::{Data, control},
     Config, PasswordSource, Source,
 };
 use crate::exit::Usage;
@@ -349,7 +349,7 @@ impl Draft {
                     self.problem(key, unreadable(path, &error));
                 }
             }
-            if readable && let Err(error) = server_tls(&files) {
+            if readable && let Err(error) = files.load() {
                 self.problem("tls", format!("{error:#}"));
             }
             self.warn_if_open("tls.key", &files.key);

@@ -49,6 +49,16 @@ async fn a_read_that_has_delivered_does_not_begin_anew() {
     assert_eq!(servers[1].asked(), 0);
 }
 
+/// What a lookup brings is little, and nobody has seen it before its end.
+#[tokio::test(start_paused = true)]
+async fn a_lookup_cut_off_before_its_end_goes_on() {
+    let servers = three();
+    let set = set(&servers, |builder| builder);
+    servers[0].turns(Mood::ResetsLater);
+    let entry = set.search_one(search("ou=people")).await.unwrap();
+    assert_eq!((entry.dn_str(), servers[0].asked(), servers[1].asked()), ("cn=two", 1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_write_goes_on_only_where_nothing_of_it_left() {
     let servers = three();

@@ -1,8 +1,11 @@
 //! Where a foreign client goes: our directory, or slapd with the same content.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use flext_ldap_lab::{Content, Slapd, SlapdOptions, Tool};
+use flext_ldap_client::{Connector, Pool};
+use flext_ldap_lab::{Authority, Content, Slapd, SlapdOptions, Tool};
+use flext_ldap_proxy::Proxy;
+use flext_ldap_server::{Server, ServerTls};
 use flext_ldap_testkit::TestDirectory;
 use tempfile::TempDir;
 
@@ -80,6 +83,36 @@ impl Target {
             ldapi: directory.ldapi_url().unwrap().to_owned(),
             ca_file,
             _running: Box::new((directory, folder)),
+        }
+    }
+
+    /// The proxy before our directory.
+    pub(crate) fn proxy() -> Self {
+        let behind = Self::ours();
+        let folder = TempDir::new().unwrap();
+        let authority = Authority::new().unwrap();
+        let identity = authority.server().unwrap();
+        let tls =
+            ServerTls::from_pem(identity.certificate_pem.as_bytes(), identity.key_pem.as_bytes()).unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        std::fs::write(&ca_file, authority.pem()).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = runtime.block_on(async {
+            let connector = Connector::builder().clear().url(&behind.ldap.parse().unwrap()).build().unwrap();
+            let proxy = Proxy::builder(Pool::builder(connector).build().unwrap()).build();
+            let server = Server::builder(Arc::new(proxy)).tls(tls);
+            let server = server.listen("ldap://127.0.0.1:0".parse().unwrap());
+            server.listen("ldaps://127.0.0.1:0".parse().unwrap()).start().await.unwrap()
+        });
+        let urls: Vec<_> = server.urls().iter().map(ToString::to_string).collect();
+        Self {
+            name: "the proxy",
+            ldap: urls[0].clone(),
+            ldaps: urls[1].clone(),
+            ldapi: String::new(),
+            ca_file,
+            _running: Box::new((server, runtime, behind, folder)),
         }
     }
 

@@ -186,6 +186,17 @@ fn an_entry_lives_over_every_transport() {
 }
 
 #[test]
+fn an_entry_lives_behind_the_proxy() {
+    let target = Target::proxy();
+    for way in [Way::Plain, Way::StartTls, Way::Ldaps] {
+        life_of_an_entry(&target, way);
+    }
+    // What is about the connection to the proxy is not carried, and said so.
+    let refused = target.tool("ldapwhoami", Way::StartTls).args(["-Y", "EXTERNAL"]).run().unwrap();
+    assert_ne!(code(&refused), 0, "{}", refused.said());
+}
+
+#[test]
 fn external_makes_this_user_the_administrator() {
     for target in Target::both() {
         let who = target.tool("ldapwhoami", Way::Ldapi).args(["-Q", "-Y", "EXTERNAL"]).run().unwrap();

@@ -1,0 +1,267 @@
+//! `flext-ldap proxy`: a listener over the servers of a configuration, until a signal.
+
+mod clients;
+mod http;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use flext_ldap::{Config, ProxySettings, Reopen, Stack, client::Server as _};
+use flext_ldap_directory::{Deadline, proto::url::LdapUrl};
+use flext_ldap_proxy::{Clients, Proxy};
+use flext_ldap_server::{LineLog, Server, ServerLimits, ServerTls, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{clients::ClientsFile, http::Http};
+use crate::directory::{
+    Stop,
+    serve::{log_file, server_tls},
+    systemd::{self, Passed, State, notify},
+};
+
+/// How long operations under way have to end once the proxy stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often it is written down who binds how.
+const WRITE: Duration = Duration::from_secs(10);
+
+const EXAMPLES: &str = "\
+Examples:
+  flext-ldap proxy --config production.yaml --listen ldap://127.0.0.1:3389
+  flext-ldap proxy --config production.yaml --listen ldaps://[::]:636 --tls-cert chain.pem --tls-key key.pem
+  flext-ldap proxy clients --config production.yaml
+
+Signals:
+  SIGHUP           read the certificate again, and open logs again; all else is used after a restart
+  SIGTERM, SIGINT  stop: what is under way has 5 seconds to end; a second one stops at once";
+
+/// Arguments of `proxy`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List who binds how, from where, with which TLS, and what they search by: from the file the proxy writes
+    Clients(clients::Arguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    #[command(flatten)]
+    named: Named,
+    /// Where to listen: ldap://HOST:PORT, ldaps://HOST:PORT, ldapi://PATH with `/` as `%2F`; port 0 takes a free one
+    #[arg(long, value_name = "URL")]
+    listen: Vec<LdapUrl>,
+    /// Certificate chain (PEM), for ldaps and StartTLS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Write a line for each operation to this file; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// Configuration (YAML, see docs/configuration.md) with the servers and what stands below `proxy`; without one,
+    /// `FLEXT_LDAP_…` variables say all of it
+    #[arg(long, value_name = "FILE", env = "FLEXT_LDAP_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Named {
+    fn read(&self) -> anyhow::Result<Config> {
+        Ok(match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::from_environment()?,
+        })
+    }
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Some(Command::Clients(arguments)) => arguments.run(),
+            None => self.serve.run(),
+        }
+    }
+}
+
+/// A proxy that serves: what SIGHUP is about.
+struct Served {
+    tls: Option<(PathBuf, PathBuf)>,
+    server: Server,
+    stack: Stack,
+    reopen: Reopen,
+}
+
+impl Serve {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        // Taken while there is one thread: the variables that name them are unset.
+        let passed = systemd::passed()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result = runtime.block_on(self.serve(passed));
+        // A name that the resolver still looks for must not keep it.
+        runtime.shutdown_background();
+        result
+    }
+
+    /// The configuration with what was said on the command line.
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.named.read()?;
+        let proxy = &mut config.proxy;
+        if !self.listen.is_empty() {
+            proxy.listen.clone_from(&self.listen);
+        }
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            proxy.tls = Some((certificate.clone(), key.clone()));
+        }
+        if self.access_log.is_some() {
+            proxy.access_log.clone_from(&self.access_log);
+        }
+        Ok(config)
+    }
+
+    async fn serve(self, passed: Vec<Passed>) -> anyhow::Result<ExitCode> {
+        // Heard from the first moment.
+        let mut stop = Stop::new()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let config = self.config()?;
+        let settings = config.proxy.clone();
+        if settings.listen.is_empty() && passed.is_empty() {
+            return Err(StartError::NoAddress.into());
+        }
+        let tls = settings.tls.as_ref().map(tls).transpose()?;
+        let clients = Clients::default();
+        let file = settings.clients_file.clone().map(|path| ClientsFile::open(path, &clients)).transpose()?;
+        let stack = stack(&config, &settings)?;
+        let reopen = Reopen::default();
+        let server = start(&settings, &stack, clients, tls, passed, &reopen).await?;
+        let http = match settings.http_listen {
+            Some(address) => Some(Http::start(address, stack.clone()).await?),
+            None => None,
+        };
+        for url in server.urls() {
+            crate::say(format_args!("listening on {url}"));
+        }
+        if let Some(http) = &http {
+            crate::say(format_args!("metrics and health on http://{}", http.address()));
+        }
+        let served = Served { tls: settings.tls, server, stack, reopen };
+        notify(&served.ready());
+        let mut write = tokio::time::interval(WRITE);
+        loop {
+            tokio::select! {
+                () = stop.wait() => break,
+                _ = hangup.recv() => tokio::task::block_in_place(|| served.reload()),
+                _ = write.tick(), if file.is_some() => keep(file.as_ref()),
+            }
+        }
+        notify(&State::Stopping);
+        let Served { server, stack, .. } = served;
+        let end = async {
+            server.shutdown(GRACE).await;
+            stack.shutdown(Deadline::after(Duration::from_secs(1))).await;
+            if let Some(http) = http {
+                http.shutdown().await;
+            }
+        };
+        tokio::select! {
+            () = end => {}
+            () = stop.wait() => crate::say(format_args!("a second signal: stopped at once")),
+        }
+        keep(file.as_ref());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Writes down who binds how.
+fn keep(file: Option<&ClientsFile>) {
+    let Some(file) = file else { return };
+    if let Err(error) = tokio::task::block_in_place(|| file.write()) {
+        crate::say(format_args!("warning: who binds how is not written down: {error:#}"));
+    }
+}
+
+fn tls((certificate, key): &(PathBuf, PathBuf)) -> anyhow::Result<ServerTls> {
+    server_tls(certificate, key, None)
+}
+
+/// What is behind the proxy.
+fn stack(config: &Config, settings: &ProxySettings) -> anyhow::Result<Stack> {
+    let stack = config.stack().users(settings.conversations, settings.binds);
+    let stack = match &settings.account {
+        Some(account) => stack.account(account)?,
+        None => stack,
+    };
+    Ok(stack.build()?)
+}
+
+async fn start(
+    settings: &ProxySettings,
+    stack: &Stack,
+    clients: Clients,
+    tls: Option<ServerTls>,
+    passed: Vec<Passed>,
+    reopen: &Reopen,
+) -> anyhow::Result<Server> {
+    let proxy = Proxy::builder(stack.clone())
+        .keep_passwords(settings.keep_passwords)
+        .proxied_authorization(settings.proxied_authorization)
+        .clients(clients)
+        .build();
+    let mut limits = ServerLimits {
+        connections: settings.sessions,
+        connections_per_address: settings.sessions_per_address,
+        ..ServerLimits::default()
+    };
+    // One for the client, and one for its conversation.
+    crate::directory::descriptors::provide(&mut limits, "proxy.sessions", 2);
+    let mut server = Server::builder(Arc::new(proxy)).limits(limits);
+    if let Some(tls) = tls {
+        server = server.tls(tls);
+    }
+    if let Some(path) = &settings.access_log {
+        let log = LineLog::new(log_file(path, reopen)?).context("failed to start the access log")?;
+        server = server.access_log(log);
+    }
+    server = settings.listen.iter().cloned().fold(server, |server, url| server.listen(url));
+    server = passed.into_iter().fold(server, |server, passed| match passed {
+        Passed::Tcp { socket, tls } => server.listen_on_tcp(socket, tls),
+        Passed::Unix(socket) => server.listen_on_unix(socket),
+    });
+    server.start().await.context("failed to listen")
+}
+
+impl Served {
+    fn ready(&self) -> State {
+        let urls: Vec<_> = self.server.urls().iter().map(ToString::to_string).collect();
+        State::Ready(format!("Listening on {}", urls.join(", ")))
+    }
+
+    /// Reads the certificate again, and opens logs again. What is faulty changes nothing.
+    fn reload(&self) {
+        notify(&State::Reloading);
+        self.reopen.ask();
+        self.stack.reopen_logs();
+        match self.tls.as_ref().map(tls).transpose() {
+            Ok(tls) => {
+                if let Some(tls) = tls {
+                    self.server.set_tls(tls);
+                }
+                crate::say(format_args!("certificate and logs were opened again"));
+            }
+            Err(error) => crate::say(format_args!("the certificate stays as it was: {error:#}")),
+        }
+        notify(&self.ready());
+    }
+}

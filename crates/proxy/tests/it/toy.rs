@@ -1,0 +1,193 @@
+//! An upstream that does what it is told, and remembers what it was asked.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use flext_ldap_directory::{
+    Actor, Applied, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Identity, Op,
+    Outcome, Peer, Reply, Request, Session, Sessions,
+};
+use flext_ldap_proto::{
+    control::{ControlValue as _, PagedResults, ProxiedAuthorization},
+    dn::Dn,
+    filter::Filter,
+    message::{Add, Limits, Scope, Search},
+    result::{LdapResult, ResultCode},
+};
+use flext_ldap_proxy::{Proxy, ProxyBuilder};
+
+/// What becomes of an operation or a bind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
+    Answered(ResultCode),
+    /// The connection is lost, and this is what is known.
+    Lost(Applied),
+    /// No answer until the deadline.
+    Silent,
+}
+
+#[derive(Default)]
+pub(crate) struct Script {
+    /// What becomes of the next operations on conversations; then all are answered.
+    pub(crate) operations: VecDeque<Fate>,
+    /// Likewise of binds.
+    pub(crate) binds: VecDeque<Fate>,
+    /// Conversations that answer nothing, not even the root DSE.
+    pub(crate) silent: Vec<usize>,
+    /// Conversations opened so far.
+    pub(crate) opened: usize,
+    /// What was asked, on which conversation: 0 is the upstream itself.
+    pub(crate) heard: Vec<(usize, String)>,
+    /// What no upstream can do.
+    pub(crate) is_down: bool,
+}
+
+/// An upstream.
+#[derive(Clone, Default)]
+pub(crate) struct Toy(pub(crate) Arc<Mutex<Script>>);
+
+struct Talk {
+    number: usize,
+    script: Arc<Mutex<Script>>,
+    actor: Actor,
+}
+
+impl Toy {
+    pub(crate) fn proxy(&self) -> ProxyBuilder {
+        Proxy::builder(self.clone())
+    }
+
+    pub(crate) fn then(&self, fates: impl IntoIterator<Item = Fate>) {
+        self.0.lock().unwrap().operations.extend(fates);
+    }
+
+    pub(crate) fn then_binds(&self, fates: impl IntoIterator<Item = Fate>) {
+        self.0.lock().unwrap().binds.extend(fates);
+    }
+
+    /// What was asked so far, and forgets it.
+    pub(crate) fn heard(&self) -> Vec<(usize, String)> {
+        std::mem::take(&mut self.0.lock().unwrap().heard)
+    }
+}
+
+impl Directory for Toy {
+    fn call(&self, request: Request) -> Reply {
+        let mut script = self.0.lock().unwrap();
+        let as_whom = request.controls.get::<ProxiedAuthorization>(&Limits::DEFAULT).unwrap();
+        let as_whom = as_whom.map(|authorization| format!(" as {}", authorization.0)).unwrap_or_default();
+        assert_eq!(request.actor, Actor::Service);
+        script.heard.push((0, format!("{}{as_whom}", request.op.kind().name())));
+        Reply::ready(Ok(Outcome::success()))
+    }
+}
+
+impl Sessions for Toy {
+    fn open(&self, _: Peer) -> BoxFuture<'_, Result<Box<dyn Session>, Error>> {
+        Box::pin(async {
+            let mut script = self.0.lock().unwrap();
+            if script.is_down {
+                return Err(Error::new(ErrorKind::Unreachable, "all servers are down"));
+            }
+            script.opened += 1;
+            let talk = Talk { number: script.opened, script: Arc::clone(&self.0), actor: Actor::Anonymous };
+            Ok(Box::new(talk) as Box<dyn Session>)
+        })
+    }
+}
+
+fn fail(applied: Applied) -> Error {
+    Error::new(ErrorKind::Closed, "the connection was lost").with_applied(applied)
+}
+
+async fn silent(by: Deadline, applied: Applied) -> Error {
+    tokio::time::sleep_until(by.instant()).await;
+    Error::new(ErrorKind::Timeout, "no answer in time").with_applied(applied)
+}
+
+impl Directory for Talk {
+    fn call(&self, request: Request) -> Reply {
+        let mut script = self.script.lock().unwrap();
+        assert_eq!(request.actor, self.actor);
+        let applied = if request.op.is_read() { Applied::No } else { Applied::Unknown };
+        let is_probe = matches!(&request.op, Op::Search(search) if search.base.is_root());
+        if script.silent.contains(&self.number) {
+            return Reply::pending(async move { Err(silent(request.deadline, applied).await) });
+        }
+        if is_probe {
+            script.heard.push((self.number, "probe".to_owned()));
+            return Reply::ready(Ok(Outcome::success()));
+        }
+        script.heard.push((self.number, request.op.kind().name().to_owned()));
+        match script.operations.pop_front().unwrap_or(Fate::Answered(ResultCode::SUCCESS)) {
+            Fate::Answered(code) => {
+                let mut outcome = Outcome::new(LdapResult::new(code));
+                if request.controls.iter().any(|control| control.oid == PagedResults::OID) {
+                    let cookie = Bytes::from_static(b"next");
+                    outcome.controls = outcome.controls.optional(&PagedResults { size: 0, cookie });
+                }
+                Reply::ready(Ok(outcome))
+            }
+            Fate::Lost(applied) => Reply::ready(Err(fail(applied))),
+            Fate::Silent => Reply::pending(async move { Err(silent(request.deadline, applied).await) }),
+        }
+    }
+}
+
+impl Session for Talk {
+    fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
+        Box::pin(async move {
+            let BindStep::Simple { name, .. } = step else { panic!("only simple binds") };
+            self.actor = Actor::Anonymous;
+            let fate = {
+                let mut script = self.script.lock().unwrap();
+                script.heard.push((self.number, format!("bind {name}")));
+                script.binds.pop_front().unwrap_or(Fate::Answered(ResultCode::SUCCESS))
+            };
+            match fate {
+                Fate::Answered(ResultCode::SUCCESS) => {
+                    let dn = name.parse().unwrap();
+                    self.actor = Actor::User(Identity::from_successful_bind(dn));
+                    let (actor, outcome) = (self.actor.clone(), Outcome::success());
+                    Ok(BindReply::Done { actor, outcome, credentials: None })
+                }
+                Fate::Answered(code) => Ok(BindReply::Refused(Outcome::new(LdapResult::new(code)))),
+                Fate::Lost(applied) => Err(fail(applied)),
+                Fate::Silent => Err(silent(by, Applied::Unknown).await),
+            }
+        })
+    }
+}
+
+pub(crate) const MAJA: &str = "uid=maja,dc=harbourlane,dc=example";
+
+/// A session of the proxy, signed in as Maja.
+pub(crate) async fn signed_in(proxy: &Proxy) -> (Box<dyn Session>, Actor) {
+    let mut session = proxy.open(Peer::in_process()).await.unwrap();
+    let actor = bind(&mut session).await.unwrap();
+    (session, actor)
+}
+
+pub(crate) async fn bind(session: &mut Box<dyn Session>) -> Result<Actor, Error> {
+    let step = BindStep::simple(MAJA, "a password".into());
+    match session.bind(step, Deadline::after(std::time::Duration::from_secs(30))).await? {
+        BindReply::Done { actor, .. } => Ok(actor),
+        BindReply::Refused(outcome) => Err(Error::rejected(outcome)),
+        BindReply::Continue { .. } => panic!("a simple bind in several steps"),
+    }
+}
+
+pub(crate) fn base() -> Dn {
+    "dc=harbourlane,dc=example".parse().unwrap()
+}
+
+pub(crate) fn search() -> Search {
+    Search::new(base(), Scope::Subtree, "(uid=maja)".parse::<Filter>().unwrap())
+}
+
+pub(crate) fn add() -> Add {
+    Add::new(MAJA.parse().unwrap(), flext_ldap_proto::attribute::Attributes::builder().build())
+}
