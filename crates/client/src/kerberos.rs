@@ -317,6 +317,7 @@ async fn ticket_for(
 
 /// The error for what Kerberos says. What is wrong with who one is counts as a refusal by the directory would: whoever
 /// opens connections must not go on trying.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it so")]
 pub(crate) fn failed(error: KerberosError) -> Error {
     let refusals = [
         KerberosError::CLIENT_UNKNOWN,
@@ -331,7 +332,7 @@ pub(crate) fn failed(error: KerberosError) -> Error {
             diagnostic: format!("Kerberos: {error}"),
             ..LdapResult::new(ResultCode::INVALID_CREDENTIALS)
         };
-        return Error::rejected(Outcome::new(result)).with_source(error);
+        return Error::rejected(Outcome::new(result));
     }
     let kind = match &error {
         KerberosError::Refused(_)
@@ -341,7 +342,7 @@ pub(crate) fn failed(error: KerberosError) -> Error {
         KerberosError::NoRandomness => ErrorKind::Overloaded,
         _ => ErrorKind::Protocol,
     };
-    Error::new(kind, format!("no ticket: {error}")).with_source(error)
+    Error::new(kind, format!("no ticket: {error}"))
 }
 
 #[cfg(test)]

@@ -386,8 +386,7 @@ fn failure(mechanism: Mechanism, error: SaslError) -> Error {
         return kerberos::failed(error);
     }
     let kind = match error {
-        SaslError::NoLayer => ErrorKind::Confidentiality,
-        SaslError::NothingToBind | SaslError::Unsendable(_) => ErrorKind::Misuse,
+        SaslError::NoLayer | SaslError::NothingToBind | SaslError::Unsendable(_) => ErrorKind::Misuse,
         SaslError::NoRandomness => ErrorKind::Overloaded,
         _ => ErrorKind::Protocol,
     };
@@ -395,6 +394,7 @@ fn failure(mechanism: Mechanism, error: SaslError) -> Error {
         SaslError::ServerNotProven => {
             ": it may be another server than it seems, so nothing else is sent to it"
         }
+        SaslError::NoLayer => ": use TLS, or ask for less",
         SaslError::NothingToBind => ": use TLS, or the mechanism without `-PLUS`",
         _ => "",
     };

@@ -99,7 +99,7 @@ async fn connect(host: &str, port: u16, name: &str) -> Result<TcpStream, Error> 
 
 async fn exchange(mut stream: TcpStream, message: &Bytes, name: &str) -> Result<Bytes, Error> {
     let lost = |error: std::io::Error| {
-        let message = format!("the connection to the key distribution centre {name} was lost ({error})");
+        let message = format!("the connection to the key distribution centre {name} was lost");
         Error::new(ErrorKind::Closed, message).with_source(error)
     };
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();

@@ -97,7 +97,7 @@ pub(super) fn cache(name: Option<&str>, conf: &Krb5Conf) -> Result<Ccache, Error
     let octets = read(path, Ccache::LONGEST).map_err(|error| {
         unreadable("the cache of tickets", path, ": call `kinit`, or name another in KRB5CCNAME", error)
     })?;
-    Ccache::parse(&octets).map_err(|error| useless("the cache of tickets", path, error))
+    Ccache::parse(&octets).map_err(|error| useless("the cache of tickets", path, &error))
 }
 
 /// Why a cache is of no use.
@@ -117,7 +117,7 @@ pub(super) fn client_keytab() -> Option<PathBuf> {
 /// The keys in this file.
 pub(super) fn keytab(path: &Path) -> Result<Keytab, Error> {
     let octets = read(path, Keytab::LONGEST).map_err(|error| unreadable("the keytab", path, "", error))?;
-    Keytab::parse(&octets).map_err(|error| useless("the keytab", path, error))
+    Keytab::parse(&octets).map_err(|error| useless("the keytab", path, &error))
 }
 
 fn read(path: &Path, longest: usize) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
@@ -135,11 +135,11 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 fn unreadable(what: &str, path: &Path, advice: &str, error: io::Error) -> Error {
-    let message = format!("{what} {} cannot be read ({error}){advice}", path.display());
+    let message = format!("{what} {} cannot be read{advice}", path.display());
     Error::new(ErrorKind::Misuse, message).with_source(error)
 }
 
-fn useless(what: &str, path: &Path, error: KerberosError) -> Error {
+fn useless(what: &str, path: &Path, error: &KerberosError) -> Error {
     let message = format!("{what} {} is of no use: {error}", path.display());
-    Error::new(ErrorKind::Misuse, message).with_source(error)
+    Error::new(ErrorKind::Misuse, message)
 }
