@@ -148,6 +148,7 @@ impl Connect {
     pub(crate) fn way(&self, timeout: Option<u64>) -> anyhow::Result<Way> {
         let conf = Conf::load()?;
         let config = self.config()?;
+        crate::traces::begin(config.as_ref().map(|config| &config.observability));
         let credentials = self.credentials(&conf, config.as_ref())?;
         let timeout = self.connect_timeout.or(timeout).map(Duration::from_secs);
         let dared = |connector: ConnectorBuilder| match self.dangerous_clear_passwords {

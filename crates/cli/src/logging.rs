@@ -1,9 +1,9 @@
 //! What the libraries have to say goes to standard error: warnings, or what `RUST_LOG` asks for, or what a served
-//! directory's configuration asks for.
+//! directory's configuration asks for. Spans go to an OpenTelemetry collector, once one is named (`traces.rs`).
 
 use std::{io, sync::OnceLock};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, prelude::*, reload};
 
 /// Puts another filter in force.
 static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
@@ -11,14 +11,12 @@ static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock
 /// Starts the log.
 pub(crate) fn start() {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
-    // The filter comes last: its handle is for the whole of what stands before it.
-    let log = tracing_subscriber::fmt()
+    let (filter, handle) = reload::Layer::new(filter);
+    let log = tracing_subscriber::fmt::layer()
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .with_writer(io::stderr)
-        .with_env_filter(filter)
-        .with_filter_reloading();
-    let handle = log.reload_handle();
-    log.init();
+        .with_filter(filter);
+    tracing_subscriber::registry().with(log).with(crate::traces::layer()).init();
     // It is started once; were it twice, the first would go on.
     let _started = CHANGE.set(Box::new(move |filter| handle.reload(filter).is_ok()));
 }

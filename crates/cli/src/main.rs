@@ -27,6 +27,7 @@ mod progress;
 mod proxy;
 mod search;
 mod servers;
+mod traces;
 mod value_files;
 mod whoami;
 
@@ -119,6 +120,7 @@ fn main() -> ExitCode {
         Command::Proxy(arguments) => arguments.run(),
         Command::Demo(arguments) => arguments.run(),
     };
+    traces::finish();
     match result {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

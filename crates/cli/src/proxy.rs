@@ -143,6 +143,7 @@ impl Serve {
         let tls = settings.tls.as_ref().map(tls).transpose()?;
         let clients = Clients::default();
         let file = settings.clients_file.clone().map(|path| ClientsFile::open(path, &clients)).transpose()?;
+        crate::traces::begin(Some(&config.observability));
         let stack = stack(&config, &settings)?;
         let reopen = Reopen::default();
         let server = start(&settings, &stack, clients, tls, passed, &reopen).await?;

@@ -37,7 +37,7 @@ use self::{
     helm::{Helm, Hold},
     task::{Command, Task},
 };
-use crate::{credentials, ending::Ending, exposure::Exposure, transport::Transport};
+use crate::{credentials, ending::Ending, exposure::Exposure, trace, transport::Transport};
 
 /// One connection to a server: any number of operations at once, answers matched by message id.
 ///
@@ -486,7 +486,10 @@ impl Session for Connection {
     /// [`ErrorKind::Timeout`] and [`ErrorKind::Closed`] when no answer came. A refusal is no error, but
     /// [`BindReply::Refused`].
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
-        Box::pin(async move { self.bind_on_wire(step, by, &mut |_| Ok(None)).await })
+        Box::pin(async move {
+            let server = self.shared.server.clone();
+            trace::bind(&server, self.bind_on_wire(step, by, &mut |_| Ok(None))).await
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 
 use crate::{
     Connection, Credentials, SharedAccount, TlsOptions, connection::Bounds, dial, exposure::Exposure,
-    gather::GatheringTcp, start_tls, tls::Tls, transport::Transport,
+    gather::GatheringTcp, start_tls, tls::Tls, trace, trace::Step, transport::Transport,
 };
 
 /// Where OpenLDAP's server listens for `ldapi:///`.
@@ -349,17 +349,28 @@ impl Inner {
         by: Deadline,
     ) -> Result<Connection, Error> {
         let name = server.to_string();
-        let (transport, exposure) = self.reach(server, &name, credentials, by).await?;
-        let mut connection = Connection::start(transport, name.clone(), exposure, self.bounds);
+        Step::Open.of(&name, self.open_named(server, &name, credentials, account, by)).await
+    }
+
+    async fn open_named(
+        &self,
+        server: &Server,
+        name: &str,
+        credentials: &Credentials,
+        account: Option<&SharedAccount>,
+        by: Deadline,
+    ) -> Result<Connection, Error> {
+        let (transport, exposure) = self.reach(server, name, credentials, by).await?;
+        let mut connection = Connection::start(transport, name.to_owned(), exposure, self.bounds);
         let Some(account) = account else {
             self.sign_in(&mut connection, server, credentials, by).await?;
             return Ok(connection);
         };
-        let _turn = account.turn(&name, credentials, by).await?;
+        let _turn = account.turn(name, credentials, by).await?;
         match self.sign_in(&mut connection, server, credentials, by).await {
             Ok(()) => account.accepted(credentials),
             Err(error) => {
-                account.answered(&name, credentials, &error);
+                account.answered(name, credentials, &error);
                 return Err(error);
             }
         }
@@ -377,7 +388,8 @@ impl Inner {
         tracing::debug!(?credentials, "binding");
         let reply = match (credentials, credentials.step(&self.bind_controls)) {
             (Credentials::Sasl(sasl), _) => {
-                Some(connection.sign_in(server.place(), sasl, &self.bind_controls, by).await?)
+                let signed_in = connection.sign_in(server.place(), sasl, &self.bind_controls, by);
+                Some(trace::bind(&server.to_string(), signed_in).await?)
             }
             (_, Some(step)) => Some(connection.bind(step, by).await?),
             (_, None) => None,
@@ -411,12 +423,12 @@ impl Inner {
                         Error::new(ErrorKind::Unreachable, message).with_source(error)
                     })
                 };
-                let stream = within(by, name, "connecting", connect).await?;
+                let stream = within(by, name, Step::Connect, connect).await?;
                 tracing::debug!(server = name, "connected");
                 return Ok((Transport::Unix(stream), Exposure::Guarded));
             }
         };
-        let addresses = within(by, name, "looking up its address", dial::resolve(host, port)).await?;
+        let addresses = within(by, name, Step::Resolve, dial::resolve(host, port)).await?;
         tracing::debug!(server = name, ?addresses, "connecting");
         if matches!(self.security, Security::Clear) {
             let shows = credentials.shows_password();
@@ -424,7 +436,7 @@ impl Inner {
                 Exposure::of_clear(*address, self.dangerous_clear_passwords).check(shows)?;
             }
         }
-        let mut stream = within(by, name, "connecting", dial::race(addresses, name)).await?;
+        let mut stream = within(by, name, Step::Connect, dial::race(addresses, name)).await?;
         tracing::debug!(server = name, address = ?stream.peer_addr().ok(), "connected");
         let tls = match &self.security {
             Security::Clear => {
@@ -437,11 +449,11 @@ impl Inner {
             }
             Security::Ldaps(tls) => tls,
             Security::StartTls(tls) => {
-                within(by, name, "the answer to StartTLS", start_tls::ask(&mut stream, name)).await?;
+                within(by, name, Step::StartTls, start_tls::ask(&mut stream, name)).await?;
                 tls
             }
         };
-        let stream = within(by, name, "the TLS handshake", tls.handshake(stream, host, name)).await?;
+        let stream = within(by, name, Step::Handshake, tls.handshake(stream, host, name)).await?;
         let (_, agreed) = stream.get_ref();
         tracing::debug!(
             server = name,
@@ -457,13 +469,17 @@ impl Inner {
 async fn within<T>(
     by: Deadline,
     server: &str,
-    step: &str,
+    step: Step,
     future: impl Future<Output = Result<T, Error>> + Send,
 ) -> Result<T, Error> {
-    tokio::time::timeout_at(by.instant(), future).await.unwrap_or_else(|_| {
-        let message = format!("no connection to {server} in the time allowed, which ran out at: {step}");
-        Err(Error::new(ErrorKind::Timeout, message))
-    })
+    let in_time = async {
+        tokio::time::timeout_at(by.instant(), future).await.unwrap_or_else(|_| {
+            let step = step.text();
+            let message = format!("no connection to {server} in the time allowed, which ran out at: {step}");
+            Err(Error::new(ErrorKind::Timeout, message))
+        })
+    };
+    step.of(server, in_time).await
 }
 
 impl Sessions for Connector {

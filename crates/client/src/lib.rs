@@ -57,6 +57,7 @@ mod servers;
 mod srv;
 mod start_tls;
 mod tls;
+mod trace;
 mod transport;
 
 pub use flext_ldap_directory as directory;

@@ -10,7 +10,7 @@ use std::{
 use divan::{AllocProfiler, Bencher};
 use flext_ldap_directory::{
     Actor, Directory, Event, Layered, Outcome, Reply, Request,
-    layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics},
+    layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, Traces},
     proto::message::{Scope, Search},
 };
 
@@ -81,4 +81,19 @@ fn health(bencher: Bencher<'_, '_>) {
 fn audit(bencher: Bencher<'_, '_>) {
     let Ok(trail) = AuditTrail::start(std::io::sink()) else { return };
     lookups(bencher, &Layered::new(Done, Arc::new(trail.of_all("ldap1"))));
+}
+
+/// Nobody listens. Expected: no allocation more, and a few nanoseconds.
+#[divan::bench]
+fn traces(bencher: Bencher<'_, '_>) {
+    let traces = Traces::new(["ou=people,dc=harbourlane,dc=example".parse()].into_iter().flatten());
+    lookups(bencher, &Layered::new(Done, Arc::new(traces.server("ldap1:636"))));
+}
+
+/// Somebody listens who keeps nothing of it but that it is there.
+#[divan::bench]
+fn traces_heard(bencher: Bencher<'_, '_>) {
+    let traces = Traces::new(["ou=people,dc=harbourlane,dc=example".parse()].into_iter().flatten());
+    let directory = Layered::new(Done, Arc::new(traces.server("ldap1:636")));
+    tracing::subscriber::with_default(tracing_subscriber::registry(), || lookups(bencher, &directory));
 }

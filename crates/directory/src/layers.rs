@@ -7,6 +7,7 @@ mod metrics;
 mod observe;
 mod read_only;
 mod time_limit;
+mod traces;
 mod watch;
 
 pub use self::{
@@ -17,4 +18,5 @@ pub use self::{
     observe::{Observation, Observe, Observer},
     read_only::ReadOnly,
     time_limit::TimeLimit,
+    traces::Traces,
 };

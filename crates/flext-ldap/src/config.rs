@@ -69,7 +69,7 @@ pub struct Config {
     pub connection_timeout: Duration,
     /// How the servers are asked.
     pub connections: Connections,
-    /// What is counted and recorded.
+    /// What is counted, traced and recorded.
     pub observability: Observability,
     /// What `flext-ldap proxy` offers.
     pub proxy: ProxySettings,
@@ -201,8 +201,8 @@ impl Default for Connections {
     }
 }
 
-/// What is counted and recorded.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What is counted, traced and recorded.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Observability {
     /// Whether operations are counted.
@@ -213,11 +213,25 @@ pub struct Observability {
     pub audited: Audited,
     /// How far behind a replica may be and count as well.
     pub most_lag: Duration,
+    /// Whether spans are to be sent to a collector, by whoever runs the program: a [`Stack`](crate::Stack) only makes them.
+    pub tracing: bool,
+    /// The share of traces that is kept, from 0 to 1.
+    pub trace_share: f64,
+    /// Where the collector listens: a URL without `/v1/traces`.
+    pub trace_endpoint: String,
 }
 
 impl Default for Observability {
     fn default() -> Self {
-        Self { metrics: true, audit: None, audited: Audited::All, most_lag: Duration::from_secs(60) }
+        Self {
+            metrics: true,
+            audit: None,
+            audited: Audited::All,
+            most_lag: Duration::from_secs(60),
+            tracing: false,
+            trace_share: 1.0,
+            trace_endpoint: "http://localhost:4318".to_owned(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The composition root: from a configuration to one server that answers, whatever becomes of the servers behind it.
 //!
-//! Each server has a pool, and around it a breaker, its health and its metrics. Over them is a set that chooses, and
-//! goes on to the next where nothing can have been done. Over that are the time limit, metrics and the audit. Here is
-//! nothing that does any of this: those are the crates below, and who needs another arrangement puts them together
+//! Each server has a pool, and around it a breaker, its health, its metrics and its traces. Over them is a set that chooses,
+//! and goes on to the next where nothing can have been done. Over that are the time limit, metrics, traces and the audit. Here
+//! is nothing that does any of this: those are the crates below, and who needs another arrangement puts them together
 //! otherwise.
 
 mod account;
@@ -25,7 +25,7 @@ use flext_ldap_client::{
 use flext_ldap_directory::{
     Actor, BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
     health::HealthOptions,
-    layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, ServerMetrics, TimeLimit},
+    layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, ServerMetrics, TimeLimit, Traces},
     proto::dn::Dn,
 };
 use tokio::task::JoinSet;
@@ -276,13 +276,18 @@ impl StackBuilder {
     }
 
     fn short(self, pools: Vec<Pool>, metrics: Metrics) -> Result<Stack, Error> {
-        let mut servers: Vec<_> = pools.into_iter().map(|pool| Arc::new(pool) as Arc<dyn Server>).collect();
+        let traces = Traces::new(self.bases.clone());
+        let traced = |pool: Pool| {
+            let traces = traces.server(pool.name());
+            around(Arc::new(pool), traces)
+        };
+        let mut servers: Vec<_> = pools.into_iter().map(traced).collect();
         // One server has no next.
         let top = match (servers.pop(), servers.is_empty()) {
             (Some(only), true) => only,
             (last, _) => {
                 servers.extend(last);
-                self.set(servers)?
+                around(self.set(servers)?, traces)
             }
         };
         let top = self.limited(self.following(top)?);
@@ -308,6 +313,7 @@ impl StackBuilder {
             tasks.spawn(lags.clone().follow(pools.clone(), base, most_lag));
             lags
         });
+        let traces = Traces::new(self.bases.clone());
         let mut members = Vec::new();
         let mut servers: Vec<Arc<dyn Server>> = Vec::new();
         for pool in pools.iter().cloned() {
@@ -318,7 +324,8 @@ impl StackBuilder {
                 metrics.add(Arc::new(breaker.clone()));
                 metrics.add(Arc::new(health.clone()));
             }
-            servers.push(Arc::new(Guarded::new(pool.clone(), breaker.clone(), health.clone(), counted)));
+            let server = Arc::new(Guarded::new(pool.clone(), breaker.clone(), health.clone(), counted));
+            servers.push(around(server, traces.server(pool.name())));
             members.push(Member { pool, breaker, health });
         }
         let set = self.set(servers)?;
@@ -330,6 +337,7 @@ impl StackBuilder {
                 metrics.add(Arc::new(lags.clone()));
             }
         }
+        top = around(top, traces);
         let audit = self.audit()?;
         if let Some((trail, _)) = &audit {
             top = match self.observability.audited {
@@ -371,10 +379,9 @@ impl StackBuilder {
 
 /// The layer that counts what is asked of a server, by its host and port.
 fn metrics_of(metrics: &Metrics, name: &str) -> ServerMetrics {
-    let parts = name.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-    match parts {
-        Some((host, port)) if !name.starts_with('/') => metrics.server(host.trim_matches(['[', ']']), port),
-        _ => metrics.local(name),
+    match Traces::address(name) {
+        (host, Some(port)) => metrics.server(host, port),
+        (name, None) => metrics.local(name),
     }
 }
 

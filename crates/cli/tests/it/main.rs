@@ -42,3 +42,5 @@ mod search;
 mod serve;
 #[cfg(test)]
 mod tap;
+#[cfg(test)]
+mod traces;

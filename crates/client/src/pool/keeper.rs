@@ -11,6 +11,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
+use tracing::Instrument as _;
 
 use super::{
     binds::Binds,
@@ -55,8 +56,9 @@ impl Keeper {
                     Done::Cleared
                 });
             }
-            if plan.opens {
-                opening = Some(Box::pin(self.opener.clone().open(recovery.refused().cloned())));
+            if let Some(span) = plan.opens {
+                let open = self.opener.clone().open(recovery.refused().cloned());
+                opening = Some(Box::pin(open.instrument(span)));
             }
             tokio::select! {
                 biased;

@@ -12,18 +12,19 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_directory::{Deadline, Error, ErrorKind};
+use flext_ldap_directory::{Deadline, Error, ErrorKind, layers::Traces};
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, Sleep, sleep_until},
 };
+use tracing::Span;
 
 use super::{
     check::Check,
     recovery::Obstacle,
     seats::{Circumstances, Class, Line, Place, Rules, Seat, Standing, place},
 };
-use crate::{Connection, chance::Dice};
+use crate::{Connection, chance::Dice, trace::Step};
 
 /// How long an operation rather waits for a further connection than be beside others it should not be beside.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -132,6 +133,8 @@ struct Waiter {
     class: Class,
     since: Instant,
     turn: Turn,
+    /// That of its waiting: a connection that is opened for it is below.
+    span: Span,
 }
 
 /// Turns that are given out once the lock is given back.
@@ -169,7 +172,7 @@ pub(super) enum Fared {
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) checks: Vec<Arc<Member>>,
-    pub(super) opens: bool,
+    pub(super) opens: Option<Span>,
     /// When the patience of somebody who waits ends next.
     pub(super) settle_at: Option<Instant>,
 }
@@ -285,7 +288,8 @@ impl Shared {
         state.is_wanted |= opens;
         let id = state.next_id;
         let queue = if class == Class::Short { &mut state.quick } else { &mut state.slow };
-        queue.push_back(Waiter { id, class, since, turn });
+        let span = Step::Wait.span(&self.server);
+        queue.push_back(Waiter { id, class, since, turn, span: span.clone() });
         drop(state);
         self.keeper.notify_one();
         let acquire = Deadline::after(self.settings.acquire);
@@ -297,6 +301,7 @@ impl Shared {
             until: by.earlier(acquire).instant(),
             is_impatient: acquire < by,
             timer: None,
+            span,
         })
     }
 
@@ -391,7 +396,8 @@ impl Shared {
         let may_open = state.is_open && !state.is_opening && state.obstacle.is_none();
         if may_open && is_wanted && open < self.settings.rules.max {
             (state.is_wanted, state.is_opening) = (false, true);
-            plan.opens = true;
+            let first = state.quick.iter().chain(&state.slow).min_by_key(|waiter| waiter.id);
+            plan.opens = Some(first.map_or_else(Span::none, |waiter| waiter.span.clone()));
         }
         let now = Instant::now();
         let ends = state.quick.iter().chain(&state.slow).map(|waiter| waiter.since + PATIENCE);
@@ -808,6 +814,7 @@ pub(super) struct Waiting {
     is_impatient: bool,
     /// Set when the caller first waits: only then is there a runtime for sure.
     timer: Option<Pin<Box<Sleep>>>,
+    span: Span,
 }
 
 impl Waiting {
@@ -844,18 +851,23 @@ impl Future for Waiting {
         let this = &mut *self;
         if let Poll::Ready(turn) = Pin::new(&mut this.turn).poll(cx) {
             this.is_over = true;
-            return Poll::Ready(turn.unwrap_or_else(|_| Err(this.shared.shut())));
+            let turn = turn.unwrap_or_else(|_| Err(this.shared.shut()));
+            Traces::end(&this.span, turn.as_ref().err());
+            return Poll::Ready(turn);
         }
         let until = this.until;
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
         std::task::ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(this.timeout()))
+        let error = this.timeout();
+        Traces::end(&this.span, Some(&error));
+        Poll::Ready(Err(error))
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.is_over {
+            Traces::end(&self.span, None);
             let mut state = self.shared.lock();
             let State { quick, slow, .. } = &mut *state;
             quick.retain(|waiter| waiter.id != self.id);

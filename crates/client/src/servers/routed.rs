@@ -13,6 +13,7 @@ use std::{
 
 use flext_ldap_directory::{
     Applied, BoxFuture, Deadline, Error, ErrorKind, Event, Events, Op, Outcome, Reply, Request,
+    layers::Traces,
     proto::{
         batch::Batch,
         control::{ControlScope, scope_of},
@@ -28,7 +29,7 @@ use super::{
     shared::Shared,
     tag::Tag,
 };
-use crate::chance::longest_pause;
+use crate::{chance::longest_pause, trace::Step};
 
 /// Failures that are told of one operation.
 const TOLD: usize = 4;
@@ -196,6 +197,8 @@ impl Routed {
         self.held = None;
         if self.attempts > 1 {
             tracing::debug!(set = self.shared.name, server = member.server.name(), "operation goes on");
+            // That of the layer around the set, if there is one.
+            tracing::Span::current().record("flext_ldap.retries", self.attempts - 1);
         }
         let was_down = member.is_down();
         let in_flight = member.begin();
@@ -250,6 +253,7 @@ impl Routed {
         let longest = longest_pause(self.attempts).min(self.shared.settings.longest_pause);
         let pause = self.shared.dice.up_to(longest);
         let (shared, deadline) = (Arc::clone(&self.shared), self.deadline);
+        let span = Step::Pause.span(&self.shared.name);
         self.state = State::Waiting(Box::pin(async move {
             let changed = shared.changed.notified();
             let rest = async {
@@ -260,6 +264,7 @@ impl Routed {
             };
             // That the time is over is seen at the next attempt.
             let _: Result<(), _> = timeout_at(deadline.instant(), rest).await;
+            Traces::end(&span, None);
         }));
         Ok(())
     }

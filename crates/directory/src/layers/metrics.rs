@@ -63,10 +63,10 @@ static SIZES: [u64; 7] = [1, 10, 50, 100, 500, 1_000, 5_000];
 const MOST_SERVERS: usize = 256;
 
 /// Bases with series of their own.
-const MOST_BASES: usize = 32;
+pub(super) const MOST_BASES: usize = 32;
 
 /// What is not in a closed set.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 type Times = Histogram<{ TIMES.len() }>;
 type Sizes = Histogram<{ SIZES.len() }>;
@@ -329,8 +329,7 @@ fn times_of(
 impl Found {
     /// Where the size of a search is counted.
     fn place(&self, search: &Search) -> usize {
-        let base = search.base.as_str();
-        let at = self.bases.iter().position(|known| is_within(base, known)).unwrap_or(self.bases.len());
+        let at = base_of(&self.bases, search).unwrap_or(self.bases.len());
         at * Shape::ALL.len() + Shape::of(&search.filter) as usize
     }
 
@@ -348,6 +347,11 @@ impl Found {
             }
         }
     }
+}
+
+/// The first of configured bases that a search is in.
+pub(super) fn base_of(bases: &[Box<str>], search: &Search) -> Option<usize> {
+    bases.iter().position(|known| is_within(search.base.as_str(), known))
 }
 
 /// Whether a name as spelt is `base` as spelt, but for case, or below it.
@@ -409,7 +413,7 @@ impl Shape {
 
 /// The closed set of `status`.
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Status {
+pub(super) enum Status {
     /// The answer was yes, or what was asked for.
     Success,
     /// The answer was no.
@@ -440,6 +444,11 @@ const UNNAMED: usize = ResultCode::KNOWN.len();
 const BREAKER: usize = ENDS - 2;
 const LEFT: usize = ENDS - 1;
 
+/// What an end is called.
+pub(super) fn end_of(end: End<'_>) -> EndName {
+    EndName::of(end_place(end))
+}
+
 fn end_place(end: End<'_>) -> usize {
     match end {
         End::Answered(outcome) => code_place(outcome.result.code),
@@ -467,12 +476,12 @@ fn kind_place(kind: OpKind) -> usize {
     OpKind::ALL.iter().position(|known| *known == kind).unwrap_or_default()
 }
 
-/// What an end is called.
-struct EndName {
-    name: &'static str,
-    status: Status,
+/// A way to end, by its name.
+pub(super) struct EndName {
+    pub(super) name: &'static str,
+    pub(super) status: Status,
     /// Whether it is a result code.
-    code: bool,
+    pub(super) code: bool,
 }
 
 impl EndName {

@@ -15,6 +15,11 @@ use crate::{Error, Event, Events, Outcome, Reply, Request};
 
 /// Hears of one reply.
 pub(super) trait Witness: Send + Unpin + 'static {
+    /// What the reply is read in, if it is to be in anything.
+    fn scope(&self) -> Option<tracing::span::Entered<'_>> {
+        None
+    }
+
     /// Items have come.
     fn delivered(&mut self, batch: &Batch);
 
@@ -62,7 +67,10 @@ impl<W: Witness> Events for Watched<W> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
         let this = self.get_mut();
         this.waited = true;
-        let event = ready!(this.reply.poll_next(cx));
+        let event = {
+            let _scope = this.witness.scope();
+            ready!(this.reply.poll_next(cx))
+        };
         match &event {
             Ok(Event::Batch(batch)) => this.witness.delivered(batch),
             Ok(Event::Done(outcome)) => this.end(End::Answered(outcome)),

@@ -17,3 +17,4 @@ mod pages;
 mod reply;
 mod script;
 mod sketches;
+mod traces;

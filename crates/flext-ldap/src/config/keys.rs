@@ -262,12 +262,19 @@ const SECURITY: &[Key] = &[
 
 const OBSERVABILITY: &[Key] = &[
     key("enable_metrics", Kind::Flag, "count operations").or("true"),
-    key("enable_tracing", Kind::Flag, "trace operations").idle(),
+    key(
+        "enable_tracing",
+        Kind::Flag,
+        "send a span of each operation to an OpenTelemetry collector (OTLP over HTTP)",
+    )
+    .or("false"),
     key("enable_audit_logging", Kind::Flag, "record who did what, in `audit_log_file`").or("false"),
     key("audit_log_file", Kind::File, "where it is recorded, a line of JSON for each operation"),
     key("metrics_interval_seconds", Kind::Number(1, MOST), "how often metrics are taken")
         .idle_but("has no effect: metrics are taken by who reads them"),
-    key("trace_sampling_rate", Kind::Share, "the share of operations that is traced, from 0 to 1").idle(),
+    key("trace_sampling_rate", Kind::Share, "the share of traces that is kept, from 0 to 1").or("1"),
+    key("trace_endpoint", Kind::Text, "where the collector listens: http://HOST:PORT or https://HOST:PORT")
+        .or("http://localhost:4318"),
     key(
         "audit_log_level",
         Kind::Word(&["debug", "info", "warning", "error", "critical"]),

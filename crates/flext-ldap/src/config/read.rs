@@ -388,6 +388,12 @@ impl<'a> Reading<'a> {
             _ => None,
         };
         self.notes.extend(note);
+        let endpoint = part.text("trace_endpoint").map_or(default.trace_endpoint, str::to_owned);
+        let host = ["http://", "https://"].iter().find_map(|scheme| endpoint.strip_prefix(scheme));
+        if host.is_none_or(str::is_empty) {
+            let message = "is to begin with `http://` or `https://`, like `http://localhost:4318`";
+            self.problem(part.get("trace_endpoint"), "observability.trace_endpoint", message);
+        }
         let level = part.text("audit_log_level").unwrap_or_default().to_ascii_lowercase();
         Observability {
             metrics: part.flag("enable_metrics").unwrap_or(default.metrics),
@@ -397,6 +403,9 @@ impl<'a> Reading<'a> {
                 _ => Audited::All,
             },
             most_lag: part.text("replication_lag_limit").and_then(yaml::time).unwrap_or(default.most_lag),
+            tracing: part.flag("enable_tracing").unwrap_or(default.tracing),
+            trace_share: part.parsed("trace_sampling_rate").unwrap_or(default.trace_share),
+            trace_endpoint: endpoint,
         }
     }
 

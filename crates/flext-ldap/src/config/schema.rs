@@ -38,6 +38,7 @@ fn keys(keys: &[Key]) -> Value {
                     let default = match key.kind {
                         Kind::Flag => (default == "true").into(),
                         Kind::Number(..) => default.parse::<u64>().map_or(Value::Null, Into::into),
+                        Kind::Share => default.parse::<f64>().map_or(Value::Null, Into::into),
                         _ => default.into(),
                     };
                     schema.insert("default".to_owned(), default);

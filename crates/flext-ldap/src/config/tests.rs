@@ -530,6 +530,7 @@ fn the_schema_and_the_reader_agree() {
             let value = match key.kind {
                 Kind::Flag => (default == "true").into(),
                 Kind::Number(..) => default.parse::<u64>().unwrap().into(),
+                Kind::Share => default.parse::<f64>().unwrap().into(),
                 _ => default.into(),
             };
             assert!(allows(&schema, &around(&path, value)), "default of {path}");

@@ -1,6 +1,7 @@
 //! The stack: what it does when servers are lost, secrets are replaced and logs are rotated.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpListener,
     path::PathBuf,
@@ -11,11 +12,11 @@ use flext_ldap::{
     Config, Stack,
     client::{Credentials, Server as _},
     directory::{
-        Actor, BindReply, BindStep, Deadline, DirectoryExt, Error, ErrorKind, Peer, Request, SessionExt,
-        Sessions as _,
+        Actor, BindReply, BindStep, Deadline, Directory as _, DirectoryExt, Error, ErrorKind, Peer, Request,
+        SessionExt, Sessions as _,
         health::HealthStatus,
         proto::{
-            dn::Dn,
+            dn::{Dn, Rdn},
             filter::Filter,
             message::{ChangeKind, Compare, Modify, Scope, Search},
         },
@@ -311,5 +312,75 @@ async fn who_is_behind_for_long_is_degraded() {
     assert!(lag(0).unwrap() > 2.0, "{}", stack.health());
     assert_eq!(stack.health().status, HealthStatus::Degraded);
     assert!(stack.metrics().to_string().contains("ldap_replication_lag_seconds{server="));
+    end(stack).await;
+}
+
+/// All there is before the values.
+fn series(stack: &Stack) -> BTreeSet<String> {
+    let text = stack.metrics().to_string();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_anybody_asks_for_makes_a_series() {
+    const TASKS: u64 = 50;
+    let directory = directory();
+    let place = Place::new(&[directory.url()], "");
+    let stack = place.config().stack().build().unwrap();
+    // What is asked has what somebody made up as a name, an attribute's value, a user or all of them.
+    let ask = async |stack: &Stack, made_up: &str, kind: u64| {
+        let rdn = Rdn::new(&"cn".parse().unwrap(), made_up.as_bytes());
+        let name: Dn = format!("{rdn},{SUFFIX}").parse().unwrap();
+        let filter = Filter::equality("uid".parse().unwrap(), made_up);
+        let search = |base, filter| Request::new(Search::new(base, Scope::Base, filter), Actor::Service);
+        match kind % 8 {
+            0 => drop(stack.search_all(search(name, Filter::any())).await),
+            1 => drop(stack.search_all(search(SUFFIX.parse().unwrap(), filter)).await),
+            2 => {
+                let value = made_up.to_owned().into();
+                let compare = Compare { dn: name, attribute: "cn".parse().unwrap(), value };
+                drop(stack.compare(Request::new(compare, Actor::Service)).await);
+            }
+            // Nobody waits for it.
+            _ => drop(stack.call(search(name, filter).into_any())),
+        }
+    };
+    let sign_in = async |stack: &Stack, made_up: &str| {
+        let mut session = stack.open(Peer::in_process()).await.unwrap();
+        let step = BindStep::simple(made_up, "made up".into());
+        drop(session.bind(step, Deadline::after(Duration::from_secs(30))).await);
+    };
+    for kind in 0..8 {
+        ask(&stack, "first", kind).await;
+        // No character, so this is no name to the server.
+        ask(&stack, "\u{e000}", kind).await;
+    }
+    sign_in(&stack, "cn=first").await;
+    let before = series(&stack);
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let stack = stack.clone();
+        tasks.spawn(async move {
+            let mut random = task;
+            for turn in 0..100_000 / TASKS {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let odd = char::from_u32((random >> 44) as u32).unwrap_or('\n');
+                let made_up = format!("{odd}{:x}", random >> 13);
+                ask(&stack, &made_up, turn).await;
+                if turn % 1_000 == 0 {
+                    sign_in(&stack, &format!("cn={:x}", random >> 13)).await;
+                }
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    let after = series(&stack);
+    assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert!(stack.metrics().to_string().contains("operation_type=\"compare\",server=\"all servers\""));
+    println!("{} series after 100,000 operations", after.len());
     end(stack).await;
 }

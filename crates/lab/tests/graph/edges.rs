@@ -28,9 +28,22 @@ const EDGES: [(&str, &[&str], &[&str]); 16] = [
     ("oracles", &["server", "store", "directory", "sasl", "kerberos", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["identity", "client", "directory", "proto"], &["testkit"]),
+    // Sends what the others say by `tracing`, whatever it is about.
+    ("otlp", &[], &["flext-ldap", "testkit"]),
     (
         "cli",
-        &["flext-ldap", "proxy", "singer", "client", "store", "server", "testkit", "directory", "proto"],
+        &[
+            "flext-ldap",
+            "otlp",
+            "proxy",
+            "singer",
+            "client",
+            "store",
+            "server",
+            "testkit",
+            "directory",
+            "proto",
+        ],
         &[],
     ),
     ("example-sign-in", &["flext-ldap", "identity", "client", "directory", "proto"], &["testkit"]),
@@ -40,6 +53,7 @@ const EDGES: [(&str, &[&str], &[&str]); 16] = [
             "oracles",
             "cli",
             "flext-ldap",
+            "otlp",
             "proxy",
             "singer",
             "identity",
