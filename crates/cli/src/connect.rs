@@ -55,20 +55,21 @@ pub(crate) struct Connect {
     /// Simple authentication; it is what is done unless -Y is given
     #[arg(help_heading = CONNECTION, short = 'x', long, conflicts_with = "mechanism")]
     simple: bool,
-    /// SASL mechanism: EXTERNAL for a Unix socket or a client certificate, SCRAM-SHA-512, SCRAM-SHA-256 or SCRAM-SHA-1 (each
+    /// SASL mechanism: GSSAPI or GSS-SPNEGO for Kerberos, EXTERNAL for a Unix socket or a client certificate, SCRAM-SHA-512, SCRAM-SHA-256 or SCRAM-SHA-1 (each
     /// with -PLUS too), PLAIN, DIGEST-MD5, or OAUTHBEARER, whose password is a token
     #[arg(help_heading = CONNECTION, short = 'Y', long, value_name = "MECHANISM", value_parser = sasl::mechanism)]
     mechanism: Option<Mechanism>,
     /// User for SASL; without -Y by the strongest mechanism that the server offers
     #[arg(help_heading = CONNECTION, short = 'U', long = "user", value_name = "USER", conflicts_with_all = ["simple", "bind_dn"])]
     sasl_user: Option<String>,
-    /// Realm of the user, for DIGEST-MD5
+    /// Realm of the user, for Kerberos and DIGEST-MD5
     #[arg(help_heading = CONNECTION, short = 'R', long, value_name = "REALM", conflicts_with = "simple")]
     realm: Option<String>,
     /// Act as somebody else by SASL: `dn:DN` or `u:USER`
     #[arg(help_heading = CONNECTION, short = 'X', long, value_name = "AUTHZID", conflicts_with = "simple")]
     authzid: Option<String>,
-    /// What SASL must be, with commas: `noplain`, `minssf=N` (more than 0: inside TLS or on this machine), `none`
+    /// What SASL must be, with commas: `noplain`, `minssf=N` and `maxssf=N` (of Kerberos' layer: 0 none, 1 signed, more sealed;
+    /// otherwise more than 0 is inside TLS or on this machine), `none`
     #[arg(help_heading = CONNECTION, short = 'O', value_name = "PROPERTIES", value_parser = sasl::properties, conflicts_with = "simple")]
     properties: Option<sasl::Properties>,
     /// No messages of SASL; there are none without it either

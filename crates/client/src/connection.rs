@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,7 @@ use flext_ldap_directory::{
         result::ResultCode,
     },
 };
+use flext_ldap_sasl::gssapi::SecurityLayer;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
@@ -70,6 +71,7 @@ pub struct Connection {
     exposure: Exposure,
     tls_version: Option<&'static str>,
     bindings: ChannelBindings,
+    is_bare: bool,
 }
 
 /// Dropping what it holds tells the task to end.
@@ -111,10 +113,13 @@ struct Shared {
     /// Answers that came after their operation was given up.
     late: AtomicU64,
     helm: Helm,
+    /// A success of a bind may be the last message before a security layer: nothing is read after it until
+    /// [`Helm::go_on`].
+    awaits_layer: AtomicBool,
 }
 
-/// Whether a success is to be believed, by what the server's mechanism sent along.
-type Believe<'a> = dyn FnMut(Option<&[u8]>) -> Result<(), Error> + Send + 'a;
+/// Whether a success is to be believed, by what the server's mechanism sent along, and what protects the rest.
+type Believe<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<SecurityLayer>, Error> + Send + 'a;
 
 /// Who the server takes this connection for.
 enum Bound {
@@ -136,6 +141,7 @@ impl Connection {
             unread: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             helm: Helm::default(),
+            awaits_layer: AtomicBool::new(false),
         });
         // An operation in flight has at most its call and one later word of its caller in the queue; the rest is for
         // words about operations that ended meanwhile. So there is always room for those who hold a permit.
@@ -143,6 +149,7 @@ impl Connection {
         let (stop, stopped) = oneshot::channel();
         let tls_version = transport.tls_version();
         let bindings = transport.bindings();
+        let is_bare = transport.is_bare();
         shared.helm.give(Task::new(transport, queue, stopped, Arc::clone(&shared), bounds));
         let task = Task::run(Hold(Arc::clone(&shared)));
         Self {
@@ -155,6 +162,7 @@ impl Connection {
             exposure,
             tls_version,
             bindings,
+            is_bare,
         }
     }
 
@@ -303,6 +311,34 @@ impl Connection {
         Err(Error::new(ErrorKind::NotCarried, refusal))
     }
 
+    /// Whether nothing protects this connection but a security layer, if there is one.
+    pub(crate) const fn is_bare(&self) -> bool {
+        self.is_bare
+    }
+
+    /// Has whoever reads stop after the success of a bind, for a layer may begin there.
+    pub(crate) fn await_layer(&self) {
+        self.shared.awaits_layer.store(true, Ordering::Relaxed);
+    }
+
+    /// Goes on after such a success, inside `layer` if there is one.
+    fn protect(&mut self, layer: Option<SecurityLayer>) {
+        if !self.shared.awaits_layer.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(layer) = &layer {
+            tracing::debug!(
+                server = self.shared.server,
+                strength = layer.strength(),
+                "a security layer is agreed on"
+            );
+            if layer.seals() {
+                self.exposure = Exposure::Guarded;
+            }
+        }
+        self.shared.helm.go_on(layer);
+    }
+
     /// One step of a bind, on the wire. `believe` is asked whether a success is to be believed, with what came along.
     pub(crate) async fn bind_on_wire(
         &mut self,
@@ -345,7 +381,8 @@ impl Connection {
         let credentials = outcome.value.take();
         match outcome.result.code {
             ResultCode::SUCCESS => {
-                believe(credentials.as_deref())?;
+                let layer = believe(credentials.as_deref())?;
+                self.protect(layer);
                 let actor = match mechanism {
                     None => named(&name),
                     Some(mechanism) => self.ask_identity(&mechanism, by).await?,
@@ -451,7 +488,7 @@ impl Session for Connection {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         Box::pin(async move {
             let server = self.shared.server.clone();
-            trace::bind(&server, self.bind_on_wire(step, by, &mut |_| Ok(()))).await
+            trace::bind(&server, self.bind_on_wire(step, by, &mut |_| Ok(None))).await
         })
     }
 }

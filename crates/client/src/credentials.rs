@@ -5,7 +5,7 @@ use flext_ldap_directory::{
     proto::{control::Controls, secret::Secret},
 };
 
-use crate::Sasl;
+use crate::{Kerberos, Sasl};
 
 /// Who a new connection is bound as.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,12 @@ impl Credentials {
     #[must_use]
     pub fn simple(name: impl Into<String>, password: impl Into<Secret>) -> Self {
         Self::Simple { name: name.into(), password: password.into() }
+    }
+
+    /// Whoever Kerberos says, by GSSAPI.
+    #[must_use]
+    pub fn kerberos(kerberos: Kerberos) -> Self {
+        Self::Sasl(Sasl::kerberos(kerberos))
     }
 
     /// Refuses what must never be sent.

@@ -48,6 +48,8 @@ mod ending;
 mod exposure;
 mod gather;
 pub mod inspection;
+mod kerberos;
+mod layered;
 mod parallel;
 mod pool;
 mod referrals;
@@ -61,13 +63,14 @@ mod trace;
 mod transport;
 
 pub use flext_ldap_directory as directory;
-pub use flext_ldap_sasl::{Mechanism, scram::ScramHash};
+pub use flext_ldap_sasl::{Mechanism, gssapi::Strength, scram::ScramHash};
 
 pub use self::{
     capabilities::{Capabilities, PasswordChange, ServerKind},
     connection::Connection,
     connector::{Connector, ConnectorBuilder, WantsSecurity},
     credentials::Credentials,
+    kerberos::Kerberos,
     parallel::Parallel,
     pool::{BindStats, CredentialsSource, PinnedConnection, Pool, PoolBuilder, PoolStats, SharedAccount},
     referrals::{Referrals, ReferralsBuilder},

@@ -1,6 +1,6 @@
 //! Signing in by SASL (RFC 4513 §5.2): which mechanism, and the exchange on a connection.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use flext_ldap_directory::{
     BindReply, BindStep, Deadline, DirectoryExt, Error, ErrorKind, Request,
@@ -13,15 +13,17 @@ use flext_ldap_directory::{
         secret::Secret,
     },
 };
+use flext_ldap_kerberos::Credential;
 use flext_ldap_sasl::{
     ClientExchange, Mechanism, SaslError,
     digest_md5::{DigestMd5, DigestMd5Client},
+    gssapi::{GssSpnego, Gssapi, GssapiOptions, Strength},
     oauth_bearer::OauthBearer,
     plain::Plain,
     scram::{ClientBinding, ScramClient},
 };
 
-use crate::Connection;
+use crate::{Connection, Kerberos, kerberos};
 
 /// What to sign in with by SASL.
 ///
@@ -45,6 +47,8 @@ pub struct Sasl {
     binding: Option<BindingKind>,
     hides_password: bool,
     is_guarded: bool,
+    kerberos: Option<Kerberos>,
+    strength: Strength,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +72,8 @@ impl Sasl {
             binding: None,
             hides_password: false,
             is_guarded: false,
+            kerberos: None,
+            strength: Strength::ANY,
         }
     }
 
@@ -80,6 +86,19 @@ impl Sasl {
     /// can listen.
     pub fn oauth_bearer(user: impl Into<String>, token: impl Into<Secret>) -> Self {
         Self::password(user, token).only(Mechanism::OauthBearer)
+    }
+
+    /// Whoever Kerberos says, by GSSAPI.
+    pub fn kerberos(kerberos: Kerberos) -> Self {
+        let sasl = Self::password("", Secret::default()).only(Mechanism::Gssapi);
+        Self { kerberos: Some(kerberos), ..sasl }
+    }
+
+    /// A security layer of this strength, where Kerberos has one to give. Without TLS it is the strongest that both ends
+    /// have, unless this is called. Inside TLS and over a Unix socket there is none, and what is least may be.
+    pub const fn strength(mut self, strength: Strength) -> Self {
+        self.strength = strength;
+        self
     }
 
     /// By this mechanism, whatever the server says it offers.
@@ -130,6 +149,19 @@ impl Sasl {
                 "this mechanism shows the password to the server, which is ruled out: choose another, or allow it",
             ));
         }
+        if matches!(self.choice, Choice::Only(mechanism) if mechanism.is_kerberos())
+            || self.kerberos.is_some()
+        {
+            let is_whole =
+                matches!((&self.kerberos, self.choice), (Some(_), Choice::Only(one)) if one.is_kerberos());
+            return match &self.kerberos {
+                Some(kerberos) if is_whole => kerberos.check(),
+                _ => Err(Error::new(
+                    ErrorKind::Misuse,
+                    "Kerberos goes with GSSAPI or GSS-SPNEGO, and they go with nothing else: use `Sasl::kerberos`",
+                )),
+            };
+        }
         if self.password.expose().iter().all(|octet| *octet == 0) {
             return Err(Error::new(
                 ErrorKind::EmptyPassword,
@@ -146,7 +178,12 @@ impl Sasl {
     /// Whether the two would prove the same user by the same password.
     pub(crate) fn is_that_of(&self, other: &Self) -> bool {
         let names = |one: &Self| (one.user.clone(), one.authorization.clone(), one.realm.clone());
-        names(self) == names(other) && self.password.expose() == other.password.expose()
+        let kerberos = match (&self.kerberos, &other.kerberos) {
+            (Some(one), Some(other)) => one.is_that_of(other),
+            (None, None) => true,
+            _ => false,
+        };
+        names(self) == names(other) && self.password.expose() == other.password.expose() && kerberos
     }
 
     /// Whether the password goes out as it is, whatever the server offers.
@@ -241,7 +278,48 @@ impl Connection {
         };
         tracing::debug!(mechanism = mechanism.name(), "signing in by SASL");
         let failed = |error| failure(mechanism, error);
-        let mut exchange = sasl.begin(at, mechanism, offered.as_deref(), self.bindings()).map_err(failed)?;
+        if let Some(kerberos) = sasl.kerberos.as_ref().filter(|_| mechanism.is_kerberos()) {
+            let ticket = kerberos.ticket(at.0, by).await?;
+            let exchange = self.begin_by_kerberos(sasl, mechanism, &ticket).map_err(failed)?;
+            let reply = self.exchange(exchange, controls, by).await;
+            if matches!(reply, Ok(BindReply::Refused(_))) {
+                kerberos.forget(&ticket).await;
+            }
+            return reply;
+        }
+        let exchange = sasl.begin(at, mechanism, offered.as_deref(), self.bindings()).map_err(failed)?;
+        self.exchange(exchange, controls, by).await
+    }
+
+    fn begin_by_kerberos(
+        &self,
+        sasl: &Sasl,
+        mechanism: Mechanism,
+        ticket: &Credential,
+    ) -> Result<ClientExchange, SaslError> {
+        let options = GssapiOptions {
+            authorization: sasl.authorization.as_deref(),
+            // What protects the conversation already does it better.
+            strength: if self.is_bare() { sasl.strength } else { Strength::NONE },
+            binding: self.bindings().get(BindingKind::TlsServerEndPoint),
+            now: SystemTime::now(),
+        };
+        self.await_layer();
+        match mechanism {
+            Mechanism::GssSpnego => GssSpnego::new(ticket, &options).map(ClientExchange::gss_spnego),
+            _ => Gssapi::new(ticket, &options).map(ClientExchange::gssapi),
+        }
+    }
+
+    /// Step by step to the end.
+    async fn exchange(
+        &mut self,
+        mut exchange: ClientExchange,
+        controls: &Controls,
+        by: Deadline,
+    ) -> Result<BindReply, Error> {
+        let mechanism = exchange.mechanism();
+        let failed = |error| failure(mechanism, error);
         let mut credentials = exchange.first();
         loop {
             let controls = controls.clone();
@@ -304,8 +382,11 @@ async fn respond(
 }
 
 fn failure(mechanism: Mechanism, error: SaslError) -> Error {
+    if let SaslError::Kerberos(error) = error {
+        return kerberos::failed(error);
+    }
     let kind = match error {
-        SaslError::NothingToBind | SaslError::Unsendable(_) => ErrorKind::Misuse,
+        SaslError::NoLayer | SaslError::NothingToBind | SaslError::Unsendable(_) => ErrorKind::Misuse,
         SaslError::NoRandomness => ErrorKind::Overloaded,
         _ => ErrorKind::Protocol,
     };
@@ -313,6 +394,7 @@ fn failure(mechanism: Mechanism, error: SaslError) -> Error {
         SaslError::ServerNotProven => {
             ": it may be another server than it seems, so nothing else is sent to it"
         }
+        SaslError::NoLayer => ": use TLS, or ask for less",
         SaslError::NothingToBind => ": use TLS, or the mechanism without `-PLUS`",
         _ => "",
     };

@@ -67,6 +67,11 @@ impl Transport {
         }
     }
 
+    /// Whether there is nothing but TCP: neither TLS nor a socket of this machine.
+    pub(crate) const fn is_bare(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
     /// Lets bytes gather in the kernel until so much time has passed, where that can be.
     pub(crate) fn gather(&mut self, tick: Duration) {
         if let Some(stream) = self.tcp() {

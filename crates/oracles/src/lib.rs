@@ -6,6 +6,7 @@
 //!
 //! - [`decoder`]: what a decoder accepts is the same after it is written and read again.
 //! - [`control`]: the same of the values of controls and extended operations.
+//! - [`kerberos`]: no service and no realm is believed that does not have the key.
 //! - [`sasl`]: no peer is believed that does not know the password.
 //! - [`search`]: the store finds what a plain list and a [`naive`] evaluator find.
 //! - [`session`]: a listener over the store answers as a plain map does.
@@ -24,6 +25,7 @@
 pub mod control;
 pub mod decoder;
 mod draw;
+pub mod kerberos;
 pub mod naive;
 pub mod sasl;
 pub mod search;

@@ -3,7 +3,11 @@
 use flext_ldap_proto::secret::Secret;
 
 use crate::{
-    Mechanism, SaslError, digest_md5::DigestMd5Client, oauth_bearer::OauthBearer, plain::Plain,
+    Mechanism, SaslError,
+    digest_md5::DigestMd5Client,
+    gssapi::{GssSpnego, Gssapi, SecurityLayer},
+    oauth_bearer::OauthBearer,
+    plain::Plain,
     scram::ScramClient,
 };
 
@@ -19,6 +23,8 @@ enum Kind {
     Plain(Secret),
     DigestMd5(Box<DigestMd5Client>),
     OauthBearer(OauthBearer),
+    Gssapi(Box<Gssapi>),
+    GssSpnego(Box<GssSpnego>),
     Scram { mechanism: Mechanism, client: Box<ScramClient> },
 }
 
@@ -50,6 +56,18 @@ impl ClientExchange {
         Self(Kind::OauthBearer(client))
     }
 
+    /// A ticket of Kerberos.
+    #[must_use]
+    pub fn gssapi(client: Gssapi) -> Self {
+        Self(Kind::Gssapi(Box::new(client)))
+    }
+
+    /// A ticket of Kerberos, negotiated.
+    #[must_use]
+    pub fn gss_spnego(client: GssSpnego) -> Self {
+        Self(Kind::GssSpnego(Box::new(client)))
+    }
+
     /// A password proved: `mechanism` is which of the SCRAM mechanisms `client` speaks.
     #[must_use]
     pub fn scram(mechanism: Mechanism, client: ScramClient) -> Self {
@@ -64,6 +82,8 @@ impl ClientExchange {
             Kind::Plain(_) => Mechanism::Plain,
             Kind::DigestMd5(_) => Mechanism::DigestMd5,
             Kind::OauthBearer(_) => Mechanism::OauthBearer,
+            Kind::Gssapi(_) => Mechanism::Gssapi,
+            Kind::GssSpnego(_) => Mechanism::GssSpnego,
             Kind::Scram { mechanism, .. } => *mechanism,
         }
     }
@@ -76,6 +96,8 @@ impl ClientExchange {
             // The server speaks first.
             Kind::DigestMd5(_) => None,
             Kind::OauthBearer(client) => Some(client.first()),
+            Kind::Gssapi(client) => Some(client.first()),
+            Kind::GssSpnego(client) => Some(client.first()),
             Kind::Scram { client, .. } => Some(client.first()),
         }
     }
@@ -92,21 +114,27 @@ impl ClientExchange {
             }
             Kind::DigestMd5(client) => client.respond(challenge),
             Kind::OauthBearer(client) => client.respond(),
+            Kind::Gssapi(client) => client.respond(challenge),
+            Kind::GssSpnego(client) => client.respond(challenge),
             Kind::Scram { client, .. } => client.respond(challenge),
         }
     }
 
-    /// Takes the server's success, with what it sent along.
+    /// Takes the server's success, with what it sent along. Returns what protects the conversation from there on, if
+    /// anything does.
     ///
     /// # Errors
     ///
     /// When the server has not done its part.
-    pub fn accept(&mut self, last: Option<&[u8]>) -> Result<(), SaslError> {
+    pub fn accept(&mut self, last: Option<&[u8]>) -> Result<Option<SecurityLayer>, SaslError> {
         match &mut self.0 {
             Kind::External(_) | Kind::Plain(_) => Ok(()),
             Kind::DigestMd5(client) => client.accept(last),
             Kind::OauthBearer(client) => client.accept(),
             Kind::Scram { client, .. } => client.accept(last),
+            Kind::Gssapi(client) => return client.accept(),
+            Kind::GssSpnego(client) => return client.accept(last),
         }
+        .map(|()| None)
     }
 }

@@ -1,5 +1,6 @@
 //! What goes wrong in an exchange.
 
+use flext_ldap_kerberos::KerberosError;
 use thiserror::Error;
 
 /// An exchange that cannot go on. No message holds a secret, or text of the peer's that could be one.
@@ -36,6 +37,14 @@ pub enum SaslError {
     /// One end was led to believe that the other cannot do channel binding.
     #[error("the peer thinks that channel binding is not offered here, though it is")]
     Downgraded,
+    /// There is no security layer that both ends want.
+    #[error(
+        "the server and this client have no security layer in common that is as strong as it must be, and no stronger than it may be"
+    )]
+    NoLayer,
+    /// Kerberos has failed.
+    #[error("{0}")]
+    Kerberos(#[source] KerberosError),
     /// A name or password that cannot be sent by this mechanism.
     #[error("{0} cannot be sent by this mechanism")]
     Unsendable(&'static str),

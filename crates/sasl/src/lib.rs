@@ -8,16 +8,18 @@
 //! - [`plain`]: PLAIN (RFC 4616).
 //! - [`digest_md5`]: DIGEST-MD5 (RFC 2831), the client's end only.
 //! - [`oauth_bearer`]: OAUTHBEARER (RFC 7628), the client's end only.
+//! - [`gssapi`]: GSSAPI (RFC 4752) and GSS-SPNEGO by Kerberos, the client's end only.
 //! - [`ClientExchange`]: whichever mechanism a client has chosen, behind one type.
 //!
 //! [`server_end_point`] is what a server's certificate is told by, for channel binding.
 //!
-//! There are no security layers here: what protects the conversation is TLS.
+//! Those by Kerberos alone have security layers; what protects the conversation otherwise is TLS.
 
 mod certificate;
 mod client;
 pub mod digest_md5;
 mod error;
+pub mod gssapi;
 mod mechanism;
 pub mod oauth_bearer;
 pub mod plain;

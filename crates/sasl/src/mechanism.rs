@@ -14,6 +14,10 @@ pub enum Mechanism {
     DigestMd5,
     /// A token instead of a password (RFC 7628).
     OauthBearer,
+    /// A ticket of Kerberos (RFC 4752).
+    Gssapi,
+    /// A ticket of Kerberos, inside the negotiation of RFC 4178, as Microsoft has it.
+    GssSpnego,
     /// A password proved without being sent, both ways (RFC 5802).
     Scram {
         /// By this hash.
@@ -48,6 +52,8 @@ impl Mechanism {
             Self::Plain => "PLAIN",
             Self::DigestMd5 => "DIGEST-MD5",
             Self::OauthBearer => "OAUTHBEARER",
+            Self::Gssapi => "GSSAPI",
+            Self::GssSpnego => "GSS-SPNEGO",
             Self::Scram { hash: ScramHash::Sha1, plus: false } => "SCRAM-SHA-1",
             Self::Scram { hash: ScramHash::Sha1, plus: true } => "SCRAM-SHA-1-PLUS",
             Self::Scram { hash: ScramHash::Sha256, plus: false } => "SCRAM-SHA-256",
@@ -60,8 +66,15 @@ impl Mechanism {
     /// The mechanism of this name, in whatever case.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let all = Self::BY_STRENGTH.into_iter().chain([Self::External, Self::DigestMd5, Self::OauthBearer]);
+        let others = [Self::External, Self::DigestMd5, Self::OauthBearer, Self::Gssapi, Self::GssSpnego];
+        let all = Self::BY_STRENGTH.into_iter().chain(others);
         all.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it is by Kerberos.
+    #[must_use]
+    pub const fn is_kerberos(self) -> bool {
+        matches!(self, Self::Gssapi | Self::GssSpnego)
     }
 
     /// Whether its messages hold the password, or what is as good.

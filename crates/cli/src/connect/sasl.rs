@@ -1,17 +1,23 @@
 //! Signing in by SASL: -Y, -U, -R, -X and -O, as OpenLDAP's tools have them.
 
-use flext_ldap_client::{Mechanism, Sasl};
+use flext_ldap_client::{Kerberos, Mechanism, Sasl, Strength};
 
 use super::Connect;
 use crate::{conf::Conf, exit::Usage};
 
-/// What SASL must be (`-O`). There is no layer of SASL's own, so strength is that of TLS.
-#[derive(Clone, Copy, Debug, Default)]
+/// What SASL must be (`-O`). Layers are those of Kerberos; of the other mechanisms, strength is that of TLS.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Properties {
     /// No password as it is, whatever protects the way.
     no_plain: bool,
-    /// Nobody may listen.
-    guarded: bool,
+    /// How strong the layer must be, and may be.
+    strength: Strength,
+}
+
+impl Default for Properties {
+    fn default() -> Self {
+        Self { no_plain: false, strength: Strength::ANY }
+    }
 }
 
 impl Connect {
@@ -34,6 +40,9 @@ impl Connect {
         };
         let mut sasl = match mechanism {
             Some(Mechanism::External) => Sasl::external(),
+            Some(mechanism @ (Mechanism::Gssapi | Mechanism::GssSpnego)) => {
+                Sasl::kerberos(self.kerberos()?).only(mechanism)
+            }
             _ => {
                 let user = match (&self.sasl_user, mechanism) {
                     (Some(user), _) => user.clone(),
@@ -51,7 +60,7 @@ impl Connect {
                 }
             }
         };
-        if let Some(realm) = &self.realm {
+        if let Some(realm) = self.realm.as_ref().filter(|_| mechanism == Some(Mechanism::DigestMd5)) {
             sasl = sasl.realm(realm);
         }
         if let Some(authorization) = &self.authzid {
@@ -61,10 +70,26 @@ impl Connect {
         if properties.no_plain {
             sasl = sasl.never_showing_password();
         }
-        if properties.guarded {
+        if mechanism.is_some_and(Mechanism::is_kerberos) {
+            sasl = sasl.strength(properties.strength);
+        } else if properties.strength.least > 0 {
             sasl = sasl.guarded();
         }
         Ok(sasl)
+    }
+
+    /// Who to be by Kerberos: whoever has signed in on this machine, or by a password whoever -U says.
+    fn kerberos(&self) -> anyhow::Result<Kerberos> {
+        let principal = match (&self.sasl_user, &self.realm) {
+            (Some(user), Some(realm)) if !user.contains('@') => Some(format!("{user}@{realm}")),
+            (user, _) => user.clone(),
+        };
+        Ok(match (principal, self.given_password()?) {
+            (Some(principal), Some(password)) => Kerberos::password(principal, password),
+            (Some(principal), None) => Kerberos::cached().principal(principal),
+            (None, None) => Kerberos::cached(),
+            (None, Some(_)) => return Err(Usage("a password needs a user: -U".to_owned()).into()),
+        })
     }
 }
 
@@ -72,7 +97,13 @@ impl Connect {
 pub(super) fn mechanism(name: &str) -> Result<Mechanism, String> {
     Mechanism::named(name).ok_or_else(|| {
         let known = Mechanism::BY_STRENGTH.into_iter();
-        let others = [Mechanism::External, Mechanism::DigestMd5, Mechanism::OauthBearer];
+        let others = [
+            Mechanism::Gssapi,
+            Mechanism::GssSpnego,
+            Mechanism::External,
+            Mechanism::DigestMd5,
+            Mechanism::OauthBearer,
+        ];
         let names: Vec<_> = known.chain(others).map(Mechanism::name).collect();
         format!("the mechanisms are {}", names.join(", "))
     })
@@ -84,11 +115,12 @@ pub(super) fn properties(text: &str) -> Result<Properties, String> {
     for one in text.split(',') {
         let number = |text: &str| text.parse::<u32>().map_err(|_| format!("`{one}` has no number"));
         match one.split_once('=') {
-            // There are no anonymous mechanisms here, and no layers to limit.
+            // There are no anonymous mechanisms here.
             None if one == "none" || one == "noanonymous" => {}
             None if one == "noplain" => properties.no_plain = true,
-            Some(("minssf", ssf)) => properties.guarded = number(ssf)? > 0,
-            Some(("maxssf" | "maxbufsize", ignored)) => {
+            Some(("minssf", ssf)) => properties.strength.least = number(ssf)?,
+            Some(("maxssf", ssf)) => properties.strength.most = number(ssf)?,
+            Some(("maxbufsize", ignored)) => {
                 number(ignored)?;
             }
             _ => {
@@ -108,13 +140,14 @@ mod tests {
 
     #[test]
     fn properties_are_those_of_the_tools() {
-        let read = |text| properties(text).map(|one| (one.no_plain, one.guarded)).ok();
+        let read =
+            |text| properties(text).map(|one| (one.no_plain, one.strength.least, one.strength.most)).ok();
         let table = [
-            ("none", Some((false, false))),
-            ("noplain", Some((true, false))),
-            ("noanonymous,noplain,minssf=56", Some((true, true))),
-            ("minssf=0,maxssf=0", Some((false, false))),
-            ("maxbufsize=65536", Some((false, false))),
+            ("none", Some((false, 0, u32::MAX))),
+            ("noplain", Some((true, 0, u32::MAX))),
+            ("noanonymous,noplain,minssf=56", Some((true, 56, u32::MAX))),
+            ("minssf=0,maxssf=0", Some((false, 0, 0))),
+            ("maxbufsize=65536", Some((false, 0, u32::MAX))),
             ("forwardsec", None),
             ("minssf", None),
             ("minssf=much", None),

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use flext_ldap_sasl::gssapi::SecurityLayer;
 use tokio::time::Instant;
 
 use super::{
@@ -99,6 +100,14 @@ impl Helm {
     pub(super) fn may_have_news(&self) -> bool {
         let Ok(helm) = self.0.try_lock() else { return false };
         helm.as_ref().is_some_and(|task| task.is_idle() && task.transport.has_news())
+    }
+
+    /// Goes on reading after the success of a bind, inside `layer` from there on, if there is one.
+    pub(super) fn go_on(&self, layer: Option<SecurityLayer>) {
+        if let Some(task) = &mut *self.lock() {
+            task.go_on(layer);
+            task.lone.wake_task();
+        }
     }
 
     /// Has the caller of `slot` poll the socket. Says whether the operation is still left to it.

@@ -86,6 +86,25 @@ impl Inbox {
         }
     }
 
+    /// Finds the first message, if it is whole, and leaves what comes after it as it is.
+    pub(super) fn cut_first(&mut self) -> Result<(), DecodeError> {
+        if let Some(length) = frame_length(&self.buffer, self.limit)?
+            && length <= self.buffer.len()
+            && length > 0
+        {
+            self.whole = length;
+            self.ends.push(length);
+        }
+        self.wanted = 0;
+        Ok(())
+    }
+
+    /// Takes what is there and is no whole message.
+    pub(super) fn take_rest(&mut self) -> BytesMut {
+        self.wanted = 0;
+        self.buffer.split()
+    }
+
     /// Takes the whole messages: their octets, and where each ends.
     ///
     /// Whoever keeps one of them keeps all of that memory, so little is copied out of a large buffer: what is kept is

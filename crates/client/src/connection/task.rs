@@ -25,6 +25,7 @@ use flext_ldap_directory::{
         message::{Limits, MessageId, Request as Message},
     },
 };
+use flext_ldap_sasl::gssapi::SecurityLayer;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
@@ -40,7 +41,7 @@ use super::{
     slot::Slot,
     table::Table,
 };
-use crate::{ending::Ending, transport::Transport};
+use crate::{ending::Ending, layered::Layered, transport::Transport};
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -65,7 +66,7 @@ pub(super) struct Call {
 
 /// The task of one connection.
 pub(super) struct Task {
-    pub(super) transport: Transport,
+    pub(super) transport: Layered,
     commands: mpsc::Receiver<Command>,
     stopped: oneshot::Receiver<()>,
     pub(super) shared: Arc<Shared>,
@@ -84,6 +85,8 @@ pub(super) struct Task {
     binding: Option<MessageId>,
     /// Operations with too much unread.
     full: usize,
+    /// A bind has succeeded, and what comes after it may be inside a security layer.
+    is_held: bool,
     pub(super) timers: BTreeSet<(Instant, MessageId)>,
     alarm: Pin<Box<Sleep>>,
     alarm_at: Option<Instant>,
@@ -133,7 +136,7 @@ impl Task {
         bounds: Bounds,
     ) -> Self {
         Self {
-            transport,
+            transport: Layered::over(transport),
             commands,
             stopped,
             shared,
@@ -147,6 +150,7 @@ impl Task {
             on_wire: 0,
             binding: None,
             full: 0,
+            is_held: false,
             timers: BTreeSet::new(),
             alarm: Box::pin(tokio::time::sleep_until(Instant::now())),
             alarm_at: None,
@@ -219,7 +223,7 @@ impl Task {
             self.transport.be_eager();
         }
         self.write(cx)?;
-        if self.full == 0
+        if self.is_reading()
             && let Poll::Ready(read) = self.poll_read(cx)
         {
             changed = true;
@@ -236,6 +240,19 @@ impl Task {
     /// Whether nothing is in flight, queued or half written.
     pub(super) fn is_idle(&self) -> bool {
         self.table.len() == 0 && self.is_written() && !self.is_retiring && self.commands.is_empty()
+    }
+
+    /// Whether what the server says can be taken in.
+    const fn is_reading(&self) -> bool {
+        self.full == 0 && !self.is_held
+    }
+
+    /// Goes on after a success of a bind, inside `layer` from there on.
+    pub(super) fn go_on(&mut self, layer: Option<SecurityLayer>) {
+        self.is_held = false;
+        if let Some(layer) = layer {
+            self.transport.wrap(layer, self.inbox.take_rest());
+        }
     }
 
     /// Whether nothing is half written.
@@ -422,7 +439,7 @@ impl Task {
         if self.transport.keeps_bytes() {
             self.outbox.suspect_all();
         }
-        while self.full == 0 {
+        while self.is_reading() {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(ending)) => return ending,

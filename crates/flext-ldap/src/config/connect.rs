@@ -1,6 +1,6 @@
 //! How the servers and accounts of a configuration are reached, one by one.
 
-use flext_ldap_client::{Connector, ConnectorBuilder, Credentials, Mechanism, Sasl};
+use flext_ldap_client::{Connector, ConnectorBuilder, Credentials, Kerberos, Mechanism, Sasl};
 
 use super::{Account, Address, Config, Protection, Server};
 use crate::password::PasswordError;
@@ -22,6 +22,9 @@ impl Account {
                 let password = password.read(&format!("the account `{name}`'s"))?;
                 let sasl = match mechanism {
                     Some(Mechanism::OauthBearer) => Sasl::oauth_bearer(user, password),
+                    Some(mechanism) if mechanism.is_kerberos() => {
+                        Sasl::kerberos(Kerberos::password(user, password)).only(*mechanism)
+                    }
                     Some(mechanism) => Sasl::password(user, password).only(*mechanism),
                     None => Sasl::password(user, password),
                 };

@@ -170,6 +170,8 @@ const ACCOUNT: &[Key] = &[
             "plain",
             "digest-md5",
             "oauthbearer",
+            "gssapi",
+            "gss-spnego",
         ]),
         "how it signs in; `external` is by a Unix socket or a client certificate, `sasl` by the strongest mechanism that the server offers",
     )

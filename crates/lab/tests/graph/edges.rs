@@ -7,13 +7,15 @@ use cargo_metadata::DependencyKind;
 use crate::workspace::{Workspace, short_name};
 
 /// Each crate with those it may see, and those that its tests may see besides.
-const EDGES: [(&str, &[&str], &[&str]); 16] = [
+const EDGES: [(&str, &[&str], &[&str]); 17] = [
     ("proto", &[], &[]),
     ("directory", &["proto"], &[]),
     // The mechanisms of both ends, without I/O.
-    ("sasl", &["proto"], &[]),
+    // Tickets, without I/O.
+    ("kerberos", &["proto"], &[]),
+    ("sasl", &["kerberos", "proto"], &[]),
     // Client and server never see each other, in tests neither: what needs both ends belongs into `lab`.
-    ("client", &["directory", "sasl", "proto"], &[]),
+    ("client", &["directory", "sasl", "kerberos", "proto"], &[]),
     ("store", &["directory", "sasl", "proto"], &[]),
     ("server", &["directory", "sasl", "proto"], &["store"]),
     ("singer", &["directory", "proto"], &["store", "testkit"]),
@@ -23,7 +25,7 @@ const EDGES: [(&str, &[&str], &[&str]); 16] = [
     ("proxy", &["directory", "proto"], &["client", "server", "testkit"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
-    ("oracles", &["server", "store", "directory", "sasl", "proto"], &[]),
+    ("oracles", &["server", "store", "directory", "sasl", "kerberos", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["identity", "client", "directory", "proto"], &["testkit"]),
     // Sends what the others say by `tracing`, whatever it is about.
@@ -108,6 +110,14 @@ fn the_mechanisms_know_no_runtime_and_no_socket() {
     let needs = Workspace::load().needs("sasl");
     for banned in ["tokio", "mio", "socket2", "nix", "rustls", "redb", "tracing"] {
         assert!(!needs.contains(banned), "sasl is sans-io, but needs {banned}");
+    }
+}
+
+#[test]
+fn tickets_know_no_runtime_and_no_socket() {
+    let needs = Workspace::load().needs("kerberos");
+    for banned in ["tokio", "mio", "socket2", "nix", "rustls", "redb", "tracing"] {
+        assert!(!needs.contains(banned), "kerberos is sans-io, but needs {banned}");
     }
 }
 

@@ -13,6 +13,8 @@ mod external;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod gssapi;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identity;

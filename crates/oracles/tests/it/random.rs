@@ -1,7 +1,7 @@
 //! Cases from a random generator, for the oracles that read any octets as a case. The same in every run, so that a change is
 //! judged by itself: looking for new ones is what `fuzz/run` is for.
 
-use flext_ldap_oracles::{sasl, search, session};
+use flext_ldap_oracles::{kerberos, sasl, search, session};
 use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
 
 proptest! {
@@ -20,6 +20,11 @@ proptest! {
     #[test]
     fn no_peer_is_believed(kind in prop::sample::select(b"psScdx".to_vec()), octets in vec(any::<u8>(), 0..300)) {
         sasl::messages(&[&[kind], &octets[..]].concat());
+    }
+
+    #[test]
+    fn no_realm_is_believed(kind in prop::sample::select(b"atgnckf".to_vec()), octets in vec(any::<u8>(), 0..300)) {
+        kerberos::messages(&[&[kind], &octets[..]].concat());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use flext_ldap_oracles::{control, decoder, sasl, search, session};
+use flext_ldap_oracles::{control, decoder, kerberos, sasl, search, session};
 
 /// The seeds of one target, by name.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -67,6 +67,20 @@ fn url() {
 fn sasl_messages() {
     let wanted = ["certificate-cut", "client-other-nonce", "digest-broken", "plain-empty", "server-broken"];
     assert_eq!(refused("sasl", sasl::messages), wanted);
+}
+
+#[test]
+fn kerberos_messages() {
+    let wanted = [
+        "cache-cut",
+        "keytab-cut",
+        "negotiation-of-nobody",
+        "reply-of-nobody",
+        "service-of-nobody",
+        "settings-without",
+        "ticket-of-nobody",
+    ];
+    assert_eq!(refused("kerberos", kerberos::messages), wanted);
 }
 
 #[test]

@@ -46,6 +46,18 @@ impl Task {
             return Poll::Ready(Err(Ending::by_server(&self.shared.server)));
         }
         self.inbox.learn(octets);
+        // What follows a success of a bind may be no message, but inside the layer that begins there.
+        while self.shared.awaits_layer.load(Ordering::Relaxed) {
+            let cut = self.inbox.cut_first();
+            cut.map_err(|error| Ending::malformed(&self.shared.server, error))?;
+            match self.inbox.take() {
+                Some((octets, ends)) => self.receive(&octets, &ends)?,
+                None => return Poll::Ready(Ok(())),
+            }
+            if self.is_held {
+                return Poll::Ready(Ok(()));
+            }
+        }
         let cut = self.inbox.cut();
         let received = match self.inbox.take() {
             Some((octets, ends)) => self.receive(&octets, &ends),
@@ -109,6 +121,9 @@ impl Task {
         };
         outcome.controls = envelope.controls(&self.limits).map_err(malformed)?;
         let kind = operation.kind;
+        self.is_held = kind == Kind::Bind
+            && outcome.result.code == ResultCode::SUCCESS
+            && self.shared.awaits_layer.load(Ordering::Relaxed);
         let end = match operation.is_settling && outcome.result.code == ResultCode::CANCELED {
             true => Err(self.shared.timeout(kind, "the server took longer, and cancelled it when asked to")),
             false => Ok(outcome),
