@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     /// Names and values.
-    type Variables = &'static [(&'static str, &'static str)];
+    type Given = &'static [(&'static str, &'static str)];
 
     fn with<T>(variables: &[(&str, &str)], look: impl Fn(Variables<'_>) -> T) -> T {
         look(&|name| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned()))
@@ -83,7 +83,7 @@ mod tests {
     fn whether_spans_are_asked_for() {
         const ENDPOINT: (&str, &str) =
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.harbourlane.example:4318");
-        let table: &[(Variables, Option<bool>)] = &[
+        let table: &[(Given, Option<bool>)] = &[
             (&[], None),
             (&[ENDPOINT], Some(true)),
             (&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")], None),
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn where_spans_are_sent() {
-        let table: &[(Variables, Option<&str>, &str)] = &[
+        let table: &[(Given, Option<&str>, &str)] = &[
             (&[], None, "http://localhost:4318/v1/traces"),
             (&[], Some("https://file:1/"), "https://file:1/v1/traces"),
             (
