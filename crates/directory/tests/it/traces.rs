@@ -76,8 +76,7 @@ async fn heard(script: Script, ops: Vec<Op>) -> Vec<String> {
             drop(reply.outcome().await);
         }
     }
-    let lines = std::mem::take(&mut *log.0.lock().unwrap());
-    lines
+    std::mem::take(&mut *log.0.lock().unwrap())
 }
 
 #[tokio::test]
