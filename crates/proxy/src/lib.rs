@@ -20,6 +20,7 @@ mod carried;
 mod clients;
 mod mark;
 mod mechanism;
+mod must_change;
 mod password;
 mod proxy;
 mod restore;

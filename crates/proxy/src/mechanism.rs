@@ -11,6 +11,19 @@ const CARRIED: [&str; 6] =
 /// Of these, such as send what whoever listens could use.
 const NEED_TLS: [&str; 2] = ["PLAIN", "OAUTHBEARER"];
 
+/// What the others are called that clients may well ask for.
+const HEARD_OF: [&str; 10] = [
+    "EXTERNAL", "GSSAPI", "GSS-SPNEGO", "DIGEST-MD5", "CRAM-MD5", "NTLM", "LOGIN", "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512-PLUS",
+];
+
+/// The name under which a mechanism is remembered: those that nobody has heard of have one together, since whoever can
+/// connect can invent as many as they like.
+pub(crate) fn known(mechanism: &str) -> &'static str {
+    let mut all = CARRIED.iter().chain(&HEARD_OF);
+    all.find(|one| one.eq_ignore_ascii_case(mechanism)).copied().unwrap_or("UNKNOWN")
+}
+
 /// Whether a mechanism is offered to a client whose connection is protected like this.
 pub(crate) fn is_offered(mechanism: &[u8], is_protected: bool) -> bool {
     let is_among = |list: &[&str]| list.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(mechanism));

@@ -17,7 +17,7 @@ use flext_ldap_proto::{
 use crate::{
     carried::{self, Carried},
     clients::{Method, Row},
-    mark, mechanism, password,
+    mark, mechanism, must_change, password,
     proxy::Shared,
     talk::{Talk, User, Who, over},
 };
@@ -54,7 +54,7 @@ impl ProxySession {
     }
 
     /// Takes a step of a bind upstream.
-    async fn bind_upstream(&mut self, step: BindStep, by: Deadline) -> Result<BindReply, Error> {
+    async fn bind_upstream(&mut self, mut step: BindStep, by: Deadline) -> Result<BindReply, Error> {
         let talk = Arc::clone(&self.talk);
         let _turn = talk.turn().await;
         let goes_on = std::mem::take(&mut self.is_exchanging) && matches!(step, BindStep::Sasl { .. });
@@ -77,6 +77,7 @@ impl ProxySession {
             Some(session) => session,
             None => talk.shared.open(&talk.peer, by).await?,
         };
+        let asked = talk.shared.settings.proxied_authorization.then(|| must_change::ask(&mut step));
         let mut reply = session.bind(step.clone(), by).await;
         if let Err(error) = &reply
             && was_not_sent(error)
@@ -87,12 +88,21 @@ impl ProxySession {
             session = talk.shared.open(&talk.peer, by).await?;
             reply = session.bind(step.clone(), by).await;
         }
+        // A server holds who must change their password to that on the connection they have bound on, and nowhere else.
+        let must_change = match &mut reply {
+            Ok(
+                BindReply::Done { outcome, .. }
+                | BindReply::Continue { outcome, .. }
+                | BindReply::Refused(outcome),
+            ) => asked.is_some_and(|asked| must_change::is_said(outcome, asked)),
+            Err(_) => false,
+        };
         match &reply {
             Ok(BindReply::Done { actor: Actor::User(identity), .. }) => {
                 let actor = Actor::User(identity.clone());
                 let keeps = talk.shared.settings.keep_passwords && !goes_on;
                 let by_proxy = match identity.dn() {
-                    Some(_) if keeps && talk.shared.can_act_for_others(by).await => {
+                    Some(_) if keeps && !must_change && talk.shared.can_act_for_others(by).await => {
                         Some(Arc::from(identity.authorization()))
                     }
                     _ => None,
@@ -181,7 +191,7 @@ impl Session for ProxySession {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         Box::pin(async move {
             let method = match &step {
-                BindStep::Sasl { mechanism, .. } => Method::Sasl(mechanism.clone()),
+                BindStep::Sasl { mechanism, .. } => Method::Sasl(mechanism::known(mechanism).to_owned()),
                 BindStep::Simple { name, password, .. } if name.is_empty() && password.is_empty() => {
                     Method::Anonymous
                 }

@@ -318,3 +318,52 @@ async fn proxied_authorization_needs_no_conversation_and_gives_no_rights() {
     assert_eq!(maja.search_all(everybody(&as_maja)).await.unwrap().len(), 7);
     assert_eq!(maja.who_am_i(as_maja).await.unwrap(), format!("dn:{}", dn("maja")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_must_change_their_password_first_is_held_to_it_by_proxied_authorization_too() {
+    let world = World::start(|proxy| proxy.proxied_authorization(true)).await;
+    let mut policy = Attributes::builder();
+    policy.push("objectClass", ["device", "pwdPolicy"]);
+    policy.push("pwdAttribute", ["userPassword"]);
+    policy.push("pwdMustChange", ["TRUE"]);
+    let policy = policy.build();
+    let strict = "cn=strict,dc=harbourlane,dc=example";
+    for directory in &world.directories {
+        let store = directory.store();
+        let entry = Add::new(strict.parse().unwrap(), policy.clone());
+        store.add(Request::new(entry, Actor::Service)).await.unwrap();
+        let change = |name: &str, value: &str| {
+            let modify = Modify::new(dn("maja").parse().unwrap());
+            let change = modify.change(ChangeKind::Replace, name.parse().unwrap(), [value.to_owned()]);
+            store.modify(Request::new(change, Actor::Service))
+        };
+        change("pwdPolicySubentry", strict).await.unwrap();
+        change("pwdReset", "TRUE").await.unwrap();
+    }
+    let (maja, as_maja) = world.sign_in("maja").await;
+    let error = maja.search_all(everybody(&as_maja)).await.unwrap_err();
+    assert_eq!(error.result_code(), Some(ResultCode::INSUFFICIENT_ACCESS_RIGHTS), "{error}");
+    let error = maja.modify(describe("maja", "x", &as_maja)).await.unwrap_err();
+    assert_eq!(error.result_code(), Some(ResultCode::INSUFFICIENT_ACCESS_RIGHTS), "{error}");
+    // The client has not asked for what the policy says, and is not told.
+    assert!(maja.bind_outcome().unwrap().controls.is_empty());
+    let (nils, as_nils) = world.sign_in("nils").await;
+    assert_eq!(nils.search_all(everybody(&as_nils)).await.unwrap().len(), 7);
+    assert!(nils.bind_outcome().unwrap().controls.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invented_mechanisms_are_remembered_under_one_name() {
+    let world = World::plain().await;
+    let mut connection = world.connector.connect().await.unwrap();
+    for number in 0..50 {
+        let mechanism = format!("X-{number}\u{1b}[2J{}", "A".repeat(20_000));
+        let step = BindStep::Sasl { mechanism, credentials: None, controls: Controls::none() };
+        let error = bind(&mut connection, step).await.unwrap_err();
+        assert_eq!(error.result_code(), Some(ResultCode::AUTH_METHOD_NOT_SUPPORTED), "{error}");
+    }
+    let records = world.clients.records();
+    let refused: Vec<_> = records.iter().filter(|record| record.refused > 0).collect();
+    assert_eq!(refused.len(), 1, "{} rows", records.len());
+    assert_eq!((refused[0].method.as_str(), refused[0].refused), ("UNKNOWN", 50));
+}
