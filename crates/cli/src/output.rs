@@ -13,16 +13,25 @@ use tempfile::NamedTempFile;
 
 use crate::value_files::ValueFiles;
 
-/// A text in which others have a part, such as servers: nothing that steers a terminal or begins a line of its own.
+/// A text in which others have a part, such as servers: nothing that steers a terminal, begins a line of its own, or
+/// turns the direction in which a line is read.
 pub(crate) fn on_one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
-        match character.is_control() {
+        match character.is_control() || is_unseen(character) {
             true => line.extend(character.escape_default()),
             false => line.push(character),
         }
     }
     line
+}
+
+/// Whether a character shows only in what it does to others: ends of lines, and Unicode's marks of direction.
+const fn is_unseen(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+    )
 }
 
 /// The format of entries on standard output.
@@ -211,6 +220,13 @@ mod tests {
     use flext_ldap_directory::proto::entry::Entry;
 
     use super::*;
+
+    #[test]
+    fn others_steer_nothing_on_a_line() {
+        let said = "a\u{1b}[2J\r\n\u{9b}b\u{202e}c\u{2028}d\u{2066}e\u{200f}";
+        assert_eq!(on_one_line(said), "a\\u{1b}[2J\\r\\n\\u{9b}b\\u{202e}c\\u{2028}d\\u{2066}e\\u{200f}");
+        assert_eq!(on_one_line("Åsa 🦭 سلام"), "Åsa 🦭 سلام");
+    }
 
     #[test]
     fn a_file_that_was_not_finished_stays_as_it_was() {

@@ -13,7 +13,7 @@
 //! # }
 //! ```
 //!
-//! It changes nothing. A password goes out once in all, to one server, over TLS, a Unix socket or the loopback interface;
+//! It changes nothing. A password goes out once in all, to one server of the domain or the one that was named, over TLS, a Unix socket or the loopback interface;
 //! over TCP without TLS there is one bind of an invented name, to hear whether the server would take it. Every step has
 //! a time limit, and nothing is asked for without an end.
 
@@ -475,6 +475,16 @@ impl Doctor {
             let failures = findings.iter_mut().filter(|finding| finding.severity == Severity::Failure);
             failures.for_each(|finding| finding.severity = Severity::Warning);
         }
+        let is_any_usable = looked.iter().any(|(_, looked)| looked.is_usable);
+        looked.retain(|(_, looked)| self.may_trust(&looked.way));
+        if is_any_usable && !looked.iter().any(|(_, looked)| looked.is_usable) {
+            let about = looked_up(&self.target);
+            let cause =
+                "the servers that answer are outside of the domain that was asked, so nothing is sent there";
+            let mend = "if they are meant, name one: `ldaps://HOST`";
+            let finding = Finding::failure(What::DnsOutside, about, ErrorKind::Unreachable, cause);
+            findings.push(finding.mend(mend));
+        }
         for (_, looked) in looked {
             let host = looked.way.host().unwrap_or_default().to_ascii_lowercase();
             if looked.is_usable && !hosts.contains(&host) {
@@ -555,6 +565,14 @@ impl Doctor {
 
     fn by(&self) -> Deadline {
         Deadline::after(self.patience)
+    }
+}
+
+/// What was asked for in DNS.
+fn looked_up(target: &Target) -> String {
+    match target {
+        Target::Domain(domain) => format!("domain {domain}"),
+        Target::Way(way) => format!("server {way}"),
     }
 }
 

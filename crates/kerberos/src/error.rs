@@ -33,6 +33,11 @@ pub enum KerberosError {
     /// The password is to be strengthened by more work than is reasonable, or by none.
     #[error("the key distribution centre asks for {0} iterations, which are none or too many")]
     TooManyIterations(u32),
+    /// The password is to be strengthened by less work than is usual: whoever asks for that may want to guess it.
+    #[error(
+        "the key distribution centre asks for {0} iterations, fewer than any should: what answers may be no key distribution centre, and a password that is proved so is easily guessed"
+    )]
+    TooFewIterations(u32),
     /// The key distribution centre, or the service, has said no.
     #[error("{}", refusal(.0))]
     Refused(Refusal),

@@ -48,7 +48,7 @@ pub struct ClientRecord {
     pub address: String,
     /// `clear`, `tls` or `local`.
     pub protection: String,
-    /// `anonymous`, `simple`, or the name of the SASL mechanism.
+    /// `anonymous`, `simple`, the name of the SASL mechanism, or `UNKNOWN` for one that nobody has heard of.
     pub method: String,
     /// Who the directory takes it for: a name, or an authorization id that is none. Empty for who is not bound, and for
     /// binds that were refused.

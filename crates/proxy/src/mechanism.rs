@@ -13,8 +13,16 @@ const NEED_TLS: [&str; 2] = ["PLAIN", "OAUTHBEARER"];
 
 /// What the others are called that clients may well ask for.
 const HEARD_OF: [&str; 10] = [
-    "EXTERNAL", "GSSAPI", "GSS-SPNEGO", "DIGEST-MD5", "CRAM-MD5", "NTLM", "LOGIN", "SCRAM-SHA-1-PLUS",
-    "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512-PLUS",
+    "EXTERNAL",
+    "GSSAPI",
+    "GSS-SPNEGO",
+    "DIGEST-MD5",
+    "CRAM-MD5",
+    "NTLM",
+    "LOGIN",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-512-PLUS",
 ];
 
 /// The name under which a mechanism is remembered: those that nobody has heard of have one together, since whoever can

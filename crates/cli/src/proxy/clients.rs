@@ -142,7 +142,7 @@ fn list(contents: &Contents, now: SystemTime, out: &mut dyn Write) -> io::Result
         let name = if client.name.is_empty() { "-" } else { &client.name };
         let seen = ago(now.saturating_sub(client.last_seen));
         // Clients have a part in names and filters: nothing that steers a terminal gets out.
-        let name = name.escape_debug();
+        let (name, method) = (name.escape_debug(), method.escape_debug());
         let refused = if *refused > 0 { format!(" ({refused} refused)") } else { String::new() };
         writeln!(
             out,
@@ -225,7 +225,7 @@ mod tests {
         ClientRecord {
             address: "192.0.2.7".to_owned(),
             protection: "clear".to_owned(),
-            method: "simple".to_owned(),
+            method: "simple\u{1b}c".to_owned(),
             name: name.to_owned(),
             binds: 3,
             refused: 1,
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             [
-                "192.0.2.7  clear  simple  cn=printer\\u{1b}[2J  binds 3 (1 refused), operations 12, seen 2 h ago\n",
+                "192.0.2.7  clear  simple\\u{1b}c  cn=printer\\u{1b}[2J  binds 3 (1 refused), operations 12, seen 2 h ago\n",
                 "           9  (uid=?)\n           2  others\nwritten 119 min ago\n",
             ]
             .concat()

@@ -138,3 +138,40 @@ fn what_cannot_be_served_is_said() {
     let output = run(flext_ldap(&["proxy", "clients", "--config", &config]));
     assert!(output.code == 201 && output.err.contains("proxy.clients_file"), "{output:?}");
 }
+
+#[test]
+fn who_opens_many_connections_for_metrics_takes_nothing_from_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = directory();
+    let proxy = "    listen: ldap://127.0.0.1:0\n    http_listen: 0\n";
+    let config = configure(folder.path(), &[directory.url(), directory.url()], proxy);
+    let mut child = flext_ldap(&["proxy", "--config", &config]).spawn().unwrap();
+    wait_for_line(&mut child, "listening on ldap://");
+    let http = wait_for_line(&mut child, "metrics and health on http://");
+    let address = http.rsplit("http://").next().unwrap();
+    let before = descriptors(&child);
+    let mut visits: Vec<_> = (0..150)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"GET /metr").unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let taken = descriptors(&child).saturating_sub(before);
+    assert!(taken <= 70, "{taken} descriptors");
+    // Whoever says nothing more is sent away.
+    visits[0].set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut left = Vec::new();
+    // The end may be a reset.
+    let _ = visits[0].read_to_end(&mut left);
+    drop(visits);
+    assert!(get(&http, "/health").starts_with("HTTP/1.1 200"));
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(finish(child).code, 0);
+}
+
+/// Descriptors a process has open.
+fn descriptors(child: &Child) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count()
+}

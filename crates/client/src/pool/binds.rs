@@ -7,14 +7,15 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use flext_ldap_directory::{
-    Actor, Applied, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Reply, Request,
-    Session,
+    Actor, Applied, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Op, Reply,
+    Request, Session,
+    proto::extended::{Cancel, ExtendedOperation as _, PasswordModify, WhoAmI},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -147,6 +148,7 @@ impl Binds {
             connection: Some(connection),
             binds: Arc::clone(self),
             was_bound: false,
+            is_changed: AtomicBool::new(false),
             _permit: permit,
         })
     }
@@ -332,6 +334,13 @@ fn is_reusable(connection: &Connection) -> bool {
         && !connection.is_closed()
 }
 
+/// Whether an operation may change what the connection is, for whoever is on it next: Active Directory has one after which
+/// binds on it prove passwords and give no rights, and what others have nobody knows here.
+fn may_change_connection(op: &Op) -> bool {
+    let Op::Extended(request) = op else { return false };
+    ![WhoAmI::OID, PasswordModify::OID, Cancel::OID].contains(&request.oid)
+}
+
 /// Somebody who waits.
 struct Place<'a>(&'a AtomicUsize);
 
@@ -347,6 +356,8 @@ pub(super) struct Conversation {
     connection: Option<Connection>,
     binds: Arc<Binds>,
     was_bound: bool,
+    /// Whether it may be another than it was, in a way that no bind undoes.
+    is_changed: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -357,7 +368,12 @@ impl Directory for Conversation {
                 ErrorKind::NotCarried,
                 "a user's conversation does not carry what the program itself asks: ask the pool, or pin a connection of it",
             ))),
-            Some(connection) => connection.call(request),
+            Some(connection) => {
+                if may_change_connection(&request.op) {
+                    self.is_changed.store(true, Ordering::Relaxed);
+                }
+                connection.call(request)
+            }
             None => Reply::ready(Err(self.binds.over())),
         }
     }
@@ -378,7 +394,8 @@ impl Session for Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        let is_changed = *self.is_changed.get_mut();
+        if let Some(connection) = self.connection.take().filter(|_| !is_changed) {
             self.binds.give_back(connection, self.was_bound);
         }
     }

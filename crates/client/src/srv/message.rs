@@ -138,8 +138,8 @@ pub(super) fn answer(id: u16, name: &str, octets: &[u8]) -> Result<Said, Malform
             }
             TYPE_SRV if class == CLASS_IN && is_owned => {
                 let (priority, weight, port) = (data.word()?, data.word()?, data.word()?);
-                // A host whose name is not text is no host that could be connected to.
-                let Some(target) = data.name()? else { continue };
+                // What is no name of a host cannot be connected to, and may be meant for whoever prints it.
+                let Some(target) = data.name()?.filter(|target| is_host(target)) else { continue };
                 found.records.push(SrvRecord { priority, weight, port, target });
                 found.ttl = found.ttl.min(ttl);
             }
@@ -147,6 +147,13 @@ pub(super) fn answer(id: u16, name: &str, octets: &[u8]) -> Result<Said, Malform
         }
     }
     Ok(Said::Records(found))
+}
+
+/// Whether a name is one that a host can have (RFC 952, RFC 1123 §2.1), or the root's, which says that there is none.
+/// Underscores are taken, for they are met with.
+fn is_host(name: &str) -> bool {
+    !name.starts_with('-')
+        && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet))
 }
 
 /// Reads a message from front to back.
@@ -308,6 +315,25 @@ mod tests {
             ttl: Duration::from_secs(300),
         };
         assert_eq!(answer, Said::Records(expected));
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_host_is_passed_over() {
+        for (target, is_taken) in [
+            (b"\x03dc1\x07example\0".as_slice(), true),
+            (b"\x05dc_1-\0", true),
+            (b"\0", true),
+            (b"\x05$(id)\x07example\0", false),
+            (b"\x03a\"b\0", false),
+            (b"\x02a/\0", false),
+            (b"\x03a@b\0", false),
+            (b"\x03a:1\0", false),
+            (b"\x02-o\0", false),
+        ] {
+            let records = [record(&ASKED, TYPE_SRV, 60, &srv(0, 0, 636, target))];
+            let Ok(Said::Records(found)) = answer(7, NAME, &response(0x8180, &records)) else { panic!() };
+            assert_eq!(found.records.len(), usize::from(is_taken), "{}", target.escape_ascii());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use flext_ldap_client::{SrvLookup as _, SrvRecord};
 use flext_ldap_directory::ErrorKind;
 
-use super::{Doctor, Finding, MOST_SERVERS, Way, What, told};
+use super::{Doctor, Finding, MOST_SERVERS, Target, Way, What, told};
 use crate::config::Protection;
 
 /// The ways to the servers of a domain, those to be preferred first.
@@ -84,12 +84,11 @@ fn take(
     let mut named = Vec::new();
     for SrvRecord { target, port, .. } in records.into_iter().filter(|record| !record.target.is_empty()) {
         let host = target.to_ascii_lowercase();
-        let domain = domain.to_ascii_lowercase();
-        let is_within = host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-        if !is_within {
-            let cause = format!("a record names `{host}`, which is not in the domain");
-            let mend = "if it is meant, all is well; a program that looks servers up by itself must be told that it may \
-                        use hosts of that domain (`Discovery::hosts_within`)";
+        if !is_within(&host, domain) {
+            let cause =
+                format!("a record names `{host}`, which is not in the domain: no password is sent there");
+            let mend = "if it is meant, name the server: `ldaps://HOST`; a program that looks servers up by itself must \
+                        be told that it may use hosts of that domain (`Discovery::hosts_within`)";
             let finding = Finding::warning(What::DnsOutside, &about, cause);
             findings.push(finding.evidence(format!("{name} has {host}:{port}")).mend(mend));
         }
@@ -100,7 +99,22 @@ fn take(
     findings.push(Finding::good(What::DnsRecords, about, cause));
 }
 
+/// Whether a host is the domain's.
+fn is_within(host: &str, domain: &str) -> bool {
+    let (host, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
+    host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 impl Doctor {
+    /// Whether it was the domain that was asked for, or a host in it, that named this way. Whoever forges a record can name a
+    /// host of their own, with a certificate that is good for it.
+    pub(super) fn may_trust(&self, way: &Way) -> bool {
+        match (&self.target, way.host()) {
+            (Target::Domain(domain), Some(host)) => is_within(host, domain),
+            _ => true,
+        }
+    }
+
     /// Whether a name has an address.
     async fn is_its_own_host(&self, name: &str) -> bool {
         let lookup = tokio::time::timeout(self.patience, tokio::net::lookup_host((name, 389)));

@@ -136,7 +136,7 @@ impl Node {
             Value::Nothing => "nothing".to_owned(),
             Value::Flag(flag) => format!("`{flag}`"),
             Value::Number(number) => format!("the number {number}"),
-            Value::Text(text) => format!("`{text}`"),
+            Value::Text(text) => format!("`{}`", without_password(text)),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map of keys".to_owned(),
         }
@@ -209,6 +209,19 @@ impl Node {
     }
 }
 
+/// What an error may show of a text: of `ldaps://NAME:PASSWORD@HOST`, which some expect to be a URL, not the password.
+fn without_password(text: &str) -> String {
+    let name = text.find("://").map_or(0, |at| at + 3);
+    let colon = text.get(name..).and_then(|rest| rest.find(':')).map(|at| name + at + 1);
+    match (colon, text.rfind('@')) {
+        (Some(from), Some(to)) if from <= to => {
+            let (before, after) = (text.get(..from).unwrap_or_default(), text.get(to..).unwrap_or_default());
+            format!("{before}…{after}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Spanned { value, referenced, .. } = Spanned::<Value>::deserialize(deserializer)?;
@@ -276,5 +289,40 @@ impl<'de> Deserialize<'de> for Value {
             }
         }
         deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{Problems, Section};
+
+    #[test]
+    fn errors_show_no_password_of_a_url() {
+        for (text, shown) in [
+            ("ldaps://cn=admin:open water@host", "ldaps://cn=admin:…@host"),
+            ("ldaps://admin:open@water:1@host:636/", "ldaps://admin:…@host:636/"),
+            ("admin:open water@host", "admin:…@host"),
+            ("ldaps://host:636/dc=example", "ldaps://host:636/dc=example"),
+            ("ada@harbourlane.example:1", "ada@harbourlane.example:1"),
+            ("ldap://ada@host", "ldap://ada@host"),
+            ("x:@", "x:…@"),
+        ] {
+            assert_eq!(without_password(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_many_keys_that_nobody_knows_the_first_are_told() {
+        let keys: Vec<_> = (0..40_000).map(|number| format!("key{number:05}: 1")).collect();
+        let node = parse(&format!("{{{}}}", keys.join(", "))).unwrap();
+        let problems = Problems::default();
+        let section = Section::root(&node, &problems);
+        section.text("primary_server");
+        assert!(section.foreign().is_some());
+        section.finish();
+        assert!(problems.are_many());
+        let told = problems.into_sorted();
+        assert_eq!((told.len(), told[49].path.as_str()), (50, "key00049"));
     }
 }

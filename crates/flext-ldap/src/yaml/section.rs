@@ -45,6 +45,11 @@ impl Problems {
         }
     }
 
+    /// Whether no more are told.
+    pub(crate) fn are_many(&self) -> bool {
+        self.0.borrow().len() >= MOST
+    }
+
     /// This alone, in place of all that was found so far.
     pub fn only(&self, place: Place, message: impl Into<String>) {
         self.0.borrow_mut().clear();
@@ -300,7 +305,8 @@ impl<'a> Section<'a> {
         let asked = self.asked.borrow();
         let is_ldif = self.entries.first().is_some_and(|(key, _)| key.name == "dn");
         let is_meant = |name: &str| asked.contains(&name) || !is_ldif && !suggestion(name, &asked).is_empty();
-        let is_foreign = self.entries.len() > 1 && !self.entries.iter().any(|(key, _)| is_meant(&key.name));
+        let is_foreign =
+            self.entries.len() > 1 && !self.entries.iter().take(MOST).any(|(key, _)| is_meant(&key.name));
         is_foreign.then(|| one_of(&asked))
     }
 
@@ -309,6 +315,9 @@ impl<'a> Section<'a> {
         let asked = self.asked.borrow();
         let mut told = false;
         for (key, _) in self.entries {
+            if self.problems.are_many() {
+                break;
+            }
             if !asked.contains(&key.name.as_str()) {
                 let message = match suggestion(&key.name, &asked) {
                     hint if hint.is_empty() && !told => {

@@ -291,3 +291,16 @@ fn a_service_must_prove_itself() {
     let refused = begin().complete(&error.take(), now).unwrap_err();
     assert!(refused.to_string().contains("its keytab is older or newer"), "{refused}");
 }
+
+#[test]
+fn a_password_is_not_proved_by_a_key_that_is_cheap_to_guess() {
+    let exchange = AsExchange::new(ada(), LongTerm::Password("open water".into())).unwrap();
+    let key = |iterations| {
+        let info = EncryptionInfo { kind: EncryptionType::Aes128Sha1, salt: None, iterations };
+        exchange.key(&[info]).map(|_| ())
+    };
+    assert_eq!(key(Some(1)), Err(KerberosError::TooFewIterations(1)));
+    assert_eq!(key(Some(4_095)), Err(KerberosError::TooFewIterations(4_095)));
+    assert_eq!(key(Some(0)), Err(KerberosError::TooManyIterations(0)));
+    assert_eq!((key(Some(4_096)), key(None)), (Ok(()), Ok(())));
+}

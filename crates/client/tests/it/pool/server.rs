@@ -17,8 +17,8 @@ use flext_ldap_directory::{
     proto::{
         ber::frame_length,
         message::{
-            Authentication, BindResponse, Envelope, Limits, MessageId, Request as Message, Response, Scope,
-            Search,
+            Authentication, BindResponse, Envelope, ExtendedResponse, Limits, MessageId, Request as Message,
+            Response, Scope, Search,
         },
         result::{LdapResult, ResultCode},
     },
@@ -219,6 +219,9 @@ async fn serve(script: Arc<Script>, wire: Arc<Wire>, stream: TcpStream) {
             }
             Message::Delete(_) => Response::Delete(success()),
             Message::Modify(_) => Response::Modify(success()),
+            Message::Extended(_) => {
+                Response::Extended(ExtendedResponse { result: success(), oid: None, value: None })
+            }
             Message::Unbind => return,
             _ => continue,
         };

@@ -9,7 +9,9 @@ use flext_ldap_client::{Pool, Server};
 use flext_ldap_directory::{
     Actor, BindReply, BindStep, Directory, DirectoryExt, Error, ErrorKind, Peer, Request, Session, Sessions,
     proto::{
-        message::{Authentication, Request as Message},
+        extended::{ExtendedOperation as _, WhoAmI},
+        message::{Authentication, ExtendedRequest, Request as Message},
+        oid::Oid,
         result::ResultCode,
     },
 };
@@ -164,6 +166,21 @@ async fn conversations_start_as_nobody_and_refuse_the_programs_own_operations() 
         drop(session);
         sleep(Duration::from_millis(10)).await;
         assert_eq!(pool.stats().binds.idle, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operation_may_have_changed_on_a_connection_reaches_nobody_else() {
+    let fake = with_users(1).await;
+    let pool = fake.pool().build().unwrap();
+    // The fast concurrent bind of Active Directory: whoever binds on such a connection afterwards gets no rights.
+    let fast = ExtendedRequest { oid: Oid::from_static("1.2.840.113556.1.4.1781"), value: None };
+    for (request, is_kept) in [(fast, false), (WhoAmI.request(), true)] {
+        let session = pool.open(Peer::in_process()).await.unwrap();
+        session.call(Request::new(request, Actor::Anonymous).into_any()).outcome().await.unwrap();
+        drop(session);
+        settle().await;
+        assert_eq!(pool.stats().binds.idle, usize::from(is_kept));
     }
 }
 

@@ -79,6 +79,26 @@ fn records_point_to_nothing() {
 }
 
 #[test]
+fn a_record_that_may_be_forged_gets_no_password() {
+    // Whoever forges records can have a certificate for a host of their own.
+    let slapd = slapd(SlapdOptions::default());
+    let names = NameServer::start("_ldaps", vec![("localhost", slapd.ldaps_port())]);
+    let asked = doctor("harbourlane.invalid").name_server(names.address).ca_file(slapd.ca_pem_file());
+    let report = examine(&asked.sign_in(by("cn=reader,dc=harbourlane,dc=example", "open water")));
+    let said = text(&report);
+    assert!(
+        said.contains("outside of the domain that was asked") && said.contains("name one: `ldaps://HOST`"),
+        "{said}"
+    );
+    assert!(
+        !report.findings.iter().any(|one| [What::Account, What::AccountRefused].contains(&one.what)),
+        "{said}"
+    );
+    assert_eq!(report.configuration, None, "{said}");
+    assert!(report.failure().is_some_and(|one| one.what == What::DnsOutside), "{said}");
+}
+
+#[test]
 fn a_port_is_closed() {
     let port = deserted();
     let report = examine(&doctor(&format!("ldaps://127.0.0.1:{port}")));
