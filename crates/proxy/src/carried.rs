@@ -10,6 +10,7 @@ use flext_ldap_directory::{
     Applied, BoxFuture, Deadline, Error, ErrorKind, Event, Events, Outcome, Reply, Request,
 };
 use flext_ldap_proto::{
+    batch::Batch,
     control::{ControlScope, ControlValue as _, PagedResults, PersistentSearch, VirtualListView, scope_of},
     result::{LdapResult, ResultCode},
 };
@@ -43,6 +44,8 @@ pub(crate) struct Carried {
 enum State {
     Obtaining(BoxFuture<'static, Result<Arc<Conversation>, Error>>),
     Asking(Asking),
+    /// All items are delivered, and this is how it ended.
+    Ending(Result<Outcome, Error>),
     Ended,
 }
 
@@ -54,6 +57,19 @@ struct Asking {
     /// When to look whether the server still says anything.
     timer: Option<Pin<Box<Sleep>>>,
     probe: Option<BoxFuture<'static, bool>>,
+    first: First,
+}
+
+/// The first items of a read. Once they are delivered it cannot go on elsewhere, so they wait for what comes after them, as
+/// long as a conversation may say nothing: after a lookup that is its end, most often in the same segment.
+#[derive(Default)]
+enum First {
+    /// They have not come, or are delivered.
+    #[default]
+    None,
+    Waits(Batch, Pin<Box<Sleep>>),
+    /// They are delivered, and these came after them.
+    Followed(Batch),
 }
 
 impl Carried {
@@ -95,7 +111,7 @@ impl Carried {
         }?;
         self.tries += 1;
         let reply = conversation.call(request);
-        self.state = State::Asking(Asking { reply, conversation, holds: false, timer: None, probe: None });
+        self.state = State::Asking(Asking { reply, conversation, holds: false, timer: None, probe: None, first: First::None });
         None
     }
 
@@ -133,6 +149,29 @@ impl Carried {
         }
         self.state = State::Obtaining(self.talk.obtain(self.deadline));
         Ok(())
+    }
+
+    /// From here on they would be delivered twice.
+    fn deliver(&mut self, batch: Batch) -> Event {
+        self.request = None;
+        if let State::Asking(asking) = &mut self.state {
+            asking.hold(true);
+        }
+        Event::Batch(batch)
+    }
+
+    /// How it ends: with this, and with the items before it that still wait.
+    fn end(&mut self, first: First, end: Result<Outcome, Error>) -> Result<Event, Error> {
+        match first {
+            First::Waits(batch, _) => {
+                self.state = State::Ending(end);
+                Ok(Event::Batch(batch))
+            }
+            _ => {
+                self.state = State::Ended;
+                end.map(Event::Done)
+            }
+        }
     }
 }
 
@@ -194,24 +233,42 @@ impl Events for Carried {
                         return Poll::Ready(Err(error));
                     }
                 },
+                State::Ending(_) => {
+                    let State::Ending(end) = std::mem::replace(&mut this.state, State::Ended) else { continue };
+                    return Poll::Ready(end.map(Event::Done));
+                }
                 State::Ended => {
                     return Poll::Ready(Err(Error::new(ErrorKind::Misuse, "a reply was read after its end")));
                 }
             };
+            match std::mem::take(&mut asking.first) {
+                First::Followed(batch) => return Poll::Ready(Ok(this.deliver(batch))),
+                first => asking.first = first,
+            }
             match asking.reply.poll_next(cx) {
                 Poll::Ready(Ok(Event::Batch(batch))) => {
                     asking.conversation.heard();
-                    asking.hold(true);
-                    // From here on it would be delivered twice.
-                    this.request = None;
                     let batch = match this.root_dse {
                         Some(is_protected) => root_dse::carried(batch, is_protected),
                         None => batch,
                     };
-                    return Poll::Ready(Ok(Event::Batch(batch)));
+                    let batch = match std::mem::take(&mut asking.first) {
+                        First::Waits(first, _) => {
+                            asking.first = First::Followed(batch);
+                            first
+                        }
+                        _ if this.request.is_some() => {
+                            let time = this.talk.shared.settings.silence;
+                            asking.first = First::Waits(batch, Box::pin(tokio::time::sleep(time)));
+                            continue;
+                        }
+                        _ => batch,
+                    };
+                    return Poll::Ready(Ok(this.deliver(batch)));
                 }
                 Poll::Ready(Ok(Event::Done(mut outcome))) => {
                     asking.conversation.heard();
+                    let first = std::mem::take(&mut asking.first);
                     // It is about to go, so the read goes on elsewhere. Where nobody else is, its answer is as good as any.
                     if outcome.result.code == ResultCode::UNAVAILABLE
                         && !this.is_write
@@ -229,25 +286,30 @@ impl Events for Carried {
                     {
                         mark::put(asking.conversation.mark, &mut outcome);
                     }
-                    this.state = State::Ended;
-                    return Poll::Ready(Ok(Event::Done(outcome)));
+                    return Poll::Ready(this.end(first, Ok(outcome)));
                 }
                 Poll::Ready(Err(error)) => {
+                    let first = std::mem::take(&mut asking.first);
                     if let Err(error) = this.failed(error) {
-                        this.state = State::Ended;
-                        return Poll::Ready(Err(error));
+                        return Poll::Ready(this.end(first, Err(error)));
                     }
                 }
                 Poll::Pending => {
                     asking.hold(false);
+                    if let First::Waits(_, timer) = &mut asking.first
+                        && timer.as_mut().poll(cx).is_ready()
+                        && let First::Waits(first, _) = std::mem::take(&mut asking.first)
+                    {
+                        return Poll::Ready(Ok(this.deliver(first)));
+                    }
                     if this.is_write || this.request.is_none() {
                         return Poll::Pending;
                     }
                     ready!(asking.poll_silence(&this.talk, cx));
+                    let first = std::mem::take(&mut asking.first);
                     let message = "the server says nothing, and an operation waited for its answer";
                     if let Err(error) = this.failed(Error::new(ErrorKind::Closed, message)) {
-                        this.state = State::Ended;
-                        return Poll::Ready(Err(error));
+                        return Poll::Ready(this.end(first, Err(error)));
                     }
                 }
             }

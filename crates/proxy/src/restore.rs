@@ -39,6 +39,10 @@ impl Talk {
         // Since when no server lets itself be talked to.
         let mut nobody_since = None;
         loop {
+            let turn = match is_suspect {
+                true => Some(self.shared.turn_to_restore(by).await?),
+                false => None,
+            };
             // Whoever chooses among servers learns by this that one of them does not answer. One session's question is
             // enough, and who chooses may take its time.
             if is_suspect && let Ok(_asks) = self.shared.asks.try_lock() {
@@ -57,6 +61,7 @@ impl Talk {
                         && nobody_since.get_or_insert_with(Instant::now).elapsed() < settings.probe =>
                 {
                     tracing::debug!(%error, "no server can be talked to");
+                    drop(turn);
                     tokio::time::sleep(pause).await;
                     pause = (2 * pause).min(most);
                     continue;
@@ -92,6 +97,8 @@ impl Talk {
                     return Err(error);
                 }
             };
+            tracing::debug!(%error, "a conversation could not be had as the last one was");
+            drop(turn);
             is_suspect = true;
             if by.remaining() <= pause {
                 return Err(error);
