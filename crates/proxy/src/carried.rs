@@ -111,7 +111,14 @@ impl Carried {
         }?;
         self.tries += 1;
         let reply = conversation.call(request);
-        self.state = State::Asking(Asking { reply, conversation, holds: false, timer: None, probe: None, first: First::None });
+        self.state = State::Asking(Asking {
+            reply,
+            conversation,
+            holds: false,
+            timer: None,
+            probe: None,
+            first: First::None,
+        });
         None
     }
 
@@ -234,7 +241,9 @@ impl Events for Carried {
                     }
                 },
                 State::Ending(_) => {
-                    let State::Ending(end) = std::mem::replace(&mut this.state, State::Ended) else { continue };
+                    let State::Ending(end) = std::mem::replace(&mut this.state, State::Ended) else {
+                        continue;
+                    };
                     return Poll::Ready(end.map(Event::Done));
                 }
                 State::Ended => {

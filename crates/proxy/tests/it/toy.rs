@@ -31,7 +31,10 @@ pub(crate) enum Fate {
     /// The connection is lost, and this is what is known.
     Lost(Applied),
     /// An entry comes, and after this time either the end or the loss of the connection.
-    Entry { after: Duration, is_lost: bool },
+    Entry {
+        after: Duration,
+        is_lost: bool,
+    },
     /// No answer until the deadline.
     Silent,
 }
@@ -50,8 +53,12 @@ pub(crate) struct Script {
     pub(crate) silent: Vec<usize>,
     /// Conversations opened so far.
     pub(crate) opened: usize,
+    /// Those that have ended.
+    pub(crate) ended: Vec<usize>,
     /// What was asked, on which conversation: 0 is the upstream itself.
     pub(crate) heard: Vec<(usize, String)>,
+    /// Octets of text in each answer.
+    pub(crate) padding: usize,
     /// What no upstream can do.
     pub(crate) is_down: bool,
 }
@@ -147,7 +154,7 @@ impl Directory for Talk {
         script.heard.push((self.number, request.op.kind().name().to_owned()));
         match script.operations.pop_front().unwrap_or(Fate::Answered(ResultCode::SUCCESS)) {
             Fate::Answered(code) => {
-                let mut outcome = Outcome::new(LdapResult::new(code));
+                let mut outcome = Outcome::new(LdapResult::with_diagnostic(code, "x".repeat(script.padding)));
                 if request.controls.iter().any(|control| control.oid == PagedResults::OID) {
                     let cookie = Bytes::from_static(b"next");
                     outcome.controls = outcome.controls.optional(&PagedResults { size: 0, cookie });
@@ -160,7 +167,42 @@ impl Directory for Talk {
                 after: Box::pin(tokio::time::sleep(after)),
                 is_lost,
             }),
-            Fate::Silent => Reply::pending(async move { Err(silent(request.deadline, applied).await) }),
+            Fate::Silent => {
+                let what = format!("{} abandoned", request.op.kind().name());
+                let unheard = Unheard { number: self.number, what, script: Arc::clone(&self.script) };
+                Reply::pending(async move {
+                    let error = silent(request.deadline, applied).await;
+                    unheard.is_not();
+                    Err(error)
+                })
+            }
+        }
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.script.lock().unwrap().ended.push(self.number);
+    }
+}
+
+/// Tells when it is dropped.
+struct Unheard {
+    number: usize,
+    what: String,
+    script: Arc<Mutex<Script>>,
+}
+
+impl Unheard {
+    fn is_not(mut self) {
+        self.what.clear();
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        if !self.what.is_empty() {
+            self.script.lock().unwrap().heard.push((self.number, std::mem::take(&mut self.what)));
         }
     }
 }
