@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use flext_ldap_directory::{
@@ -44,9 +45,8 @@ pub(crate) struct Carried {
 enum State {
     Obtaining(BoxFuture<'static, Result<Arc<Conversation>, Error>>),
     Asking(Asking),
-    /// All items are delivered, and this is how it ended.
-    Ending(Result<Outcome, Error>),
-    Ended,
+    /// All items are delivered; how it ended is still to be told, or is told too.
+    Ended(Option<Result<Outcome, Error>>),
 }
 
 struct Asking {
@@ -67,9 +67,25 @@ enum First {
     /// They have not come, or are delivered.
     #[default]
     None,
-    Waits(Batch, Pin<Box<Sleep>>),
+    /// How long is known once nothing has come with them.
+    Waits(Batch, Option<Pin<Box<Sleep>>>),
     /// They are delivered, and these came after them.
     Followed(Batch),
+}
+
+impl First {
+    /// The items, when they have waited for this time.
+    fn poll(&mut self, time: Duration, cx: &mut Context<'_>) -> Option<Batch> {
+        let Self::Waits(_, timer) = self else { return None };
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+        if timer.as_mut().poll(cx).is_pending() {
+            return None;
+        }
+        match std::mem::take(self) {
+            Self::Waits(batch, _) => Some(batch),
+            _ => None,
+        }
+    }
 }
 
 impl Carried {
@@ -84,7 +100,7 @@ impl Carried {
             is_write,
             root_dse,
             tries: 0,
-            state: State::Ended,
+            state: State::Ended(None),
             request: Some(request),
             talk: Arc::clone(talk),
         };
@@ -139,7 +155,7 @@ impl Carried {
 
     /// The conversation failed. It is tried on another one, if it may be.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
-        let State::Asking(asking) = std::mem::replace(&mut self.state, State::Ended) else {
+        let State::Asking(asking) = std::mem::replace(&mut self.state, State::Ended(None)) else {
             return Err(error);
         };
         if matches!(
@@ -171,11 +187,11 @@ impl Carried {
     fn end(&mut self, first: First, end: Result<Outcome, Error>) -> Result<Event, Error> {
         match first {
             First::Waits(batch, _) => {
-                self.state = State::Ending(end);
+                self.state = State::Ended(Some(end));
                 Ok(Event::Batch(batch))
             }
             _ => {
-                self.state = State::Ended;
+                self.state = State::Ended(None);
                 end.map(Event::Done)
             }
         }
@@ -230,24 +246,19 @@ impl Events for Carried {
                 State::Obtaining(obtaining) => match ready!(obtaining.as_mut().poll(cx)) {
                     Ok(conversation) => {
                         if let Some(refusal) = this.ask(conversation) {
-                            this.state = State::Ended;
+                            this.state = State::Ended(None);
                             return Poll::Ready(Ok(Event::Done(refusal)));
                         }
                         continue;
                     }
                     Err(error) => {
-                        this.state = State::Ended;
+                        this.state = State::Ended(None);
                         return Poll::Ready(Err(error));
                     }
                 },
-                State::Ending(_) => {
-                    let State::Ending(end) = std::mem::replace(&mut this.state, State::Ended) else {
-                        continue;
-                    };
-                    return Poll::Ready(end.map(Event::Done));
-                }
-                State::Ended => {
-                    return Poll::Ready(Err(Error::new(ErrorKind::Misuse, "a reply was read after its end")));
+                State::Ended(end) => {
+                    let misuse = || Err(Error::new(ErrorKind::Misuse, "a reply was read after its end"));
+                    return Poll::Ready(end.take().unwrap_or_else(misuse).map(Event::Done));
                 }
             };
             match std::mem::take(&mut asking.first) {
@@ -267,8 +278,7 @@ impl Events for Carried {
                             first
                         }
                         _ if this.request.is_some() => {
-                            let time = this.talk.shared.settings.silence;
-                            asking.first = First::Waits(batch, Box::pin(tokio::time::sleep(time)));
+                            asking.first = First::Waits(batch, None);
                             continue;
                         }
                         _ => batch,
@@ -305,10 +315,7 @@ impl Events for Carried {
                 }
                 Poll::Pending => {
                     asking.hold(false);
-                    if let First::Waits(_, timer) = &mut asking.first
-                        && timer.as_mut().poll(cx).is_ready()
-                        && let First::Waits(first, _) = std::mem::take(&mut asking.first)
-                    {
+                    if let Some(first) = asking.first.poll(this.talk.shared.settings.silence, cx) {
                         return Poll::Ready(Ok(this.deliver(first)));
                     }
                     if this.is_write || this.request.is_none() {

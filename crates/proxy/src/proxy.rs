@@ -92,8 +92,7 @@ pub(crate) struct Settings {
     /// How long a probe may take.
     pub(crate) probe: Duration,
     /// How long it may take to have a conversation that is as the last one was. An operation waits for it no longer than it
-    /// may itself; a bind that was sent is waited for longer, since one that is given up is work done in vain by a server that
-    /// has too much of it, and would have to be sent again.
+    /// may itself.
     pub(crate) restore: Duration,
 }
 

@@ -14,6 +14,10 @@ use crate::{
     talk::{Conversation, Talk, User, Who, answers, over},
 };
 
+/// How long a bind is waited for, whoever still waits for what comes after it: one that is given up is work done in vain by a
+/// server that has too much of it, and is sent again.
+const BIND: Duration = Duration::from_secs(20);
+
 /// How long is waited between two tries, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -117,7 +121,7 @@ impl Talk {
             );
             return Tried::Failed(over());
         };
-        let why = match session.bind((**proof).clone(), by).await {
+        let why = match session.bind((**proof).clone(), by.earlier(Deadline::after(BIND))).await {
             Ok(BindReply::Done { actor, .. }) if actor == user.actor => {
                 return Tried::Restored(self.conversation(session, actor, false));
             }

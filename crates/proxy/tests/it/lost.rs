@@ -151,7 +151,7 @@ async fn a_bind_that_takes_long_is_waited_for_and_not_sent_again() {
     let toy = Toy::default();
     let (mut session, maja) = signed_in(&toy.proxy().build()).await;
     toy.heard();
-    toy.0.lock().unwrap().bind_takes = Duration::from_secs(40);
+    toy.0.lock().unwrap().bind_takes = Duration::from_secs(18);
     toy.then([Fate::Lost(Applied::No)]);
     let short = Request::new(search(), maja.clone()).within(Duration::from_secs(5)).into_any();
     let error = session.call(short).outcome().await.unwrap_err();

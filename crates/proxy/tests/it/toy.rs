@@ -172,7 +172,7 @@ impl Directory for Talk {
                 let unheard = Unheard { number: self.number, what, script: Arc::clone(&self.script) };
                 Reply::pending(async move {
                     let error = silent(request.deadline, applied).await;
-                    unheard.is_not();
+                    unheard.forget();
                     Err(error)
                 })
             }
@@ -194,7 +194,7 @@ struct Unheard {
 }
 
 impl Unheard {
-    fn is_not(mut self) {
+    fn forget(mut self) {
         self.what.clear();
     }
 }

@@ -127,10 +127,8 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn outage(kind: Kind, harm: Harm, through: Through) -> anyhow::Result<()> {
-    let (mut hurt, other) = (Target::start(kind)?, Target::start(kind)?);
-    for target in [&hurt, &other] {
-        load::fill(target).await?;
-    }
+    let (mut hurt, other) = tokio::task::block_in_place(|| Target::start_both(kind))?;
+    tokio::try_join!(load::fill(&hurt), load::fill(&other))?;
     let pool = |target: &Target| -> anyhow::Result<Pool> {
         Ok(Pool::builder(target.connector()?).max(CONNECTIONS).conversations(2 * TASKS).build()?)
     };
