@@ -98,7 +98,7 @@ impl Shared {
             return Ok(server);
         }
         let started = Arc::new(SharedServer {
-            server: NsSlapd::start()?,
+            server: NsSlapd::start_one_by_one()?,
             under_way: Mutex::default(),
             hung: watch::Sender::new(None),
             patience: self.patience,
