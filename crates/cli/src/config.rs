@@ -67,15 +67,16 @@ struct CheckArguments {
     strict: bool,
 }
 
+/// The configuration a command is about.
 #[derive(Debug, clap::Args)]
-struct Named {
+pub(crate) struct Named {
     /// Configuration (YAML, see docs/configuration.md); without one, `FLEXT_LDAP_…` variables say all of it
     #[arg(long, value_name = "FILE", env = "FLEXT_LDAP_CONFIG")]
     config: Option<PathBuf>,
 }
 
 impl Named {
-    fn read(&self) -> anyhow::Result<Config> {
+    pub(crate) fn read(&self) -> anyhow::Result<Config> {
         Ok(match &self.config {
             Some(path) => Config::read(path)?,
             None => Config::from_environment()?,

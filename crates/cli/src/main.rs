@@ -17,6 +17,7 @@ mod exit;
 mod export;
 mod import;
 mod input;
+mod listener;
 mod logging;
 mod openldap;
 mod output;

@@ -36,7 +36,7 @@ use self::keys::{
 };
 pub(super) use self::sound::{Draft, Purpose, known};
 use super::monitor::Reader;
-use crate::{connect::dn, exit::Usage};
+use crate::{connect::dn, exit::Usage, listener::TlsFiles};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
 const FIXED: [&str; 19] = [
@@ -108,15 +108,6 @@ pub(super) struct Log {
 pub(super) struct Administrator {
     pub(super) dn: Dn,
     password: PasswordSource,
-}
-
-/// Certificate chain and key.
-#[derive(Clone, Debug)]
-pub(super) struct TlsFiles {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
-    /// Who issues client certificates.
-    pub(super) client_authorities: Option<PathBuf>,
 }
 
 /// Something that is on by itself and can be set or turned off.

@@ -13,7 +13,8 @@ use flext_ldap_store::{
     access::{AllowConfig, RuleConfig, TargetConfig},
 };
 
-use super::{super::monitor::Reader, Administrator, Config, Log, Setting, TlsFiles};
+use super::{super::monitor::Reader, Administrator, Config, Log, Setting};
+use crate::listener::TlsFiles;
 
 pub(super) fn administrator(section: Section<'_>) -> Option<Administrator> {
     let dn = section.parsed("dn");
