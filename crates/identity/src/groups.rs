@@ -105,9 +105,7 @@ impl GroupSearch {
             asking.token_groups(account, &mut groups).await?;
         } else if offers.nested_member_of {
             asking.member_of(account, &mut groups)?;
-        } else if offers.in_chain {
-            asking.in_chain(account, &mut groups).await?;
-        } else {
+        } else if !(offers.in_chain && self.is_one_chain() && asking.in_chain(account, &mut groups).await?) {
             asking.walk(account, &mut groups).await?;
         }
         Ok(groups)
@@ -125,6 +123,11 @@ impl GroupSearch {
             Some(uid) if self.posix => Ok(Some(Filter::equality(description("memberUid")?, uid))),
             _ => Ok(None),
         }
+    }
+
+    /// Whether all memberships are by one attribute: the rule for chains follows one, and does not change over to another.
+    const fn is_one_chain(&self) -> bool {
+        self.member.len() <= 1 && !self.posix
     }
 
     fn member(&self) -> Result<Vec<AttributeDescription>, Reason> {
@@ -236,8 +239,8 @@ impl Asking<'_> {
         Ok(())
     }
 
-    /// The rule that follows members by itself.
-    async fn in_chain(&self, account: &Account, groups: &mut Groups) -> Result<(), Reason> {
+    /// The rule that follows members by itself; whether the directory does so for these attributes.
+    async fn in_chain(&self, account: &Account, groups: &mut Groups) -> Result<bool, Reason> {
         let member = self.search.member()?;
         let leaf = |attribute: AttributeDescription| {
             Filter::leaf(Node::Extensible(Extensible {
@@ -247,8 +250,12 @@ impl Asking<'_> {
                 value: account.dn.as_str().to_owned().into(),
             }))
         };
-        let any = member.into_iter().filter_map(leaf).chain(self.search.by_uid(account)?);
-        self.collect(Filter::or(any), groups, &mut Vec::new()).await.map(|_| ())
+        let any = member.into_iter().filter_map(leaf);
+        match self.collect(Filter::or(any), groups, &mut Vec::new()).await {
+            // Ours, where an attribute has no index.
+            Err(Reason::Directory(error)) if groups.names.is_empty() && is_unwilling(&error) => Ok(false),
+            found => found.map(|_| true),
+        }
     }
 
     /// Level by level.
@@ -328,6 +335,10 @@ impl Asking<'_> {
             other => Ok(other?),
         }
     }
+}
+
+fn is_unwilling(error: &Error) -> bool {
+    matches!(error.result_code(), Some(ResultCode::INAPPROPRIATE_MATCHING | ResultCode::UNWILLING_TO_PERFORM))
 }
 
 /// What groups are read from is not shown to the program: nobody is signed in without their groups.

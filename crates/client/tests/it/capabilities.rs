@@ -79,7 +79,7 @@ fn what_each_can() {
         (
             FlextLdap,
             "paged sort vlv proxied psearch assertion matched preread postread treedelete permissive increment plus \
-             ppolicy passmod whoami cancel",
+             ppolicy passmod whoami cancel inchain",
         ),
         (
             FreeIpa,

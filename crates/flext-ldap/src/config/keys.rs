@@ -155,6 +155,8 @@ const ACCOUNT: &[Key] = &[
     key("password_env", Kind::Variable, "variable of the environment that holds the password"),
     key("password_file", Kind::File, "file that holds the password"),
     key("password_credential", Kind::Credential, "systemd credential that holds the password"),
+    key("keytab", Kind::File, "file of the keys by which Kerberos gives tickets, instead of a password"),
+    key("ccache", Kind::File, "file of the tickets of Kerberos that somebody else renews, instead of a password"),
     key(
         "mechanism",
         Kind::Word(&[
@@ -230,6 +232,14 @@ const CONNECTION: &[Key] = &[
         "which of the servers that are well is asked",
     )
     .or("in_order"),
+    key(
+        "conversations",
+        Kind::Number(1, MOST),
+        "conversations of users with each server at a time; the proxy has its own",
+    )
+    .or("64"),
+    key("binds", Kind::Number(1, MOST), "binds of users at a time, on each server; the proxy has its own")
+        .or("8"),
     key("when_down", Kind::Word(&["fail", "wait"]), "what becomes of operations while no server answers")
         .or("fail"),
     key("keepalive_enabled", Kind::Flag, "notice dead connections by TCP keepalive")
