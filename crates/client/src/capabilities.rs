@@ -45,6 +45,8 @@ const ATTRIBUTES: [&str; 14] = [
 
 /// Only FreeIPA's plug-in for 389-ds has this.
 const IPA: &str = "ipaTopologyPluginVersion";
+/// And only its plug-ins have operations below this; those without domain levels lack the other.
+const IPA_OPERATIONS: &str = "2.16.840.1.113730.3.8.10.";
 
 /// Only Oracle Internet Directory has this.
 const OID_VERSION: &str = "orclDirectoryVersion";
@@ -391,7 +393,9 @@ fn kind(root: EntryRef<'_>) -> ServerKind {
     if ["objectClass", "structuralObjectClass"].iter().any(|class| has(class, "OpenLDAProotDSE")) {
         return ServerKind::OpenLdap;
     }
-    if root.attributes().get(IPA).is_some() {
+    if root.attributes().get(IPA).is_some()
+        || texts(root, "supportedExtension").any(|oid| oid.starts_with(IPA_OPERATIONS))
+    {
         return ServerKind::FreeIpa;
     }
     if root.attributes().get(OID_VERSION).is_some() {
