@@ -15,6 +15,7 @@ use flext_ldap_directory::{
         message::{Scope, Search},
         result::ResultCode,
     },
+    ranges,
 };
 
 use crate::{Offers, Reason, account::Account, locator::description, name::NameKey};
@@ -104,7 +105,7 @@ impl GroupSearch {
         if offers.token_groups {
             asking.token_groups(account, &mut groups).await?;
         } else if offers.nested_member_of {
-            asking.member_of(account, &mut groups)?;
+            asking.member_of(account, &mut groups).await?;
         } else if !(offers.in_chain && self.is_one_chain() && asking.in_chain(account, &mut groups).await?) {
             asking.walk(account, &mut groups).await?;
         }
@@ -193,6 +194,7 @@ impl Asking<'_> {
         let Some(entry) = self.directory.search_optional(request).await? else {
             return Err(hidden("tokenGroups of the account cannot be read"));
         };
+        let entry = self.whole(entry).await?;
         let sids = entry.attributes().get("tokenGroups");
         let mut sids: Vec<Vec<u8>> =
             sids.into_iter().flat_map(|list| list.values()).map(<[u8]>::to_vec).collect();
@@ -210,18 +212,29 @@ impl Asking<'_> {
         Ok(())
     }
 
+    /// The entry with all values, where the directory sent the first of them only.
+    async fn whole(&self, entry: Entry) -> Result<Entry, Reason> {
+        match ranges::is_cut(entry.as_ref()) {
+            true => {
+                let search = Search::new(Dn::root(), Scope::Base, Filter::any());
+                let like = Request::new(search, Actor::Service).until(self.by);
+                Ok(ranges::whole(self.directory, entry.as_ref(), &like).await?)
+            }
+            false => Ok(entry),
+        }
+    }
+
     /// What the entry says, where the directory follows groups in groups for it.
-    fn member_of(&self, account: &Account, groups: &mut Groups) -> Result<(), Reason> {
+    async fn member_of(&self, account: &Account, groups: &mut Groups) -> Result<(), Reason> {
         let Some(entry) = &account.entry else {
             return Err(hidden("memberOf of the account cannot be read"));
         };
+        let entry = self.whole(entry.clone()).await?;
         for attribute in entry.attributes().iter() {
-            let mut parts = attribute.description().split(';');
-            if !parts.next().is_some_and(|name| name.eq_ignore_ascii_case("memberOf")) {
+            let name = attribute.description().split(';').next();
+            if !name.is_some_and(|name| name.eq_ignore_ascii_case("memberOf")) {
                 continue;
             }
-            // `memberOf;range=0-1499`: the first of more.
-            groups.complete &= parts.next().is_none();
             for value in attribute.values() {
                 if groups.names.len() >= self.search.most {
                     groups.complete = false;
