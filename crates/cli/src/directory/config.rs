@@ -25,14 +25,14 @@ use flext_ldap::{
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, secret::Secret, url::LdapUrl};
 use flext_ldap_server::ServerLimits;
 use flext_ldap_store::{
-    CertificateRule, IndexConfig, Limits, MemberOf, ReferentialIntegrity, StandardPolicy, StoreOptions,
-    Unindexed, UniqueValues,
+    CertificateRule, IndexConfig, Limits, MemberOf, PasswordPolicy, ReferentialIntegrity, StandardPolicy,
+    StoreOptions, Unindexed, UniqueValues,
     access::{AccessRules, RuleConfig},
 };
 
 use self::keys::{
-    access, administrator, client_certificates, indexes, limits, log, member_of, monitor, rate_limits,
-    references, server_limits, socket_mode, tls, unindexed, unique,
+    access, administrator, client_certificates, indexes, limits, lockout, log, member_of, monitor,
+    rate_limits, references, server_limits, socket_mode, tls, unindexed, unique,
 };
 pub(super) use self::sound::{Draft, Purpose, known};
 use super::monitor::Reader;
@@ -82,6 +82,8 @@ pub(super) struct Config {
     references: Setting<ReferentialIntegrity>,
     member_of: Setting<MemberOf>,
     pub(super) password_policy: Option<Dn>,
+    /// The same without an entry: how many wrong passwords lock an account, and for how long.
+    pub(super) lockout: Option<(usize, Duration)>,
     pub(super) tell_lockout: bool,
     /// Whether SCRAM is offered, and what it needs is kept beside the hashes of passwords.
     scram: bool,
@@ -144,6 +146,7 @@ impl Default for Config {
             references: Setting::Default,
             member_of: Setting::Default,
             password_policy: None,
+            lockout: None,
             tell_lockout: false,
             scram: false,
             access: None,
@@ -244,6 +247,7 @@ impl Config {
         }
         if let Some(section) = root.section("password_policy") {
             config.password_policy = section.parsed("default");
+            config.lockout = lockout(&section);
             config.tell_lockout = section.flag("tell_lockout").unwrap_or_default();
             section.finish();
         }
@@ -315,6 +319,11 @@ impl Config {
         };
         if let Some(policy) = &self.password_policy {
             options = options.password_policy(policy.clone());
+        } else if let Some((most, time)) = self.lockout {
+            let mut rules = PasswordPolicy::default();
+            (rules.lockout, rules.max_failure) = (true, most);
+            (rules.lockout_duration, rules.failure_count_interval) = (time, time);
+            options = options.password_policy(rules);
         }
         if self.tell_lockout {
             options = options.tell_lockout();

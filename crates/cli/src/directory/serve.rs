@@ -156,7 +156,9 @@ impl Serve {
             draft.say("access", |config| (config.anonymous_read, config.access) = (true, None));
         }
         if let Some(policy) = &self.password_policy {
-            draft.say("password_policy", |config| config.password_policy = Some(policy.clone()));
+            draft.say("password_policy", |config| {
+                (config.password_policy, config.lockout) = (Some(policy.clone()), None);
+            });
         }
         if self.tell_lockout {
             draft.say("password_policy", |config| config.tell_lockout = true);

@@ -246,6 +246,10 @@ const CONNECTION: &[Key] = &[
         .idle_but("has no effect: every TCP connection has keepalive"),
 ];
 
+/// What no program that asks a directory can see to: it would have to be the only one that is asked.
+const OF_DIRECTORY: &str =
+    "has no effect here: the directory itself sees to it, ours by `password_policy` of its own file";
+
 const SECURITY: &[Key] = &[
     key("require_ssl", Kind::Flag, "refuse servers that are reached over TCP without TLS").or("true"),
     key("certificate_validation", Kind::Word(&["strict"]), "certificate and host name are verified")
@@ -262,10 +266,10 @@ const SECURITY: &[Key] = &[
         "send passwords without TLS beyond this machine: whoever is in between can read them",
     )
     .or("false"),
-    key("password_policy_enforcement", Kind::Flag, "hold new passwords to a policy").idle(),
+    key("password_policy_enforcement", Kind::Flag, "hold new passwords to a policy").idle_but(OF_DIRECTORY),
     key("account_lockout_threshold", Kind::Number(3, MOST), "wrong passwords until an account is locked")
-        .idle(),
-    key("account_lockout_duration_minutes", Kind::Number(15, MOST), "how long it is").idle(),
+        .idle_but(OF_DIRECTORY),
+    key("account_lockout_duration_minutes", Kind::Number(15, MOST), "how long it is").idle_but(OF_DIRECTORY),
     key("session_timeout_minutes", Kind::Number(1, MOST), "how long a session of the gateway may be unused")
         .idle(),
 ];
