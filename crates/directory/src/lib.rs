@@ -19,6 +19,7 @@ mod ladder;
 mod layer;
 pub mod layers;
 mod pages;
+pub mod ranges;
 mod reply;
 mod request;
 mod session;

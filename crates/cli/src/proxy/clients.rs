@@ -14,8 +14,7 @@ use anyhow::Context as _;
 use flext_ldap_proxy::{ClientRecord, Clients, SearchShape};
 use serde::{Deserialize, Serialize};
 
-use super::Named;
-use crate::exit::Usage;
+use crate::{config::Named, exit::Usage};
 
 /// Filters that are listed of one client.
 const LISTED: usize = 5;
