@@ -1,5 +1,8 @@
 //! The subjects there are: the store by itself, behind our listener, behind layers, and slapd, over every transport.
 
+mod choice;
+mod wrapped;
+
 use std::{
     any::Any,
     sync::{
@@ -9,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use flext_ldap_client::{Connector, Pool, TlsOptions};
+use flext_ldap_client::{Connector, ConnectorBuilder, Pool, TlsOptions};
 use flext_ldap_directory::{
     BindReply, BindStep, Deadline, DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection,
     Request, Session as _, Sessions,
@@ -27,6 +30,8 @@ use flext_ldap_server::{Server as Listener, ServerTls};
 use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
 use tempfile::TempDir;
 
+use self::wrapped::{Way, build_stack};
+pub use self::wrapped::{stack, through};
 use super::{Server, Subject, bench::attributes};
 use crate::{Authority, Content, DEFAULT_SUFFIX, NsSlapd, Samba, Slapd, SlapdOptions};
 
@@ -107,7 +112,7 @@ fn every_layer(sessions: impl Sessions, trail: &Arc<AuditTrail>) -> impl Session
 /// # Errors
 /// As [`listener`].
 pub async fn proxied(transport: Transport) -> Result<Subject> {
-    let url: LdapUrl = "ldap://127.0.0.1:0".parse().map_err(|error| anyhow!("{error}"))?;
+    let url = parsed("ldap://127.0.0.1:0")?;
     let server = Listener::builder(Arc::new(open_store().await?)).listen(url).start().await?;
     let url = server.urls().first().context("a server without URL")?.clone();
     let name = format!("the store behind the proxy, {transport:?}");
@@ -121,7 +126,7 @@ pub async fn proxied(transport: Transport) -> Result<Subject> {
 /// As [`slapd`].
 pub async fn proxied_slapd(transport: Transport) -> Result<Subject> {
     let slapd = start_slapd()?;
-    let url: LdapUrl = slapd.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let url = parsed(&slapd.ldap_url())?;
     let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
     let name = format!("slapd behind the proxy, {transport:?}");
     behind_proxy(name, transport, &url, (Server::OpenLdap, administrator, Box::new(slapd))).await
@@ -133,12 +138,26 @@ pub async fn proxied_slapd(transport: Transport) -> Result<Subject> {
 /// As [`ns_slapd`].
 pub async fn proxied_ns_slapd(transport: Transport) -> Result<Subject> {
     let shared = shared_ns_slapd().await?;
-    let url: LdapUrl = shared.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let url = parsed(&shared.ldap_url())?;
     let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
     let name = format!("389-ds behind the proxy, {transport:?}");
     let subject =
         behind_proxy(name, transport, &url, (Server::Ds389, administrator, Box::new(shared))).await?;
     Ok(subject.tagged(format!("-proxied-{transport:?}").to_lowercase()))
+}
+
+/// The shared Samba behind a proxy.
+///
+/// # Errors
+/// As [`samba`].
+pub async fn proxied_samba(transport: Transport) -> Result<Subject> {
+    let shared = Samba::shared()?;
+    let url = parsed(&shared.ldap_url())?;
+    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let name = format!("Samba behind the proxy, {transport:?}");
+    let subject =
+        behind_proxy(name, transport, &url, (Server::Samba, administrator, Box::new(shared))).await?;
+    Ok(subject.tagged("!x".to_owned()))
 }
 
 /// A listener over the proxy, in front of the server of this URL.
@@ -150,7 +169,7 @@ async fn behind_proxy(
 ) -> Result<Subject> {
     let connector = Connector::builder().clear().url(url).build()?;
     let proxy = Proxy::builder(Pool::builder(connector).conversations(1_000).build()?).build();
-    let (listener, folder, way) = listen(transport, Arc::new(proxy)).await?;
+    let (listener, folder, way) = listen(transport, Arc::new(proxy), |way| way).await?;
     Ok(Subject::new(name, server, way, suffix()?, administrator, (listener, folder, keep)).behind_proxy())
 }
 
@@ -165,7 +184,7 @@ pub async fn slapd(transport: Transport) -> Result<Subject> {
         Transport::Ldaps => slapd.ldaps_url(),
         Transport::Ldapi => slapd.ldapi_url(),
     };
-    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let url = parsed(&url)?;
     let way = way_to(&url, transport, slapd.ca_pem())?;
     let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
     Ok(Subject::new(format!("slapd, {transport:?}"), Server::OpenLdap, way, suffix()?, administrator, slapd))
@@ -197,7 +216,7 @@ pub async fn ns_slapd(transport: Transport) -> Result<Subject> {
         Transport::Ldaps => shared.ldaps_url(),
         Transport::Ldapi => shared.ldapi_url(),
     };
-    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let url = parsed(&url)?;
     let way = way_to(&url, transport, shared.ca_pem().to_owned())?;
     let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
     let name = format!("389-ds, {transport:?}");
@@ -218,7 +237,7 @@ pub fn samba(transport: Transport) -> Result<Subject> {
             bail!("Samba takes whoever comes by its socket for itself, and no EXTERNAL there")
         }
     };
-    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let url = parsed(&url)?;
     let way = way_to(&url, transport, shared.ca_pem())?;
     let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
     let name = format!("Samba, {transport:?}");
@@ -232,6 +251,58 @@ pub fn samba(transport: Transport) -> Result<Subject> {
     Ok(subject.tagged(tag.to_owned()))
 }
 
+/// A slapd of its own behind the stack of a configuration, which reaches it by StartTLS.
+///
+/// # Errors
+/// As [`slapd`].
+pub async fn stacked_slapd() -> Result<Subject> {
+    let slapd = start_slapd()?;
+    let (url, ca_pem) = (slapd.ldap_url(), slapd.ca_pem());
+    let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
+    behind_stack(Server::OpenLdap, (&url, Transport::StartTls, &ca_pem), administrator, slapd)
+}
+
+/// The shared 389 Directory Server behind the stack of a configuration, which reaches it by ldaps.
+///
+/// # Errors
+/// As [`ns_slapd`].
+pub async fn stacked_ns_slapd() -> Result<Subject> {
+    let shared = shared_ns_slapd().await?;
+    let (url, ca_pem) = (shared.ldaps_url(), shared.ca_pem().to_owned());
+    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let subject = behind_stack(Server::Ds389, (&url, Transport::Ldaps, &ca_pem), administrator, shared)?;
+    Ok(subject.tagged("-stack".to_owned()))
+}
+
+/// The shared Samba behind the stack of a configuration, which reaches it by StartTLS.
+///
+/// # Errors
+/// As [`samba`].
+pub async fn stacked_samba() -> Result<Subject> {
+    let shared = Samba::shared()?;
+    let (url, ca_pem) = (shared.ldap_url(), shared.ca_pem());
+    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let subject = behind_stack(Server::Samba, (&url, Transport::StartTls, &ca_pem), administrator, shared)?;
+    Ok(subject.tagged("!k".to_owned()))
+}
+
+/// The stack of a configuration, in front of the server of this URL.
+fn behind_stack(
+    server: Server,
+    (url, transport, ca_pem): (&str, Transport, &str),
+    administrator: (Dn, Secret),
+    keep: impl Any + Send + Sync,
+) -> Result<Subject> {
+    let (stack, folder) = build_stack(&Way { url, ca_pem: Some(ca_pem) })?;
+    let (_, peer) = begin_way_to(&parsed(url)?, transport, ca_pem.to_owned());
+    let name = format!("{server:?} behind the stack, {transport:?}");
+    Ok(Subject::new(name, server, (stack, peer), suffix()?, administrator, (folder, keep)))
+}
+
+fn parsed(url: &str) -> Result<LdapUrl> {
+    url.parse().map_err(|error| anyhow!("{url}: {error}"))
+}
+
 /// The one that runs, or a new one with the suffix entry. It ends with the last who holds it.
 async fn shared_ns_slapd() -> Result<Arc<NsSlapd>> {
     static RUNNING: tokio::sync::Mutex<Weak<NsSlapd>> = tokio::sync::Mutex::const_new(Weak::new());
@@ -240,7 +311,7 @@ async fn shared_ns_slapd() -> Result<Arc<NsSlapd>> {
         return Ok(shared);
     }
     let started = Arc::new(NsSlapd::start()?);
-    let url: LdapUrl = started.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let url = parsed(&started.ldap_url())?;
     let mut connection = Connector::builder().clear().url(&url).build()?.connect().await?;
     let step = BindStep::simple(started.root_dn(), started.root_password().into());
     let BindReply::Done { actor, .. } = connection.bind(step, Deadline::after(PATIENCE)).await? else {
@@ -273,14 +344,15 @@ async fn open_store() -> Result<Store> {
 
 /// A listener in front of `sessions`, and the way to it by our client.
 async fn behind_listener(name: String, transport: Transport, sessions: Arc<dyn Sessions>) -> Result<Subject> {
-    let (server, folder, way) = listen(transport, sessions).await?;
+    let (server, folder, way) = listen(transport, sessions, |way| way).await?;
     Ok(Subject::new(name, Server::Embedded, way, suffix()?, administrator()?, (server, folder)))
 }
 
-/// A listener in front of `sessions`, what must be kept with it, and the way to it by our client.
+/// A listener in front of `sessions`, what must be kept with it, and the way to it by our client, changed by `change`.
 async fn listen(
     transport: Transport,
     sessions: Arc<dyn Sessions>,
+    change: fn(ConnectorBuilder) -> ConnectorBuilder,
 ) -> Result<(Listener, TempDir, (Connector, Peer))> {
     let folder = TempDir::with_prefix("listener-").context("cannot make a folder for a socket")?;
     let authority = Authority::new()?;
@@ -291,15 +363,20 @@ async fn listen(
         Transport::Ldaps => "ldaps://127.0.0.1:0".to_owned(),
         Transport::Ldapi => crate::slapd::ldapi_url(folder.path()),
     };
-    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let url = parsed(&url)?;
     let server = Listener::builder(sessions).listen(url).tls(tls).start().await?;
     let url = server.urls().first().context("a server without URL")?.clone();
-    let way = way_to(&url, transport, authority.pem())?;
-    Ok((server, folder, way))
+    let (builder, peer) = begin_way_to(&url, transport, authority.pem());
+    Ok((server, folder, (change(builder).build()?, peer)))
 }
 
 /// A connector to the server of this URL, and who the server takes us for.
 fn way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> Result<(Connector, Peer)> {
+    let (builder, peer) = begin_way_to(url, transport, ca_pem);
+    Ok((builder.build()?, peer))
+}
+
+fn begin_way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> (ConnectorBuilder, Peer) {
     let tls = TlsOptions::new().ca_pem(ca_pem);
     let (builder, protection) = match transport {
         Transport::Plain => (Connector::builder().clear(), Protection::Clear),
@@ -311,7 +388,7 @@ fn way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> Result<(Connec
         Scheme::Ldapi => (PeerAddress::Unix, Some(this_user())),
         _ => (PeerAddress::Tcp(([127, 0, 0, 1], url.port()).into()), None),
     };
-    Ok((builder.url(url).build()?, Peer { address, protection, external, bindings: None }))
+    (builder.url(url), Peer { address, protection, external, bindings: None })
 }
 
 fn this_user() -> External {

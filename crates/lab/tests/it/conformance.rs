@@ -18,6 +18,13 @@ flext_ldap_lab::conformance!(proxied_slapd_ldaps: subjects::proxied_slapd(Transp
 // In clear only: the proxy's own way to the server is clear there, and by that 389-ds decides what it does with passwords.
 flext_ldap_lab::conformance!(proxied_ns_slapd_plain: subjects::proxied_ns_slapd(Transport::Plain));
 
+flext_ldap_lab::conformance!(proxied_samba_plain: subjects::proxied_samba(Transport::Plain));
+
+// The stack of a configuration, with all its layers.
+flext_ldap_lab::conformance!(stacked_slapd: subjects::stacked_slapd());
+flext_ldap_lab::conformance!(stacked_ns_slapd: subjects::stacked_ns_slapd());
+flext_ldap_lab::conformance!(stacked_samba: subjects::stacked_samba());
+
 flext_ldap_lab::conformance!(samba_plain: async { subjects::samba(Transport::Plain) });
 flext_ldap_lab::conformance!(samba_start_tls: async { subjects::samba(Transport::StartTls) });
 flext_ldap_lab::conformance!(samba_ldaps: async { subjects::samba(Transport::Ldaps) });
