@@ -1,5 +1,6 @@
 //! The subjects there are: the store by itself, behind our listener, behind layers, and slapd, over every transport.
 
+mod by_sasl;
 mod choice;
 mod wrapped;
 
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use flext_ldap_client::{Connector, ConnectorBuilder, Pool, TlsOptions};
+use flext_ldap_client::{Connection, Connector, ConnectorBuilder, Pool, TlsOptions};
 use flext_ldap_directory::{
     BindReply, BindStep, Deadline, DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection,
     Request, Session as _, Sessions,
@@ -30,8 +31,12 @@ use flext_ldap_server::{Server as Listener, ServerTls};
 use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
 use tempfile::TempDir;
 
+pub(super) use self::by_sasl::SignIn;
 use self::wrapped::{Way, build_stack};
-pub use self::wrapped::{stack, through};
+pub use self::{
+    by_sasl::{by_sasl, offered},
+    wrapped::{stack, through},
+};
 use super::{Server, Subject, bench::attributes};
 use crate::{Authority, Content, DEFAULT_SUFFIX, NsSlapd, Samba, Slapd, SlapdOptions};
 
@@ -170,7 +175,8 @@ async fn behind_proxy(
     let connector = Connector::builder().clear().url(url).build()?;
     let proxy = Proxy::builder(Pool::builder(connector).conversations(1_000).build()?).build();
     let (listener, folder, way) = listen(transport, Arc::new(proxy), |way| way).await?;
-    Ok(Subject::new(name, server, way, suffix()?, administrator, (listener, folder, keep)).behind_proxy())
+    Ok(Subject::new(name, server, way, suffix()?, administrator, (listener, folder, keep))
+        .through(Subject::PROXY))
 }
 
 /// A slapd of its own.
@@ -191,7 +197,11 @@ pub async fn slapd(transport: Transport) -> Result<Subject> {
 }
 
 fn start_slapd() -> Result<Slapd> {
-    Slapd::start(SlapdOptions {
+    Slapd::start(slapd_options())
+}
+
+fn slapd_options() -> SlapdOptions {
+    SlapdOptions {
         content: Content::Text(format!("dn: {DEFAULT_SUFFIX}\n{SUFFIX_ENTRY}\n")),
         // The suite asks for more than the 500 entries that slapd gives by default.
         size_limit: Some(100_000),
@@ -201,7 +211,7 @@ fn start_slapd() -> Result<Slapd> {
             ("ppolicy".to_owned(), vec!["ppolicy_use_lockout".to_owned()]),
         ],
         ..SlapdOptions::default()
-    })
+    }
 }
 
 /// A 389 Directory Server, which all who ask for one at the same time share: it takes seconds to start, and checks
@@ -294,9 +304,10 @@ fn behind_stack(
     keep: impl Any + Send + Sync,
 ) -> Result<Subject> {
     let (stack, folder) = build_stack(&Way { url, ca_pem: Some(ca_pem) })?;
-    let (_, peer) = begin_way_to(&parsed(url)?, transport, ca_pem.to_owned());
+    let (_, peer) = begin_way_to(&parsed(url)?, transport, TlsOptions::new().ca_pem(ca_pem));
     let name = format!("{server:?} behind the stack, {transport:?}");
-    Ok(Subject::new(name, server, (stack, peer), suffix()?, administrator, (folder, keep)))
+    Ok(Subject::new(name, server, (stack, peer), suffix()?, administrator, (folder, keep))
+        .through(Subject::STACK))
 }
 
 fn parsed(url: &str) -> Result<LdapUrl> {
@@ -311,35 +322,46 @@ async fn shared_ns_slapd() -> Result<Arc<NsSlapd>> {
         return Ok(shared);
     }
     let started = Arc::new(NsSlapd::start()?);
-    let url = parsed(&started.ldap_url())?;
+    with_suffix(&started).await?;
+    *running = Arc::downgrade(&started);
+    Ok(started)
+}
+
+/// Adds the suffix entry to a 389 Directory Server; what comes back is the administrator's connection.
+async fn with_suffix(server: &NsSlapd) -> Result<Connection> {
+    let url = parsed(&server.ldap_url())?;
     let mut connection = Connector::builder().clear().url(&url).build()?.connect().await?;
-    let step = BindStep::simple(started.root_dn(), started.root_password().into());
+    let step = BindStep::simple(server.root_dn(), server.root_password().into());
     let BindReply::Done { actor, .. } = connection.bind(step, Deadline::after(PATIENCE)).await? else {
         bail!("389-ds does not know its administrator");
     };
     let entry = Add::new(suffix()?, attributes(&format!("{SUFFIX_ENTRY}\n{DS389_ACCESS}")));
     connection.add(Request::new(entry, actor)).await.context("cannot add the suffix")?;
-    *running = Arc::downgrade(&started);
-    Ok(started)
+    Ok(connection)
 }
 
 /// The embedded store, in memory, with the suffix entry. Whoever connects may read.
 async fn open_store() -> Result<Store> {
-    let (administrator, password) = administrator()?;
-    let store = Store::open(
-        StoreOptions::memory()
-            .suffix(suffix()?)
-            .administrator(administrator, password)
-            .peer_administrator(nix::unistd::geteuid().as_raw())
-            .tell_lockout()
-            .policy(Arc::new(StandardPolicy::default().anonymous_read())),
-    )?;
-    let entry = Add::new(suffix()?, attributes(SUFFIX_ENTRY));
-    store
-        .add(Request::new(entry, flext_ldap_directory::Actor::Service))
-        .await
-        .context("cannot add the suffix")?;
+    let store = Store::open(store_options()?)?;
+    add_suffix(&store).await?;
     Ok(store)
+}
+
+fn store_options() -> Result<StoreOptions> {
+    let (administrator, password) = administrator()?;
+    Ok(StoreOptions::memory()
+        .suffix(suffix()?)
+        .administrator(administrator, password)
+        .peer_administrator(nix::unistd::geteuid().as_raw())
+        .tell_lockout()
+        .policy(Arc::new(StandardPolicy::default().anonymous_read())))
+}
+
+async fn add_suffix(store: &Store) -> Result<()> {
+    let entry = Add::new(suffix()?, attributes(SUFFIX_ENTRY));
+    let adding = store.add(Request::new(entry, flext_ldap_directory::Actor::Service));
+    adding.await.context("cannot add the suffix")?;
+    Ok(())
 }
 
 /// A listener in front of `sessions`, and the way to it by our client.
@@ -366,18 +388,17 @@ async fn listen(
     let url = parsed(&url)?;
     let server = Listener::builder(sessions).listen(url).tls(tls).start().await?;
     let url = server.urls().first().context("a server without URL")?.clone();
-    let (builder, peer) = begin_way_to(&url, transport, authority.pem());
+    let (builder, peer) = begin_way_to(&url, transport, TlsOptions::new().ca_pem(authority.pem()));
     Ok((server, folder, (change(builder).build()?, peer)))
 }
 
 /// A connector to the server of this URL, and who the server takes us for.
 fn way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> Result<(Connector, Peer)> {
-    let (builder, peer) = begin_way_to(url, transport, ca_pem);
+    let (builder, peer) = begin_way_to(url, transport, TlsOptions::new().ca_pem(ca_pem));
     Ok((builder.build()?, peer))
 }
 
-fn begin_way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> (ConnectorBuilder, Peer) {
-    let tls = TlsOptions::new().ca_pem(ca_pem);
+fn begin_way_to(url: &LdapUrl, transport: Transport, tls: TlsOptions) -> (ConnectorBuilder, Peer) {
     let (builder, protection) = match transport {
         Transport::Plain => (Connector::builder().clear(), Protection::Clear),
         Transport::StartTls => (Connector::builder().start_tls(tls), Protection::Tls),
