@@ -159,8 +159,11 @@ async fn behind_layer(layer: impl Layer) -> Result<Subject> {
     Ok(store().await?.map_sessions(|sessions| Arc::new(Layered::new(sessions, Arc::new(layer)))))
 }
 
+/// Makes one server of pools, each of which it asks for.
+type MakeServer = fn(&dyn Fn() -> Result<Pool>) -> Result<Arc<dyn Upstream>>;
+
 /// What is made of pools of connections to our listener over the store.
-async fn behind_server(make: fn(&dyn Fn() -> Result<Pool>) -> Result<Arc<dyn Upstream>>) -> Result<Subject> {
+async fn behind_server(make: MakeServer) -> Result<Subject> {
     let (listener, folder, (connector, peer)) =
         listen(Transport::Plain, Arc::new(open_store().await?), |way| way).await?;
     let server =
