@@ -7,7 +7,7 @@ use flext_ldap_directory::{
     proto::{dn::Dn, secret::Secret},
 };
 
-use super::{Freedom, Server, subjects::SignIn};
+use super::{Freedom, Server, shared::SharedServer, subjects::SignIn};
 
 /// A directory under test.
 ///
@@ -23,6 +23,7 @@ pub struct Subject {
     tag: String,
     behind: Option<&'static str>,
     sign_in: Option<SignIn>,
+    shared: Option<Arc<SharedServer>>,
     /// Ends the server when it is dropped.
     _keep: Box<dyn Any + Send + Sync>,
 }
@@ -54,6 +55,7 @@ impl Subject {
             tag: String::new(),
             behind: None,
             sign_in: None,
+            shared: None,
             _keep: Box::new(keep),
         }
     }
@@ -62,6 +64,16 @@ impl Subject {
     pub(super) fn tagged(mut self, tag: String) -> Self {
         self.tag = tag;
         self
+    }
+
+    /// The same, on a server that others use too.
+    pub(super) fn sharing(mut self, shared: Arc<SharedServer>) -> Self {
+        self.shared = Some(shared);
+        self
+    }
+
+    pub(super) fn shared(&self) -> Option<&SharedServer> {
+        self.shared.as_deref()
     }
 
     /// The same, said to be talked to through [`PROXY`](Self::PROXY) or [`STACK`](Self::STACK).

@@ -25,9 +25,9 @@ use flext_ldap_directory::{
 use flext_ldap_server::{Server as Listener, ServerTls};
 
 use super::{
-    super::{Server, Subject, bench::attributes},
-    PASSWORD, Transport, add_suffix, administrator, begin_way_to, parsed, slapd_options, store_options,
-    suffix,
+    super::{Server, Subject, bench::attributes, shared::add_suffix},
+    PASSWORD, Transport, add_suffix as add_suffix_to_store, administrator, begin_way_to, parsed,
+    slapd_options, store_options, suffix,
 };
 use crate::{Authority, Content, DEFAULT_SUFFIX, Identity, Kdc, NsSlapd, Samba, Slapd};
 
@@ -231,7 +231,7 @@ async fn ours(transport: Transport) -> Result<(Listener, Authority, tempfile::Te
     let tls = ServerTls::with_client_authorities(chain, key, authority.pem().as_bytes())?;
     let rule = "subject.cn=uid".parse().map_err(|error| anyhow::anyhow!("{error}"))?;
     let store = flext_ldap_store::Store::open(store_options()?.scram().certificate_rule(rule))?;
-    add_suffix(&store).await?;
+    add_suffix_to_store(&store).await?;
     let listener = Listener::builder(Arc::new(store)).listen(parsed(&url)?).tls(tls).start().await?;
     Ok((listener, authority, folder))
 }
@@ -296,17 +296,16 @@ async fn shared_ns_slapd() -> Result<Arc<InRealm<NsSlapd>>> {
         return Ok(shared);
     }
     let kdc = realm_with_administrator()?;
-    let server = NsSlapd::start_with(&kdc.server_environment())?;
-    let connection = super::with_suffix(&server).await?;
-    let as_root = || connection.actor().context("nobody is bound");
+    let server = NsSlapd::start_one_by_one_with(&kdc.server_environment())?;
+    let (connection, administrator) = add_suffix(&server).await?;
     let hashing = Modify::new("cn=config".parse()?).change(
         ChangeKind::Replace,
         "passwordStorageScheme".parse()?,
         ["CLEAR"],
     );
-    connection.modify(Request::new(hashing, as_root()?)).await.context("cannot keep passwords")?;
+    connection.modify(Request::new(hashing, administrator.clone())).await.context("cannot keep passwords")?;
     let entry = Add::new(format!("cn=admin,{DEFAULT_SUFFIX}").parse()?, attributes(ADMINISTRATOR));
-    connection.add(Request::new(entry, as_root()?)).await.context("cannot add the administrator")?;
+    connection.add(Request::new(entry, administrator)).await.context("cannot add the administrator")?;
     let started = Arc::new(InRealm { server, kdc });
     *running = Arc::downgrade(&started);
     Ok(started)

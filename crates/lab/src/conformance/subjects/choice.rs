@@ -9,7 +9,7 @@ macro_rules! conformance_of {
 
             $(#[test]
             fn $area() {
-                $crate::conformance::run(stringify!($area), $start);
+                $crate::conformance::run(stringify!($area), || $start);
             })*
         }
     };
