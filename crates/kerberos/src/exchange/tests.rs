@@ -89,7 +89,7 @@ fn refusal(code: i64, salt: Option<&str>) -> Bytes {
                         kinds.sequence(|kind| {
                             kind.field(0, |field| field.integer(number));
                             kind.field(1, |field| field.string(salt.unwrap_or_default()));
-                            kind.field(2, |field| field.octets(&[0, 0, 0, 2]));
+                            kind.field(2, |field| field.octets(&[0, 0, 16, 0]));
                         });
                     }
                 });
@@ -132,7 +132,7 @@ fn a_password_is_proved_once_and_salted_as_the_realm_says() {
     let Step::Send(proof) = exchange.answer(&refusal(25, Some("salt")), now()).unwrap() else { panic!() };
     assert!(exchange.has_proved());
     assert!(!format!("{exchange:?}").contains("low water"));
-    let right = Key::of_password(EncryptionType::Aes128Sha1, b"low water 7", b"salt", Some(2)).unwrap();
+    let right = Key::of_password(EncryptionType::Aes128Sha1, b"low water 7", b"salt", Some(4_096)).unwrap();
     let service = granting(REALM, REALM);
     let answer = reply(11, &ada(), &service, nonce_of(&proof), (&right, 3));
     let Step::Done(got) = exchange.answer(&answer, now()).unwrap() else { panic!() };
