@@ -82,7 +82,7 @@ impl Named {
     fn read(&self) -> anyhow::Result<Config> {
         Ok(match &self.config {
             Some(path) => Config::read(path)?,
-            None => Config::from_environment()?,
+            None => crate::config::from_variables()?,
         })
     }
 }
@@ -138,7 +138,8 @@ impl Serve {
         let config = self.config()?;
         let settings = config.proxy.clone();
         if settings.listen.is_empty() && passed.is_empty() {
-            return Err(StartError::NoAddress.into());
+            let text = "neither --listen nor `proxy.listen` of the configuration says where to listen";
+            return Err(anyhow::Error::new(StartError::NoAddress).context(text));
         }
         let tls = settings.tls.as_ref().map(tls).transpose()?;
         let clients = Clients::default();
@@ -240,7 +241,15 @@ async fn start(
         Passed::Tcp { socket, tls } => server.listen_on_tcp(socket, tls),
         Passed::Unix(socket) => server.listen_on_unix(socket),
     });
-    server.start().await.context("failed to listen")
+    server.start().await.map_err(|error| {
+        let text = match error {
+            StartError::NoCertificate(_) => {
+                "neither --tls-cert and --tls-key nor `proxy.tls_cert` and `proxy.tls_key` are given"
+            }
+            _ => "failed to listen",
+        };
+        anyhow::Error::new(error).context(text)
+    })
 }
 
 impl Served {

@@ -223,7 +223,8 @@ impl Serve {
         }
         let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
         if config.listen.is_empty() && passed.is_empty() {
-            return Err(StartError::NoAddress.into());
+            let text = "neither --listen nor `listen` of the configuration says where to listen";
+            return Err(anyhow::Error::new(StartError::NoAddress).context(text));
         }
         // Nobody is served before the rules are there: they are about the schema of the store.
         let is_new = !data.is_memory() && data.data.symlink_metadata().is_err();
