@@ -34,6 +34,7 @@ mod report;
 mod root_dse;
 mod search;
 mod selection;
+mod shared;
 mod sorting;
 mod subject;
 pub mod subjects;
@@ -47,6 +48,7 @@ use flext_ldap_directory::BoxFuture;
 use self::bench::{Bench, Conversation};
 pub use self::{
     freedom::{Freedom, Server},
+    shared::{Shared, SharedServer},
     subject::Subject,
 };
 
@@ -74,7 +76,7 @@ macro_rules! areas {
         const AREAS: &[(&str, &[Check])] = &[$((stringify!($area), $area::CHECKS)),*];
 
         /// Makes a module of tests, one for each area of the suite: `conformance!(store: start_store())`, where the
-        /// expression is a future of an `anyhow::Result<Subject>`.
+        /// expression is a future of an `anyhow::Result<Subject>`. It is made once more where the server hangs.
         #[macro_export]
         macro_rules! conformance {
             ($subject:ident: $start:expr) => {
@@ -83,7 +85,7 @@ macro_rules! areas {
 
                     $(#[test]
                     fn $area() {
-                        $crate::conformance::run(stringify!($area), $start);
+                        $crate::conformance::run(stringify!($area), || $start);
                     })*
                 }
             };
@@ -115,13 +117,14 @@ areas![
     value,
 ];
 
-/// Runs the checks of one area on a subject that `start` makes, on a runtime of its own.
+/// Runs the checks of one area on a subject that `start` makes, on a runtime of its own. If the subject's server is one
+/// that areas share and hangs, all checks run once more on a new one.
 ///
 /// # Panics
 ///
-/// When the subject does not start or a check fails: it is what a test calls. All checks run first, and the message
-/// names each that failed.
-pub fn run(area: &str, start: impl Future<Output = Result<Subject>>) {
+/// When the subject does not start, a check fails, or the server hangs twice: it is what a test calls. All checks run
+/// first, and the message names each that failed.
+pub fn run<S: Future<Output = Result<Subject>>>(area: &str, start: impl Fn() -> S) {
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -133,19 +136,41 @@ pub fn run(area: &str, start: impl Future<Output = Result<Subject>>) {
     }
 }
 
-async fn run_area(area: &str, start: impl Future<Output = Result<Subject>>) -> Result<()> {
+async fn run_area<S: Future<Output = Result<Subject>>>(area: &str, start: impl Fn() -> S) -> Result<()> {
     let (_, checks) = AREAS.iter().find(|(name, _)| *name == area).context("no such area")?;
-    let subject = start.await.context("the subject does not start")?;
+    let mut hung_before = false;
+    loop {
+        let subject = start().await.context("the subject does not start")?;
+        let Some(shared) = subject.shared() else { return run_checks(area, checks, &subject).await };
+        let seen = tokio::select! {
+            outcome = run_checks(area, checks, &subject) => match (outcome, shared.seen_to_hang()) {
+                // Whoever found that it hangs has killed it: a failure since then is no answer of the server.
+                (Err(_), Some(seen)) => seen,
+                (outcome, _) => return outcome,
+            },
+            seen = shared.hangs() => seen?,
+        };
+        if hung_before {
+            bail!("the server hung, and so did a new one\n{seen}");
+        }
+        hung_before = true;
+    }
+}
+
+async fn run_checks(area: &str, checks: &[Check], subject: &Subject) -> Result<()> {
     // One for all checks: verifying a password costs more than most of them.
-    let admin = Conversation::of_administrator(&subject).await?;
+    let admin = Conversation::of_administrator(subject).await?;
     let mut failures = Vec::new();
-    for check in *checks {
+    for check in checks {
         let name = format!("{area}::{}", check.name);
-        if differences::is_left_out(&subject, &name)? {
+        if differences::is_left_out(subject, &name)? {
             continue;
         }
-        let outcome = run_check(area, check, &subject, &admin).await;
-        if let Err(failure) = differences::judge(&subject, &name, outcome) {
+        let under_way =
+            subject.shared().map(|shared| shared.under_way(format!("{name} ({})", subject.name())));
+        let outcome = run_check(area, check, subject, &admin).await;
+        drop(under_way);
+        if let Err(failure) = differences::judge(subject, &name, outcome) {
             failures.push(format!("--- {name}\n{failure:#}\n"));
         }
     }

@@ -7,7 +7,7 @@ use flext_ldap_directory::{
     proto::{dn::Dn, secret::Secret},
 };
 
-use super::{Freedom, Server};
+use super::{Freedom, Server, shared::SharedServer};
 
 /// A directory under test.
 ///
@@ -22,6 +22,7 @@ pub struct Subject {
     administrator: (Dn, Secret),
     tag: String,
     is_behind_proxy: bool,
+    shared: Option<Arc<SharedServer>>,
     /// Ends the server when it is dropped.
     _keep: Box<dyn Any + Send + Sync>,
 }
@@ -47,6 +48,7 @@ impl Subject {
             administrator,
             tag: String::new(),
             is_behind_proxy: false,
+            shared: None,
             _keep: Box::new(keep),
         }
     }
@@ -55,6 +57,16 @@ impl Subject {
     pub(super) fn tagged(mut self, tag: String) -> Self {
         self.tag = tag;
         self
+    }
+
+    /// The same, on a server that others use too.
+    pub(super) fn sharing(mut self, shared: Arc<SharedServer>) -> Self {
+        self.shared = Some(shared);
+        self
+    }
+
+    pub(super) fn shared(&self) -> Option<&SharedServer> {
+        self.shared.as_deref()
     }
 
     /// The same, said to be talked to through a proxy, which keeps a client's connection when the server ends its own.

@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -11,8 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use flext_ldap_client::{Connector, Pool, TlsOptions};
 use flext_ldap_directory::{
-    BindReply, BindStep, Deadline, DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection,
-    Request, Session as _, Sessions,
+    DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection, Request, Sessions,
     health::HealthOptions,
     layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, Observation, Observe, Observer},
     proto::{
@@ -27,8 +26,8 @@ use flext_ldap_server::{Server as Listener, ServerTls};
 use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
 use tempfile::TempDir;
 
-use super::{Server, Subject, bench::attributes};
-use crate::{Authority, Content, DEFAULT_SUFFIX, NsSlapd, Samba, Slapd, SlapdOptions};
+use super::{Server, Subject, bench::attributes, shared::Shared};
+use crate::{Authority, Content, DEFAULT_SUFFIX, Samba, Slapd, SlapdOptions};
 
 /// The entry of the suffix.
 const SUFFIX_ENTRY: &str =
@@ -37,13 +36,8 @@ const SUFFIX_ENTRY: &str =
 /// The password of the embedded directory's administrator.
 const PASSWORD: &str = "harbour-master";
 
-/// Who may do what at a 389-ds, as at the others: what [`Subject`] says.
-const DS389_ACCESS: &str = "aci: (targetattr!=\"userPassword || aci\")(version 3.0; acl \"read\"; allow (read, search, compare) \
-     userdn=\"ldap:///anyone\";)\naci: (targetattr=\"userPassword\")(version 3.0; acl \"own password\"; allow (write) \
-     userdn=\"ldap:///self\";)";
-
-/// How long the administrator's bind may take.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// The 389-ds of all areas.
+static NS_SLAPD: Shared = Shared::new();
 
 /// How a subject's server is reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -132,13 +126,13 @@ pub async fn proxied_slapd(transport: Transport) -> Result<Subject> {
 /// # Errors
 /// As [`ns_slapd`].
 pub async fn proxied_ns_slapd(transport: Transport) -> Result<Subject> {
-    let shared = shared_ns_slapd().await?;
-    let url: LdapUrl = shared.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
-    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let shared = NS_SLAPD.server().await?;
+    let server = shared.server();
+    let url: LdapUrl = server.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let administrator = (server.root_dn().parse()?, Secret::from(server.root_password()));
     let name = format!("389-ds behind the proxy, {transport:?}");
-    let subject =
-        behind_proxy(name, transport, &url, (Server::Ds389, administrator, Box::new(shared))).await?;
-    Ok(subject.tagged(format!("-proxied-{transport:?}").to_lowercase()))
+    let subject = behind_proxy(name, transport, &url, (Server::Ds389, administrator, Box::new(()))).await?;
+    Ok(subject.tagged(format!("-proxied-{transport:?}").to_lowercase()).sharing(shared))
 }
 
 /// A listener over the proxy, in front of the server of this URL.
@@ -191,18 +185,27 @@ fn start_slapd() -> Result<Slapd> {
 /// # Errors
 /// It is not to be had, or does not start.
 pub async fn ns_slapd(transport: Transport) -> Result<Subject> {
-    let shared = shared_ns_slapd().await?;
+    ns_slapd_of(&NS_SLAPD, transport).await
+}
+
+/// The same where it is shared with those only who name this.
+///
+/// # Errors
+/// As [`ns_slapd`].
+pub async fn ns_slapd_of(shared: &Shared, transport: Transport) -> Result<Subject> {
+    let shared = shared.server().await?;
+    let server = shared.server();
     let url = match transport {
-        Transport::Plain | Transport::StartTls => shared.ldap_url(),
-        Transport::Ldaps => shared.ldaps_url(),
-        Transport::Ldapi => shared.ldapi_url(),
+        Transport::Plain | Transport::StartTls => server.ldap_url(),
+        Transport::Ldaps => server.ldaps_url(),
+        Transport::Ldapi => server.ldapi_url(),
     };
     let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
-    let way = way_to(&url, transport, shared.ca_pem().to_owned())?;
-    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let way = way_to(&url, transport, server.ca_pem().to_owned())?;
+    let administrator = (server.root_dn().parse()?, Secret::from(server.root_password()));
     let name = format!("389-ds, {transport:?}");
-    let subject = Subject::new(name, Server::Ds389, way, suffix()?, administrator, shared);
-    Ok(subject.tagged(format!("-{transport:?}").to_lowercase()))
+    let subject = Subject::new(name, Server::Ds389, way, suffix()?, administrator, ());
+    Ok(subject.tagged(format!("-{transport:?}").to_lowercase()).sharing(shared))
 }
 
 /// A Samba domain controller, which all who ask for one at the same time share.
@@ -230,26 +233,6 @@ pub fn samba(transport: Transport) -> Result<Subject> {
         Transport::Ldaps | Transport::Ldapi => "!l",
     };
     Ok(subject.tagged(tag.to_owned()))
-}
-
-/// The one that runs, or a new one with the suffix entry. It ends with the last who holds it.
-async fn shared_ns_slapd() -> Result<Arc<NsSlapd>> {
-    static RUNNING: tokio::sync::Mutex<Weak<NsSlapd>> = tokio::sync::Mutex::const_new(Weak::new());
-    let mut running = RUNNING.lock().await;
-    if let Some(shared) = running.upgrade() {
-        return Ok(shared);
-    }
-    let started = Arc::new(NsSlapd::start()?);
-    let url: LdapUrl = started.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
-    let mut connection = Connector::builder().clear().url(&url).build()?.connect().await?;
-    let step = BindStep::simple(started.root_dn(), started.root_password().into());
-    let BindReply::Done { actor, .. } = connection.bind(step, Deadline::after(PATIENCE)).await? else {
-        bail!("389-ds does not know its administrator");
-    };
-    let entry = Add::new(suffix()?, attributes(&format!("{SUFFIX_ENTRY}\n{DS389_ACCESS}")));
-    connection.add(Request::new(entry, actor)).await.context("cannot add the suffix")?;
-    *running = Arc::downgrade(&started);
-    Ok(started)
 }
 
 /// The embedded store, in memory, with the suffix entry. Whoever connects may read.

@@ -15,6 +15,8 @@ mod foreign;
 #[cfg(test)]
 mod gssapi;
 #[cfg(test)]
+mod hang;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod identity;

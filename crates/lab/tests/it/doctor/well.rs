@@ -155,7 +155,8 @@ fn ds389() {
 
 #[test]
 fn samba() {
-    let server = Samba::shared().unwrap();
+    // Its own: the people of other tests, in branches of theirs, would be people for the doctor.
+    let server = Samba::start().unwrap();
     let (name, password) = (server.root_dn(), server.root_password());
     let place = place(&server.ca_pem(), password);
     for url in [server.ldaps_url(), server.ldap_url()] {
