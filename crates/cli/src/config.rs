@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use flext_ldap::{Account, Config, PasswordSource, Protection, Server, Source};
+use flext_ldap::{Account, Config, PasswordSource, Protection, Server, Source, TicketSource};
 use flext_ldap_client::Connection;
 use flext_ldap_directory::{
     Actor, DirectoryExt, Error, ErrorKind, Request,
@@ -68,15 +68,16 @@ struct CheckArguments {
     strict: bool,
 }
 
+/// The configuration a command is about.
 #[derive(Debug, clap::Args)]
-struct Named {
+pub(crate) struct Named {
     /// Configuration (YAML, see docs/configuration.md); without one, `FLEXT_LDAP_…` variables say all of it
     #[arg(long, value_name = "FILE", env = "FLEXT_LDAP_CONFIG")]
     config: Option<PathBuf>,
 }
 
 impl Named {
-    fn read(&self) -> anyhow::Result<Config> {
+    pub(crate) fn read(&self) -> anyhow::Result<Config> {
         Ok(match &self.config {
             Some(path) => Config::read(path)?,
             None => from_variables()?,
@@ -85,7 +86,7 @@ impl Named {
 }
 
 /// The configuration where no file is named.
-pub(crate) fn from_variables() -> anyhow::Result<Config> {
+fn from_variables() -> anyhow::Result<Config> {
     Config::from_environment().context(
         "neither --config nor FLEXT_LDAP_CONFIG names a file, and the variables `FLEXT_LDAP_…` do not say all of it",
     )
@@ -143,6 +144,12 @@ impl CheckArguments {
             for (name, account) in &config.accounts {
                 if let Err(error) = account.credentials(name) {
                     report.warn(&format!("account `{name}`: {}", output::chain(&error)), self.strict)?;
+                } else if let Some(path) = secret_file(account)
+                    && let Err(error) = fs::File::open(path)
+                {
+                    let path = path.display();
+                    report
+                        .warn(&format!("account `{name}`: `{path}` cannot be read: {error}"), self.strict)?;
                 }
             }
         }
@@ -323,10 +330,21 @@ fn written(config: &Config) -> impl Iterator<Item = (&'static str, &Path)> {
     .filter_map(|(key, path)| Some((key, path.as_deref()?)))
 }
 
-/// The file of a password that everybody can read, with its mode.
+/// The file that an account's secret is in, if it is in one.
+fn secret_file(account: &Account) -> Option<&Path> {
+    match (account, account.password()) {
+        (Account::Kerberos { tickets: TicketSource::Keytab(path) | TicketSource::Cache(path), .. }, _) => {
+            Some(path)
+        }
+        (_, Some(PasswordSource::File(path))) => Some(path),
+        _ => None,
+    }
+}
+
+/// The file of a secret that everybody can read, with its mode.
 fn open_to_all(account: &Account) -> Option<(&Path, u32)> {
-    let Some(PasswordSource::File(path)) = account.password() else { return None };
-    // What cannot be looked at has been told where it was read.
+    let path = secret_file(account)?;
+    // What cannot be looked at is told elsewhere.
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & 0o004 != 0).then_some((path, mode))
 }
@@ -392,7 +410,11 @@ fn explain(error: &Error) -> (&'static str, &'static str) {
                 ("is not there, or may not be seen", "create it, let this account read it, or name another")
             }
             Some(ResultCode::INSUFFICIENT_ACCESS_RIGHTS) => ("may not be seen", "let this account read it"),
-            Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
+            Some(ResultCode::STRONGER_AUTH_REQUIRED) => (
+                "the server wants more than this",
+                "leave `start_tls` and `use_ssl` out, for TLS, or have a `mechanism` that signs, as gssapi does",
+            ),
+            Some(ResultCode::CONFIDENTIALITY_REQUIRED) => {
                 ("the server wants TLS first", "leave `start_tls` and `use_ssl` out")
             }
             _ => ("the server said no", "see what it said, and its log"),

@@ -427,9 +427,6 @@ fn unreached(error: Error, names: &[String]) -> anyhow::Error {
         Some(ResultCode::INVALID_DN_SYNTAX) => {
             ": -D takes a distinguished name like `uid=ada,ou=people,dc=example,dc=com`"
         }
-        Some(ResultCode::STRONGER_AUTH_REQUIRED | ResultCode::CONFIDENTIALITY_REQUIRED) => {
-            ": the server wants TLS first, -ZZ or ldaps://"
-        }
         _ => "",
     };
     // An answer that is no is one to the bind: there is a connection.

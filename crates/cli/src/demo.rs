@@ -33,7 +33,7 @@ use flext_ldap_singer::{Config, Tap};
 use flext_ldap_store::{ImportOptions, StandardPolicy, Store, StoreOptions};
 use flext_ldap_testkit::company::{SUFFIX, company};
 
-use crate::{connect::Connect, directory::Stop, exit::Usage, progress::Progress};
+use crate::{connect::Connect, exit::Usage, listener::Stop, progress::Progress};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -6,15 +6,13 @@ mod check;
 mod compact;
 mod config;
 mod control;
-pub(crate) mod descriptors;
 mod explain;
 mod export;
 mod import;
 mod indexes;
 mod monitor;
 mod restore;
-pub(crate) mod serve;
-pub(crate) mod systemd;
+mod serve;
 
 use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -23,7 +21,6 @@ use clap::Subcommand;
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema};
 use flext_ldap_store::{Store, StoreOptions};
 
-pub(crate) use self::serve::Stop;
 use crate::exit::Usage;
 
 const EXAMPLES: &str = "\

@@ -17,6 +17,7 @@ mod exit;
 mod export;
 mod import;
 mod input;
+mod listener;
 mod logging;
 mod openldap;
 mod output;
@@ -38,6 +39,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use flext_ldap_directory::proto::result::ResultCode;
 
 /// Search and change LDAP directories, or serve one.
 #[derive(Debug, Parser)]
@@ -146,6 +148,35 @@ fn option(error: &anyhow::Error) -> &'static str {
         Some(error) if error.kind() == Kind::Tls && error.to_string().contains("name the CA file") => {
             " (--ca-file FILE, or LDAPTLS_CACERT)"
         }
+        Some(error) => demanded(error),
+        None => "",
+    }
+}
+
+/// What a server wants that says `confidentialityRequired` or `strongerAuthRequired`. The second has many meanings, which
+/// only the text beside it tells.
+fn demanded(error: &flext_ldap_directory::Error) -> &'static str {
+    const TLS: &str = " (the server wants TLS: -ZZ, or ldaps://)";
+    match error.result_code() {
+        Some(ResultCode::CONFIDENTIALITY_REQUIRED) => TLS,
+        Some(ResultCode::STRONGER_AUTH_REQUIRED) => {
+            let said = error.outcome().map(|outcome| outcome.result.diagnostic.to_ascii_lowercase());
+            let says = |text: &str| said.as_ref().is_some_and(|said| said.contains(text));
+            if says("if tls is used") {
+                // Samba.
+                " (the server wants no signing inside TLS: -Y GSSAPI without -ZZ and ldaps://, or -D NAME -W inside TLS)"
+            } else if says("00002028") || says("integrity checking") || says("sign or seal") {
+                // Active Directory and Samba: signing, `LDAPServerIntegrity` and `ldap server require strong auth`.
+                " (the server wants the conversation signed or inside TLS: -Y GSSAPI, or -ZZ or ldaps://)"
+            } else if says("encryption required") || says("tls") {
+                TLS
+            } else if says("require authentication") || says("authentication required") {
+                // OpenLDAP.
+                " (sign in: -D NAME -W, or -Y MECHANISM)"
+            } else {
+                " (the server wants TLS, -ZZ or ldaps://; or a stronger way to sign in, such as -Y GSSAPI)"
+            }
+        }
         _ => "",
     }
 }
@@ -185,6 +216,7 @@ fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use flext_ldap_directory::{Outcome, proto::result::LdapResult};
 
     use super::*;
 
@@ -198,6 +230,37 @@ mod tests {
                 assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
             }
             commands.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn what_a_server_demands_is_said_by_its_option() {
+        let table = [
+            (ResultCode::CONFIDENTIALITY_REQUIRED, "TLS confidentiality required", "wants TLS: -ZZ"),
+            (
+                ResultCode::STRONGER_AUTH_REQUIRED,
+                "00002028: LdapErr: DSID-0C090202, comment: The server requires binds to turn on integrity checking if \
+                 SSL\\TLS are not already active on the connection, data 0, v2580",
+                "wants the conversation signed or inside TLS: -Y GSSAPI, or -ZZ",
+            ),
+            (
+                ResultCode::STRONGER_AUTH_REQUIRED,
+                "BindSimple: Transport encryption required.",
+                "wants TLS: -ZZ",
+            ),
+            (
+                ResultCode::STRONGER_AUTH_REQUIRED,
+                "SASL:[GSS-SPNEGO]: not allowed if TLS is used.",
+                "-Y GSSAPI without -ZZ",
+            ),
+            (ResultCode::STRONGER_AUTH_REQUIRED, "modifications require authentication", "sign in: -D"),
+            (ResultCode::STRONGER_AUTH_REQUIRED, "", "a stronger way to sign in"),
+        ];
+        for (code, said, want) in table {
+            let result = LdapResult { diagnostic: said.to_owned(), ..LdapResult::new(code) };
+            let error = flext_ldap_directory::Error::rejected(Outcome::new(result));
+            let hint = option(&anyhow::Error::new(error).context("failed to sign in"));
+            assert!(hint.contains(want), "{said}: {hint}");
         }
     }
 

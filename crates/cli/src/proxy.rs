@@ -5,23 +5,21 @@ mod http;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use flext_ldap::{Config, ProxySettings, Reopen, Stack, client::Server as _};
 use flext_ldap_directory::{Deadline, proto::url::LdapUrl};
 use flext_ldap_proxy::{Clients, Proxy};
-use flext_ldap_server::{LineLog, Server, ServerLimits, ServerTls, StartError};
+use flext_ldap_server::{Server, ServerLimits, ServerTls};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{clients::ClientsFile, http::Http};
-use crate::directory::{
-    Stop,
-    serve::{log_file, server_tls},
-    systemd::{self, Passed, State, notify},
+use crate::{
+    config::Named,
+    listener::{
+        GRACE, Listener, Stop, TlsFiles, descriptors, ready,
+        systemd::{self, Passed, State, notify},
+    },
 };
-
-/// How long operations under way have to end once the proxy stops.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// How often it is written down who binds how.
 const WRITE: Duration = Duration::from_secs(10);
@@ -70,23 +68,6 @@ struct Serve {
     access_log: Option<PathBuf>,
 }
 
-#[derive(Debug, clap::Args)]
-struct Named {
-    /// Configuration (YAML, see docs/configuration.md) with the servers and what stands below `proxy`; without one,
-    /// `FLEXT_LDAP_…` variables say all of it
-    #[arg(long, value_name = "FILE", env = "FLEXT_LDAP_CONFIG")]
-    config: Option<PathBuf>,
-}
-
-impl Named {
-    fn read(&self) -> anyhow::Result<Config> {
-        Ok(match &self.config {
-            Some(path) => Config::read(path)?,
-            None => crate::config::from_variables()?,
-        })
-    }
-}
-
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -98,7 +79,7 @@ impl Arguments {
 
 /// A proxy that serves: what SIGHUP is about.
 struct Served {
-    tls: Option<(PathBuf, PathBuf)>,
+    tls: Option<TlsFiles>,
     server: Server,
     stack: Stack,
     reopen: Reopen,
@@ -137,11 +118,13 @@ impl Serve {
         let mut hangup = signal(SignalKind::hangup())?;
         let config = self.config()?;
         let settings = config.proxy.clone();
-        if settings.listen.is_empty() && passed.is_empty() {
-            let text = "neither --listen nor `proxy.listen` of the configuration says where to listen";
-            return Err(anyhow::Error::new(StartError::NoAddress).context(text));
-        }
-        let tls = settings.tls.as_ref().map(tls).transpose()?;
+        Listener::must_listen(&settings.listen, &passed)?;
+        let files = settings.tls.clone().map(|(certificate, key)| TlsFiles {
+            certificate,
+            key,
+            client_authorities: None,
+        });
+        let tls = files.as_ref().map(TlsFiles::load).transpose()?;
         let clients = Clients::default();
         let file = settings.clients_file.clone().map(|path| ClientsFile::open(path, &clients)).transpose()?;
         crate::traces::begin(Some(&config.observability));
@@ -158,8 +141,8 @@ impl Serve {
         if let Some(http) = &http {
             crate::say(format_args!("metrics and health on http://{}", http.address()));
         }
-        let served = Served { tls: settings.tls, server, stack, reopen };
-        notify(&served.ready());
+        let served = Served { tls: files, server, stack, reopen };
+        notify(&ready(&served.server));
         let mut write = tokio::time::interval(WRITE);
         loop {
             tokio::select! {
@@ -194,10 +177,6 @@ fn keep(file: Option<&ClientsFile>) {
     }
 }
 
-fn tls((certificate, key): &(PathBuf, PathBuf)) -> anyhow::Result<ServerTls> {
-    server_tls(certificate, key, None)
-}
-
 /// What is behind the proxy.
 fn stack(config: &Config, settings: &ProxySettings) -> anyhow::Result<Stack> {
     let stack = config.stack().users(settings.conversations, settings.binds);
@@ -227,43 +206,19 @@ async fn start(
         ..ServerLimits::default()
     };
     // One for the client, and one for its conversation.
-    crate::directory::descriptors::provide(&mut limits, "proxy.sessions", 2);
-    let mut server = Server::builder(Arc::new(proxy)).limits(limits);
-    if let Some(tls) = tls {
-        server = server.tls(tls);
-    }
-    if let Some(path) = &settings.access_log {
-        let log = LineLog::new(log_file(path, reopen)?).context("failed to start the access log")?;
-        server = server.access_log(log);
-    }
-    server = settings.listen.iter().cloned().fold(server, |server, url| server.listen(url));
-    server = passed.into_iter().fold(server, |server, passed| match passed {
-        Passed::Tcp { socket, tls } => server.listen_on_tcp(socket, tls),
-        Passed::Unix(socket) => server.listen_on_unix(socket),
-    });
-    server.start().await.map_err(|error| {
-        let text = match error {
-            StartError::NoCertificate(_) => {
-                "neither --tls-cert and --tls-key nor `proxy.tls_cert` and `proxy.tls_key` are given"
-            }
-            _ => "failed to listen",
-        };
-        anyhow::Error::new(error).context(text)
-    })
+    descriptors::provide(&mut limits, "proxy.sessions", 2);
+    let server = Server::builder(Arc::new(proxy)).limits(limits);
+    let access_log = settings.access_log.as_deref();
+    Listener { urls: &settings.listen, passed, tls, access_log }.start(server, reopen).await
 }
 
 impl Served {
-    fn ready(&self) -> State {
-        let urls: Vec<_> = self.server.urls().iter().map(ToString::to_string).collect();
-        State::Ready(format!("Listening on {}", urls.join(", ")))
-    }
-
     /// Reads the certificate again, and opens logs again. What is faulty changes nothing.
     fn reload(&self) {
         notify(&State::Reloading);
         self.reopen.ask();
         self.stack.reopen_logs();
-        match self.tls.as_ref().map(tls).transpose() {
+        match self.tls.as_ref().map(TlsFiles::load).transpose() {
             Ok(tls) => {
                 if let Some(tls) = tls {
                     self.server.set_tls(tls);
@@ -272,6 +227,6 @@ impl Served {
             }
             Err(error) => crate::say(format_args!("the certificate stays as it was: {error:#}")),
         }
-        notify(&self.ready());
+        notify(&ready(&self.server));
     }
 }

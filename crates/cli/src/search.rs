@@ -19,6 +19,7 @@ use flext_ldap_directory::{
         message::{DerefAliases, Scope, Search},
         result::{LdapResult, ResultCode},
     },
+    ranges,
 };
 use serde::{Deserialize, Serialize};
 
@@ -293,6 +294,9 @@ impl Arguments {
         if self.verbose {
             crate::say(format_args!("searching {what}"));
         }
+        let selectors = search.attributes.selectors();
+        let asks_for_parts =
+            selectors.iter().any(|one| one.to_string().to_ascii_lowercase().contains(";range="));
         // A time limit of the server's is given a little longer here, so that its own answer is seen.
         let wait = match search.time_limit {
             _ if extensions.is_persistent => Duration::MAX,
@@ -303,6 +307,7 @@ impl Arguments {
         let page_size = extensions.page_size;
         let most = page_size.and(Some(search.size_limit)).filter(|most| *most > 0).map(u64::from);
         let mut request = self.general.on(Request::new(search, Actor::Service).within(wait));
+        let like = request.clone();
         extensions.controls.iter().for_each(|control| request.controls.push_raw(control.clone()));
         let pinned;
         let mut entries: Entries<'_> = match page_size {
@@ -335,6 +340,17 @@ impl Arguments {
                             {
                                 writer.comment(&change)?;
                             }
+                            let whole;
+                            let entry = match !asks_for_parts && ranges::is_cut(entry) {
+                                true => {
+                                    let like = like.clone().within(wait);
+                                    whole = ranges::whole(opened, entry, &like).await.with_context(|| {
+                                        format!("failed to read all values of `{}`", entry.dn_str())
+                                    })?;
+                                    whole.as_ref()
+                                }
+                                false => entry,
+                            };
                             match &self.sort {
                                 None => writer.entry(entry)?,
                                 Some(attribute) => {

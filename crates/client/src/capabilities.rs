@@ -45,6 +45,8 @@ const ATTRIBUTES: [&str; 14] = [
 
 /// Only FreeIPA's plug-in for 389-ds has this.
 const IPA: &str = "ipaTopologyPluginVersion";
+/// And only its plug-ins have operations below this; those without domain levels lack the other.
+const IPA_OPERATIONS: &str = "2.16.840.1.113730.3.8.10.";
 
 /// Only Oracle Internet Directory has this.
 const OID_VERSION: &str = "orclDirectoryVersion";
@@ -127,8 +129,9 @@ struct Known {
     hidden_start_tls: bool,
     /// Whether `defaultNamingContext` is where people are.
     default_context_is_right: bool,
-    /// Whether `1.2.840.113556.1.4.1941` and `tokenGroups` are there.
-    nested_groups: bool,
+    /// Whether `1.2.840.113556.1.4.1941` is there.
+    in_chain: bool,
+    token_groups: bool,
     /// Entries of one page, unless somebody has changed it.
     max_page_size: Option<u32>,
     unicode_pwd: bool,
@@ -142,7 +145,8 @@ const NOTHING: Known = Known {
     kind: ServerKind::Unknown,
     hidden_start_tls: false,
     default_context_is_right: true,
-    nested_groups: false,
+    in_chain: false,
+    token_groups: false,
     max_page_size: None,
     unicode_pwd: false,
     entry_id: "entryUUID",
@@ -152,7 +156,8 @@ const NOTHING: Known = Known {
 const KNOWN: [Known; 9] = [
     Known {
         kind: ServerKind::ActiveDirectory,
-        nested_groups: true,
+        in_chain: true,
+        token_groups: true,
         // MaxPageSize of the default query policy.
         max_page_size: Some(1_000),
         unicode_pwd: true,
@@ -163,7 +168,7 @@ const KNOWN: [Known; 9] = [
     // With the retro changelog on, `defaultNamingContext` is `cn=changelog`.
     Known { kind: ServerKind::Ds389, default_context_is_right: false, entry_id: "nsUniqueId", ..NOTHING },
     Known { kind: ServerKind::EDirectory, entry_id: "GUID", ..NOTHING },
-    Known { kind: ServerKind::FlextLdap, ..NOTHING },
+    Known { kind: ServerKind::FlextLdap, in_chain: true, ..NOTHING },
     Known {
         kind: ServerKind::FreeIpa,
         entry_id: "nsUniqueId",
@@ -177,7 +182,8 @@ const KNOWN: [Known; 9] = [
         kind: ServerKind::Samba,
         // It lists no extended operation at all.
         hidden_start_tls: true,
-        nested_groups: true,
+        in_chain: true,
+        token_groups: true,
         unicode_pwd: true,
         entry_id: "objectGUID",
         ..NOTHING
@@ -343,8 +349,8 @@ impl Capabilities {
             start_tls: known.hidden_start_tls || extension(StartTls::OID),
             cancel: extension(Cancel::OID),
             transactions: extension(TRANSACTION),
-            in_chain: known.nested_groups,
-            token_groups: known.nested_groups,
+            in_chain: known.in_chain,
+            token_groups: known.token_groups,
             entry_id: known.entry_id,
             controls,
             extensions,
@@ -387,7 +393,9 @@ fn kind(root: EntryRef<'_>) -> ServerKind {
     if ["objectClass", "structuralObjectClass"].iter().any(|class| has(class, "OpenLDAProotDSE")) {
         return ServerKind::OpenLdap;
     }
-    if root.attributes().get(IPA).is_some() {
+    if root.attributes().get(IPA).is_some()
+        || texts(root, "supportedExtension").any(|oid| oid.starts_with(IPA_OPERATIONS))
+    {
         return ServerKind::FreeIpa;
     }
     if root.attributes().get(OID_VERSION).is_some() {

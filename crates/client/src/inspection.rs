@@ -5,24 +5,23 @@
 
 mod certificate;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use flext_ldap_directory::{Error, ErrorKind};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::{
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_name,
-    },
+    CertificateError, ClientConfig,
+    client::{danger::ServerCertVerifier, verify_server_name},
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::TlsConnector;
 
 pub use self::certificate::Certificate;
-use crate::{TlsOptions, start_tls, tls};
+use crate::{
+    TlsOptions, start_tls,
+    tls::{self, LetPass, Seen},
+};
 
 /// What a server showed.
 #[derive(Clone, Debug)]
@@ -97,12 +96,12 @@ pub async fn handshake(
 ) -> Result<TlsInspection, Error> {
     let provider = Arc::new(ring::default_provider());
     let name = options.name_for(host)?;
-    let recorder = Arc::new(Recorder { judge: options.verifier(&provider)?, seen: Mutex::default() });
+    let witness = Arc::new(LetPass::seen_by(options.verifier(&provider)?, Arc::clone(&provider)));
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::new(ErrorKind::Misuse, "TLS cannot be set up").with_source(error))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
+        .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
     let connected = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream).await;
     let mut stream = connected.map_err(|error| {
@@ -118,8 +117,7 @@ pub async fn handshake(
         // It has said what it was asked for; who hangs up first is nobody's matter.
         tracing::debug!(server, %error, "the end of a look at TLS was not heard");
     }
-    let Seen { chain, verdict } =
-        recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    let Seen { chain, verdict } = witness.take();
     let is_for_host = chain.first().is_some_and(|own| {
         ParsedCertificate::try_from(own).is_ok_and(|own| verify_server_name(&own, &name).is_ok())
     });
@@ -142,59 +140,4 @@ fn distrust(refusal: &rustls::Error) -> Distrust {
         _ => DistrustKind::Other,
     };
     Distrust { kind, message: tls::explain_certificate(refusal) }
-}
-
-/// What the verifier was shown, and what it would have said.
-#[derive(Debug, Default)]
-struct Seen {
-    chain: Vec<CertificateDer<'static>>,
-    verdict: Option<rustls::Error>,
-}
-
-/// Lets every certificate pass and keeps what the true verifier says of it. Signatures of the handshake are verified, so
-/// that what was shown is of who showed it.
-#[derive(Debug)]
-struct Recorder {
-    judge: Arc<dyn ServerCertVerifier>,
-    seen: Mutex<Option<Seen>>,
-}
-
-impl ServerCertVerifier for Recorder {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict =
-            self.judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).err();
-        let chain =
-            std::iter::once(end_entity).chain(intermediates).map(|one| one.clone().into_owned()).collect();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Seen { chain, verdict });
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.judge.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.judge.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.judge.supported_verify_schemes()
-    }
 }

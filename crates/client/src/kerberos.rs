@@ -133,6 +133,13 @@ impl Kerberos {
         same && self.principal == other.principal
     }
 
+    /// Goes on with the tickets of another that is the same, so that none is asked for twice.
+    pub(crate) fn keep_tickets_of(&mut self, other: &Self) {
+        if self.is_that_of(other) && self.settings == other.settings {
+            self.kept = Arc::clone(&other.kept);
+        }
+    }
+
     /// A ticket for the LDAP server at this host, which is named as it is: no name is looked up for it.
     ///
     /// # Errors

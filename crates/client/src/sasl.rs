@@ -186,6 +186,11 @@ impl Sasl {
         names(self) == names(other) && self.password.expose() == other.password.expose() && kerberos
     }
 
+    /// What Kerberos it is by, if it is.
+    pub(crate) const fn by_kerberos(&mut self) -> Option<&mut Kerberos> {
+        self.kerberos.as_mut()
+    }
+
     /// Whether the password goes out as it is, whatever the server offers.
     pub(crate) const fn shows_password(&self) -> bool {
         matches!(self.choice, Choice::Only(mechanism) if mechanism.shows_password())

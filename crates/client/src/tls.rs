@@ -1,5 +1,7 @@
 //! What protects the way to a server, and what goes wrong with it, in words (RFC 4513 §3.1.3).
 
+mod let_pass;
+
 use std::{
     fmt,
     fs::Metadata,
@@ -11,19 +13,16 @@ use std::{
 
 use flext_ldap_directory::{Error, ErrorKind, proto::secret::Secret};
 use rustls::{
-    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, InvalidMessage, RootCertStore,
-    SignatureScheme, WantsVerifier,
-    client::{
-        WantsClientCert, WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    CertificateError, ClientConfig, ConfigBuilder, InvalidMessage, RootCertStore, WantsVerifier,
+    client::{WantsClientCert, WebPkiServerVerifier, danger::ServerCertVerifier},
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+pub(crate) use self::let_pass::{LetPass, Seen};
 use crate::gather::GatheringTcp;
 
 /// How TLS is done: 1.2 or newer; certificate and host name are verified.
@@ -158,7 +157,7 @@ impl TlsOptions {
                     .build()
                     .map_err(|error| unusable(format!("the CA {pem} is of no use")).with_source(error))?
             }
-            Trust::Anyone => Arc::new(AcceptAnyone(Arc::clone(provider))),
+            Trust::Anyone => Arc::new(LetPass::unseen(Arc::clone(provider))),
         })
     }
 
@@ -178,7 +177,7 @@ impl Trust {
             Self::System => builder.with_platform_verifier().map_err(no_system_authorities),
             Self::Only(pem) => Ok(builder.with_root_certificates(pem.roots()?)),
             Self::Anyone => {
-                let verifier = Arc::new(AcceptAnyone(Arc::clone(provider)));
+                let verifier = Arc::new(LetPass::unseen(Arc::clone(provider)));
                 Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
             }
         }
@@ -408,43 +407,4 @@ pub(crate) fn explain_certificate(refusal: &CertificateError) -> String {
 fn bare_name(presented: &str) -> &str {
     let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inside.unwrap_or(presented).trim_matches('"')
-}
-
-/// The verifier of [`TlsOptions::dangerous_accept_any_certificate`]. Signatures of the handshake are still verified.
-#[derive(Debug)]
-struct AcceptAnyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAnyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

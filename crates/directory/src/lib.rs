@@ -19,6 +19,7 @@ mod ladder;
 mod layer;
 pub mod layers;
 mod pages;
+pub mod ranges;
 mod reply;
 mod request;
 mod session;
@@ -39,7 +40,7 @@ pub use self::{
     pages::SessionExt,
     reply::{Event, Events, Outcome, Reply},
     request::{Op, OpKind, Operation, Request},
-    session::{BindReply, BindStep, External, Peer, PeerAddress, Protection, Session, Sessions},
+    session::{AgreedTls, BindReply, BindStep, External, Peer, PeerAddress, Protection, Session, Sessions},
 };
 
 /// A future behind a pointer, as the traits of this crate return it.

@@ -64,6 +64,8 @@ pub struct Peer {
     pub external: Option<External>,
     /// What a proof of identity can be bound to, if the conversation is inside TLS.
     pub bindings: Option<Arc<ChannelBindings>>,
+    /// What was agreed on, if the conversation is inside TLS.
+    pub tls: Option<AgreedTls>,
 }
 
 impl Peer {
@@ -75,8 +77,19 @@ impl Peer {
             protection: Protection::Local,
             external: None,
             bindings: None,
+            tls: None,
         }
     }
+}
+
+/// What both ends of TLS have agreed on.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "listeners make it")]
+pub struct AgreedTls {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The cipher suite, by the name it is registered with at IANA.
+    pub cipher: String,
 }
 
 /// Where a conversation comes from.

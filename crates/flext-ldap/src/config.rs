@@ -138,8 +138,27 @@ pub enum Account {
         /// Where the password is.
         password: PasswordSource,
     },
+    /// By Kerberos, without a password.
+    Kerberos {
+        /// `gssapi` or `gss-spnego`.
+        mechanism: Mechanism,
+        /// The principal; without one whoever has the first keys of the keytab, or the tickets.
+        user: Option<String>,
+        /// Where its keys or tickets are.
+        tickets: TicketSource,
+    },
     /// As whom the Unix socket or the client certificate says (SASL EXTERNAL).
     External,
+}
+
+/// Where an account of Kerberos has its tickets from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum TicketSource {
+    /// They are got with keys of this file, and kept in memory.
+    Keytab(PathBuf),
+    /// Somebody else sees to it that they are in this file.
+    Cache(PathBuf),
 }
 
 impl Account {
@@ -148,7 +167,7 @@ impl Account {
     pub const fn password(&self) -> Option<&PasswordSource> {
         match self {
             Self::Simple { password, .. } | Self::Sasl { password, .. } => Some(password),
-            Self::External => None,
+            Self::Kerberos { .. } | Self::External => None,
         }
     }
 }
@@ -185,6 +204,10 @@ pub struct Connections {
     pub choice: Choice,
     /// What becomes of operations while no server answers.
     pub when_down: WhenDown,
+    /// Conversations of users with each server at a time.
+    pub conversations: usize,
+    /// Binds of users at a time, on each server.
+    pub binds: usize,
 }
 
 impl Default for Connections {
@@ -197,6 +220,8 @@ impl Default for Connections {
             longest_pause: Duration::from_secs(1),
             choice: Choice::InOrder,
             when_down: WhenDown::Fail,
+            conversations: 64,
+            binds: 8,
         }
     }
 }

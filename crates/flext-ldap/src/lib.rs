@@ -26,7 +26,7 @@ pub use flext_ldap_directory as directory;
 pub use self::{
     config::{
         Account, Address, Audited, Config, ConfigError, Connections, Finding, Observability, Protection,
-        ProxySettings, Server, Setting, Source, Structure, json_schema,
+        ProxySettings, Server, Setting, Source, Structure, TicketSource, json_schema,
     },
     log_file::{LogFile, Reopen},
     password::{PasswordError, PasswordSource, password_file},

@@ -116,8 +116,6 @@ pub struct StackBuilder {
     base: Option<Dn>,
     /// What searches are counted apart for.
     bases: Vec<Dn>,
-    /// Conversations and binds of users at a time on each server, if it is said.
-    users: Option<(usize, usize)>,
     life: Life,
 }
 
@@ -205,9 +203,10 @@ impl StackBuilder {
     }
 
     /// For a program that serves many users: conversations with each server at a time, and binds of users at a time on each.
-    /// 64, and 8.
+    /// As the configuration says, or 64 and 8.
     pub const fn users(mut self, conversations: usize, binds: usize) -> Self {
-        self.users = Some((conversations, binds));
+        self.connections.conversations = conversations;
+        self.connections.binds = binds;
         self
     }
 
@@ -241,16 +240,13 @@ impl StackBuilder {
     }
 
     fn pool(&self, connector: Connector, is_first: bool) -> Result<Pool, Error> {
-        let Connections { kept, overflow, .. } = self.connections;
+        let Connections { kept, overflow, conversations, binds, .. } = self.connections;
         let pool = Pool::builder(connector).acquire(self.timeout + GRACE);
+        let pool = pool.conversations(conversations).binds(binds);
         let pool = match self.life {
             // One for the operations, and one to find out whether the server is still there.
             Life::Short => pool.min(0).max(2).trust_new(),
             Life::Long => pool.min(if is_first { kept } else { 1 }).max(kept.saturating_add(overflow)),
-        };
-        let pool = match self.users {
-            Some((conversations, binds)) => pool.conversations(conversations).binds(binds),
-            None => pool,
         };
         match &self.account {
             Some(account) => pool.account(account).build(),
@@ -398,7 +394,6 @@ impl Stack {
             observability: Observability::default(),
             base: None,
             bases: Vec::new(),
-            users: None,
             life: Life::Long,
         }
     }

@@ -15,6 +15,7 @@ use flext_ldap_directory::{
         message::{Scope, Search},
         result::ResultCode,
     },
+    ranges,
 };
 
 use crate::{Offers, Reason, account::Account, locator::description, name::NameKey};
@@ -104,10 +105,8 @@ impl GroupSearch {
         if offers.token_groups {
             asking.token_groups(account, &mut groups).await?;
         } else if offers.nested_member_of {
-            asking.member_of(account, &mut groups)?;
-        } else if offers.in_chain {
-            asking.in_chain(account, &mut groups).await?;
-        } else {
+            asking.member_of(account, &mut groups).await?;
+        } else if !(offers.in_chain && self.is_one_chain() && asking.in_chain(account, &mut groups).await?) {
             asking.walk(account, &mut groups).await?;
         }
         Ok(groups)
@@ -125,6 +124,11 @@ impl GroupSearch {
             Some(uid) if self.posix => Ok(Some(Filter::equality(description("memberUid")?, uid))),
             _ => Ok(None),
         }
+    }
+
+    /// Whether all memberships are by one attribute: the rule for chains follows one, and does not change over to another.
+    const fn is_one_chain(&self) -> bool {
+        self.member.len() <= 1 && !self.posix
     }
 
     fn member(&self) -> Result<Vec<AttributeDescription>, Reason> {
@@ -190,6 +194,7 @@ impl Asking<'_> {
         let Some(entry) = self.directory.search_optional(request).await? else {
             return Err(hidden("tokenGroups of the account cannot be read"));
         };
+        let entry = self.whole(entry).await?;
         let sids = entry.attributes().get("tokenGroups");
         let mut sids: Vec<Vec<u8>> =
             sids.into_iter().flat_map(|list| list.values()).map(<[u8]>::to_vec).collect();
@@ -207,18 +212,29 @@ impl Asking<'_> {
         Ok(())
     }
 
+    /// The entry with all values, where the directory sent the first of them only.
+    async fn whole(&self, entry: Entry) -> Result<Entry, Reason> {
+        match ranges::is_cut(entry.as_ref()) {
+            true => {
+                let search = Search::new(Dn::root(), Scope::Base, Filter::any());
+                let like = Request::new(search, Actor::Service).until(self.by);
+                Ok(ranges::whole(self.directory, entry.as_ref(), &like).await?)
+            }
+            false => Ok(entry),
+        }
+    }
+
     /// What the entry says, where the directory follows groups in groups for it.
-    fn member_of(&self, account: &Account, groups: &mut Groups) -> Result<(), Reason> {
+    async fn member_of(&self, account: &Account, groups: &mut Groups) -> Result<(), Reason> {
         let Some(entry) = &account.entry else {
             return Err(hidden("memberOf of the account cannot be read"));
         };
+        let entry = self.whole(entry.clone()).await?;
         for attribute in entry.attributes().iter() {
-            let mut parts = attribute.description().split(';');
-            if !parts.next().is_some_and(|name| name.eq_ignore_ascii_case("memberOf")) {
+            let name = attribute.description().split(';').next();
+            if !name.is_some_and(|name| name.eq_ignore_ascii_case("memberOf")) {
                 continue;
             }
-            // `memberOf;range=0-1499`: the first of more.
-            groups.complete &= parts.next().is_none();
             for value in attribute.values() {
                 if groups.names.len() >= self.search.most {
                     groups.complete = false;
@@ -236,8 +252,8 @@ impl Asking<'_> {
         Ok(())
     }
 
-    /// The rule that follows members by itself.
-    async fn in_chain(&self, account: &Account, groups: &mut Groups) -> Result<(), Reason> {
+    /// The rule that follows members by itself; whether the directory does so for these attributes.
+    async fn in_chain(&self, account: &Account, groups: &mut Groups) -> Result<bool, Reason> {
         let member = self.search.member()?;
         let leaf = |attribute: AttributeDescription| {
             Filter::leaf(Node::Extensible(Extensible {
@@ -247,8 +263,12 @@ impl Asking<'_> {
                 value: account.dn.as_str().to_owned().into(),
             }))
         };
-        let any = member.into_iter().filter_map(leaf).chain(self.search.by_uid(account)?);
-        self.collect(Filter::or(any), groups, &mut Vec::new()).await.map(|_| ())
+        let any = member.into_iter().filter_map(leaf);
+        match self.collect(Filter::or(any), groups, &mut Vec::new()).await {
+            // Ours, where an attribute has no index.
+            Err(Reason::Directory(error)) if groups.names.is_empty() && is_unwilling(&error) => Ok(false),
+            found => found.map(|_| true),
+        }
     }
 
     /// Level by level.
@@ -328,6 +348,10 @@ impl Asking<'_> {
             other => Ok(other?),
         }
     }
+}
+
+fn is_unwilling(error: &Error) -> bool {
+    matches!(error.result_code(), Some(ResultCode::INAPPROPRIATE_MATCHING | ResultCode::UNWILLING_TO_PERFORM))
 }
 
 /// What groups are read from is not shown to the program: nobody is signed in without their groups.

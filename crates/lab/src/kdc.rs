@@ -92,6 +92,24 @@ impl Kdc {
         administer(&Kit::load()?, &self.environment, &["addprinc", "-pw", password, name])
     }
 
+    /// As [`add_principal`](Self::add_principal), of somebody whose tickets last so many seconds.
+    ///
+    /// # Errors
+    /// There is one of this name, or it is none.
+    pub fn add_brief_principal(&self, name: &str, password: &str, seconds: u32) -> Result<()> {
+        let life = format!("{seconds} seconds");
+        administer(&Kit::load()?, &self.environment, &["addprinc", "-maxlife", &life, "-pw", password, name])
+    }
+
+    /// How many first tickets, and tickets for services, it has given so far.
+    #[must_use]
+    pub fn given(&self) -> (usize, usize) {
+        let log = log(self.folder.path());
+        let count =
+            |what: &str| log.lines().filter(|line| line.contains(what) && line.contains(": ISSUE: ")).count();
+        (count("AS_REQ"), count("TGS_REQ"))
+    }
+
     /// A file with the key of a person or service, by which a program signs in without a password. Their password stays
     /// what it is.
     ///

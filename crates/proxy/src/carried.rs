@@ -4,12 +4,14 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use flext_ldap_directory::{
     Applied, BoxFuture, Deadline, Error, ErrorKind, Event, Events, Outcome, Reply, Request,
 };
 use flext_ldap_proto::{
+    batch::Batch,
     control::{ControlScope, ControlValue as _, PagedResults, PersistentSearch, VirtualListView, scope_of},
     result::{LdapResult, ResultCode},
 };
@@ -43,7 +45,8 @@ pub(crate) struct Carried {
 enum State {
     Obtaining(BoxFuture<'static, Result<Arc<Conversation>, Error>>),
     Asking(Asking),
-    Ended,
+    /// All items are delivered; how it ended is still to be told, or is told too.
+    Ended(Option<Result<Outcome, Error>>),
 }
 
 struct Asking {
@@ -54,6 +57,35 @@ struct Asking {
     /// When to look whether the server still says anything.
     timer: Option<Pin<Box<Sleep>>>,
     probe: Option<BoxFuture<'static, bool>>,
+    first: First,
+}
+
+/// The first items of a read. Once they are delivered it cannot go on elsewhere, so they wait for what comes after them, as
+/// long as a conversation may say nothing: after a lookup that is its end, most often in the same segment.
+#[derive(Default)]
+enum First {
+    /// They have not come, or are delivered.
+    #[default]
+    None,
+    /// How long is known once nothing has come with them.
+    Waits(Batch, Option<Pin<Box<Sleep>>>),
+    /// They are delivered, and these came after them.
+    Followed(Batch),
+}
+
+impl First {
+    /// The items, when they have waited for this time.
+    fn poll(&mut self, time: Duration, cx: &mut Context<'_>) -> Option<Batch> {
+        let Self::Waits(_, timer) = self else { return None };
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+        if timer.as_mut().poll(cx).is_pending() {
+            return None;
+        }
+        match std::mem::take(self) {
+            Self::Waits(batch, _) => Some(batch),
+            _ => None,
+        }
+    }
 }
 
 impl Carried {
@@ -68,7 +100,7 @@ impl Carried {
             is_write,
             root_dse,
             tries: 0,
-            state: State::Ended,
+            state: State::Ended(None),
             request: Some(request),
             talk: Arc::clone(talk),
         };
@@ -95,7 +127,14 @@ impl Carried {
         }?;
         self.tries += 1;
         let reply = conversation.call(request);
-        self.state = State::Asking(Asking { reply, conversation, holds: false, timer: None, probe: None });
+        self.state = State::Asking(Asking {
+            reply,
+            conversation,
+            holds: false,
+            timer: None,
+            probe: None,
+            first: First::None,
+        });
         None
     }
 
@@ -116,7 +155,7 @@ impl Carried {
 
     /// The conversation failed. It is tried on another one, if it may be.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
-        let State::Asking(asking) = std::mem::replace(&mut self.state, State::Ended) else {
+        let State::Asking(asking) = std::mem::replace(&mut self.state, State::Ended(None)) else {
             return Err(error);
         };
         if matches!(
@@ -133,6 +172,29 @@ impl Carried {
         }
         self.state = State::Obtaining(self.talk.obtain(self.deadline));
         Ok(())
+    }
+
+    /// From here on they would be delivered twice.
+    fn deliver(&mut self, batch: Batch) -> Event {
+        self.request = None;
+        if let State::Asking(asking) = &mut self.state {
+            asking.hold(true);
+        }
+        Event::Batch(batch)
+    }
+
+    /// How it ends: with this, and with the items before it that still wait.
+    fn end(&mut self, first: First, end: Result<Outcome, Error>) -> Result<Event, Error> {
+        match first {
+            First::Waits(batch, _) => {
+                self.state = State::Ended(Some(end));
+                Ok(Event::Batch(batch))
+            }
+            _ => {
+                self.state = State::Ended(None);
+                end.map(Event::Done)
+            }
+        }
     }
 }
 
@@ -184,34 +246,48 @@ impl Events for Carried {
                 State::Obtaining(obtaining) => match ready!(obtaining.as_mut().poll(cx)) {
                     Ok(conversation) => {
                         if let Some(refusal) = this.ask(conversation) {
-                            this.state = State::Ended;
+                            this.state = State::Ended(None);
                             return Poll::Ready(Ok(Event::Done(refusal)));
                         }
                         continue;
                     }
                     Err(error) => {
-                        this.state = State::Ended;
+                        this.state = State::Ended(None);
                         return Poll::Ready(Err(error));
                     }
                 },
-                State::Ended => {
-                    return Poll::Ready(Err(Error::new(ErrorKind::Misuse, "a reply was read after its end")));
+                State::Ended(end) => {
+                    let misuse = || Err(Error::new(ErrorKind::Misuse, "a reply was read after its end"));
+                    return Poll::Ready(end.take().unwrap_or_else(misuse).map(Event::Done));
                 }
             };
+            match std::mem::take(&mut asking.first) {
+                First::Followed(batch) => return Poll::Ready(Ok(this.deliver(batch))),
+                first => asking.first = first,
+            }
             match asking.reply.poll_next(cx) {
                 Poll::Ready(Ok(Event::Batch(batch))) => {
                     asking.conversation.heard();
-                    asking.hold(true);
-                    // From here on it would be delivered twice.
-                    this.request = None;
                     let batch = match this.root_dse {
                         Some(is_protected) => root_dse::carried(batch, is_protected),
                         None => batch,
                     };
-                    return Poll::Ready(Ok(Event::Batch(batch)));
+                    let batch = match std::mem::take(&mut asking.first) {
+                        First::Waits(first, _) => {
+                            asking.first = First::Followed(batch);
+                            first
+                        }
+                        _ if this.request.is_some() => {
+                            asking.first = First::Waits(batch, None);
+                            continue;
+                        }
+                        _ => batch,
+                    };
+                    return Poll::Ready(Ok(this.deliver(batch)));
                 }
                 Poll::Ready(Ok(Event::Done(mut outcome))) => {
                     asking.conversation.heard();
+                    let first = std::mem::take(&mut asking.first);
                     // It is about to go, so the read goes on elsewhere. Where nobody else is, its answer is as good as any.
                     if outcome.result.code == ResultCode::UNAVAILABLE
                         && !this.is_write
@@ -229,25 +305,27 @@ impl Events for Carried {
                     {
                         mark::put(asking.conversation.mark, &mut outcome);
                     }
-                    this.state = State::Ended;
-                    return Poll::Ready(Ok(Event::Done(outcome)));
+                    return Poll::Ready(this.end(first, Ok(outcome)));
                 }
                 Poll::Ready(Err(error)) => {
+                    let first = std::mem::take(&mut asking.first);
                     if let Err(error) = this.failed(error) {
-                        this.state = State::Ended;
-                        return Poll::Ready(Err(error));
+                        return Poll::Ready(this.end(first, Err(error)));
                     }
                 }
                 Poll::Pending => {
                     asking.hold(false);
+                    if let Some(first) = asking.first.poll(this.talk.shared.settings.silence, cx) {
+                        return Poll::Ready(Ok(this.deliver(first)));
+                    }
                     if this.is_write || this.request.is_none() {
                         return Poll::Pending;
                     }
                     ready!(asking.poll_silence(&this.talk, cx));
+                    let first = std::mem::take(&mut asking.first);
                     let message = "the server says nothing, and an operation waited for its answer";
                     if let Err(error) = this.failed(Error::new(ErrorKind::Closed, message)) {
-                        this.state = State::Ended;
-                        return Poll::Ready(Err(error));
+                        return Poll::Ready(this.end(first, Err(error)));
                     }
                 }
             }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use flext_ldap_directory::{Op, Peer, PeerAddress, Protection};
+use flext_ldap_directory::{AgreedTls, Op, Peer, PeerAddress, Protection};
 use flext_ldap_proto::filter::{Extensible, Filter, Node};
 
 /// Clients that are remembered.
@@ -48,6 +48,10 @@ pub struct ClientRecord {
     pub address: String,
     /// `clear`, `tls` or `local`.
     pub protection: String,
+    /// The version of TLS: `1.2` or `1.3`. Empty without TLS.
+    pub tls: String,
+    /// The cipher suite, by its name at IANA. Empty without TLS.
+    pub cipher: String,
     /// `anonymous`, `simple`, or the name of the SASL mechanism.
     pub method: String,
     /// Who the directory takes it for: a name, or an authorization id that is none. Empty for who is not bound, and for
@@ -83,6 +87,8 @@ pub struct SearchShape {
 struct Key {
     address: String,
     protection: String,
+    tls: String,
+    cipher: String,
     method: String,
     /// In lower case.
     name: String,
@@ -124,6 +130,8 @@ impl Clients {
             let key = Key {
                 address: record.address.clone(),
                 protection: record.protection.clone(),
+                tls: record.tls.clone(),
+                cipher: record.cipher.clone(),
                 method: record.method.clone(),
                 name: record.name.to_lowercase(),
             };
@@ -151,7 +159,12 @@ impl Clients {
             Method::Simple => "simple".to_owned(),
             Method::Sasl(mechanism) => mechanism.to_ascii_uppercase(),
         };
-        let key = Key { address, protection: protection.to_owned(), method, name: name.to_lowercase() };
+        let (tls, cipher) = match &peer.tls {
+            Some(AgreedTls { version, cipher }) => ((*version).to_owned(), cipher.clone()),
+            None => (String::new(), String::new()),
+        };
+        let protection = protection.to_owned();
+        let key = Key { address, protection, tls, cipher, method, name: name.to_lowercase() };
         let mut rows = self.lock();
         if rows.len() >= MOST && !rows.contains_key(&key) {
             make_room(&mut rows);
@@ -216,6 +229,8 @@ impl Row {
         ClientRecord {
             address: key.address.clone(),
             protection: key.protection.clone(),
+            tls: key.tls.clone(),
+            cipher: key.cipher.clone(),
             method: key.method.clone(),
             name: self.name.clone(),
             binds: self.binds.load(Ordering::Relaxed),
@@ -423,8 +438,15 @@ mod tests {
         let again = Clients::default();
         again.restore(records.clone());
         assert_eq!(again.records(), records);
-        // Another spelling of the name is the same client.
+        // Another spelling of the name is the same client, and TLS of another version another one.
         again.row(&peer, &Method::Sasl("PLAIN".to_owned()), "dn:UID=maja").bound();
         assert_eq!((again.records().len(), again.records()[0].binds), (1, 2));
+        let old = AgreedTls { version: "1.2", cipher: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".to_owned() };
+        let peer = Peer { protection: Protection::Tls, tls: Some(old.clone()), ..peer };
+        again.row(&peer, &Method::Sasl("PLAIN".to_owned()), "dn:uid=maja").bound();
+        let records = again.records();
+        let old_ones: Vec<_> = records.iter().filter(|record| record.tls == "1.2").collect();
+        assert_eq!((records.len(), old_ones.len()), (2, 1));
+        assert_eq!((&old_ones[0].cipher, old_ones[0].binds), (&old.cipher, 1));
     }
 }

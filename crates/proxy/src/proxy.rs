@@ -16,12 +16,19 @@ use flext_ldap_proto::{
     filter::Filter,
     message::{Scope, Search},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
 
 use crate::{Clients, mark::Marks, session::ProxySession};
 
 /// For how long it is believed what an upstream says it offers.
 const OFFERS: Duration = Duration::from_secs(60);
+
+/// Sessions that have lost their conversation and are given another one at a time, the others in the order they came: where
+/// one server has to take the clients of two, each of them would wait for all.
+const RESTORED_AT_ONCE: usize = 16;
 
 /// What is behind a proxy.
 pub(crate) trait Upstream: Directory + Sessions {}
@@ -84,7 +91,8 @@ pub(crate) struct Settings {
     pub(crate) silence: Duration,
     /// How long a probe may take.
     pub(crate) probe: Duration,
-    /// How long it may take to have a conversation that is as the last one was.
+    /// How long it may take to have a conversation that is as the last one was. An operation waits for it no longer than it
+    /// may itself.
     pub(crate) restore: Duration,
 }
 
@@ -98,6 +106,7 @@ pub(crate) struct Shared {
     offers: Mutex<Option<(Instant, bool)>>,
     /// Held by the session that asks the upstream how it is.
     pub(crate) asks: tokio::sync::Mutex<()>,
+    restoring: Semaphore,
 }
 
 impl Proxy {
@@ -111,7 +120,7 @@ impl Proxy {
                 proxied_authorization: false,
                 silence: Duration::from_secs(1),
                 probe: Duration::from_secs(2),
-                restore: Duration::from_secs(15),
+                restore: Duration::from_secs(60),
             },
             clients: Clients::default(),
         }
@@ -170,6 +179,7 @@ impl ProxyBuilder {
             marks: Marks::new(),
             offers: Mutex::default(),
             asks: tokio::sync::Mutex::default(),
+            restoring: Semaphore::new(RESTORED_AT_ONCE),
         }))
     }
 }
@@ -189,6 +199,17 @@ impl Shared {
         opened.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Timeout, "no conversation with a server could be opened in time"))
         })
+    }
+
+    /// Waits until it is the session's turn to have a conversation in place of one that was lost.
+    pub(crate) async fn turn_to_restore(&self, by: Deadline) -> Result<SemaphorePermit<'_>, Error> {
+        match timeout_at(by.instant(), self.restoring.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Error::new(
+                ErrorKind::Timeout,
+                "too many others whose server was lost were to have another one before",
+            )),
+        }
     }
 
     /// Whether operations of others may go over the upstream's own connections.

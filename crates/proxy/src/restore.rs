@@ -14,6 +14,10 @@ use crate::{
     talk::{Conversation, Talk, User, Who, answers, over},
 };
 
+/// How long a bind is waited for, whoever still waits for what comes after it: one that is given up is work done in vain by a
+/// server that has too much of it, and is sent again.
+const BIND: Duration = Duration::from_secs(20);
+
 /// How long is waited between two tries, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -39,6 +43,10 @@ impl Talk {
         // Since when no server lets itself be talked to.
         let mut nobody_since = None;
         loop {
+            let turn = match is_suspect {
+                true => Some(self.shared.turn_to_restore(by).await?),
+                false => None,
+            };
             // Whoever chooses among servers learns by this that one of them does not answer. One session's question is
             // enough, and who chooses may take its time.
             if is_suspect && let Ok(_asks) = self.shared.asks.try_lock() {
@@ -57,6 +65,7 @@ impl Talk {
                         && nobody_since.get_or_insert_with(Instant::now).elapsed() < settings.probe =>
                 {
                     tracing::debug!(%error, "no server can be talked to");
+                    drop(turn);
                     tokio::time::sleep(pause).await;
                     pause = (2 * pause).min(most);
                     continue;
@@ -92,6 +101,8 @@ impl Talk {
                     return Err(error);
                 }
             };
+            tracing::debug!(%error, "a conversation could not be had as the last one was");
+            drop(turn);
             is_suspect = true;
             if by.remaining() <= pause {
                 return Err(error);
@@ -110,7 +121,7 @@ impl Talk {
             );
             return Tried::Failed(over());
         };
-        let why = match session.bind((**proof).clone(), by).await {
+        let why = match session.bind((**proof).clone(), by.earlier(Deadline::after(BIND))).await {
             Ok(BindReply::Done { actor, .. }) if actor == user.actor => {
                 return Tried::Restored(self.conversation(session, actor, false));
             }

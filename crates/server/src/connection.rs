@@ -91,6 +91,7 @@ async fn talk(
                     connection.peer.external = ServerTls::client(agreed);
                 }
                 connection.peer.bindings = Some(Arc::new(tls.bindings(agreed)));
+                connection.peer.tls = ServerTls::agreed(agreed);
             }
         }
         let session = match open(shared, connection).await {
@@ -249,7 +250,7 @@ mod tests {
         let shared = Shared::new(Arc::new(binds.clone()), ServerLimits::default(), None, None);
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let address = PeerAddress::Tcp(address.parse().unwrap());
-        let peer = Peer { address, protection: Protection::Clear, external: None, bindings: None };
+        let peer = Peer { address, protection: Protection::Clear, external: None, bindings: None, tls: None };
         let (_stop, stopped) = watch::channel(None);
         let stop = Stop::new(stopped);
         tokio::spawn(serve(Arc::new(shared), Socket::Unix(ours), Connection::new(1, peer), false, stop));

@@ -114,8 +114,8 @@ impl Listener {
                 // A mapped address (RFC 4291 §2.5.5.2) is an IPv4 peer of a socket for both.
                 let address = SocketAddr::new(address.ip().to_canonical(), address.port());
                 let protection = if self.tls { Protection::Tls } else { Protection::Clear };
-                let peer =
-                    Peer { address: PeerAddress::Tcp(address), protection, external: None, bindings: None };
+                let address = PeerAddress::Tcp(address);
+                let peer = Peer { address, protection, external: None, bindings: None, tls: None };
                 Ok((Socket::Tcp(stream), peer))
             }
             Kind::Unix(listener, _) => {
@@ -127,6 +127,7 @@ impl Listener {
                     protection: Protection::Local,
                     external: Some(external),
                     bindings: None,
+                    tls: None,
                 };
                 Ok((Socket::Unix(stream), peer))
             }

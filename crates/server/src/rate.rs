@@ -171,6 +171,7 @@ mod tests {
             protection: Protection::Clear,
             external: None,
             bindings: None,
+            tls: None,
         };
         let limits = RateLimits::default();
         let table = [

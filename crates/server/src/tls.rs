@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use flext_ldap_directory::External;
+use flext_ldap_directory::{AgreedTls, External};
 use flext_ldap_proto::{certificate::CertificateNames, channel_binding::ChannelBindings};
 use rustls::{
     ProtocolVersion, RootCertStore, ServerConfig, ServerConnection,
@@ -79,6 +79,18 @@ impl ServerTls {
             exporter: is_unique.then(exporter).flatten().map(|octets: [u8; 32]| octets.to_vec()),
             server_end_point: self.end_point.clone(),
         }
+    }
+
+    /// What both ends have agreed on.
+    pub(crate) fn agreed(agreed: &ServerConnection) -> Option<AgreedTls> {
+        let version = match agreed.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => "1.2",
+            ProtocolVersion::TLSv1_3 => "1.3",
+            _ => return None,
+        };
+        let cipher = agreed.negotiated_cipher_suite()?.suite().as_str()?;
+        // RFC 8446 §B.4 names those of 1.3 as all others.
+        Some(AgreedTls { version, cipher: cipher.replacen("TLS13_", "TLS_", 1) })
     }
 
     /// Who the client is by its certificate, if it has shown one.

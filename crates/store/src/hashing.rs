@@ -211,7 +211,13 @@ mod tests {
 
     fn from(address: &str) -> Origin {
         let address = PeerAddress::Tcp(address.parse().unwrap());
-        Origin::of(&Peer { address, protection: Protection::Clear, external: None, bindings: None })
+        Origin::of(&Peer {
+            address,
+            protection: Protection::Clear,
+            external: None,
+            bindings: None,
+            tls: None,
+        })
     }
 
     #[test]

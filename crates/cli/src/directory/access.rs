@@ -220,7 +220,7 @@ impl Question {
             Over::Local => Protection::Local,
             Over::Clear => Protection::Clear,
         };
-        Peer { address, protection, external: None, bindings: None }
+        Peer { address, protection, external: None, bindings: None, tls: None }
     }
 }
 

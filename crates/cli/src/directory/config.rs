@@ -25,18 +25,18 @@ use flext_ldap::{
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, secret::Secret, url::LdapUrl};
 use flext_ldap_server::ServerLimits;
 use flext_ldap_store::{
-    CertificateRule, IndexConfig, Limits, MemberOf, ReferentialIntegrity, StandardPolicy, StoreOptions,
-    Unindexed, UniqueValues,
+    CertificateRule, IndexConfig, Limits, MemberOf, PasswordPolicy, ReferentialIntegrity, StandardPolicy,
+    StoreOptions, Unindexed, UniqueValues,
     access::{AccessRules, RuleConfig},
 };
 
 use self::keys::{
-    access, administrator, client_certificates, indexes, limits, log, member_of, monitor, rate_limits,
-    references, server_limits, socket_mode, tls, unindexed, unique,
+    access, administrator, client_certificates, indexes, limits, lockout, log, member_of, monitor,
+    rate_limits, references, server_limits, socket_mode, tls, unindexed, unique,
 };
 pub(super) use self::sound::{Draft, Purpose, known};
 use super::monitor::Reader;
-use crate::{connect::dn, exit::Usage};
+use crate::{connect::dn, exit::Usage, listener::TlsFiles};
 
 /// Keys whose values are used when a directory is opened and not again: a reload says that they need a restart.
 const FIXED: [&str; 19] = [
@@ -82,6 +82,8 @@ pub(super) struct Config {
     references: Setting<ReferentialIntegrity>,
     member_of: Setting<MemberOf>,
     pub(super) password_policy: Option<Dn>,
+    /// The same without an entry: how many wrong passwords lock an account, and for how long.
+    pub(super) lockout: Option<(usize, Duration)>,
     pub(super) tell_lockout: bool,
     /// Whether SCRAM is offered, and what it needs is kept beside the hashes of passwords.
     scram: bool,
@@ -108,15 +110,6 @@ pub(super) struct Log {
 pub(super) struct Administrator {
     pub(super) dn: Dn,
     password: PasswordSource,
-}
-
-/// Certificate chain and key.
-#[derive(Clone, Debug)]
-pub(super) struct TlsFiles {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
-    /// Who issues client certificates.
-    pub(super) client_authorities: Option<PathBuf>,
 }
 
 /// Something that is on by itself and can be set or turned off.
@@ -153,6 +146,7 @@ impl Default for Config {
             references: Setting::Default,
             member_of: Setting::Default,
             password_policy: None,
+            lockout: None,
             tell_lockout: false,
             scram: false,
             access: None,
@@ -253,6 +247,7 @@ impl Config {
         }
         if let Some(section) = root.section("password_policy") {
             config.password_policy = section.parsed("default");
+            config.lockout = lockout(&section);
             config.tell_lockout = section.flag("tell_lockout").unwrap_or_default();
             section.finish();
         }
@@ -330,6 +325,11 @@ impl Config {
         };
         if let Some(policy) = &self.password_policy {
             options = options.password_policy(policy.clone());
+        } else if let Some((most, time)) = self.lockout {
+            let mut rules = PasswordPolicy::default();
+            (rules.lockout, rules.max_failure) = (true, most);
+            (rules.lockout_duration, rules.failure_count_interval) = (time, time);
+            options = options.password_policy(rules);
         }
         if self.tell_lockout {
             options = options.tell_lockout();

@@ -1,36 +1,29 @@
 //! `flext-ldap directory serve`: the directory on sockets, until a signal. What it is like is in `config.rs`.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
-use flext_ldap::{LogFile, Reopen};
+use flext_ldap::Reopen;
 use flext_ldap_directory::proto::{dn::Dn, schema::Schema, url::LdapUrl};
-use flext_ldap_server::{LineLog, Server, ServerTls, StartError};
+use flext_ldap_server::{Server, ServerTls};
 use flext_ldap_store::{ImportError, ImportOptions, IndexStage, Store, access::AccessRules};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Data, access,
-    config::{Administrator, Config, Configured, Draft, Purpose, TlsFiles, quoted},
+    config::{Administrator, Config, Configured, Draft, Purpose, quoted},
     control::{Control, Subject},
-    descriptors,
     import::{Rest, load, rest},
     indexes,
     monitor::{Known, Readers, monitor},
     open,
-    systemd::{self, Passed, State, notify},
 };
-use crate::connect::dn;
-
-/// How long operations under way have to end once the server stops.
-const GRACE: Duration = Duration::from_secs(5);
+use crate::{
+    connect::dn,
+    listener::{
+        GRACE, Listener, Stop, TlsFiles, descriptors, ready,
+        systemd::{self, Passed, State, notify},
+    },
+};
 
 const RELOAD: &str = "\
 Signals:
@@ -163,7 +156,9 @@ impl Serve {
             draft.say("access", |config| (config.anonymous_read, config.access) = (true, None));
         }
         if let Some(policy) = &self.password_policy {
-            draft.say("password_policy", |config| config.password_policy = Some(policy.clone()));
+            draft.say("password_policy", |config| {
+                (config.password_policy, config.lockout) = (Some(policy.clone()), None);
+            });
         }
         if self.tell_lockout {
             draft.say("password_policy", |config| config.tell_lockout = true);
@@ -222,10 +217,7 @@ impl Serve {
             }
         }
         let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
-        if config.listen.is_empty() && passed.is_empty() {
-            let text = "neither --listen nor `listen` of the configuration says where to listen";
-            return Err(anyhow::Error::new(StartError::NoAddress).context(text));
-        }
+        Listener::must_listen(&config.listen, &passed)?;
         // Nobody is served before the rules are there: they are about the schema of the store.
         let is_new = !data.is_memory() && data.data.symlink_metadata().is_err();
         let store = open(options.policy(Arc::new(AccessRules::none())), &data)?;
@@ -266,7 +258,7 @@ impl Serve {
             crate::say(format_args!("listening on {url}"));
         }
         let served = Served { arguments: self, config, subject, server, reopen, readers };
-        notify(&served.ready());
+        notify(&ready(&served.server));
         loop {
             tokio::select! {
                 () = stop.wait() => break,
@@ -318,34 +310,18 @@ impl Serve {
         readers: &Readers,
     ) -> anyhow::Result<Server> {
         let mut server = Server::builder(Arc::new(store.clone())).limits(config.server.clone());
-        if let Some(tls) = tls {
-            server = server.tls(tls);
-        }
-        if let Some(path) = &config.log.access {
-            server = server
-                .access_log(LineLog::new(log_file(path, reopen)?).context("failed to start the access log")?);
-        }
         if let Some(mode) = config.socket_mode {
             server = server.socket_mode(mode);
         }
         if config.monitor.is_some() {
             server = server.monitor(monitor(store, readers.clone()));
         }
-        server = config.listen.iter().cloned().fold(server, |server, url| server.listen(url));
-        server = passed.into_iter().fold(server, |server, passed| match passed {
-            Passed::Tcp { socket, tls } => server.listen_on_tcp(socket, tls),
-            Passed::Unix(socket) => server.listen_on_unix(socket),
-        });
-        server.start().await.context("failed to listen")
+        let access_log = config.log.access.as_deref();
+        Listener { urls: &config.listen, passed, tls, access_log }.start(server, reopen).await
     }
 }
 
 impl Served {
-    fn ready(&self) -> State {
-        let urls: Vec<_> = self.server.urls().iter().map(ToString::to_string).collect();
-        State::Ready(format!("Listening on {}", urls.join(", ")))
-    }
-
     /// Reads everything again. What is faulty changes nothing.
     fn reload(&self) {
         notify(&State::Reloading);
@@ -361,7 +337,7 @@ impl Served {
             }
             Err(error) => crate::say(format_args!("the configuration stays as it was: {error:#}")),
         }
-        notify(&self.ready());
+        notify(&ready(&self.server));
     }
 
     /// Says which indexes are built and removed from now on.
@@ -427,54 +403,4 @@ fn control(data: &Data, subject: &Arc<Subject>) -> Option<Control> {
 
 fn time(text: &str) -> Result<Duration, String> {
     flext_ldap::yaml::time(text).ok_or_else(|| "not a time like `500ms`, `30s` or `1h`".to_owned())
-}
-
-pub(crate) fn server_tls(
-    chain: &Path,
-    key: &Path,
-    client_authorities: Option<&Path>,
-) -> anyhow::Result<ServerTls> {
-    let read = |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
-    let (chain_pem, key_pem) = (read(chain)?, read(key)?);
-    let tls = match client_authorities {
-        None => ServerTls::from_pem(&chain_pem, &key_pem),
-        Some(path) => ServerTls::with_client_authorities(&chain_pem, &key_pem, &read(path)?),
-    };
-    tls.with_context(|| format!("failed to use {} and {}", chain.display(), key.display()))
-}
-
-impl TlsFiles {
-    pub(super) fn load(&self) -> anyhow::Result<ServerTls> {
-        server_tls(&self.certificate, &self.key, self.client_authorities.as_deref())
-    }
-}
-
-/// The signals that end a server.
-pub(crate) struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    /// Listens from now on.
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for SIGTERM or SIGINT.
-    pub(crate) async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// What to write an access log to; `-` is standard output.
-pub(crate) fn log_file(path: &Path, reopen: &Reopen) -> anyhow::Result<Box<dyn Write + Send>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdout()));
-    }
-    let file = LogFile::open(path, reopen).with_context(|| format!("failed to open {}", path.display()))?;
-    Ok(Box::new(file))
 }

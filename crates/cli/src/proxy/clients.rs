@@ -14,8 +14,7 @@ use anyhow::Context as _;
 use flext_ldap_proxy::{ClientRecord, Clients, SearchShape};
 use serde::{Deserialize, Serialize};
 
-use super::Named;
-use crate::exit::Usage;
+use crate::{config::Named, exit::Usage};
 
 /// Filters that are listed of one client.
 const LISTED: usize = 5;
@@ -47,6 +46,11 @@ struct Contents {
 struct Line {
     address: String,
     protection: String,
+    /// Not in files of earlier versions, as the next.
+    #[serde(default)]
+    tls: String,
+    #[serde(default)]
+    cipher: String,
     method: String,
     name: String,
     binds: u64,
@@ -138,7 +142,11 @@ impl Arguments {
 fn list(contents: &Contents, now: SystemTime, out: &mut dyn Write) -> io::Result<()> {
     let now = seconds(now);
     for client in &contents.clients {
-        let Line { address, protection, method, binds, refused, operations, .. } = client;
+        let Line { address, method, binds, refused, operations, .. } = client;
+        let protection = match (&*client.tls, &*client.cipher) {
+            ("", _) => client.protection.clone(),
+            (version, cipher) => format!("{} {version} {cipher}", client.protection),
+        };
         let name = if client.name.is_empty() { "-" } else { &client.name };
         let seen = ago(now.saturating_sub(client.last_seen));
         // Clients have a part in names and filters: nothing that steers a terminal gets out.
@@ -175,11 +183,14 @@ fn seconds(time: SystemTime) -> u64 {
 
 impl From<ClientRecord> for Line {
     fn from(record: ClientRecord) -> Self {
-        let ClientRecord { address, protection, method, name, binds, refused, operations, .. } = record;
+        let ClientRecord { address, protection, tls, cipher, method, name, .. } = record;
+        let ClientRecord { binds, refused, operations, .. } = record;
         let searches = record.searches.into_iter();
         Self {
             address,
             protection,
+            tls,
+            cipher,
             method,
             name,
             binds,
@@ -196,11 +207,14 @@ impl From<ClientRecord> for Line {
 impl From<Line> for ClientRecord {
     fn from(line: Line) -> Self {
         let time = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let Line { address, protection, method, name, binds, refused, operations, other_searches, .. } = line;
+        let Line { address, protection, tls, cipher, method, name, binds, refused, operations, .. } = line;
+        let other_searches = line.other_searches;
         let searches = line.searches.into_iter();
         Self {
             address,
             protection,
+            tls,
+            cipher,
             method,
             name,
             binds,
@@ -224,7 +238,9 @@ mod tests {
         let time = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         ClientRecord {
             address: "192.0.2.7".to_owned(),
-            protection: "clear".to_owned(),
+            protection: "tls".to_owned(),
+            tls: "1.3".to_owned(),
+            cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
             method: "simple".to_owned(),
             name: name.to_owned(),
             binds: 3,
@@ -262,7 +278,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             [
-                "192.0.2.7  clear  simple  cn=printer\\u{1b}[2J  binds 3 (1 refused), operations 12, seen 2 h ago\n",
+                "192.0.2.7  tls 1.3 TLS_AES_256_GCM_SHA384  simple  cn=printer\\u{1b}[2J  binds 3 (1 refused), operations 12, seen 2 h ago\n",
                 "           9  (uid=?)\n           2  others\nwritten 119 min ago\n",
             ]
             .concat()

@@ -194,6 +194,18 @@ fn what_is_wrong_is_told_without_a_server() {
         ),
         "{output:?}"
     );
+    // A keytab is looked at as a password is.
+    for (keytab, want) in
+        [(password.as_str(), "everybody on this machine can read"), ("/nowhere", "cannot be read")]
+    {
+        let text = format!(
+            "flext_ldap: {{primary_server: {{host: a}}, service_accounts: {{ada: {{mechanism: gssapi, keytab: {keytab}}}}}}}"
+        );
+        fs::write(place.path("ldap.yaml"), text).unwrap();
+        let output = place.run(&["config", "check"]);
+        let line = output.out.lines().next().unwrap_or_default();
+        assert!(line.starts_with("warn  account `ada`: ") && line.contains(want), "{output:?}");
+    }
     let output = run(flext_ldap(&["config", "check", "--config", "/nowhere/ldap.yaml"]));
     assert_eq!(output.code, 208, "{output:?}");
     let output = run(flext_ldap(&["config", "check"]));

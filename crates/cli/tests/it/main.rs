@@ -13,6 +13,10 @@ mod changes;
 #[cfg(test)]
 mod client_config;
 #[cfg(test)]
+#[path = "../../../otlp/tests/it/collector.rs"]
+#[expect(dead_code, reason = "the tests of the exporter ask more of it")]
+mod collector;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod controls;

@@ -359,3 +359,18 @@ fn a_served_directory_explains() {
     assert!(other.err.contains(&format!("its administrator is `{ADMIN}`")), "{other:?}");
     assert_eq!(terminate(child).code, 0);
 }
+
+#[test]
+fn a_file_locks_accounts_without_a_policy_entry() {
+    let folder = Folder::new();
+    folder.import();
+    let listen = "listen: [\"ldap://127.0.0.1:0\"]\n";
+    let config = folder.configure(&format!("{listen}password_policy: {{lockout_threshold: 3}}\n"));
+    let mut child = flext_ldap(&["directory", "serve", "--config", &config]).spawn().unwrap();
+    let url = url(&mut child);
+    let as_ada = |password: &str| run(flext_ldap(&["whoami", "-H", &url, "-D", ADA, "-w", password])).code;
+    // The right one forgets the wrong ones before it.
+    let tried = ["wrong", "wrong", "tall waves", "wrong", "wrong", "wrong", "tall waves"].map(as_ada);
+    assert_eq!(tried, [49, 49, 0, 49, 49, 49, 49]);
+    assert_eq!(terminate(child).code, 0);
+}

@@ -15,7 +15,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::program::{Output, PEOPLE, finish, flext_ldap, run, wait_for_line};
+use crate::{
+    collector::Collector,
+    program::{Output, PEOPLE, finish, flext_ldap, run, wait_for_line},
+};
 
 const BASE: &str = "dc=harbourlane,dc=example";
 const ADA: &str = "uid=ada,ou=people,dc=harbourlane,dc=example";
@@ -116,6 +119,63 @@ fn one_address_goes_on_when_a_server_ends() {
         assert!(!text.contains("planted") && !text.contains(PASSWORD), "{text}");
     }
     assert!(!log.contains("planted-password") && !log.contains(PASSWORD), "{log}");
+}
+
+#[test]
+fn a_client_is_seen_in_traces_and_in_the_list_with_its_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let directory = directory();
+    let collector = Collector::start();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (path("proxy.pem"), path("proxy.key"));
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let proxy = format!(
+        "    listen: ldaps://127.0.0.1:0\n    tls_cert: \"{certificate}\"\n    tls_key: \"{key}\"\n    \
+         clients_file: \"{}\"\n  observability: {{enable_tracing: true, trace_endpoint: \"{}\"}}\n",
+        path("clients.json"),
+        collector.url()
+    );
+    let config = configure(folder.path(), &[directory.url(), directory.url()], &proxy);
+    let mut child = flext_ldap(&["proxy", "--config", &config]).spawn().unwrap();
+    let url = wait_for_line(&mut child, "listening on ldaps://").replace("listening on ", "");
+    fs::write(path("secret"), PASSWORD).unwrap();
+    fs::write(path("wrong"), "planted-password").unwrap();
+    let as_ada = |secret: &str| {
+        let ada = ["-H", &url, "--ca-file", &certificate, "-D", ADA, "-y", &path(secret)];
+        run(flext_ldap(&[&["search", "-b", BASE, "(uid=ada)"], &ada[..]].concat()))
+    };
+    let found = as_ada("secret");
+    assert!(found.code == 0 && found.out.contains("cn: Ada Nordin"), "{found:?}");
+    assert_eq!(as_ada("wrong").code, 49);
+    signal(&child, Signal::SIGTERM);
+    let ended = finish(child);
+    assert_eq!(ended.code, 0, "{ended:?}");
+
+    // Of the client's bind and its search each is a trace; among them are connections that are opened for nobody.
+    let port = directory.url().rsplit_once(':').unwrap().1.trim_end_matches('/');
+    let found = "db.response.returned_rows=1 db.response.status_code=success";
+    let trees = collector.trees();
+    for tree in [
+        format!("ldap.bind server.port={port}\n"),
+        format!(
+            "ldap.search db.namespace=other {found}\n  \
+             ldap.search db.namespace=other server.port={port} {found}\n"
+        ),
+        format!("ldap.bind! server.port={port} error.type=invalidCredentials\n"),
+    ] {
+        assert!(trees.contains(&tree), "{tree} is not in\n{}", trees.concat());
+    }
+    assert_eq!(collector.resource("service.name"), "flext-ldap");
+    let octets = collector.octets();
+    for secret in [PASSWORD, "planted", "uid=", "Nordin", "(uid"] {
+        let is_there = octets.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!is_there, "`{secret}` was sent");
+    }
+    let listed = run(flext_ldap(&["proxy", "clients", "--config", &config]));
+    let line = listed.out.lines().find(|line| line.contains(ADA)).unwrap();
+    assert!(line.starts_with("127.0.0.1  tls 1.3 TLS_AES_256_GCM_SHA384  simple  "), "{line}");
 }
 
 #[test]

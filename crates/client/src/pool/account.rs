@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_directory::{BoxFuture, Deadline, Error, ErrorKind};
+use flext_ldap_directory::{Deadline, Error, ErrorKind};
 use tokio::time::{Instant, timeout_at};
 
 use super::recovery::{Recovery, is_refusal};
-use crate::{Credentials, CredentialsSource};
+use crate::{Credentials, CredentialsSource, Kerberos};
 
 /// By how much the others go before the server that has refused: what one does not know yet, another may.
 const OTHERS_FIRST: Duration = Duration::from_secs(1);
@@ -23,6 +23,9 @@ const OTHERS_FIRST: Duration = Duration::from_secs(1);
 /// Each of them counts a wrong secret towards the lockout of the account. So one of them is asked first; what it
 /// refuses is sent by none of the pools more often than a [`Pool`](crate::Pool) sends it alone: once more after five seconds,
 /// then after half an hour and more, unless it has changed. Once a server has taken it, all are asked at once.
+///
+/// Tickets of Kerberos are kept as long as its secret stays the same, also where it is read anew for each connection: they
+/// are asked for once, by one connection for all, and again shortly before they end.
 ///
 /// ```
 /// # use flext_ldap_client::{Connector, Credentials, Pool, SharedAccount};
@@ -43,6 +46,8 @@ struct Inner {
     /// Held while a secret is sent that no server has taken so far.
     flight: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
+    /// What holds the tickets.
+    kerberos: Mutex<Option<Kerberos>>,
 }
 
 struct Known {
@@ -60,6 +65,7 @@ impl SharedAccount {
             pools: AtomicUsize::new(0),
             flight: tokio::sync::Mutex::new(()),
             known: Mutex::new(Known { accepted: None, recovery: Recovery::new(), by: String::new() }),
+            kerberos: Mutex::default(),
         }))
     }
 
@@ -68,8 +74,18 @@ impl SharedAccount {
         self.0.pools.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn credentials(&self) -> BoxFuture<'_, Result<Credentials, Error>> {
-        self.0.source.credentials()
+    pub(super) async fn credentials(&self) -> Result<Credentials, Error> {
+        let mut credentials = self.0.source.credentials().await?;
+        if let Credentials::Sasl(sasl) = &mut credentials
+            && let Some(kerberos) = sasl.by_kerberos()
+        {
+            let mut last = self.0.kerberos.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(last) = &*last {
+                kerberos.keep_tickets_of(last);
+            }
+            *last = Some(kerberos.clone());
+        }
+        Ok(credentials)
     }
 
     /// Whether this server may be sent these now, as far as the others go.

@@ -79,7 +79,7 @@ fn what_each_can() {
         (
             FlextLdap,
             "paged sort vlv proxied psearch assertion matched preread postread treedelete permissive increment plus \
-             ppolicy passmod whoami cancel",
+             ppolicy passmod whoami cancel inchain",
         ),
         (
             FreeIpa,
@@ -179,4 +179,7 @@ fn former_names_are_known() {
     for (name, version, kind) in table {
         assert_eq!(of(&format!("dn:\nvendorName: {name}\nvendorVersion: {version}\n")).kind, kind, "{name}");
     }
+    // Before domain levels FreeIPA was known by its operations alone.
+    let enrol = "dn:\nvendorName: 389 Project\nsupportedExtension: 2.16.840.1.113730.3.8.10.3\n";
+    assert_eq!(of(enrol).kind, ServerKind::FreeIpa);
 }

@@ -14,6 +14,7 @@ mod ladder;
 mod layers;
 mod metrics;
 mod pages;
+mod ranges;
 mod reply;
 mod script;
 mod sketches;

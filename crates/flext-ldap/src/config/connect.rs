@@ -2,11 +2,12 @@
 
 use flext_ldap_client::{Connector, ConnectorBuilder, Credentials, Kerberos, Mechanism, Sasl};
 
-use super::{Account, Address, Config, Protection, Server};
+use super::{Account, Address, Config, Protection, Server, TicketSource};
 use crate::password::PasswordError;
 
 impl Account {
-    /// What it signs in with; the password is read anew each time. It may block for as long as a file takes to be read.
+    /// What it signs in with; the password is read anew each time. It may block for as long as a file takes to be read. A keytab
+    /// and a cache are read when a ticket is needed.
     ///
     /// # Errors
     ///
@@ -14,6 +15,17 @@ impl Account {
     pub fn credentials(&self, name: &str) -> Result<Credentials, PasswordError> {
         match self {
             Self::External => Ok(Credentials::External),
+            Self::Kerberos { mechanism, user, tickets } => {
+                let kerberos = match tickets {
+                    TicketSource::Keytab(path) => Kerberos::keytab(path),
+                    TicketSource::Cache(path) => Kerberos::cache(format!("FILE:{}", path.display())),
+                };
+                let kerberos = match user {
+                    Some(user) => kerberos.principal(user),
+                    None => kerberos,
+                };
+                Ok(Sasl::kerberos(kerberos).only(*mechanism).into())
+            }
             Self::Simple { dn, password } => {
                 let password = password.read(&format!("the account `{name}`'s"))?;
                 Ok(Credentials::simple(dn.to_string(), password))

@@ -155,6 +155,8 @@ const ACCOUNT: &[Key] = &[
     key("password_env", Kind::Variable, "variable of the environment that holds the password"),
     key("password_file", Kind::File, "file that holds the password"),
     key("password_credential", Kind::Credential, "systemd credential that holds the password"),
+    key("keytab", Kind::File, "file of the keys by which Kerberos gives tickets, instead of a password"),
+    key("ccache", Kind::File, "file of the tickets of Kerberos that somebody else renews, instead of a password"),
     key(
         "mechanism",
         Kind::Word(&[
@@ -230,11 +232,23 @@ const CONNECTION: &[Key] = &[
         "which of the servers that are well is asked",
     )
     .or("in_order"),
+    key(
+        "conversations",
+        Kind::Number(1, MOST),
+        "conversations of users with each server at a time; the proxy has its own",
+    )
+    .or("64"),
+    key("binds", Kind::Number(1, MOST), "binds of users at a time, on each server; the proxy has its own")
+        .or("8"),
     key("when_down", Kind::Word(&["fail", "wait"]), "what becomes of operations while no server answers")
         .or("fail"),
     key("keepalive_enabled", Kind::Flag, "notice dead connections by TCP keepalive")
         .idle_but("has no effect: every TCP connection has keepalive"),
 ];
+
+/// What no program that asks a directory can see to: it would have to be the only one that is asked.
+const OF_DIRECTORY: &str =
+    "has no effect here: the directory itself sees to it, ours by `password_policy` of its own file";
 
 const SECURITY: &[Key] = &[
     key("require_ssl", Kind::Flag, "refuse servers that are reached over TCP without TLS").or("true"),
@@ -252,10 +266,10 @@ const SECURITY: &[Key] = &[
         "send passwords without TLS beyond this machine: whoever is in between can read them",
     )
     .or("false"),
-    key("password_policy_enforcement", Kind::Flag, "hold new passwords to a policy").idle(),
+    key("password_policy_enforcement", Kind::Flag, "hold new passwords to a policy").idle_but(OF_DIRECTORY),
     key("account_lockout_threshold", Kind::Number(3, MOST), "wrong passwords until an account is locked")
-        .idle(),
-    key("account_lockout_duration_minutes", Kind::Number(15, MOST), "how long it is").idle(),
+        .idle_but(OF_DIRECTORY),
+    key("account_lockout_duration_minutes", Kind::Number(15, MOST), "how long it is").idle_but(OF_DIRECTORY),
     key("session_timeout_minutes", Kind::Number(1, MOST), "how long a session of the gateway may be unused")
         .idle(),
 ];

@@ -19,7 +19,7 @@ use flext_ldap_directory::{
 
 use super::{
     Account, Address, Audited, Config, ConfigError, Connections, Finding, Observability, Protection, Server,
-    Source, Structure,
+    Source, Structure, TicketSource,
     environment::{self, Overrides},
     keys::{Effect, KEYS, Key, Kind, TOP, address, urls},
     proxy::ProxySettings,
@@ -342,6 +342,8 @@ impl<'a> Reading<'a> {
                 Some(word) if word.eq_ignore_ascii_case("wait") => WhenDown::Wait,
                 _ => WhenDown::Fail,
             },
+            conversations: part.parsed("conversations").unwrap_or(default.conversations),
+            binds: part.parsed("binds").unwrap_or(default.binds),
         }
     }
 
@@ -639,6 +641,11 @@ impl<'a> Reading<'a> {
                 continue;
             }
             let (is_simple, mechanism) = (word == "simple", Mechanism::named(&word));
+            if part.path("keytab").is_some() || part.path("ccache").is_some() {
+                let account = self.by_tickets(part, node, &path, mechanism, given > 0);
+                accounts.extend(account.map(|account| (name.name.clone(), account)));
+                continue;
+            }
             let (wanted, foreign) = if is_simple { ("dn", "user") } else { ("user", "dn") };
             if node.get(wanted).is_none() {
                 let message = match is_simple {
@@ -652,15 +659,14 @@ impl<'a> Reading<'a> {
                 self.problem(Some(node), &path, message);
             }
             if given != 1 && !has_secret {
-                let message = match given {
-                    0 => {
-                        "say where the password is with one of `password_env`, `password_file`, `password_credential`"
-                    }
-                    _ => {
-                        "says where the password is more than once: keep one of `password_env`, `password_file`, \
-                         `password_credential`"
-                    }
+                let kerberos =
+                    if mechanism.is_some_and(Mechanism::is_kerberos) { ", `keytab`, `ccache`" } else { "" };
+                let what = match given {
+                    0 => "say where the password is with one of",
+                    _ => "says where the password is more than once: keep one of",
                 };
+                let message =
+                    format!("{what} `password_env`, `password_file`, `password_credential`{kerberos}");
                 self.problem(Some(node), &path, message);
             }
             let password = sources.into_iter().flatten().next();
@@ -674,6 +680,36 @@ impl<'a> Reading<'a> {
             accounts.extend(account.map(|account| (name.name.clone(), account)));
         }
         accounts
+    }
+
+    /// An account of Kerberos that has no password.
+    fn by_tickets(
+        &self,
+        part: Part<'_>,
+        node: &Node,
+        path: &str,
+        mechanism: Option<Mechanism>,
+        has_password: bool,
+    ) -> Option<Account> {
+        if has_password || node.get("dn").is_some() {
+            let message =
+                "`keytab` and `ccache` stand for a password, and `user` for a `dn`: leave the others out";
+            self.problem(Some(node), path, message);
+        }
+        let tickets = match (part.path("keytab"), part.path("ccache")) {
+            (Some(path), None) => TicketSource::Keytab(path),
+            (None, Some(path)) => TicketSource::Cache(path),
+            _ => {
+                self.problem(Some(node), path, "say either `keytab` or `ccache`");
+                return None;
+            }
+        };
+        let Some(mechanism) = mechanism.filter(|mechanism| mechanism.is_kerberos()) else {
+            let message = "`keytab` and `ccache` are for `mechanism: gssapi` and `mechanism: gss-spnego`";
+            self.problem(Some(node), path, message);
+            return None;
+        };
+        Some(Account::Kerberos { mechanism, user: part.text("user").map(str::to_owned), tickets })
     }
 
     fn referrals(&self, accounts: &BTreeMap<String, Account>) -> Vec<(String, Option<String>)> {

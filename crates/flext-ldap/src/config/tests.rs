@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use flext_ldap_client::Credentials;
 use proptest::{prelude::*, test_runner::TestCaseError};
 use serde_json::Value as Json;
 
@@ -245,6 +246,24 @@ fn accounts_sign_in_by_sasl() {
         let want = Account::Sasl { user: "reader".to_owned(), mechanism, password };
         assert_eq!(config.accounts["reader"], want, "{word}");
     }
+    let (mechanism, user) = (Mechanism::GssSpnego, Some("reader@HARBOURLANE.EXAMPLE".to_owned()));
+    for (account, want) in [
+        (
+            "keytab: /etc/reader.keytab, mechanism: gss-spnego, user: reader@HARBOURLANE.EXAMPLE",
+            Account::Kerberos { mechanism, user, tickets: TicketSource::Keytab("/etc/reader.keytab".into()) },
+        ),
+        (
+            "ccache: /run/reader.tickets, mechanism: GSSAPI",
+            Account::Kerberos {
+                mechanism: Mechanism::Gssapi,
+                user: None,
+                tickets: TicketSource::Cache("/run/reader.tickets".into()),
+            },
+        ),
+    ] {
+        assert_eq!(with(account).unwrap().accounts["reader"], want, "{account}");
+        assert!(matches!(want.credentials("reader"), Ok(Credentials::Sasl(_))));
+    }
     let table = [
         ("mechanism: sasl, password_env: X", "`user` is missing: whom `mechanism: sasl` signs in as"),
         (
@@ -255,6 +274,12 @@ fn accounts_sign_in_by_sasl() {
         ("user: a, mechanism: sasl", "say where the password is"),
         ("user: a, mechanism: external", "no `user` and no password"),
         ("user: a, mechanism: scram-md5, password_env: X", "scram-sha-256"),
+        ("user: a, mechanism: gssapi", "`password_credential`, `keytab`, `ccache`"),
+        ("keytab: a, ccache: b, mechanism: gssapi", "either `keytab` or `ccache`"),
+        ("user: a, keytab: a, mechanism: plain", "are for `mechanism: gssapi`"),
+        ("user: a, keytab: a", "are for `mechanism: gssapi`"),
+        ("keytab: a, password_env: X, mechanism: gssapi", "stand for a password"),
+        ("keytab: a, dn: cn=a, mechanism: gssapi", "`user` for a `dn`"),
     ];
     for (account, want) in table {
         let error = with(account).unwrap_err().to_string();

@@ -13,7 +13,7 @@ use flext_ldap_directory::{
 
 use super::{Doctor, Finding, Severity, SignIn, Way, What, reach::Looked};
 use crate::{
-    config::{Account, Address, Config, ConfigError, Protection},
+    config::{Account, Address, Config, ConfigError, Protection, TicketSource},
     password::PasswordSource,
 };
 
@@ -169,6 +169,17 @@ impl Entry {
                 lines.text(3, "mechanism", &mechanism);
                 password
             }
+            Self::Known(_, Account::Kerberos { mechanism, user, tickets }) => {
+                if let Some(user) = user {
+                    lines.text(3, "user", user);
+                }
+                lines.text(3, "mechanism", &mechanism.name().to_ascii_lowercase());
+                let (key, path) = match tickets {
+                    TicketSource::Keytab(path) => ("keytab", path),
+                    TicketSource::Cache(path) => ("ccache", path),
+                };
+                return lines.text(3, key, &path.display().to_string());
+            }
             Self::Known(_, Account::External) => return lines.line(3, "mechanism: external"),
             Self::Named(dn, source) => {
                 lines.text(3, "dn", dn.as_str());
@@ -298,6 +309,11 @@ mod tests {
             Account::External,
             sasl(None),
             sasl(Mechanism::named("SCRAM-SHA-256-PLUS")),
+            Account::Kerberos {
+                mechanism: Mechanism::Gssapi,
+                user: Some("reader@HARBOURLANE.EXAMPLE".to_owned()),
+                tickets: TicketSource::Keytab("/etc/harbourlane/reader.keytab".into()),
+            },
         ];
         for account in accounts {
             let found = Found {

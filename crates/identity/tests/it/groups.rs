@@ -14,6 +14,9 @@ use crate::{
 fn nested(groups_of: impl Fn(Option<usize>) -> Vec<usize> + Send + Sync + 'static) -> Rows {
     let name = |number: usize| format!("cn=g{number},ou=groups,{SUFFIX}");
     Rows::new(move |search: &Search| {
+        if search.filter.nodes().iter().any(|node| matches!(node, Node::Extensible(_))) {
+            return (Vec::new(), ResultCode::UNWILLING_TO_PERFORM);
+        }
         let first_is =
             |description: &str| {
                 search.filter.nodes().iter().any(
@@ -128,6 +131,7 @@ async fn in_the_embedded_directory() {
         (groups().posix(), Offers::default(), 4),
         (groups().posix(), in_chain, 4),
         (both(), Offers::default(), 4),
+        (both(), in_chain, 4),
         (groups().filter("(!(cn=b))".parse().unwrap()), Offers::default(), 2),
         (GroupSearch::new(dn(&format!("ou=people,{SUFFIX}"))), Offers::default(), 0),
     ] {
@@ -135,4 +139,21 @@ async fn in_the_embedded_directory() {
         let groups = authenticator.sign_in("anna", secret(RIGHT)).await.unwrap().groups;
         assert_eq!((groups.names().len(), groups.is_complete()), (want, true), "{groups:?}");
     }
+}
+
+/// As ours does where an attribute has no index.
+#[tokio::test]
+async fn where_the_rule_is_refused_it_goes_level_by_level() {
+    let directory = nested(|member| match member {
+        None => vec![0],
+        Some(number) => vec![(number + 1) % 3],
+    });
+    let people = UserSearch::new(dn(SUFFIX), "uid".parse().unwrap());
+    let authenticator = Authenticator::builder(Conversations::new([success()]), directory.clone(), people)
+        .groups(GroupSearch::new(dn(SUFFIX)))
+        .offers(Offers { in_chain: true, ..Offers::default() })
+        .build();
+    let groups = authenticator.sign_in("anna", secret("x")).await.unwrap().groups;
+    assert_eq!((groups.names().len(), groups.is_complete()), (3, true));
+    assert_eq!(directory.searches().len(), 1 + 1 + 4);
 }

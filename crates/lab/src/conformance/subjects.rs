@@ -294,7 +294,7 @@ fn way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> Result<(Connec
         Scheme::Ldapi => (PeerAddress::Unix, Some(this_user())),
         _ => (PeerAddress::Tcp(([127, 0, 0, 1], url.port()).into()), None),
     };
-    Ok((builder.url(url).build()?, Peer { address, protection, external, bindings: None }))
+    Ok((builder.url(url).build()?, Peer { address, protection, external, bindings: None, tls: None }))
 }
 
 fn this_user() -> External {

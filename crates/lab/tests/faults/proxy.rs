@@ -56,11 +56,11 @@ impl Bench {
             let connector = Connector::builder()
                 .clear()
                 .address(way.address().ip().to_string(), way.address().port())
-                .connect_timeout(Duration::from_secs(1))
+                .connect_timeout(Duration::from_secs(3))
                 .credentials(credentials);
             let pool =
                 Pool::builder(connector.build().unwrap()).conversations(1_000).binds(32).build().unwrap();
-            pool.ready(Deadline::after(Duration::from_secs(20))).await.unwrap();
+            pool.ready(Deadline::after(Duration::from_secs(60))).await.unwrap();
             set = set.server(Arc::new(pool));
         }
         let set = Arc::new(set.build().unwrap());

@@ -9,8 +9,8 @@ use std::{
 };
 
 use flext_ldap_client::{
-    Connection, Connector, ConnectorBuilder, Kerberos, Mechanism, Pool, Sasl, Server as _, Strength,
-    TlsOptions,
+    Connection, Connector, ConnectorBuilder, Kerberos, Mechanism, Pool, Sasl, Server as _, SharedAccount,
+    Strength, TlsOptions,
 };
 use flext_ldap_directory::{Actor, Deadline, DirectoryExt as _, Error, ErrorKind, Request};
 use flext_ldap_lab::{Content, DEFAULT_SUFFIX, Kdc, NsSlapd, Samba, Slapd, SlapdOptions, Tool};
@@ -161,6 +161,41 @@ fn by_a_cache_a_keytab_or_a_password_and_from_a_pool() {
             }
             pool.shutdown(Deadline::after(Duration::from_secs(5))).await;
         }
+    });
+}
+
+/// A service account is read anew for each connection, so that a new secret needs no restart. Its tickets are not.
+#[test]
+fn a_ticket_is_asked_for_once_and_again_before_its_end() {
+    let kdc = Kdc::start().unwrap();
+    kdc.add_principal("ada", RIGHT).unwrap();
+    kdc.add_brief_principal("anna", RIGHT, 25).unwrap();
+    let settings = variable(&kdc.client_environment("ada"), "KRB5_CONFIG");
+    let keytab = kdc.keytab("ada").unwrap();
+    let slapd = SlapdOptions { content: Content::Text(entries()), ..kdc.slapd_options() };
+    let slapd = Slapd::start(slapd).unwrap();
+    let url = slapd.ldap_url().replace("127.0.0.1", "localhost");
+    let by_keytab = {
+        let settings = settings.clone();
+        SharedAccount::new(move || Ok(Sasl::kerberos(Kerberos::keytab(&keytab).settings(&settings)).into()))
+    };
+    let brief = SharedAccount::new(move || {
+        Ok(Sasl::kerberos(Kerberos::password("anna", RIGHT).settings(&settings)).into())
+    });
+    run(async {
+        let soon = || Deadline::after(Duration::from_secs(20));
+        let connect = async |account: &SharedAccount, connections| {
+            let pool = Pool::builder(clear(&url).build().unwrap()).account(account);
+            let pool = pool.min(connections).max(connections).build().unwrap();
+            pool.ready(soon()).await.unwrap();
+            pool.shutdown(soon()).await;
+            kdc.given()
+        };
+        assert_eq!(connect(&by_keytab, 4).await, (1, 1));
+        assert_eq!(connect(&by_keytab, 4).await, (1, 1));
+        // Those of 25 seconds are never good for the time that a ticket must last.
+        assert_eq!(connect(&brief, 1).await, (2, 2));
+        assert_eq!(connect(&brief, 1).await, (3, 3));
     });
 }
 

@@ -82,3 +82,13 @@ fn slapd_is_killed_behind_the_proxy() -> std::io::Result<()> {
 fn ours_stands_still_behind_the_proxy() -> std::io::Result<()> {
     outage_through("ours", "stop", "proxy")
 }
+
+#[test]
+fn slapd_is_slow_behind_the_proxy() -> std::io::Result<()> {
+    outage_through("slapd", "brownout", "proxy")
+}
+
+#[test]
+fn ds389_is_killed_behind_the_proxy() -> std::io::Result<()> {
+    outage_through("389-ds", "kill", "proxy")
+}

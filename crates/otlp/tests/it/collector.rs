@@ -1,4 +1,4 @@
-//! A collector: takes OTLP over HTTP/1.1 and keeps it.
+//! A collector: takes OTLP over HTTP/1.1 and keeps it. The tests of the command line use this file too.
 
 use std::{
     collections::HashSet,

@@ -3,7 +3,7 @@
 use std::{future::poll_fn, task::Poll, time::Duration};
 
 use flext_ldap_directory::{
-    Actor, Applied, Directory as _, Error, ErrorKind, Outcome, Peer, Request, Session, Sessions as _,
+    Actor, Applied, Directory as _, Error, ErrorKind, Event, Outcome, Peer, Request, Session, Sessions as _,
 };
 use flext_ldap_proto::{
     control::{ChangeTypes, PagedResults, PersistentSearch},
@@ -66,6 +66,102 @@ async fn a_read_goes_on_elsewhere_as_the_same_user() {
     toy.then([Fate::Lost(Applied::No)]);
     ask(&*session, WhoAmI.request(), &maja).await.unwrap();
     assert_eq!(told_of_clients(&toy).last().unwrap(), "3 extended");
+}
+
+/// A read's answer, as it comes: what it is, and when.
+async fn hear(session: &dyn Session, actor: &Actor) -> Vec<(String, u128)> {
+    let mut reply = session.call(Request::new(search(), actor.clone()).into_any());
+    let (began, mut heard) = (Instant::now(), Vec::new());
+    loop {
+        let event = reply.next().await;
+        let what = match &event {
+            Ok(Event::Batch(batch)) => format!("{} entries", batch.entries().count()),
+            Ok(Event::Done(outcome)) => outcome.result.code.to_string(),
+            Err(error) => format!("{:?}", error.kind()),
+        };
+        heard.push((what, began.elapsed().as_millis()));
+        if !matches!(event, Ok(Event::Batch(_))) {
+            return heard;
+        }
+    }
+}
+
+fn as_heard(heard: &[(&str, u128)]) -> Vec<(String, u128)> {
+    heard.iter().map(|(what, at)| ((*what).to_owned(), *at)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_is_lost_between_its_entry_and_its_end_goes_on_elsewhere() {
+    let toy = Toy::default();
+    let (mut session, maja) = signed_in(&toy.proxy().build()).await;
+    let entry = |after, is_lost| Fate::Entry { after: Duration::from_millis(after), is_lost };
+    for (fates, want) in [
+        // Nothing is held longer than it takes to come.
+        (vec![entry(0, false)], [("1 entries", 0), ("success (0)", 0)]),
+        (vec![entry(400, false)], [("1 entries", 400), ("success (0)", 400)]),
+        (vec![entry(400, true), entry(0, false)], [("1 entries", 400), ("success (0)", 400)]),
+        // What takes longer than a conversation may be silent is not kept from who waits; then it cannot go on elsewhere.
+        (vec![entry(3_000, false)], [("1 entries", 1_000), ("success (0)", 3_000)]),
+        (vec![entry(3_000, true)], [("1 entries", 1_000), ("Closed", 3_000)]),
+    ] {
+        toy.then(fates);
+        assert_eq!(hear(&*session, &maja).await, as_heard(&want));
+    }
+    assert_eq!(end(&mut session).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_is_delivered_before_why_no_more_came() {
+    let toy = Toy::default();
+    let (session, maja) = signed_in(&toy.proxy().build()).await;
+    toy.then([Fate::Entry { after: Duration::from_millis(400), is_lost: true }]);
+    let request = Request::new(search(), maja).within(Duration::from_millis(400)).into_any();
+    let mut reply = session.call(request);
+    assert!(matches!(reply.next().await, Ok(Event::Batch(_))));
+    assert!(reply.next().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_lost_its_server_is_signed_in_elsewhere_once_each_and_few_at_a_time() {
+    let toy = Toy::default();
+    let proxy = toy.proxy().build();
+    let mut sessions = Vec::new();
+    for _ in 0..64 {
+        sessions.push(signed_in(&proxy).await);
+    }
+    toy.heard();
+    toy.0.lock().unwrap().bind_takes = Duration::from_millis(50);
+    toy.then([Fate::Lost(Applied::No); 64]);
+    let mut asked = tokio::task::JoinSet::new();
+    for (session, maja) in sessions {
+        asked.spawn(async move {
+            let request = Request::new(search(), maja).within(Duration::from_secs(60)).into_any();
+            session.call(request).outcome().await.map(|_| session)
+        });
+    }
+    while let Some(answered) = asked.join_next().await {
+        answered.unwrap().unwrap();
+    }
+    let binds = toy.heard().into_iter().filter(|(_, what)| what.starts_with("bind")).count();
+    assert_eq!((binds, toy.0.lock().unwrap().binding), (64, (0, 16)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bind_that_takes_long_is_waited_for_and_not_sent_again() {
+    let toy = Toy::default();
+    let (mut session, maja) = signed_in(&toy.proxy().build()).await;
+    toy.heard();
+    toy.0.lock().unwrap().bind_takes = Duration::from_secs(18);
+    toy.then([Fate::Lost(Applied::No)]);
+    let short = Request::new(search(), maja.clone()).within(Duration::from_secs(5)).into_any();
+    let error = session.call(short).outcome().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    // Who has more time has the conversation that the other one waited for.
+    let long = Request::new(search(), maja).within(Duration::from_secs(60)).into_any();
+    session.call(long).outcome().await.unwrap();
+    let want = ["1 search".to_owned(), format!("2 bind {MAJA}"), "2 search".to_owned()];
+    assert_eq!(told_of_clients(&toy), want);
+    assert_eq!(end(&mut session).await, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,22 +2,27 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use flext_ldap_directory::{
-    Actor, Applied, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Identity, Op,
-    Outcome, Peer, Reply, Request, Session, Sessions,
+    Actor, Applied, BindReply, BindStep, BoxFuture, Deadline, Directory, Error, ErrorKind, Event, Events,
+    Identity, Op, Outcome, Peer, Reply, Request, Session, Sessions,
 };
 use flext_ldap_proto::{
-    control::{ControlValue as _, PagedResults, ProxiedAuthorization},
+    batch::{Batch, BatchWriter},
+    control::{ControlValue as _, Controls, PagedResults, ProxiedAuthorization},
     dn::Dn,
     filter::Filter,
     message::{Add, Limits, Scope, Search},
     result::{LdapResult, ResultCode},
 };
 use flext_ldap_proxy::{Proxy, ProxyBuilder};
+use tokio::time::Sleep;
 
 /// What becomes of an operation or a bind.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +30,11 @@ pub(crate) enum Fate {
     Answered(ResultCode),
     /// The connection is lost, and this is what is known.
     Lost(Applied),
+    /// An entry comes, and after this time either the end or the loss of the connection.
+    Entry {
+        after: Duration,
+        is_lost: bool,
+    },
     /// No answer until the deadline.
     Silent,
 }
@@ -35,12 +45,20 @@ pub(crate) struct Script {
     pub(crate) operations: VecDeque<Fate>,
     /// Likewise of binds.
     pub(crate) binds: VecDeque<Fate>,
+    /// How long a bind that is answered takes, each after the others, as where passwords are verified.
+    pub(crate) bind_takes: Duration,
+    /// Binds that are being verified or wait for it, and the most there were.
+    pub(crate) binding: (usize, usize),
     /// Conversations that answer nothing, not even the root DSE.
     pub(crate) silent: Vec<usize>,
     /// Conversations opened so far.
     pub(crate) opened: usize,
+    /// Those that have ended.
+    pub(crate) ended: Vec<usize>,
     /// What was asked, on which conversation: 0 is the upstream itself.
     pub(crate) heard: Vec<(usize, String)>,
+    /// Octets of text in each answer.
+    pub(crate) padding: usize,
     /// What no upstream can do.
     pub(crate) is_down: bool,
 }
@@ -103,6 +121,18 @@ fn fail(applied: Applied) -> Error {
     Error::new(ErrorKind::Closed, "the connection was lost").with_applied(applied)
 }
 
+/// Takes its time for a bind, after those that came before.
+async fn verify(script: &Mutex<Script>) {
+    let takes = {
+        let mut script = script.lock().unwrap();
+        script.binding.0 += 1;
+        script.binding.1 = script.binding.1.max(script.binding.0);
+        script.bind_takes * u32::try_from(script.binding.0).unwrap()
+    };
+    tokio::time::sleep(takes).await;
+    script.lock().unwrap().binding.0 -= 1;
+}
+
 async fn silent(by: Deadline, applied: Applied) -> Error {
     tokio::time::sleep_until(by.instant()).await;
     Error::new(ErrorKind::Timeout, "no answer in time").with_applied(applied)
@@ -124,7 +154,7 @@ impl Directory for Talk {
         script.heard.push((self.number, request.op.kind().name().to_owned()));
         match script.operations.pop_front().unwrap_or(Fate::Answered(ResultCode::SUCCESS)) {
             Fate::Answered(code) => {
-                let mut outcome = Outcome::new(LdapResult::new(code));
+                let mut outcome = Outcome::new(LdapResult::with_diagnostic(code, "x".repeat(script.padding)));
                 if request.controls.iter().any(|control| control.oid == PagedResults::OID) {
                     let cookie = Bytes::from_static(b"next");
                     outcome.controls = outcome.controls.optional(&PagedResults { size: 0, cookie });
@@ -132,9 +162,75 @@ impl Directory for Talk {
                 Reply::ready(Ok(outcome))
             }
             Fate::Lost(applied) => Reply::ready(Err(fail(applied))),
-            Fate::Silent => Reply::pending(async move { Err(silent(request.deadline, applied).await) }),
+            Fate::Entry { after, is_lost } => Reply::events(Entry {
+                entry: Some(entry()),
+                after: Box::pin(tokio::time::sleep(after)),
+                is_lost,
+            }),
+            Fate::Silent => {
+                let what = format!("{} abandoned", request.op.kind().name());
+                let unheard = Unheard { number: self.number, what, script: Arc::clone(&self.script) };
+                Reply::pending(async move {
+                    let error = silent(request.deadline, applied).await;
+                    unheard.forget();
+                    Err(error)
+                })
+            }
         }
     }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.script.lock().unwrap().ended.push(self.number);
+    }
+}
+
+/// Tells when it is dropped.
+struct Unheard {
+    number: usize,
+    what: String,
+    script: Arc<Mutex<Script>>,
+}
+
+impl Unheard {
+    fn forget(mut self) {
+        self.what.clear();
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        if !self.what.is_empty() {
+            self.script.lock().unwrap().heard.push((self.number, std::mem::take(&mut self.what)));
+        }
+    }
+}
+
+/// An entry, and later the end.
+struct Entry {
+    entry: Option<Batch>,
+    after: Pin<Box<Sleep>>,
+    is_lost: bool,
+}
+
+impl Events for Entry {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
+        if let Some(entry) = self.entry.take() {
+            return Poll::Ready(Ok(Event::Batch(entry)));
+        }
+        ready!(self.after.as_mut().poll(cx));
+        Poll::Ready(match self.is_lost {
+            true => Err(fail(Applied::No)),
+            false => Ok(Event::Done(Outcome::success())),
+        })
+    }
+}
+
+fn entry() -> Batch {
+    let mut batch = BatchWriter::new();
+    batch.entry(MAJA, &Controls::none(), |_| {});
+    batch.take()
 }
 
 impl Session for Talk {
@@ -147,6 +243,9 @@ impl Session for Talk {
                 script.heard.push((self.number, format!("bind {name}")));
                 script.binds.pop_front().unwrap_or(Fate::Answered(ResultCode::SUCCESS))
             };
+            if matches!(fate, Fate::Answered(_)) {
+                verify(&self.script).await;
+            }
             match fate {
                 Fate::Answered(ResultCode::SUCCESS) => {
                     let dn = name.parse().unwrap();
@@ -156,6 +255,7 @@ impl Session for Talk {
                 }
                 Fate::Answered(code) => Ok(BindReply::Refused(Outcome::new(LdapResult::new(code)))),
                 Fate::Lost(applied) => Err(fail(applied)),
+                Fate::Entry { .. } => panic!("a bind is not answered with entries"),
                 Fate::Silent => Err(silent(by, Applied::Unknown).await),
             }
         })
@@ -173,7 +273,7 @@ pub(crate) async fn signed_in(proxy: &Proxy) -> (Box<dyn Session>, Actor) {
 
 pub(crate) async fn bind(session: &mut Box<dyn Session>) -> Result<Actor, Error> {
     let step = BindStep::simple(MAJA, "a password".into());
-    match session.bind(step, Deadline::after(std::time::Duration::from_secs(30))).await? {
+    match session.bind(step, Deadline::after(Duration::from_secs(30))).await? {
         BindReply::Done { actor, .. } => Ok(actor),
         BindReply::Refused(outcome) => Err(Error::rejected(outcome)),
         BindReply::Continue { .. } => panic!("a simple bind in several steps"),

@@ -172,6 +172,7 @@ fn peer(uid: Option<u32>) -> Peer {
         protection: Protection::Local,
         external: uid.map(|uid| External::UnixUser { uid, gid: 0 }),
         bindings: None,
+        tls: None,
     }
 }
 

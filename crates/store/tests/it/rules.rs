@@ -81,7 +81,7 @@ async fn allowed(store: &Store, op: impl Into<Op>, actor: &Actor) -> bool {
 
 fn tcp(address: &str, protection: Protection) -> Peer {
     let address: SocketAddr = address.parse().unwrap();
-    Peer { address: PeerAddress::Tcp(address), protection, external: None, bindings: None }
+    Peer { address: PeerAddress::Tcp(address), protection, external: None, bindings: None, tls: None }
 }
 
 async fn binds(store: &Store, peer: Peer, name: &str) -> bool {
@@ -327,8 +327,13 @@ async fn binding_takes_the_right_to_it() {
         let bound = binds(&store, tcp(address, protection), name).await;
         assert_eq!(bound, binds_there, "{address} {protection:?} {name}");
     }
-    let unix =
-        Peer { address: PeerAddress::Unix, protection: Protection::Local, external: None, bindings: None };
+    let unix = Peer {
+        address: PeerAddress::Unix,
+        protection: Protection::Local,
+        external: None,
+        bindings: None,
+        tls: None,
+    };
     assert!(binds(&store, unix.clone(), ANNA).await);
     // The administrator's password is not an entry's.
     let mut session = Sessions::open(&store, unix).await.unwrap();

@@ -39,7 +39,13 @@ async fn with_anna(store: Store) -> Store {
 
 fn peer(protection: Protection, bindings: Option<ChannelBindings>) -> Peer {
     let address: SocketAddr = "192.0.2.7:4000".parse().unwrap();
-    Peer { address: PeerAddress::Tcp(address), protection, external: None, bindings: bindings.map(Arc::new) }
+    Peer {
+        address: PeerAddress::Tcp(address),
+        protection,
+        external: None,
+        bindings: bindings.map(Arc::new),
+        tls: None,
+    }
 }
 
 fn tls() -> Peer {

@@ -69,7 +69,7 @@ impl Service {
         let stack = Stack::of([Connector::builder().clear().url(&url)]).credentials(reader).build().unwrap();
         let by = Deadline::after(Duration::from_secs(10));
         let offers = offers(&Capabilities::read(&stack, Actor::Service, by).await.unwrap());
-        assert!(!offers.unicode_password);
+        assert!(offers.in_chain && !offers.token_groups && !offers.unicode_password);
         let app = service(stack.clone(), stack, offers, directory.base_dn()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -13,7 +13,8 @@ use flext_ldap_store::{
     access::{AllowConfig, RuleConfig, TargetConfig},
 };
 
-use super::{super::monitor::Reader, Administrator, Config, Log, Setting, TlsFiles};
+use super::{super::monitor::Reader, Administrator, Config, Log, Setting};
+use crate::listener::TlsFiles;
 
 pub(super) fn administrator(section: Section<'_>) -> Option<Administrator> {
     let dn = section.parsed("dn");
@@ -318,6 +319,29 @@ fn rate(section: &Section<'_>, key: &'static str, rate: &mut Option<Rate>) {
             *rate = Some(Rate { per_second, burst: per_second.saturating_mul(4) });
         }
     }
+}
+
+/// How many wrong passwords lock accounts without a policy of their own, and for how long.
+pub(super) fn lockout(section: &Section<'_>) -> Option<(usize, Duration)> {
+    let node = section.get("lockout_threshold");
+    let mut time = Duration::from_secs(15 * 60);
+    section.duration("lockout_duration", &mut time);
+    let Some(node) = node else {
+        if let Some(node) = section.get("lockout_duration") {
+            let message =
+                "says nothing without `lockout_threshold`: the wrong passwords that lock an account";
+            section.problems.add(node.place, section.path_of("lockout_duration"), message);
+        }
+        return None;
+    };
+    if section.get("default").is_some() {
+        let message =
+            "`default` names an entry that says when accounts are locked (`pwdMaxFailure`): leave one out";
+        section.problems.add(node.place, section.path_of("lockout_threshold"), message);
+    }
+    let mut most = 0;
+    section.number("lockout_threshold", &mut most);
+    Some((most, time))
 }
 
 pub(super) fn log(section: Section<'_>, log: &mut Log) {

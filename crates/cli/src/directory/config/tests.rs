@@ -222,6 +222,30 @@ fn client_certificates_need_an_authority_and_a_way_to_an_entry() {
 }
 
 #[test]
+fn accounts_are_locked_without_an_entry() {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let table = [
+        ("{lockout_threshold: 5}", Some((5, minutes(15)))),
+        ("{lockout_threshold: 3, lockout_duration: 1h}", Some((3, minutes(60)))),
+        ("{tell_lockout: true}", None),
+    ];
+    for (text, want) in table {
+        assert_eq!(said(&format!("password_policy: {text}\n")).lockout, want, "{text}");
+    }
+    let head = "data: \":memory:\"\nsuffixes: dc=a\n";
+    let table = [
+        ("{lockout_threshold: 0}", "a whole number from 1"),
+        ("{lockout_duration: 15m}", "says nothing without `lockout_threshold`"),
+        ("{lockout_threshold: 5, lockout_duration: soon}", "a time like"),
+        ("{lockout_threshold: 5, default: \"cn=standard,dc=a\"}", "leave one out"),
+    ];
+    for (text, want) in table {
+        let problems = wrong(&format!("{head}password_policy: {text}\n"));
+        assert!(problems.len() == 1 && problems[0].contains(want), "{text}: {problems:?}");
+    }
+}
+
+#[test]
 fn no_limit_is_none() {
     let config = said(
         "limits: {size: 0, time: 0s, lookthrough: unlimited}\n\

@@ -64,12 +64,12 @@ impl Harm {
     }
 
     /// How long a caller may wait: four times 250 ms where the loss is seen, four times an answer that is slow and a probe
-    /// that is not answered where it is silence.
-    fn patience(self) -> Duration {
-        match self {
-            Self::Kill => Duration::from_secs(1),
+    /// that is not answered where it is silence. A proxy asks a server how it is before it sends a password there.
+    fn patience(self, through: Through) -> Duration {
+        match (self, through) {
+            (Self::Kill, Through::Library) => Duration::from_secs(1),
             // A server that ends in order may be silent before it closes.
-            Self::Stop | Self::Brownout | Self::Restart => 4 * (SLOW + CHECK),
+            (Self::Kill | Self::Stop | Self::Brownout | Self::Restart, _) => 4 * (SLOW + CHECK),
         }
     }
 }
@@ -127,10 +127,8 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn outage(kind: Kind, harm: Harm, through: Through) -> anyhow::Result<()> {
-    let (mut hurt, other) = (Target::start(kind)?, Target::start(kind)?);
-    for target in [&hurt, &other] {
-        load::fill(target).await?;
-    }
+    let (mut hurt, other) = tokio::task::block_in_place(|| Target::start_both(kind))?;
+    tokio::try_join!(load::fill(&hurt), load::fill(&other))?;
     let pool = |target: &Target| -> anyhow::Result<Pool> {
         Ok(Pool::builder(target.connector()?).max(CONNECTIONS).conversations(2 * TASKS).build()?)
     };
@@ -191,7 +189,7 @@ async fn outage(kind: Kind, harm: Harm, through: Through) -> anyhow::Result<()> 
     set.shutdown(Deadline::after(Duration::from_secs(5))).await;
 
     let written = load::settle(&seen, [&hurt, &other]).await?;
-    judge(harm.patience() + 4 * signing_in, &seen, whole, opened)?;
+    judge(harm.patience(through) + 4 * signing_in, &seen, whole, opened)?;
     let Seen { reads, slowest, .. } = seen;
     let (kind, harm, through) = (kind.name(), harm.name(), through.name());
     writeln!(

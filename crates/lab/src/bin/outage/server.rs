@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use flext_ldap_client::{Connector, Credentials};
 use flext_ldap_directory::proto::secret::Secret;
 use flext_ldap_lab::{DEFAULT_SUFFIX, NsSlapd, Slapd, SlapdOptions};
@@ -59,6 +59,16 @@ impl Target {
             }
             Kind::Ds389 => Self::Ds389(Box::new(NsSlapd::start()?)),
             Kind::Ours => Self::Ours(Ours::start()?),
+        })
+    }
+
+    /// Two of a kind, which start at the same time.
+    pub(crate) fn start_both(kind: Kind) -> anyhow::Result<(Self, Self)> {
+        thread::scope(|scope| {
+            let other = scope.spawn(|| Self::start(kind));
+            let one = Self::start(kind)?;
+            let other = other.join().map_err(|_| anyhow!("starting a server has panicked"))?;
+            Ok((one, other?))
         })
     }
 
