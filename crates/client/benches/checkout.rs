@@ -55,6 +55,22 @@ fn checkout(bencher: Bencher<'_, '_>, connections: usize) {
     bencher.bench_local(|| drop(at_once(pool.pin(by)).unwrap()));
 }
 
+/// The same where each connection has just been used, so that whether its server has said something since is not known yet.
+#[divan::bench(args = [1, 8], sample_size = 1_000)]
+fn checkout_after_use(bencher: Bencher<'_, '_>, connections: usize) {
+    let runtime = runtime();
+    let pool = pool(&runtime, connections);
+    let by = Deadline::after(Duration::from_secs(3_600));
+    runtime.block_on(async {
+        let pinned: Vec<_> = (0..connections - 1).map(|_| at_once(pool.pin(by)).unwrap()).collect();
+        for connection in &pinned {
+            connection.search_all(lookup()).await.unwrap();
+        }
+        pool.search_all(lookup()).await.unwrap();
+    });
+    bencher.bench_local(|| drop(at_once(pool.pin(by)).unwrap()));
+}
+
 /// A lookup on a connection.
 #[divan::bench]
 fn lookup_on_a_connection(bencher: Bencher<'_, '_>) {

@@ -113,6 +113,8 @@ struct Shared {
     /// Answers that came after their operation was given up.
     late: AtomicU64,
     helm: Helm,
+    /// Whether the task leaves the socket to lone callers, and listens to it only after a tick. Changed by who has the helm.
+    is_left: AtomicBool,
     /// A success of a bind may be the last message before a security layer: nothing is read after it until
     /// [`Helm::go_on`].
     awaits_layer: AtomicBool,
@@ -141,6 +143,7 @@ impl Connection {
             unread: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             helm: Helm::default(),
+            is_left: AtomicBool::new(false),
             awaits_layer: AtomicBool::new(false),
         });
         // An operation in flight has at most its call and one later word of its caller in the queue; the rest is for
@@ -276,9 +279,9 @@ impl Connection {
     }
 
     /// Whether nothing is in flight and the runtime knows of something that the server has said: all that can be told
-    /// without asking the socket.
+    /// without asking the socket. What the task hears by itself is not looked for.
     pub(crate) fn may_have_news(&self) -> bool {
-        self.shared.helm.may_have_news()
+        self.shared.is_left.load(Ordering::Relaxed) && self.shared.helm.may_have_news()
     }
 
     /// What ends this connection from elsewhere.

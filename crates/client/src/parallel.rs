@@ -55,7 +55,8 @@ const DEPTH: usize = 16;
 ///
 /// First the names of the children of the base are read; of an only child, those of its children, and so on. Then each
 /// branch is searched for itself, and each base by itself. Over a [`Pool`](crate::Pool) the parts get connections of their own,
-/// as far as it has them: it keeps one for short operations, so `parts` is best one less than its maximum.
+/// as far as it has them: it keeps one for short operations, so its maximum is to be one more than `parts`. Good numbers of parts
+/// are the processors the server has to spare, or four where that is not known: it works on each part with one of them.
 ///
 /// Done as it is, in one part, is every other operation, and a search
 ///

@@ -89,6 +89,14 @@ impl NsSlapd {
         Self::start_in(&[], ONE_BY_ONE)
     }
 
+    /// The same with variables of its environment.
+    ///
+    /// # Errors
+    /// As [`NsSlapd::start`].
+    pub fn start_one_by_one_with(environment: &[(&'static str, OsString)]) -> Result<Self> {
+        Self::start_in(environment, ONE_BY_ONE)
+    }
+
     /// The same with variables of its environment, such as those of a realm ([`Kdc::server_environment`]).
     ///
     /// # Errors

@@ -46,7 +46,8 @@ pub struct SlapdOptions {
     pub log_operations: bool,
     /// Whether a write is on disk before it is answered. Off (`dbnosync`), the server is faster, and so is loading.
     pub durable: bool,
-    /// Lines of slapd.conf(5) before the database.
+    /// Lines of slapd.conf(5) before the database and the rules of who certificates and users of the socket are: those
+    /// of a test come first and win.
     pub global_lines: Vec<String>,
     /// Lines of the database, before its access rules: those of a test come first and win.
     pub database_lines: Vec<String>,
@@ -406,6 +407,7 @@ fn configuration(kit: &Kit, folder: &Path, options: &SlapdOptions) -> Result<Str
             }
         }
     }
+    push_lines(&mut text, &options.global_lines);
     let (suffix, root, place) = (&options.suffix, root_dn(&options.suffix), folder.display());
     writeln!(
         text,
@@ -425,7 +427,6 @@ fn configuration(kit: &Kit, folder: &Path, options: &SlapdOptions) -> Result<Str
     if let Some(limit) = options.size_limit {
         writeln!(text, "sizelimit {limit}")?;
     }
-    push_lines(&mut text, &options.global_lines);
     writeln!(
         text,
         "database mdb\n\

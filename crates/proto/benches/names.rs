@@ -48,7 +48,7 @@ fn parent(bencher: Bencher<'_, '_>) {
 }
 
 /// Parses a filter. Expected: linear in its length; one allocation for each value, one for a name that is
-/// not well known, and those of the list.
+/// not well known, those of the list, and one to share it.
 #[divan::bench(args = FILTERS)]
 fn parse_filter(bencher: Bencher<'_, '_>, text: &str) {
     bencher.counter(BytesCount::of_str(text)).bench(|| black_box(text).parse::<Filter>());

@@ -14,17 +14,18 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 pub use self::key::{DnKey, RdnKey};
 use crate::attribute::AttributeDescription;
 
-/// A distinguished name, parsed once, printed as it was spelt (without spaces around the whole).
+/// A distinguished name, parsed once, printed as it was spelt (without spaces around the whole). A clone shares it, and
+/// allocates nothing.
 #[derive(Clone)]
 pub struct Dn {
-    text: Box<str>,
+    text: Arc<str>,
     /// One for each `type=value`, leaf first. The first starts at 0 and the last ends with the text.
-    avas: Box<[AvaPlace]>,
+    avas: Arc<[AvaPlace]>,
 }
 
 /// A relative distinguished name: one or more `type=value` joined by `+`. Owned, of one [`Dn`] component.
@@ -32,7 +33,7 @@ pub struct Dn {
 pub struct Rdn(Dn);
 
 /// Where one `type=value` stands in the text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct AvaPlace {
     /// First octet of the type.
     start: u32,
@@ -108,7 +109,7 @@ impl Dn {
     /// The name of the root: empty.
     #[must_use]
     pub fn root() -> Self {
-        Self { text: "".into(), avas: Box::default() }
+        Self { text: Arc::default(), avas: Arc::default() }
     }
 
     /// The name as spelt.

@@ -10,7 +10,7 @@ mod tests;
 mod text;
 mod wire;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 
@@ -29,9 +29,9 @@ use crate::{
 /// spell a node in two octets and a part in three.
 const MAX_NODES: usize = 100_000;
 
-/// A search filter.
+/// A search filter. A clone shares it, and allocates nothing.
 #[derive(Clone, Hash, PartialEq)]
-pub struct Filter(Vec<Node>);
+pub struct Filter(Arc<[Node]>);
 
 /// One node of a [`Filter`], as [`Filter::nodes`] gives it.
 #[derive(Clone, Debug, Hash, PartialEq)]
@@ -162,13 +162,13 @@ impl Filter {
     /// Entries that have this value. Any octets are safe.
     #[must_use]
     pub fn equality(attribute: AttributeDescription, value: impl Into<Vec<u8>>) -> Self {
-        Self(vec![Node::Equality(asserted(attribute), value.into().into())])
+        Self(Arc::new([Node::Equality(asserted(attribute), value.into().into())]))
     }
 
     /// Entries that have the attribute.
     #[must_use]
     pub fn present(attribute: AttributeDescription) -> Self {
-        Self(vec![Node::Present(asserted(attribute))])
+        Self(Arc::new([Node::Present(asserted(attribute))]))
     }
 
     /// `(objectClass=*)`: every entry.
@@ -204,21 +204,21 @@ impl Filter {
             | Node::Present(..)
             | Node::Approximate(..) => true,
         };
-        valid.then(|| Self(vec![node.asserted()]))
+        valid.then(|| Self(Arc::new([node.asserted()])))
     }
 
     fn list(mut parent: Node, filters: impl IntoIterator<Item = Self>) -> Self {
         let mut nodes = vec![parent.clone()];
         let mut count = 0;
         for filter in filters {
-            nodes.extend(filter.0);
+            nodes.extend_from_slice(&filter.0);
             count += 1;
         }
         parent.set_children(count);
         if let Some(first) = nodes.first_mut() {
             *first = parent;
         }
-        Self(nodes)
+        Self(nodes.into())
     }
 
     /// The nodes in prefix order: each is followed by its children.
@@ -240,7 +240,7 @@ impl Filter {
     #[must_use]
     pub fn map_values(&self, mut map: impl FnMut(&[u8]) -> Vec<u8>) -> Self {
         let mut map = |value: &Bytes| Bytes::from(map(value));
-        let mut nodes = self.0.clone();
+        let mut nodes = self.0.to_vec();
         for node in &mut nodes {
             match node {
                 Node::Equality(_, value)
@@ -264,7 +264,7 @@ impl Filter {
                 Node::And { .. } | Node::Or { .. } | Node::Not | Node::Present(_) => {}
             }
         }
-        Self(nodes)
+        Self(nodes.into())
     }
 
     /// Reads a filter, up to [`Limits::depth`] levels, and 100,000 nodes and parts of substring assertions together.

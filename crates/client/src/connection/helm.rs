@@ -12,7 +12,7 @@ use std::{
     fmt,
     future::Future,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::Ordering},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -52,8 +52,6 @@ pub(super) struct Lone {
     /// Whether the last of them was a caller who found nothing, and how many ticks have passed since.
     waits: bool,
     quiet: u32,
-    /// Whether the task leaves the socket alone until the tick.
-    is_left: bool,
     /// What wakes the task.
     task: Option<Waker>,
     /// Why the connection has ended under a lone caller.
@@ -174,8 +172,7 @@ impl Task {
         }
         let slot = Arc::clone(&call.slot);
         self.lone.show_sign();
-        if !self.lone.is_left {
-            self.lone.is_left = true;
+        if !self.shared.is_left.swap(true, Ordering::Relaxed) {
             self.lone.seen = self.lone.signs;
             self.tick.as_mut().reset(Instant::now() + TICK);
             self.lone.wake_task();
@@ -264,11 +261,12 @@ impl Task {
 
     /// Whether the socket is left to lone callers until the next tick.
     pub(super) fn is_left_to_callers(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.lone.is_left {
+        while self.shared.is_left.load(Ordering::Relaxed) {
             if self.tick.as_mut().poll(cx).is_pending() {
                 return true;
             }
-            self.lone.is_left = self.lone.signs != self.lone.seen || self.has_patience();
+            let stays = self.lone.signs != self.lone.seen || self.has_patience();
+            self.shared.is_left.store(stays, Ordering::Relaxed);
             self.lone.seen = self.lone.signs;
             self.tick.as_mut().reset(Instant::now() + TICK);
         }
@@ -288,7 +286,7 @@ impl Task {
 
     /// The task takes the socket over.
     pub(super) fn take_over(&mut self) {
-        self.lone.is_left = false;
+        self.shared.is_left.store(false, Ordering::Relaxed);
         self.lone.slot = None;
     }
 }

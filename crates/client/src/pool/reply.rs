@@ -160,7 +160,7 @@ impl Running {
                     if self.delivered >= LONG
                         && let Some(lease) = &mut self.lease
                     {
-                        lease.shared().clone().reveal(lease);
+                        Arc::clone(lease.shared()).reveal(lease);
                     }
                 }
             }

@@ -133,18 +133,22 @@ pub(super) fn place<L: Line>(
     rules: &Rules,
     now: Circumstances,
 ) -> Option<Place> {
-    if seats.iter().any(|seat| seat.line.is_closed()) {
-        return None;
+    // One walk for both: with several connections it is much of what an operation costs here.
+    let mut lanes = 0;
+    for seat in seats {
+        if seat.line.is_closed() {
+            return None;
+        }
+        lanes += usize::from(seat.is_lane());
     }
     Some(match class {
-        Class::Short => place_short(seats, rules, now),
-        Class::Broad | Class::Alone => place_long(seats, class, rules, now),
+        Class::Short => place_short(seats, lanes, rules, now),
+        Class::Broad | Class::Alone => place_long(seats, lanes, class, rules, now),
     })
 }
 
-fn place_short<L: Line>(seats: &[Seat<L>], rules: &Rules, now: Circumstances) -> Place {
+fn place_short<L: Line>(seats: &[Seat<L>], lanes: usize, rules: &Rules, now: Circumstances) -> Place {
     let usable = |seat: &Seat<L>| is_usable(seat, rules);
-    let lanes = seats.iter().filter(|seat| seat.is_lane()).count();
     // Whoever waits for a connection of its own gets the last one, so it must run empty some day.
     let kept_free = (now.before > 0 && lanes < rules.lanes())
         .then(|| seats.iter().rposition(|seat| !seat.is_lane()))
@@ -172,8 +176,13 @@ fn place_short<L: Line>(seats: &[Seat<L>], rules: &Rules, now: Circumstances) ->
     }
 }
 
-fn place_long<L: Line>(seats: &[Seat<L>], class: Class, rules: &Rules, now: Circumstances) -> Place {
-    let lanes = seats.iter().filter(|seat| seat.is_lane()).count();
+fn place_long<L: Line>(
+    seats: &[Seat<L>],
+    lanes: usize,
+    class: Class,
+    rules: &Rules,
+    now: Circumstances,
+) -> Place {
     let free = rules.lanes().saturating_sub(lanes);
     if free > 0 {
         let is_idle = |seat: &Seat<L>| seat.load() == 0 && is_usable(seat, rules);

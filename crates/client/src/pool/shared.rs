@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -33,10 +34,11 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const WELL: Duration = Duration::from_secs(1);
 
 /// A service connection. It is never bound again.
-#[derive(Debug)]
 pub(super) struct Member {
     id: u64,
     pub(super) connection: Connection,
+    /// What it is of, so that a place on it is one pointer. Seats hold members in turn: [`Shared::clear`] ends that.
+    shared: Arc<Shared>,
 }
 
 /// A member in its seat.
@@ -147,7 +149,6 @@ type Turn = oneshot::Sender<Result<Lease, Error>>;
 /// A place on a connection. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Lease {
-    shared: Arc<Shared>,
     pub(super) member: Arc<Member>,
     class: Class,
 }
@@ -176,6 +177,15 @@ pub(super) struct Plan {
     pub(super) opens: Option<Span>,
     /// When the patience of somebody who waits ends next.
     pub(super) settle_at: Option<Instant>,
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("id", &self.id)
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Line for Berth {
@@ -248,7 +258,7 @@ impl Shared {
                     continue;
                 }
             };
-            let Some((lease, look)) = state.seat(index, class, self) else { continue };
+            let Some((lease, look)) = state.seat(index, class) else { continue };
             let wakes = wants_more && !std::mem::replace(&mut state.is_wanted, true);
             drop(state);
             if wakes {
@@ -420,7 +430,7 @@ impl Shared {
         state.counters.opened += 1;
         let spare = if state.is_open {
             state.next_id += 1;
-            let member = Arc::new(Member { id: state.next_id, connection });
+            let member = Arc::new(Member { id: state.next_id, connection, shared: Arc::clone(self) });
             let berth = Berth {
                 id: member.id,
                 member,
@@ -634,12 +644,12 @@ impl State {
         place(&self.seats, class, &settings.rules, Circumstances { openable, before, is_patient })
     }
 
-    fn seat(&mut self, index: usize, class: Class, shared: &Arc<Shared>) -> Option<(Lease, Look)> {
+    fn seat(&mut self, index: usize, class: Class) -> Option<(Lease, Look)> {
         let seat = self.seats.get_mut(index)?;
         let look = Look { is_alone: seat.load() == 0, has_rested: seat.line.idle_since.is_some() };
         *seat.count(class) += 1;
         seat.line.was_used = true;
-        let lease = Lease { shared: Arc::clone(shared), member: Arc::clone(&seat.line.member), class };
+        let lease = Lease { member: Arc::clone(&seat.line.member), class };
         Some((lease, look))
     }
 
@@ -759,7 +769,7 @@ impl State {
                 return Some(waiter);
             }
         };
-        match self.seat(index, waiter.class, shared) {
+        match self.seat(index, waiter.class) {
             Some((lease, _)) => {
                 turns.0.push((waiter.turn, Ok(lease)));
                 None
@@ -781,7 +791,7 @@ impl Turns {
 impl Lease {
     /// One more place on the same connection, for something that goes on for itself.
     pub(super) fn again(&self) -> Self {
-        let mut state = self.shared.lock();
+        let mut state = self.member.shared.lock();
         // One that was taken out meanwhile counts nothing any more.
         if let Some(index) = state.position(self.member.id)
             && let Some(seat) = state.seats.get_mut(index)
@@ -789,17 +799,17 @@ impl Lease {
             *seat.count(self.class) += 1;
         }
         drop(state);
-        Self { shared: Arc::clone(&self.shared), member: Arc::clone(&self.member), class: self.class }
+        Self { member: Arc::clone(&self.member), class: self.class }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        &self.member.shared
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.release(&self.member, self.class);
+        self.member.shared.release(&self.member, self.class);
     }
 }
 

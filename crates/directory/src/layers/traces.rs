@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use flext_ldap_proto::{batch::Batch, dn::Dn};
-use tracing::{Span, field::Empty};
+use tracing::{Span, field::Empty, level_filters::LevelFilter};
 
 use super::{
     metrics::{MOST_BASES, OTHER, Status, base_of, end_of},
@@ -135,6 +135,10 @@ const fn span_name(kind: OpKind) -> &'static str {
 
 impl Layer for Traces {
     fn call(&self, request: Request, next: &dyn Directory) -> Reply {
+        // The one number: nobody listens to spans at all.
+        if LevelFilter::current() < LevelFilter::INFO {
+            return next.call(request);
+        }
         let span = self.span(&request);
         if span.is_disabled() {
             return next.call(request);

@@ -13,7 +13,7 @@ use flext_ldap_directory::proto::{
     filter::Filter,
     message::{Scope, Search},
 };
-use flext_ldap_directory::{Actor, DirectoryExt, Request};
+use flext_ldap_directory::{Actor, Directory, DirectoryExt, Request};
 use flext_ldap_testkit::company::SUFFIX;
 
 use crate::{Login, usage::Watch};
@@ -106,7 +106,7 @@ pub(crate) fn play(target: &Target) -> Result<()> {
     match target.work.as_str() {
         "bulk" => {
             let watch = Watch::start()?;
-            black_box(runtime.block_on(read_everything(&connection))?);
+            black_box(runtime.block_on(read_everything(&*connection))?);
             watch.report(&mut [])
         }
         "lookup" => {
@@ -131,9 +131,9 @@ pub(crate) fn play(target: &Target) -> Result<()> {
 }
 
 /// Touches the name of every entry, every attribute description and every value.
-async fn read_everything(connection: &Connection) -> Result<usize> {
+pub(crate) async fn read_everything(directory: &impl Directory) -> Result<usize> {
     let mut octets = 0;
-    let mut entries = connection.search(Request::new(Target::everything()?, Actor::Service));
+    let mut entries = directory.search(Request::new(Target::everything()?, Actor::Service));
     while let Some(batch) = entries.next_batch().await? {
         for entry in batch.entries() {
             octets += entry.dn_str().len();

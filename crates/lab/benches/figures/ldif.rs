@@ -103,7 +103,7 @@ pub(crate) fn read(arguments: &[String]) -> Result<()> {
         black_box(entry.dn_str());
     }
     black_box(octets);
-    if entries != expected.parse()? {
+    if entries != expected.parse::<u64>()? {
         bail!("{entries} entries where {expected} should be");
     }
     watch.report(&mut [])

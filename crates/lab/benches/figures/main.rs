@@ -3,8 +3,9 @@
 //! `crates/lab/get` and `peers/build`, then
 //! `cargo bench -p flext-ldap-lab --bench figures -- [--people N] [--rounds N] [--lookups N] [--writes N] [TABLE..]`
 //!
-//! Tables: `bulk`, `replay`, `lookup`, `lookup16`, `pipelined`, `pool` (`lookup` and `pipelined` also from memory, `lookup` also with server and client on one processor), `writes`, `start`, `import`, `ldif`, `decode`, `dn`, `filter`;
-//! all, unless some are named. Every contender runs in a process of its own, once to warm up and then `--rounds` times,
+//! Tables: `bulk`, `parallel`, `replay`, `lookup`, `lookup16`, `pipelined`, `pool` (`lookup` and `pipelined` also from memory, `lookup`
+//! also with server and client on one processor), `proxy` (after `peers/lloadd`), `writes`, `start`, `import`, `ldif`, `decode`,
+//! `dn`, `filter`; all, unless some are named. Every contender runs in a process of its own, once to warm up and then `--rounds` times,
 //! taking turns with the others of its table. What is printed are medians; a ratio is the median of the ratios of the
 //! rounds. What was seen and what it means is in docs/performance.md.
 //!
@@ -21,8 +22,10 @@ mod grown;
 mod language;
 mod ldif;
 mod many;
+mod parts;
 mod peers;
 mod pooled;
+mod proxied;
 mod servers;
 mod serving;
 mod sink;
@@ -73,6 +76,8 @@ fn play(arguments: &[String]) -> Result<()> {
         "sink" => sink::play(&Target::parse(rest)?),
         "ours" => clients::play(&Target::parse(rest)?),
         "pool" => pooled::play(&Target::parse(rest)?),
+        "parts" => parts::play(&Target::parse(rest)?),
+        "proxy" => proxied::play(rest),
         "decode" => language::decode(rest),
         "dn" | "filter" => language::parse(role, rest),
         _ => bail!("no role {role}"),
@@ -80,13 +85,15 @@ fn play(arguments: &[String]) -> Result<()> {
 }
 
 /// What can be asked for, `growth` aside.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "bulk",
+    "parallel",
     "replay",
     "lookup",
     "lookup16",
     "pipelined",
     "pool",
+    "proxy",
     "writes",
     "start",
     "import",
@@ -147,6 +154,10 @@ impl Settings {
             (true, _) => bail!("`growth` is a table for itself"),
         }
         let [people] = self.people[..] else { bail!("several sizes are for `growth` alone") };
+        if self.wants("proxy") {
+            // Better now than after all the others.
+            proxied::program()?;
+        }
         let bench = Bench::prepare(self, people)?;
         println!("{people} people, {} entries, {} octets of LDIF\n", bench.entries, bench.octets);
         if self.wants("import") {
@@ -164,7 +175,11 @@ impl Settings {
         if self.wants("start") {
             start::contest(&bench)?;
         }
-        if ["bulk", "replay", "lookup", "pipelined", "pool", "decode"].iter().any(|table| self.wants(table)) {
+        if self.wants("parallel") {
+            parts::contests(&bench)?;
+        }
+        let others = ["bulk", "replay", "lookup", "pipelined", "pool", "proxy", "decode"];
+        if others.iter().any(|table| self.wants(table)) {
             bench.servers(self)?;
         }
         Ok(())
@@ -368,6 +383,9 @@ impl Bench {
         }
         if settings.wants("pool") {
             pooled::contests(self, &slapd_url, slapd.pid(), &login)?;
+        }
+        if settings.wants("proxy") {
+            proxied::contests(self, &slapd_url, slapd.pid(), &login)?;
         }
         let replay = || Helper::start(role("replay")?.arg(&capture));
         if settings.wants("replay") {

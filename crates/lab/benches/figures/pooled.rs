@@ -85,8 +85,10 @@ fn script(target: &Target, mut command: Command, name: &str, first: Option<Strin
 
 /// `pool TARGET`: does the work over eight connections.
 pub(crate) fn play(target: &Target) -> Result<()> {
-    if target.kind == "sink" {
-        return look_up_plainly(target);
+    match target.kind.as_str() {
+        "sink" => return look_up_plainly(target, CONNECTIONS),
+        "sink64" => return look_up_plainly(target, IN_FLIGHT),
+        _ => {}
     }
     let runtime = if target.kind.ends_with("multi") {
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?
@@ -152,12 +154,12 @@ async fn look_up(directory: &Arc<impl Directory + 'static>, searches: &[Search])
     Ok(times)
 }
 
-/// A thread for each socket, which keeps as many requests under way as our pool has on each of its connections.
-fn look_up_plainly(target: &Target) -> Result<()> {
+/// A thread for each socket, which keeps its share of the requests under way.
+fn look_up_plainly(target: &Target, connections: usize) -> Result<()> {
     let requests = sink::requests(target)?;
-    let share = requests.len().div_ceil(CONNECTIONS).max(1);
-    let mut sockets = Vec::with_capacity(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
+    let share = requests.len().div_ceil(connections).max(1);
+    let mut sockets = Vec::with_capacity(connections);
+    for _ in 0..connections {
         sockets.push(sink::connect(target)?);
     }
     let watch = Watch::start()?;
@@ -166,7 +168,7 @@ fn look_up_plainly(target: &Target) -> Result<()> {
             .chunks(share)
             .zip(sockets)
             .map(|(requests, socket)| {
-                scope.spawn(move || sink::look_up_together(socket, requests, IN_FLIGHT / CONNECTIONS))
+                scope.spawn(move || sink::look_up_together(socket, requests, IN_FLIGHT / connections))
             })
             .collect();
         for thread in threads {

@@ -19,8 +19,9 @@ use crate::{
     usage::Watch,
 };
 
-/// `searchResultDone` with message id 2 and success, as every server here encodes it.
-const DONE: [u8; 14] = *b"\x30\x0c\x02\x01\x02\x65\x07\x0a\x01\x00\x04\x00\x04\x00";
+/// `searchResultDone` with message id 2 and success, as every server here encodes it, but for the header of the message: lloadd
+/// writes its length in four octets.
+const DONE: [u8; 12] = *b"\x02\x01\x02\x65\x07\x0a\x01\x00\x04\x00\x04\x00";
 
 const BUFFER: usize = 64 << 10;
 
@@ -99,7 +100,10 @@ pub(crate) fn connect(target: &Target) -> Result<TcpStream> {
     let octets = socket.read(&mut answer)?;
     // The result code of a bind response follows its id, its tag and its length.
     match answer.get(..octets) {
-        Some([0x30, _, 0x02, 0x01, 0x01, 0x61, _, 0x0a, 0x01, 0x00, ..]) => Ok(socket),
+        Some(
+            [0x30, _, 0x02, 0x01, 0x01, 0x61, _, 0x0a, 0x01, 0x00, ..]
+            | [0x30, 0x84, _, _, _, _, 0x02, 0x01, 0x01, 0x61, _, 0x0a, 0x01, 0x00, ..],
+        ) => Ok(socket),
         answer => bail!("the bind was not answered with success: {answer:02x?}"),
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use flext_ldap_client::Connection;
 use flext_ldap_directory::{
     Actor, BindReply, BindStep, Deadline, Directory as _, DirectoryExt as _, Operation, Outcome, Request,
     Session,
@@ -100,6 +101,12 @@ impl<'a> Bench<'a> {
 
     /// A new conversation as an entry below home, which has the password.
     pub(super) async fn as_user(&self, relative: &str, password: &str) -> Result<Conversation> {
+        if let Some(sign_in) = self.subject.sign_in().filter(|sign_in| sign_in.takes_users()) {
+            let uid = as_uid(&format!("{relative} {}", self.home.rdns().next().context("no home")?));
+            let name = [(ChangeKind::Replace, "uid", &[uid.as_str()][..])];
+            self.admin.done(self.modify(relative, &name)?).await.context("cannot give a uid")?;
+            return Conversation::over(sign_in.user(&uid, password).await?);
+        }
         let mut conversation = self.anonymous().await?;
         conversation.bind(self.dn(relative)?.as_str(), password.into()).await?;
         Ok(conversation)
@@ -211,10 +218,21 @@ impl<'a> Bench<'a> {
 impl Conversation {
     /// A new conversation of the administrator.
     pub(super) async fn of_administrator(subject: &Subject) -> Result<Self> {
-        let mut admin = Self::open(subject).await?;
         let (dn, password) = subject.administrator();
+        if let Some(sign_in) = subject.sign_in()
+            && let Some(connection) = sign_in.administrator(password).await?
+        {
+            return Self::over(connection);
+        }
+        let mut admin = Self::open(subject).await?;
         admin.bind(dn.as_str(), password.clone()).await.context("the administrator cannot bind")?;
         Ok(admin)
+    }
+
+    /// A connection on which somebody has signed in.
+    fn over(connection: Connection) -> Result<Self> {
+        let actor = connection.actor().context("nobody is bound")?;
+        Ok(Self { session: Box::new(connection), actor })
     }
 
     pub(super) async fn open(subject: &Subject) -> Result<Self> {
@@ -302,6 +320,12 @@ impl Conversation {
     pub(super) async fn names(&self, search: Search) -> Result<Vec<String>> {
         names(self.entries(search.attributes(Selection::none())).await?.iter())
     }
+}
+
+/// A name of letters, digits and hyphens, as every server takes them.
+fn as_uid(text: &str) -> String {
+    let letters = text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' });
+    letters.collect::<String>().to_lowercase()
 }
 
 /// The first value of the name of each entry, sorted.

@@ -26,7 +26,8 @@ const fn list_of(server: Server) -> Option<(&'static str, &'static str)> {
 
 /// A check that a server does not pass.
 struct Known {
-    /// `area::check`, and ` over clear connections`, ` over TLS` or ` over ldapi` where only that differs so.
+    /// `area::check`, and ` over clear connections`, ` over TLS`, ` over ldapi`, ` through the proxy` or ` through the stack`
+    /// where only that differs so.
     check: &'static str,
     /// Each allowed by an RFC or a named fault of the server.
     freedoms: Vec<Freedom>,
@@ -61,7 +62,8 @@ pub(super) fn judge(subject: &Subject, check: &str, outcome: Result<()>) -> Resu
     } else {
         " over TLS"
     };
-    let known = of(&format!("{check}{way}")).or_else(|| of(check));
+    let through = subject.behind().and_then(|what| of(&format!("{check} through {what}")));
+    let known = through.or_else(|| of(&format!("{check}{way}"))).or_else(|| of(check));
     if let (Some(seen), Some(path)) = (&seen, std::env::var_os("CONFORMANCE_SEEN")) {
         let mut file = std::fs::File::options().create(true).append(true).open(path)?;
         let mut block = String::new();

@@ -85,6 +85,9 @@ pub enum Freedom {
     /// slapd's permissive modify passes over the deletion of an attribute that is not there, not of a value;
     /// MS-ADTS §3.1.1.3.4.1.8 has both.
     PermissiveModifyMissesValues: OpenLdap,
+    /// slapd that is told `sasl-cbinding` offers SCRAM that binds to the channel, and then wants the binding to be called
+    /// `ldap`, which is none that there is: only mechanisms without `-PLUS` let a client in. A fault: RFC 5802 §6.
+    BindingOfItsOwnName: OpenLdap,
     /// slapd with its ppolicy overlay allows an entry one password, whether a policy is in force or not; RFC 4519 §2.41
     /// allows several, and draft-behera-ldap-password-policy-10 §5.1 speaks of one.
     OnePassword: OpenLdap,
@@ -155,6 +158,9 @@ pub enum Freedom {
     PasswordModifyWantsProtection: Ds389,
     /// 389-ds sorts by none of the ordering rules of RFC 4517, and does not say so. A fault: RFC 2891 §2.
     NoOrderByName: Ds389,
+    /// 389-ds takes a cookie that nobody gave for the number of a search, and begins one where its connection has paged
+    /// before. A fault: RFC 2696 §3 has a search that cannot be resumed answered with an error.
+    CookiesAreNumbers: Ds389,
     /// 389-ds refuses for the same reasons with other result codes; RFC 4511 Appendix A tells what each is for, not which
     /// of several reasons comes first.
     OtherCodes: Ds389,

@@ -104,10 +104,28 @@ impl Shared {
             patience: self.patience,
             record: self.record.clone(),
         });
-        started.add_suffix().await?;
+        add_suffix(&started.server).await?;
         *running = Arc::downgrade(&started);
         Ok(started)
     }
+}
+
+/// Adds the suffix entry to a server that has none; what comes back is the administrator's connection.
+pub(super) async fn add_suffix(server: &NsSlapd) -> Result<(Connection, Actor)> {
+    let entry = Add::new(DEFAULT_SUFFIX.parse()?, attributes(SUFFIX));
+    let (connection, actor) = as_administrator(server).await?;
+    connection.add(Request::new(entry, actor.clone())).await.context("cannot add the suffix")?;
+    Ok((connection, actor))
+}
+
+async fn as_administrator(server: &NsSlapd) -> Result<(Connection, Actor)> {
+    let url: LdapUrl = server.ldap_url().parse()?;
+    let mut connection = Connector::builder().clear().url(&url).build()?.connect().await?;
+    let step = BindStep::simple(server.root_dn(), server.root_password().into());
+    let BindReply::Done { actor, .. } = connection.bind(step, Deadline::after(BIND_PATIENCE)).await? else {
+        bail!("389-ds does not know its administrator");
+    };
+    Ok((connection, actor))
 }
 
 impl Default for Shared {
@@ -159,27 +177,9 @@ impl SharedServer {
             attribute: "description".parse()?,
             values: Vec::new(),
         });
-        let (connection, actor) = self.as_administrator().await?;
+        let (connection, actor) = as_administrator(&self.server).await?;
         connection.modify(Request::new(modify, actor)).await.context("cannot write")?;
         Ok(())
-    }
-
-    async fn add_suffix(&self) -> Result<()> {
-        let entry = Add::new(DEFAULT_SUFFIX.parse()?, attributes(SUFFIX));
-        let (connection, actor) = self.as_administrator().await?;
-        connection.add(Request::new(entry, actor)).await.context("cannot add the suffix")?;
-        Ok(())
-    }
-
-    async fn as_administrator(&self) -> Result<(Connection, Actor)> {
-        let url: LdapUrl = self.server.ldap_url().parse()?;
-        let mut connection = Connector::builder().clear().url(&url).build()?.connect().await?;
-        let step = BindStep::simple(self.server.root_dn(), self.server.root_password().into());
-        let BindReply::Done { actor, .. } = connection.bind(step, Deadline::after(BIND_PATIENCE)).await?
-        else {
-            bail!("389-ds does not know its administrator");
-        };
-        Ok((connection, actor))
     }
 
     /// Looks at a server that does not answer, ends it, and tells everybody.

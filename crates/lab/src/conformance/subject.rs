@@ -7,7 +7,7 @@ use flext_ldap_directory::{
     proto::{dn::Dn, secret::Secret},
 };
 
-use super::{Freedom, Server, shared::SharedServer};
+use super::{Freedom, Server, shared::SharedServer, subjects::SignIn};
 
 /// A directory under test.
 ///
@@ -21,13 +21,19 @@ pub struct Subject {
     suffix: Dn,
     administrator: (Dn, Secret),
     tag: String,
-    is_behind_proxy: bool,
+    behind: Option<&'static str>,
+    sign_in: Option<SignIn>,
     shared: Option<Arc<SharedServer>>,
     /// Ends the server when it is dropped.
     _keep: Box<dyn Any + Send + Sync>,
 }
 
 impl Subject {
+    /// It keeps a client's connection when the server ends its own.
+    pub(super) const PROXY: &str = "the proxy";
+    /// Its connections serve one conversation after the other.
+    pub(super) const STACK: &str = "the stack";
+
     /// A directory that `sessions` talks to as `peer`, whose administrator binds as `administrator`. `keep` is dropped
     /// after the last check: it ends the server.
     #[must_use]
@@ -47,7 +53,8 @@ impl Subject {
             suffix,
             administrator,
             tag: String::new(),
-            is_behind_proxy: false,
+            behind: None,
+            sign_in: None,
             shared: None,
             _keep: Box::new(keep),
         }
@@ -69,14 +76,29 @@ impl Subject {
         self.shared.as_deref()
     }
 
-    /// The same, said to be talked to through a proxy, which keeps a client's connection when the server ends its own.
-    pub(super) fn behind_proxy(mut self) -> Self {
-        self.is_behind_proxy = true;
+    /// The same, said to be talked to through [`PROXY`](Self::PROXY) or [`STACK`](Self::STACK).
+    pub(super) fn through(mut self, what: &'static str) -> Self {
+        self.behind = Some(what);
         self
     }
 
-    pub(super) const fn is_behind_proxy(&self) -> bool {
-        self.is_behind_proxy
+    /// What is between, if it is more than the transport.
+    pub(super) const fn behind(&self) -> Option<&'static str> {
+        self.behind
+    }
+
+    /// The same, whose administrator and users sign in otherwise than by name and password.
+    pub(super) fn signed_in(mut self, sign_in: SignIn) -> Self {
+        self.sign_in = Some(sign_in);
+        self
+    }
+
+    pub(super) const fn sign_in(&self) -> Option<&SignIn> {
+        self.sign_in.as_ref()
+    }
+
+    pub(super) fn is_behind_proxy(&self) -> bool {
+        self.behind == Some(Self::PROXY)
     }
 
     pub(super) fn tag(&self) -> &str {

@@ -1,5 +1,9 @@
 //! The subjects there are: the store by itself, behind our listener, behind layers, and slapd, over every transport.
 
+mod by_sasl;
+mod choice;
+mod wrapped;
+
 use std::{
     any::Any,
     sync::{
@@ -9,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use flext_ldap_client::{Connector, Pool, TlsOptions};
+use flext_ldap_client::{Connector, ConnectorBuilder, Pool, TlsOptions};
 use flext_ldap_directory::{
     DirectoryExt as _, External, Layered, Peer, PeerAddress, Protection, Request, Sessions,
     health::HealthOptions,
@@ -26,6 +30,12 @@ use flext_ldap_server::{Server as Listener, ServerTls};
 use flext_ldap_store::{StandardPolicy, Store, StoreOptions};
 use tempfile::TempDir;
 
+pub(super) use self::by_sasl::SignIn;
+use self::wrapped::{Way, build_stack};
+pub use self::{
+    by_sasl::{by_sasl, offered},
+    wrapped::{stack, through},
+};
 use super::{Server, Subject, bench::attributes, shared::Shared};
 use crate::{Authority, Content, DEFAULT_SUFFIX, Samba, Slapd, SlapdOptions};
 
@@ -101,7 +111,7 @@ fn every_layer(sessions: impl Sessions, trail: &Arc<AuditTrail>) -> impl Session
 /// # Errors
 /// As [`listener`].
 pub async fn proxied(transport: Transport) -> Result<Subject> {
-    let url: LdapUrl = "ldap://127.0.0.1:0".parse().map_err(|error| anyhow!("{error}"))?;
+    let url = parsed("ldap://127.0.0.1:0")?;
     let server = Listener::builder(Arc::new(open_store().await?)).listen(url).start().await?;
     let url = server.urls().first().context("a server without URL")?.clone();
     let name = format!("the store behind the proxy, {transport:?}");
@@ -115,7 +125,7 @@ pub async fn proxied(transport: Transport) -> Result<Subject> {
 /// As [`slapd`].
 pub async fn proxied_slapd(transport: Transport) -> Result<Subject> {
     let slapd = start_slapd()?;
-    let url: LdapUrl = slapd.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let url = parsed(&slapd.ldap_url())?;
     let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
     let name = format!("slapd behind the proxy, {transport:?}");
     behind_proxy(name, transport, &url, (Server::OpenLdap, administrator, Box::new(slapd))).await
@@ -128,11 +138,25 @@ pub async fn proxied_slapd(transport: Transport) -> Result<Subject> {
 pub async fn proxied_ns_slapd(transport: Transport) -> Result<Subject> {
     let shared = NS_SLAPD.server().await?;
     let server = shared.server();
-    let url: LdapUrl = server.ldap_url().parse().map_err(|error| anyhow!("{error}"))?;
+    let url = parsed(&server.ldap_url())?;
     let administrator = (server.root_dn().parse()?, Secret::from(server.root_password()));
     let name = format!("389-ds behind the proxy, {transport:?}");
     let subject = behind_proxy(name, transport, &url, (Server::Ds389, administrator, Box::new(()))).await?;
     Ok(subject.tagged(format!("-proxied-{transport:?}").to_lowercase()).sharing(shared))
+}
+
+/// The shared Samba behind a proxy.
+///
+/// # Errors
+/// As [`samba`].
+pub async fn proxied_samba(transport: Transport) -> Result<Subject> {
+    let shared = Samba::shared()?;
+    let url = parsed(&shared.ldap_url())?;
+    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let name = format!("Samba behind the proxy, {transport:?}");
+    let subject =
+        behind_proxy(name, transport, &url, (Server::Samba, administrator, Box::new(shared))).await?;
+    Ok(subject.tagged("!x".to_owned()))
 }
 
 /// A listener over the proxy, in front of the server of this URL.
@@ -144,8 +168,9 @@ async fn behind_proxy(
 ) -> Result<Subject> {
     let connector = Connector::builder().clear().url(url).build()?;
     let proxy = Proxy::builder(Pool::builder(connector).conversations(1_000).build()?).build();
-    let (listener, folder, way) = listen(transport, Arc::new(proxy)).await?;
-    Ok(Subject::new(name, server, way, suffix()?, administrator, (listener, folder, keep)).behind_proxy())
+    let (listener, folder, way) = listen(transport, Arc::new(proxy), |way| way).await?;
+    Ok(Subject::new(name, server, way, suffix()?, administrator, (listener, folder, keep))
+        .through(Subject::PROXY))
 }
 
 /// A slapd of its own.
@@ -159,14 +184,18 @@ pub async fn slapd(transport: Transport) -> Result<Subject> {
         Transport::Ldaps => slapd.ldaps_url(),
         Transport::Ldapi => slapd.ldapi_url(),
     };
-    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let url = parsed(&url)?;
     let way = way_to(&url, transport, slapd.ca_pem())?;
     let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
     Ok(Subject::new(format!("slapd, {transport:?}"), Server::OpenLdap, way, suffix()?, administrator, slapd))
 }
 
 fn start_slapd() -> Result<Slapd> {
-    Slapd::start(SlapdOptions {
+    Slapd::start(slapd_options())
+}
+
+fn slapd_options() -> SlapdOptions {
+    SlapdOptions {
         content: Content::Text(format!("dn: {DEFAULT_SUFFIX}\n{SUFFIX_ENTRY}\n")),
         // The suite asks for more than the 500 entries that slapd gives by default.
         size_limit: Some(100_000),
@@ -176,7 +205,7 @@ fn start_slapd() -> Result<Slapd> {
             ("ppolicy".to_owned(), vec!["ppolicy_use_lockout".to_owned()]),
         ],
         ..SlapdOptions::default()
-    })
+    }
 }
 
 /// A 389 Directory Server, which all who ask for one at the same time share: it takes seconds to start, and checks
@@ -200,7 +229,7 @@ pub async fn ns_slapd_of(shared: &Shared, transport: Transport) -> Result<Subjec
         Transport::Ldaps => server.ldaps_url(),
         Transport::Ldapi => server.ldapi_url(),
     };
-    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let url = parsed(&url)?;
     let way = way_to(&url, transport, server.ca_pem().to_owned())?;
     let administrator = (server.root_dn().parse()?, Secret::from(server.root_password()));
     let name = format!("389-ds, {transport:?}");
@@ -221,7 +250,7 @@ pub fn samba(transport: Transport) -> Result<Subject> {
             bail!("Samba takes whoever comes by its socket for itself, and no EXTERNAL there")
         }
     };
-    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let url = parsed(&url)?;
     let way = way_to(&url, transport, shared.ca_pem())?;
     let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
     let name = format!("Samba, {transport:?}");
@@ -235,35 +264,95 @@ pub fn samba(transport: Transport) -> Result<Subject> {
     Ok(subject.tagged(tag.to_owned()))
 }
 
+/// A slapd of its own behind the stack of a configuration, which reaches it by StartTLS.
+///
+/// # Errors
+/// As [`slapd`].
+pub async fn stacked_slapd() -> Result<Subject> {
+    let slapd = start_slapd()?;
+    let (url, ca_pem) = (slapd.ldap_url(), slapd.ca_pem());
+    let administrator = (slapd.root_dn().parse()?, Secret::from(slapd.root_password()));
+    behind_stack(Server::OpenLdap, (&url, Transport::StartTls, &ca_pem), administrator, slapd)
+}
+
+/// The shared 389 Directory Server behind the stack of a configuration, which reaches it by ldaps.
+///
+/// # Errors
+/// As [`ns_slapd`].
+pub async fn stacked_ns_slapd() -> Result<Subject> {
+    let shared = NS_SLAPD.server().await?;
+    let server = shared.server();
+    let (url, ca_pem) = (server.ldaps_url(), server.ca_pem().to_owned());
+    let administrator = (server.root_dn().parse()?, Secret::from(server.root_password()));
+    let subject = behind_stack(Server::Ds389, (&url, Transport::Ldaps, &ca_pem), administrator, ())?;
+    Ok(subject.tagged("-stack".to_owned()).sharing(shared))
+}
+
+/// The shared Samba behind the stack of a configuration, which reaches it by StartTLS.
+///
+/// # Errors
+/// As [`samba`].
+pub async fn stacked_samba() -> Result<Subject> {
+    let shared = Samba::shared()?;
+    let (url, ca_pem) = (shared.ldap_url(), shared.ca_pem());
+    let administrator = (shared.root_dn().parse()?, Secret::from(shared.root_password()));
+    let subject = behind_stack(Server::Samba, (&url, Transport::StartTls, &ca_pem), administrator, shared)?;
+    Ok(subject.tagged("!k".to_owned()))
+}
+
+/// The stack of a configuration, in front of the server of this URL.
+fn behind_stack(
+    server: Server,
+    (url, transport, ca_pem): (&str, Transport, &str),
+    administrator: (Dn, Secret),
+    keep: impl Any + Send + Sync,
+) -> Result<Subject> {
+    let (stack, folder) = build_stack(&Way { url, ca_pem: Some(ca_pem) })?;
+    let (_, peer) = begin_way_to(&parsed(url)?, transport, TlsOptions::new().ca_pem(ca_pem));
+    let name = format!("{server:?} behind the stack, {transport:?}");
+    Ok(Subject::new(name, server, (stack, peer), suffix()?, administrator, (folder, keep))
+        .through(Subject::STACK))
+}
+
+fn parsed(url: &str) -> Result<LdapUrl> {
+    url.parse().map_err(|error| anyhow!("{url}: {error}"))
+}
+
 /// The embedded store, in memory, with the suffix entry. Whoever connects may read.
 async fn open_store() -> Result<Store> {
-    let (administrator, password) = administrator()?;
-    let store = Store::open(
-        StoreOptions::memory()
-            .suffix(suffix()?)
-            .administrator(administrator, password)
-            .peer_administrator(nix::unistd::geteuid().as_raw())
-            .tell_lockout()
-            .policy(Arc::new(StandardPolicy::default().anonymous_read())),
-    )?;
-    let entry = Add::new(suffix()?, attributes(SUFFIX_ENTRY));
-    store
-        .add(Request::new(entry, flext_ldap_directory::Actor::Service))
-        .await
-        .context("cannot add the suffix")?;
+    let store = Store::open(store_options()?)?;
+    add_suffix(&store).await?;
     Ok(store)
+}
+
+fn store_options() -> Result<StoreOptions> {
+    let (administrator, password) = administrator()?;
+    Ok(StoreOptions::memory()
+        .suffix(suffix()?)
+        .administrator(administrator, password)
+        .peer_administrator(nix::unistd::geteuid().as_raw())
+        .tell_lockout()
+        .policy(Arc::new(StandardPolicy::default().anonymous_read())))
+}
+
+async fn add_suffix(store: &Store) -> Result<()> {
+    let entry = Add::new(suffix()?, attributes(SUFFIX_ENTRY));
+    let adding = store.add(Request::new(entry, flext_ldap_directory::Actor::Service));
+    adding.await.context("cannot add the suffix")?;
+    Ok(())
 }
 
 /// A listener in front of `sessions`, and the way to it by our client.
 async fn behind_listener(name: String, transport: Transport, sessions: Arc<dyn Sessions>) -> Result<Subject> {
-    let (server, folder, way) = listen(transport, sessions).await?;
+    let (server, folder, way) = listen(transport, sessions, |way| way).await?;
     Ok(Subject::new(name, Server::Embedded, way, suffix()?, administrator()?, (server, folder)))
 }
 
-/// A listener in front of `sessions`, what must be kept with it, and the way to it by our client.
+/// A listener in front of `sessions`, what must be kept with it, and the way to it by our client, changed by `change`.
 async fn listen(
     transport: Transport,
     sessions: Arc<dyn Sessions>,
+    change: fn(ConnectorBuilder) -> ConnectorBuilder,
 ) -> Result<(Listener, TempDir, (Connector, Peer))> {
     let folder = TempDir::with_prefix("listener-").context("cannot make a folder for a socket")?;
     let authority = Authority::new()?;
@@ -274,16 +363,20 @@ async fn listen(
         Transport::Ldaps => "ldaps://127.0.0.1:0".to_owned(),
         Transport::Ldapi => crate::slapd::ldapi_url(folder.path()),
     };
-    let url: LdapUrl = url.parse().map_err(|error| anyhow!("{url}: {error}"))?;
+    let url = parsed(&url)?;
     let server = Listener::builder(sessions).listen(url).tls(tls).start().await?;
     let url = server.urls().first().context("a server without URL")?.clone();
-    let way = way_to(&url, transport, authority.pem())?;
-    Ok((server, folder, way))
+    let (builder, peer) = begin_way_to(&url, transport, TlsOptions::new().ca_pem(authority.pem()));
+    Ok((server, folder, (change(builder).build()?, peer)))
 }
 
 /// A connector to the server of this URL, and who the server takes us for.
 fn way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> Result<(Connector, Peer)> {
-    let tls = TlsOptions::new().ca_pem(ca_pem);
+    let (builder, peer) = begin_way_to(url, transport, TlsOptions::new().ca_pem(ca_pem));
+    Ok((builder.build()?, peer))
+}
+
+fn begin_way_to(url: &LdapUrl, transport: Transport, tls: TlsOptions) -> (ConnectorBuilder, Peer) {
     let (builder, protection) = match transport {
         Transport::Plain => (Connector::builder().clear(), Protection::Clear),
         Transport::StartTls => (Connector::builder().start_tls(tls), Protection::Tls),
@@ -294,7 +387,7 @@ fn way_to(url: &LdapUrl, transport: Transport, ca_pem: String) -> Result<(Connec
         Scheme::Ldapi => (PeerAddress::Unix, Some(this_user())),
         _ => (PeerAddress::Tcp(([127, 0, 0, 1], url.port()).into()), None),
     };
-    Ok((builder.url(url).build()?, Peer { address, protection, external, bindings: None, tls: None }))
+    (builder.url(url), Peer { address, protection, external, bindings: None, tls: None })
 }
 
 fn this_user() -> External {

@@ -31,10 +31,13 @@ fn content() -> String {
     )
 }
 
+/// Whom slapd takes the users of mechanisms for.
+fn map() -> String {
+    format!(r#"authz-regexp "^uid=([^,/@]+)(,cn=[^,]+)?,cn=[^,]+,cn=auth$" "uid=$1,ou=people,{BASE}""#)
+}
+
 fn slapd() -> Slapd {
-    let map =
-        format!(r#"authz-regexp "^uid=([^,/@]+)(,cn=[^,]+)?,cn=[^,]+,cn=auth$" "uid=$1,ou=people,{BASE}""#);
-    let lines = ["sasl-host localhost", "sasl-secprops noanonymous", &map];
+    let lines = ["sasl-host localhost", "sasl-secprops noanonymous", &map()];
     let global_lines = lines.map(str::to_owned).to_vec();
     Slapd::start(SlapdOptions { content: Content::Text(content()), global_lines, ..SlapdOptions::default() })
         .unwrap()
@@ -68,6 +71,32 @@ const fn scram(hash: ScramHash, plus: bool) -> Mechanism {
 fn our_client_signs_in_to_slapd() {
     let slapd = slapd();
     run(signs_in_by_each(&slapd.ldap_url(), &slapd.ldaps_url(), &slapd.ca_pem()));
+}
+
+/// It calls what SCRAM binds to by a name of its own, so that only its own clients can; with a ticket it is as it should be
+/// (`gssapi`).
+#[test]
+fn slapd_that_binds_to_the_channel_takes_scram_without_it() {
+    let lines = ["sasl-host localhost", "sasl-cbinding tls-endpoint", &map()];
+    let global_lines = lines.map(str::to_owned).to_vec();
+    let options = SlapdOptions { content: Content::Text(content()), global_lines, ..SlapdOptions::default() };
+    let slapd = Slapd::start(options).unwrap();
+    let url = slapd.ldaps_url().parse().unwrap();
+    let connect = async |sasl: Sasl| {
+        let tls = TlsOptions::new().ca_pem(slapd.ca_pem());
+        let connector = Connector::builder().ldaps(tls).url(&url).credentials(sasl).build().unwrap();
+        who(connector.connect().await).await
+    };
+    run(async {
+        let scram_256 = |plus| ada().only(scram(ScramHash::Sha256, plus));
+        for sasl in [scram_256(true).binding(BindingKind::TlsServerEndPoint), ada()] {
+            let error = connect(sasl).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+            assert!(error.to_string().contains("Expected: ldap, received: tls-"), "{error}");
+        }
+        let her = format!("dn:uid=ada,ou=people,{BASE}");
+        assert_eq!(connect(scram_256(false)).await.unwrap(), her);
+    });
 }
 
 #[test]

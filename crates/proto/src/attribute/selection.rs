@@ -1,6 +1,6 @@
 //! What a search asks to be returned (RFC 4511 §4.5.1.8).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::AttributeDescription;
 use crate::{
@@ -10,9 +10,9 @@ use crate::{
 
 /// What a search, or a read-entry control, asks to be returned.
 ///
-/// An empty selection means all user attributes, as on the wire.
+/// An empty selection means all user attributes, as on the wire. A clone shares it, and allocates nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Selection(Vec<Selector>);
+pub struct Selection(Arc<[Selector]>);
 
 /// One element of a [`Selection`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,13 +36,13 @@ impl Selection {
     /// Nothing but names: `1.1`.
     #[must_use]
     pub fn none() -> Self {
-        Self(vec![Selector::None])
+        Self(Arc::new([Selector::None]))
     }
 
     /// All user and all operational attributes: `*` and `+`.
     #[must_use]
     pub fn everything() -> Self {
-        Self(vec![Selector::AllUser, Selector::AllOperational])
+        Self(Arc::new([Selector::AllUser, Selector::AllOperational]))
     }
 
     /// The elements.
@@ -65,13 +65,14 @@ impl Selection {
             }
             selectors.push(Selector::from(elements.text()?));
         }
-        Ok(Self(selectors))
+        // That of nothing is shared by all.
+        Ok(if selectors.is_empty() { Self::default() } else { Self(selectors.into()) })
     }
 
     /// Writes an `AttributeSelection`.
     pub fn encode(&self, writer: &mut Writer) {
         writer.sequence(|writer| {
-            for selector in &self.0 {
+            for selector in &*self.0 {
                 writer.octets(selector.to_string().as_bytes());
             }
         });

@@ -7,6 +7,8 @@ use crate::oid::check_numeric_oid;
 const MAX_TEXT: usize = 64 << 10;
 /// Pairs of type and value.
 const MAX_AVAS: usize = 1000;
+/// Pairs of a name that is not unusually deep.
+const FEW_AVAS: usize = 8;
 
 // Within its caller it takes a twentieth more instructions.
 #[inline(never)]
@@ -20,20 +22,32 @@ pub(super) fn parse(text: &str) -> Result<Dn, DnError> {
     // Spaces around the whole are no part of the name; one before the end may be escaped, so the parser finds those.
     let start = text.bytes().take_while(|octet| *octet == b' ').count();
     let mut parser = Parser { text, octets: text.as_bytes(), start, position: start };
-    // Every pair has a `=`, so the list is never grown; a value that has one too costs a little room.
-    let estimate = memchr::memchr_iter(b'=', parser.octets).count().min(MAX_AVAS);
-    let mut avas = Vec::with_capacity(estimate);
+    // Every pair has a `=`, so that is the most there can be. Those of most names are collected on the stack.
+    let most = memchr::memchr_iter(b'=', parser.octets).count().min(MAX_AVAS);
+    let (mut few, mut many) = ([AvaPlace::default(); FEW_AVAS], Vec::new());
+    let avas = match few.get_mut(..most) {
+        Some(few) => few,
+        None => {
+            many.resize(most, AvaPlace::default());
+            &mut many
+        }
+    };
+    let mut count = 0;
     loop {
-        if avas.len() == MAX_AVAS {
+        if count == MAX_AVAS {
             return Err(parser.error(DnErrorKind::TooLong));
         }
         let mut place = parser.ava()?;
         let separator = parser.next();
         place.joined = separator == Some(b'+');
-        avas.push(place);
+        if let Some(free) = avas.get_mut(count) {
+            *free = place;
+        }
+        count += 1;
         if separator.is_none() {
             let end = start + place.end as usize;
-            return Ok(Dn { text: text.get(start..end).unwrap_or_default().into(), avas: avas.into() });
+            let (text, avas) = (text.get(start..end), avas.get(..count));
+            return Ok(Dn { text: text.unwrap_or_default().into(), avas: avas.unwrap_or_default().into() });
         }
     }
 }

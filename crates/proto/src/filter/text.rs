@@ -81,7 +81,7 @@ pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
             parser.skip_space();
         }
         return match parser.peek() {
-            None => Ok(Filter(parser.nodes)),
+            None => Ok(Filter(parser.nodes.into())),
             Some(_) => Err(parser.error(FilterErrorKind::TrailingText)),
         };
     }
@@ -343,7 +343,7 @@ fn hex_octet(high: u8, low: u8) -> Option<u8> {
 pub(super) fn print(filter: &Filter, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     // How many filters each open list still wants.
     let mut open: Vec<usize> = Vec::new();
-    for node in &filter.0 {
+    for node in &*filter.0 {
         f.write_str("(")?;
         print_node(node, f)?;
         if node.children() > 0 {

@@ -61,7 +61,7 @@ pub(super) fn decode(reader: &mut Reader<'_>, limits: &Limits) -> Result<Filter,
         }
         // Close the lists that end here.
         loop {
-            let Some(list) = open.last_mut() else { return Ok(Filter(nodes)) };
+            let Some(list) = open.last_mut() else { return Ok(Filter(nodes.into())) };
             let parent = nodes.get_mut(list.node);
             match (&parent, list.children, list.contents.is_empty()) {
                 (Some(Node::Not), 1, false) => {
@@ -193,7 +193,7 @@ pub(super) fn encode(filter: &Filter, writer: &mut Writer) {
     let mut leaves = Writer::new();
     // The octets each node takes on the wire, without its header if it is a list.
     let mut lengths = Vec::with_capacity(filter.0.len());
-    for node in &filter.0 {
+    for node in &*filter.0 {
         let before = leaves.len();
         encode_leaf(node, &mut leaves);
         lengths.push(leaves.len() - before);
