@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use flext_ldap::{Account, Config, PasswordSource, Protection, Server, Source, TicketSource};
 use flext_ldap_client::Connection;
@@ -79,9 +80,16 @@ impl Named {
     pub(crate) fn read(&self) -> anyhow::Result<Config> {
         Ok(match &self.config {
             Some(path) => Config::read(path)?,
-            None => Config::from_environment()?,
+            None => from_variables()?,
         })
     }
+}
+
+/// The configuration where no file is named.
+fn from_variables() -> anyhow::Result<Config> {
+    Config::from_environment().context(
+        "neither --config nor FLEXT_LDAP_CONFIG names a file, and the variables `FLEXT_LDAP_…` do not say all of it",
+    )
 }
 
 impl Arguments {
@@ -130,12 +138,12 @@ impl CheckArguments {
             // Here may be another machine than where it is used.
             for server in &config.servers {
                 if let Err(error) = config.connector(server).build() {
-                    report.warn(&format!("server {server}: {}", evidence(&error)), self.strict)?;
+                    report.warn(&format!("server {server}: {}", output::chain(&error)), self.strict)?;
                 }
             }
             for (name, account) in &config.accounts {
                 if let Err(error) = account.credentials(name) {
-                    report.warn(&format!("account `{name}`: {}", evidence(&error)), self.strict)?;
+                    report.warn(&format!("account `{name}`: {}", output::chain(&error)), self.strict)?;
                 } else if let Some(path) = secret_file(account)
                     && let Err(error) = fs::File::open(path)
                 {
@@ -151,6 +159,13 @@ impl CheckArguments {
                 let text = format!(
                     "account `{name}`: everybody on this machine can read `{path}` (mode {mode:04o}); make it 0600"
                 );
+                report.warn(&text, self.strict)?;
+            }
+        }
+        for (key, path) in written(&config) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if folder.is_some_and(|folder| !folder.is_dir()) {
+                let text = format!("`{key}`: the folder of {} is not there; make it", path.display());
                 report.warn(&text, self.strict)?;
             }
         }
@@ -190,7 +205,7 @@ impl Report<'_> {
             _ => exit::of_directory(error),
         });
         let (cause, mend) = explain(error);
-        self.line("fail", &format!("{what}: {cause}; {}; {mend}", evidence(error)))
+        self.line("fail", &format!("{what}: {cause}; {}; {mend}", output::chain(error)))
     }
 
     async fn online(&mut self, config: &Config) -> io::Result<()> {
@@ -239,7 +254,7 @@ impl Report<'_> {
                         Some(_) => exit::STORAGE,
                         None => exit::USAGE,
                     });
-                    let evidence = evidence(&error);
+                    let evidence = output::chain(&error);
                     self.line(
                         "fail",
                         &format!(
@@ -303,6 +318,18 @@ impl Report<'_> {
     }
 }
 
+/// The files that are written, by their keys. `-` is standard output.
+fn written(config: &Config) -> impl Iterator<Item = (&'static str, &Path)> {
+    let proxy = &config.proxy;
+    [
+        ("observability.audit_log_file", &config.observability.audit),
+        ("proxy.access_log", &proxy.access_log),
+        ("proxy.clients_file", &proxy.clients_file),
+    ]
+    .into_iter()
+    .filter_map(|(key, path)| Some((key, path.as_deref()?)))
+}
+
 /// The file that an account's secret is in, if it is in one.
 fn secret_file(account: &Account) -> Option<&Path> {
     match (account, account.password()) {
@@ -344,21 +371,6 @@ async fn looked_for(connection: &Connection, dn: &Dn, time: Duration) -> Result<
         true => Err(Error::new(ErrorKind::NoEntry, "the server shows no such entry")),
         false => Ok(()),
     }
-}
-
-/// The error and what caused it, as it was said.
-fn evidence(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let told = error.to_string();
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// What it comes to, and what may mend it.

@@ -192,7 +192,11 @@ impl Connect {
             || self.password.is_some()
             || self.ask_password
             || self.password_file.is_some();
-        if is_hidden && !signs_in { " without signing in (by -D and -W)" } else { "" }
+        match (is_hidden && !signs_in, self.config.is_some()) {
+            (true, true) => " without signing in (by --account, or -D and -W)",
+            (true, false) => " without signing in (by -D and -W)",
+            (false, _) => "",
+        }
     }
 
     /// Whether a server is named among the arguments.
@@ -426,7 +430,12 @@ fn unreached(error: Error, names: &[String]) -> anyhow::Error {
         _ => "",
     };
     // An answer that is no is one to the bind: there is a connection.
-    let what = if error.kind() == ErrorKind::Rejected { "sign in to" } else { "connect to" };
+    // Of several servers, one.
+    let what = match (error.kind(), names) {
+        (ErrorKind::Rejected, [_]) => "sign in to",
+        (ErrorKind::Rejected, _) => "sign in to one of",
+        _ => "connect to",
+    };
     anyhow::Error::new(error).context(format!("failed to {what} {}{hint}", names.join(", ")))
 }
 

@@ -34,11 +34,12 @@ pub(crate) struct Listener<'a> {
 
 impl Listener<'_> {
     /// Refuses to serve nobody.
-    pub(crate) fn must_listen(urls: &[LdapUrl], passed: &[Passed]) -> Result<(), StartError> {
-        match urls.is_empty() && passed.is_empty() {
-            true => Err(StartError::NoAddress),
-            false => Ok(()),
+    pub(crate) fn must_listen(urls: &[LdapUrl], passed: &[Passed]) -> anyhow::Result<()> {
+        if urls.is_empty() && passed.is_empty() {
+            let text = "neither --listen nor `listen` of the configuration says where to listen";
+            return Err(anyhow::Error::new(StartError::NoAddress).context(text));
         }
+        Ok(())
     }
 
     /// Has `server` listen. Its log is opened again when `reopen` is asked.
@@ -55,7 +56,15 @@ impl Listener<'_> {
             Passed::Tcp { socket, tls } => server.listen_on_tcp(socket, tls),
             Passed::Unix(socket) => server.listen_on_unix(socket),
         });
-        server.start().await.context("failed to listen")
+        server.start().await.map_err(|error| {
+            let text = match error {
+                StartError::NoCertificate(_) => {
+                    "neither --tls-cert and --tls-key nor the configuration name a certificate"
+                }
+                _ => "failed to listen",
+            };
+            anyhow::Error::new(error).context(text)
+        })
     }
 }
 

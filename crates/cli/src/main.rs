@@ -135,7 +135,7 @@ fn main() -> ExitCode {
 
 /// Prints an error and what caused it on standard error.
 fn complain(error: &anyhow::Error) {
-    say(format_args!("flext-ldap: {error:#}{}", option(error)));
+    say(format_args!("flext-ldap: {}{}", output::chain(error.as_ref()), option(error)));
 }
 
 /// What the mend that an error of the client's names is called here.

@@ -1,6 +1,7 @@
 //! How entries are printed: LDIF (RFC 2849) or one JSON object a line.
 
 use std::{
+    error::Error,
     fs::{self, OpenOptions},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -12,6 +13,21 @@ use flext_ldap_directory::proto::{attribute::Attributes, entry::EntryRef, ldif::
 use tempfile::NamedTempFile;
 
 use crate::value_files::ValueFiles;
+
+/// The error and what caused it. What an error has said of its cause is not said again.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        cause = error.source();
+    }
+    text
+}
 
 /// A text in which others have a part, such as servers: nothing that steers a terminal, begins a line of its own, or
 /// turns the direction in which a line is read.

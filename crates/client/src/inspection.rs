@@ -134,7 +134,9 @@ fn distrust(refusal: &rustls::Error) -> Distrust {
         Refusal::Expired | Refusal::ExpiredContext { .. } => DistrustKind::Expired,
         Refusal::NotValidYet | Refusal::NotValidYetContext { .. } => DistrustKind::NotYetValid,
         Refusal::NotValidForName | Refusal::NotValidForNameContext { .. } => DistrustKind::OtherHost,
-        Refusal::UnknownIssuer | Refusal::BadSignature => DistrustKind::UnknownIssuer,
+        Refusal::UnknownIssuer
+        | Refusal::BadSignature
+        | Refusal::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => DistrustKind::UnknownIssuer,
         _ => DistrustKind::Other,
     };
     Distrust { kind, message: tls::explain_certificate(refusal) }

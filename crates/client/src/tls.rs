@@ -388,7 +388,8 @@ pub(crate) fn explain_certificate(refusal: &CertificateError) -> String {
             "the server's certificate is not for servers: have one issued with the purpose `serverAuth`"
                 .to_owned()
         }
-        Refusal::BadSignature => {
+        // A key of another kind than the signature: two authorities of one name, as for a wrong signature.
+        Refusal::BadSignature | Refusal::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "the server's certificate was signed by another than the authority this client trusts under that name: name \
              the CA file of its issuer"
                 .to_owned()

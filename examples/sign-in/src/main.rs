@@ -11,11 +11,16 @@ use flext_ldap::{
 };
 use flext_ldap_example_sign_in::{offers, service};
 use tokio::{net::TcpListener, signal};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt::init();
-    let config = Config::read(env::var_os("LDAP_CONFIG").context("LDAP_CONFIG is not set")?)?;
+    // Why somebody was not signed in is told in the log alone.
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).init();
+    let path =
+        env::var_os("LDAP_CONFIG").context("LDAP_CONFIG is to name a configuration (docs/sign-in.md)")?;
+    let config = Config::read(path)?;
     let base = config.structure.base.clone().context("the configuration has no `base_dn`")?;
     // Searches go over connections bound as the account, and people bind on others, which nobody has bound before.
     let stack = config.stack().account("sign_in")?.build()?;
@@ -23,6 +28,7 @@ async fn main() -> anyhow::Result<()> {
     let known = Capabilities::read(&stack, Actor::Service, soon).await?;
     let app = service(stack.clone(), stack.clone(), offers(&known), &base)?;
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
+    tracing::info!("listening on http://{}", listener.local_addr()?);
     tokio::select! {
         served = axum::serve(listener, app).into_future() => served?,
         stopped = signal::ctrl_c() => stopped?,

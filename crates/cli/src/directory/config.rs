@@ -254,6 +254,12 @@ impl Config {
         if let Some(section) = root.section("log") {
             log(section, &mut config.log);
         }
+        if node.get("flext_ldap").is_some() {
+            let message = "this is the configuration of programs that ask directories (docs/configuration.md); that of a served \
+                           directory has other keys (docs/server.md)";
+            problems.only(node.place, message);
+            return config;
+        }
         if let Some(expected) = root.foreign() {
             let message = match node.get("dn") {
                 Some(_) => "this is LDIF, which `flext-ldap directory import` loads".to_owned(),

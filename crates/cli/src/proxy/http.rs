@@ -163,11 +163,13 @@ async fn health(State(stack): State<Stack>) -> Response {
     (code(report.status), kind, report.to_string()).into_response()
 }
 
-/// Whether it is worth asking.
+/// Whether it is worth asking now, where `health` weighs what has been.
 async fn ready(State(stack): State<Stack>) -> Response {
-    match code(stack.health().status) {
-        StatusCode::OK => (StatusCode::OK, "ready\n").into_response(),
-        code => (code, "no server behind this proxy is well\n").into_response(),
+    match stack.health().is_of_use() {
+        true => (StatusCode::OK, "ready\n").into_response(),
+        false => {
+            (StatusCode::SERVICE_UNAVAILABLE, "every server behind this proxy is down\n").into_response()
+        }
     }
 }
 

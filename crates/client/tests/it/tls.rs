@@ -15,7 +15,7 @@ use flext_ldap_directory::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    date_time_ymd,
+    PKCS_ED25519, date_time_ymd,
 };
 use rustls::{
     RootCertStore, ServerConfig,
@@ -37,10 +37,14 @@ const NAME: &str = "Harbour Lane Instruments test authority";
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 fn authority(name: &str) -> Authority {
+    authority_with(name, KeyPair::generate().unwrap())
+}
+
+fn authority_with(name: &str, key: KeyPair) -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    CertifiedIssuer::self_signed(params, key).unwrap()
 }
 
 /// A certificate for these names, as `change` makes it, with its key.
@@ -463,6 +467,8 @@ async fn invariant_5_start_tls_refused_or_tampered_with_sends_no_bind() {
 #[tokio::test]
 async fn a_look_at_a_server_shows_what_is_wrong_and_sends_nothing() {
     let (trusted, stranger) = (authority(NAME), authority("Somebody else"));
+    let (namesake, other_kind) =
+        (authority(NAME), authority_with(NAME, KeyPair::generate_for(&PKCS_ED25519).unwrap()));
     let plain = |_: &mut CertificateParams| {};
     let expired = |params: &mut CertificateParams| {
         (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
@@ -470,6 +476,8 @@ async fn a_look_at_a_server_shows_what_is_wrong_and_sends_nothing() {
     let table = [
         ("good", certificate(&trusted, &[HOST], plain), true, None),
         ("another's", certificate(&stranger, &[HOST], plain), true, Some(DistrustKind::UnknownIssuer)),
+        ("a namesake's", certificate(&namesake, &[HOST], plain), true, Some(DistrustKind::UnknownIssuer)),
+        ("another kind's", certificate(&other_kind, &[HOST], plain), true, Some(DistrustKind::UnknownIssuer)),
         ("expired", certificate(&trusted, &[HOST], expired), true, Some(DistrustKind::Expired)),
         ("another host", certificate(&trusted, &["a.example"], plain), false, Some(DistrustKind::OtherHost)),
     ];

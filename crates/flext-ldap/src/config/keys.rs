@@ -366,7 +366,7 @@ impl Kind {
             Self::Flag => (matches!(node.value, Value::Flag(_)), "`true` or `false`".to_owned()),
             Self::Text => (text.is_some_and(|text| !text.is_empty()), "a text".to_owned()),
             Self::Host => {
-                (text.is_some_and(is_host), "a host name or address, without port and `ldap://`".to_owned())
+                (text.is_some_and(is_host), "a host name or address (a port stands in `port`, a URL in `url`)".to_owned())
             }
             Self::File => (text.is_some_and(|text| !text.is_empty()), "the path of a file".to_owned()),
             Self::Dn => match text.map(str::parse::<Dn>) {

@@ -304,6 +304,7 @@ impl<'a> Reading<'a> {
         let accounts = self.accounts();
         let structure = self.structure();
         let timeout = self.part("connection_settings").text("connection_timeout").and_then(yaml::time);
+        let proxy = self.proxy();
         Some(Config {
             servers: servers?,
             referrals: self.referrals(&accounts),
@@ -312,7 +313,7 @@ impl<'a> Reading<'a> {
             connection_timeout: timeout.filter(|time| !time.is_zero()).unwrap_or(Duration::from_secs(10)),
             connections: self.connections(),
             observability: self.observability(),
-            proxy: self.proxy(),
+            proxy,
             dangerous_clear_passwords: self.part("security").flag("dangerous_clear_passwords")?,
             dangerous_accept_any_certificate: self.part("primary_server").flag("ssl_verify") == Some(false),
             warnings: Vec::new(),
@@ -346,7 +347,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn proxy(&self) -> ProxySettings {
+    fn proxy(&mut self) -> ProxySettings {
         let (part, default) = (self.part("proxy"), ProxySettings::default());
         let tls = match (part.path("tls_cert"), part.path("tls_key")) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -356,10 +357,21 @@ impl<'a> Reading<'a> {
                 None
             }
         };
+        let listen = part.text("listen").and_then(urls).unwrap_or_default();
+        if tls.is_none() && listen.iter().any(|url| url.scheme == Scheme::Ldaps) {
+            let message = "ldaps needs `tls_cert` and `tls_key`, or --tls-cert and --tls-key";
+            self.warn(part.get("listen"), "proxy.listen", message);
+        }
+        let account = part.text("account");
+        let accounts = self.part("service_accounts").node;
+        if let Some(account) = account.filter(|name| accounts.is_none_or(|node| node.entry(name).is_none())) {
+            let message = format!("there is no account `{account}` in `service_accounts`");
+            self.problem(part.get("account"), "proxy.account", message);
+        }
         ProxySettings {
-            listen: part.text("listen").and_then(urls).unwrap_or_default(),
+            listen,
             tls,
-            account: part.text("account").map(str::to_owned),
+            account: account.map(str::to_owned),
             keep_passwords: part.flag("keep_passwords").unwrap_or(default.keep_passwords),
             proxied_authorization: part
                 .flag("proxied_authorization")
@@ -649,9 +661,12 @@ impl<'a> Reading<'a> {
             if given != 1 && !has_secret {
                 let kerberos =
                     if mechanism.is_some_and(Mechanism::is_kerberos) { ", `keytab`, `ccache`" } else { "" };
-                let message = format!(
-                    "say where the password is with one of `password_env`, `password_file`, `password_credential`{kerberos}"
-                );
+                let what = match given {
+                    0 => "say where the password is with one of",
+                    _ => "says where the password is more than once: keep one of",
+                };
+                let message =
+                    format!("{what} `password_env`, `password_file`, `password_credential`{kerberos}");
                 self.problem(Some(node), &path, message);
             }
             let password = sources.into_iter().flatten().next();

@@ -82,6 +82,31 @@ fn the_example_is_what_it_says() {
 }
 
 #[test]
+fn what_a_proxy_cannot_start_with_is_told() {
+    let text = |below: &str| {
+        format!(
+            "flext_ldap:\n  primary_server: {{host: a}}\n  service_accounts: {{b: {{dn: cn=b, password_env: P}}}}\n  proxy: {below}\n"
+        )
+    };
+    assert_eq!(
+        wrong(&text("{account: c}")),
+        ["ldap.yaml:4:20: `flext_ldap.proxy.account`: there is no account `c` in `service_accounts`"]
+    );
+    let listens = "{account: b, listen: \"ldap://[::1]:3389 ldaps://[::1]:3636\"";
+    let needs = "ldaps needs `tls_cert` and `tls_key`, or --tls-cert and --tls-key";
+    let warnings = told(read(&text(&format!("{listens}}}"))).warnings());
+    assert!(warnings.len() == 1 && warnings[0].ends_with(needs), "{warnings:?}");
+    assert_eq!(read(&text(&format!("{listens}, tls_cert: c, tls_key: k}}"))).warnings(), []);
+}
+
+#[test]
+fn a_password_is_in_one_place() {
+    let text = "flext_ldap:\n  primary_server: {host: a}\n  service_accounts:\n    b: {dn: cn=b, password_env: P, password_file: f}\n";
+    let lines = wrong(text);
+    assert!(lines.len() == 1 && lines[0].contains("more than once: keep one of"), "{lines:?}");
+}
+
+#[test]
 fn servers_are_reached_as_they_say_and_else_protected() {
     let table = [
         ("{host: a}", Ok("ldaps://a:636 Ldaps")),

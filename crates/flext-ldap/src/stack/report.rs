@@ -24,6 +24,15 @@ pub struct HealthReport {
     pub servers: Vec<ServerReport>,
 }
 
+impl HealthReport {
+    /// Whether any server is asked at this instant: not all are `down` by [`choice`](ServerReport::choice), which turns with
+    /// the first sign, where [`status`](Self::status) weighs the last ten.
+    #[must_use]
+    pub fn is_of_use(&self) -> bool {
+        self.servers.iter().any(|server| server.choice != "down")
+    }
+}
+
 /// How one server is.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -35,7 +44,8 @@ pub struct ServerReport {
     pub status: Option<HealthStatus>,
     /// What the set makes of it: `well`, `suspect`, `slow`, `busy`, `down`.
     pub choice: String,
-    /// The moving average of the time to its first answer, in milliseconds.
+    /// The moving average of the time to the first answer on service connections, in milliseconds; 0 while there was none.
+    /// Checks and conversations of users do not count.
     pub latency_ms: f64,
     /// Service connections that are open.
     pub connections: usize,

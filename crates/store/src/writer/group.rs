@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_directory::{Error, ErrorKind, Outcome};
+use flext_ldap_directory::{Error, ErrorKind, Outcome, proto::result::ResultCode};
 
 use super::{Held, Job, write_error};
 use crate::{
@@ -187,6 +187,9 @@ impl Doing<'_, '_, '_> {
                         (false, _) => format!("{code}: {}", result.diagnostic),
                         (true, false) => {
                             format!("{code}: of this name there is only `{}`", result.matched_dn)
+                        }
+                        (true, true) if code == ResultCode::NO_SUCH_OBJECT => {
+                            format!("{code}: no entry above it is there; those go before it")
                         }
                         (true, true) => code.to_string(),
                     };
