@@ -109,8 +109,10 @@ impl Daemon {
             return Ok(());
         }
         let pid = Pid::from_raw(i32::try_from(self.child.id()).context("a pid beyond any")?);
-        // PostgreSQL's TERM waits for its clients; INT does not, and the others take it as they take TERM.
-        kill(pid, Signal::SIGINT).with_context(|| format!("cannot stop {}", self.name))?;
+        // PostgreSQL's TERM waits for its clients; INT does not. Whatever a shell runs in the background is deaf to INT,
+        // and so are servers that do not ask for it themselves, as Samba.
+        let signal = if self.name == "postgres" { Signal::SIGINT } else { Signal::SIGTERM };
+        kill(pid, signal).with_context(|| format!("cannot stop {}", self.name))?;
         if wait(&mut self.child, PATIENCE)?.is_none() {
             self.child.kill()?;
             self.child.wait()?;
