@@ -71,7 +71,8 @@ impl<U: Directory + Sessions> Upstream for U {}
 ///
 /// How many conversations and binds there are at a time is a matter of the upstream. An operation that gets no
 /// conversation is answered with `busy` or `unavailable`: at once, or where its session has just lost one after the time
-/// of a [probe](ProxyBuilder::probe_timeout), in which other servers may come back.
+/// of a [probe](ProxyBuilder::probe_timeout), in which other servers may come back. Where all conversations are taken it
+/// waits for one as long as the upstream has it wait, and is answered with `timeLimitExceeded` then.
 #[derive(Clone)]
 pub struct Proxy(Arc<Shared>);
 

@@ -3,17 +3,24 @@
 //! An operation takes a place and gives it back, each under the lock for as long as it takes to look at a few counters.
 //! Nothing is awaited or sent while the lock is held, no connection is dropped, and nobody but the keeper is woken.
 
+#[cfg(test)]
+mod schedules;
+
+#[cfg(not(test))]
+use std::sync::{Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use flext_ldap_directory::{Deadline, Error, ErrorKind, layers::Traces};
+#[cfg(test)]
+use shuttle::sync::{Mutex, MutexGuard};
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, Sleep, sleep_until},
