@@ -8,7 +8,7 @@ use std::{
 use flext_ldap_proto::dn::{DnKey, RdnKey};
 
 use crate::{
-    row::{Id, Node, ROOT, Stored, decode_secret, tree_key},
+    row::{Id, Node, ROOT, Stored, children_of, decode_secret, tree_key},
     tables::{Failure, Rows, Tables},
 };
 
@@ -97,6 +97,12 @@ impl Climbed {
 impl<T: Rows> Tables<T> {
     pub(crate) fn node(&self, id: Id) -> Result<Option<Node>, Failure> {
         self.node.get(id.to_be_bytes().as_slice())?.map(|row| Node::decode(row.value())).transpose()
+    }
+
+    /// Whether entries stand below this one.
+    pub(crate) fn has_children(&self, id: Id) -> Result<bool, Failure> {
+        let row = self.node.get(id.to_be_bytes().as_slice())?;
+        row.map_or(Ok(false), |row| Ok(children_of(row.value())? > 0))
     }
 
     /// The place of an entry that something else says is there.
@@ -219,10 +225,7 @@ impl<T: Rows> Tables<T> {
                 None => break false,
             }
         };
-        // Leaves are asked about once; their ancestors again and again.
-        for id in climbed.into_iter().skip(1) {
-            known.insert(id, within);
-        }
+        known.extend(climbed.into_iter().map(|id| (id, within)));
         Ok(within)
     }
 

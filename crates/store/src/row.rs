@@ -71,6 +71,12 @@ pub(crate) fn parent_of(mut row: &[u8]) -> Result<Id, Failure> {
     take_u32(&mut row).ok_or_else(|| Failure::damaged("the place of an entry"))
 }
 
+/// How many children a row of `node` has, without reading the rest.
+pub(crate) fn children_of(row: &[u8]) -> Result<u32, Failure> {
+    let children = row.get(4..).and_then(|mut row| take_u32(&mut row));
+    children.ok_or_else(|| Failure::damaged("the place of an entry"))
+}
+
 /// The key in `tree` of what is named `key` below `parent`.
 pub(crate) fn tree_key(parent: Id, key: &[RdnKey]) -> Vec<u8> {
     let mut tree = parent.to_be_bytes().to_vec();

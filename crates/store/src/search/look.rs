@@ -1,6 +1,6 @@
 //! Candidates, looked at one after another: whether they are in scope, may be known, match, and what of them is written.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use flext_ldap_directory::{AttributeRight, EntryRight};
 use flext_ldap_proto::{
@@ -17,7 +17,7 @@ use super::{
     BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, Stage,
     persistent::Following,
     sort::Gathered,
-    source::{Source, Within},
+    source::{Candidate, Candidates, Source, Within},
     start::after,
     too_much,
 };
@@ -36,7 +36,7 @@ use crate::{
 /// Parts of a filter that are evaluated between two looks at the clock, and candidates at the most.
 const PARTS: usize = 256;
 const STRIDE: usize = 16;
-/// A subtree of at most so many entries is gathered by walking it; a larger one is found among all by climbing.
+/// A subtree of at most so many entries is gathered by walking it, whatever there is besides.
 const GATHERED: u64 = 10_000;
 
 impl Searching {
@@ -78,16 +78,8 @@ impl Searching {
     ) -> Result<(), Failure> {
         const ROWS: usize = 256;
         while let Some((parent, name)) = stack.pop() {
-            if ids.len() > GATHERED || candidates.as_ref().is_some_and(|some| ids.len() > some.len()) {
-                // Large: what is in scope is found among the candidates, or among all, by climbing.
-                if candidates.is_none() {
-                    self.judge_unindexed(access, tables.entries()?)?;
-                }
-                let from = after(self.last.as_ref());
-                let source = candidates.map_or(Source::All(from), |ids| Source::Ids(ids, from));
-                let scope = self.below(base);
-                self.look_at(source, scope);
-                return Ok(());
+            if self.is_large(tables, ids.len(), candidates.as_ref())? {
+                return self.climb(access, tables, base, candidates);
             }
             if candidates.is_none() {
                 self.judge_unindexed(access, ids.len())?;
@@ -100,7 +92,9 @@ impl Searching {
             }
             for (_, id) in children {
                 ids.insert(id);
-                stack.push((id, None));
+                if tables.has_children(id)? {
+                    stack.push((id, None));
+                }
             }
             if started.elapsed() > SLICE {
                 self.stage = Stage::Gather { base, stack, ids, candidates };
@@ -118,6 +112,38 @@ impl Searching {
         Ok(())
     }
 
+    /// Whether a subtree of so many entries is found by climbing from the candidates rather than by walking it, which is
+    /// as much work for each of its entries as climbing is for each there is. Pages would walk all of it each.
+    pub(super) fn is_large(
+        &self,
+        tables: &Snapshot,
+        entries: u64,
+        candidates: Option<&RoaringBitmap>,
+    ) -> Result<bool, Failure> {
+        if candidates.is_some_and(|candidates| entries > candidates.len()) {
+            return Ok(true);
+        }
+        Ok(entries > GATHERED && (self.controls.paged.is_some() || entries > tables.entries()? / 2))
+    }
+
+    /// Finds what is in scope of a large subtree among the candidates, or among all, by climbing.
+    pub(super) fn climb(
+        &mut self,
+        access: &Access<'_>,
+        tables: &Snapshot,
+        base: Id,
+        candidates: Option<RoaringBitmap>,
+    ) -> Result<(), Failure> {
+        if candidates.is_none() {
+            self.judge_unindexed(access, tables.entries()?)?;
+        }
+        let from = after(self.last.as_ref());
+        let source = candidates.map_or(Source::All(from), |ids| Source::Ids(ids, from));
+        let scope = self.below(base);
+        self.look_at(source, scope);
+        Ok(())
+    }
+
     /// Looks at candidates, writing those that match.
     pub(super) fn look(
         &mut self,
@@ -131,55 +157,41 @@ impl Searching {
         let matcher = self.matcher(context);
         let csn = if self.needs_computed { tables.context_csn()? } else { String::new() };
         let mut climbed = Climbed::new();
-        let mut known = HashMap::new();
+        let mut candidates = Candidates::new(tables, scope);
         let stride = (PARTS / self.search.filter.nodes().len().max(1)).clamp(1, STRIDE) as u64;
-        loop {
-            let found = source.next(tables)?;
-            if found.is_empty() {
-                return self.after_candidates(context, access, tables);
+        while let Some(Candidate { token, id, node }) = candidates.next(&source)? {
+            self.looked += 1;
+            if self.looked > self.lookthrough {
+                self.finish(too_much());
+                return Ok(());
             }
-            for (token, id) in found {
-                self.looked += 1;
-                if self.looked > self.lookthrough {
-                    self.finish(too_much());
-                    return Ok(());
-                }
-                if let Some(node) = scope.admits(tables, id, &mut known)? {
-                    let goes_on = self.candidate(
-                        context,
-                        access,
-                        tables,
-                        &matcher,
-                        &csn,
-                        &mut climbed,
-                        id,
-                        &node,
-                        &token,
-                    );
-                    match goes_on {
-                        Ok(true) => {}
-                        Ok(false) => return Ok(()),
-                        Err(failure) => {
-                            if self.meter.needs_more() {
-                                // It is looked at anew where there is time for it.
-                                self.looked -= 1;
-                                self.stage = Stage::Look { source, scope };
-                            }
-                            return Err(failure);
+            if let Some(node) = node {
+                let goes_on =
+                    self.candidate(context, access, tables, &matcher, &csn, &mut climbed, id, &node, &token);
+                match goes_on {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(()),
+                    Err(failure) => {
+                        if self.meter.needs_more() {
+                            // It is looked at anew where there is time for it.
+                            self.looked -= 1;
+                            self.stage = Stage::Look { source, scope };
                         }
+                        return Err(failure);
                     }
                 }
-                source.pass(token);
-                let full = self.items >= BATCH_ITEMS || self.writer.size() >= BATCH_OCTETS;
-                if full
-                    || self.meter.is_well_spent()
-                    || (self.looked.is_multiple_of(stride) && started.elapsed() > SLICE)
-                {
-                    self.stage = Stage::Look { source, scope };
-                    return Ok(());
-                }
+            }
+            source.pass(token);
+            let full = self.items >= BATCH_ITEMS || self.writer.size() >= BATCH_OCTETS;
+            if full
+                || self.meter.is_well_spent()
+                || (self.looked.is_multiple_of(stride) && started.elapsed() > SLICE)
+            {
+                self.stage = Stage::Look { source, scope };
+                return Ok(());
             }
         }
+        self.after_candidates(context, access, tables)
     }
 
     /// Looks at one candidate. Says whether the search goes on.

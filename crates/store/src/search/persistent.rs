@@ -27,7 +27,10 @@ use flext_ldap_proto::{
 use roaring::RoaringBitmap;
 use tokio::{sync::watch, time::Instant};
 
-use super::{BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching, source::Within};
+use super::{
+    BATCH_ITEMS, BATCH_OCTETS, SLICE, Searching,
+    source::{Candidates, Within},
+};
 use crate::{
     access::Access,
     change_log::{Logged, LoggedKind},
@@ -338,7 +341,7 @@ impl Searching {
     fn matching(&self, pass: &Pass<'_>, id: Id) -> Result<Option<View>, Failure> {
         let Pass { context, access, tables, matcher, scope, csn, .. } = pass;
         let Some(scope) = scope else { return Ok(None) };
-        let Some(node) = scope.admits(tables, id, &mut HashMap::new())? else { return Ok(None) };
+        let Some(node) = Candidates::new(tables, *scope).place(id)? else { return Ok(None) };
         if self.search.scope == Scope::Base && pass.base != id {
             return Ok(None);
         }

@@ -188,6 +188,9 @@ impl Searching {
             }
             candidates => {
                 self.last = token;
+                if self.is_large(tables, base.node.children.into(), candidates.as_ref())? {
+                    return self.climb(access, tables, base.id, candidates);
+                }
                 self.strategy = ScopeStrategy::Walk;
                 let base = base.id;
                 self.stage =
