@@ -68,9 +68,6 @@ struct Changes {
     /// Read and check everything, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Say on standard error what is done
-    #[arg(short = 'v', long)]
-    verbose: bool,
 }
 
 impl AddArguments {
@@ -116,7 +113,7 @@ impl Changes {
                 Err(error) => return Err(stopped(error, applied)),
             };
             let what = describe(&change);
-            if self.verbose || self.dry_run {
+            if self.general.verbose || self.dry_run {
                 let unsent = if self.dry_run { " (not sent)" } else { "" };
                 crate::say(format_args!("line {line}: {what}{unsent}"));
             }

@@ -4,6 +4,7 @@ mod sasl;
 
 use std::{
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -110,24 +111,29 @@ pub(crate) struct Connect {
 impl Connect {
     /// Connects and binds.
     pub(crate) async fn open(&self) -> anyhow::Result<Opened> {
-        self.open_as(None, false).await
+        self.open_as(None, Tells::default()).await
     }
 
-    /// As [`open`](Self::open), within `timeout` seconds if they are not said by an option of their own, and prints on
-    /// standard error what the password policy says of the bind if `tells_policy`.
-    pub(crate) async fn open_as(&self, timeout: Option<u64>, tells_policy: bool) -> anyhow::Result<Opened> {
+    /// As [`open`](Self::open), within `timeout` seconds if they are not said by an option of their own.
+    pub(crate) async fn open_as(&self, timeout: Option<u64>, tells: Tells) -> anyhow::Result<Opened> {
         // What goes wrong on the way is in the error, or was of no consequence.
         let says = if self.debug == Some(true) { "debug" } else { "error" };
         crate::logging::set_level(Some(&format!("warn,flext_ldap_client={says}")));
         let Way { stack, servers, credentials, .. } = self.way(timeout)?;
-        let asks = |connector: ConnectorBuilder| match tells_policy {
+        let asks = |connector: ConnectorBuilder| match tells.policy {
             true => connector.bind_control(&PasswordPolicyRequest),
             false => connector,
         };
-        let stack = stack.for_one_command().credentials(credentials).connectors(asks).build()?;
+        let stack = stack.for_one_command().credentials(credentials).connectors(asks);
+        let told = Arc::new(Mutex::new(String::new()));
+        let stack = match tells.servers {
+            true => stack.hear(tell_of_another(Arc::clone(&told))),
+            false => stack,
+        };
+        let stack = stack.build()?;
         // Whoever cannot connect or sign in is told before anything is asked. The connection is there for what is.
         let reached = stack.pin(Deadline::after(Duration::MAX)).await;
-        if tells_policy {
+        if tells.policy {
             let answer = match &reached {
                 Ok(pinned) => pinned.connection().bind_outcome(),
                 Err(error) => error.outcome(),
@@ -135,7 +141,12 @@ impl Connect {
             answer.into_iter().for_each(ppolicy::tell);
         }
         match reached {
-            Ok(pinned) => drop(pinned),
+            Ok(pinned) if tells.servers => {
+                let tls = pinned.connection().tls_version().unwrap_or("without TLS");
+                crate::say(format_args!("connected to {}, {tls}", pinned.server()));
+                pinned.server().clone_into(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            Ok(_) => {}
             Err(error) => {
                 let names: Vec<_> = servers.into_iter().map(|(name, _)| name).collect();
                 return Err(unreached(error, &names));
@@ -199,17 +210,9 @@ impl Connect {
         }
     }
 
-    /// Whether a server is named among the arguments.
-    pub(crate) fn is_given(&self) -> bool {
-        !self.urls.is_empty()
-    }
-
-    /// That no configuration is named, for a command that cannot take one.
-    pub(crate) fn takes_no_config(&self) -> anyhow::Result<()> {
-        match self.config.is_some() || self.account.is_some() {
-            true => Err(Usage("this command takes its server by -H, not by --config".to_owned()).into()),
-            false => Ok(()),
-        }
+    /// Whether servers are named among the arguments.
+    pub(crate) const fn is_given(&self) -> bool {
+        !self.urls.is_empty() || self.config.is_some() || self.account.is_some()
     }
 
     /// The configuration, if one is named and anything is left for it to say.
@@ -252,12 +255,6 @@ impl Connect {
             }
             None => Ok(()),
         }
-    }
-
-    /// The first server named.
-    pub(crate) fn first_url(&self) -> anyhow::Result<LdapUrl> {
-        let first = self.urls(&Conf::load()?)?.into_iter().next();
-        first.ok_or_else(|| Usage("-H names no server".to_owned()).into())
     }
 
     /// The base for those who gave none: that of the configuration, the base in the URL, BASE of ldap.conf, or an error that says what to do.
@@ -374,6 +371,26 @@ pub(crate) fn account<'a>(config: &'a Config, name: &str) -> Result<&'a Account,
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         Usage(format!("the configuration has no account `{name}`; it has {names}"))
     })
+}
+
+/// What is told on standard error of the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tells {
+    /// What the password policy says of the bind.
+    pub(crate) policy: bool,
+    /// Which server is asked.
+    pub(crate) servers: bool,
+}
+
+/// Tells which server is asked where it is not the one told of last.
+fn tell_of_another(told: Arc<Mutex<String>>) -> impl Fn(&str) + Send + Sync + 'static {
+    move |server| {
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != server {
+            crate::say(format_args!("asking {server}"));
+            server.clone_into(&mut told);
+        }
+    }
 }
 
 /// What the options and the configuration say of the way to the servers.

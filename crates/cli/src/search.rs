@@ -83,9 +83,6 @@ pub(crate) struct Arguments {
     /// Print what would be asked, and ask nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Say on standard error what is done
-    #[arg(short = 'v', long)]
-    verbose: bool,
     /// Format of the entries
     #[arg(long, value_enum, default_value_t = Format::Ldif)]
     format: Format,
@@ -291,7 +288,7 @@ impl Arguments {
         writer: &mut EntryWriter<impl Write>,
     ) -> anyhow::Result<()> {
         let what = format!("`{}` for {}", search.base, search.filter);
-        if self.verbose {
+        if self.general.verbose {
             crate::say(format_args!("searching {what}"));
         }
         let selectors = search.attributes.selectors();
