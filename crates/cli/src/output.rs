@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt,
     fs::{self, OpenOptions},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -21,12 +22,22 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     while let Some(error) = cause {
         let told = error.to_string();
         if !text.contains(&told) {
-            text.push_str(": ");
+            text.push_str(if text.is_empty() { "" } else { ": " });
             text.push_str(&told);
         }
         cause = error.source();
     }
     text
+}
+
+/// What to do about an error, as context to it: told after it and its causes, on a line of its own.
+#[derive(Debug)]
+pub(crate) struct Advice(pub(crate) String);
+
+impl fmt::Display for Advice {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// A text in which others have a part, such as servers: nothing that steers a terminal, begins a line of its own, or
