@@ -275,6 +275,17 @@ impl Connect {
         }
     }
 
+    /// The URL of -H that says more of a search than its base, if one does.
+    pub(crate) fn search_url(&self) -> anyhow::Result<Option<LdapUrl>> {
+        if self.urls.is_empty() {
+            return Ok(None);
+        }
+        let says_more = |url: &LdapUrl| {
+            url.scope.is_some() || url.filter.is_some() || !url.attributes.selectors().is_empty()
+        };
+        Ok(self.urls(&Conf::load()?)?.into_iter().find(says_more))
+    }
+
     fn urls(&self, conf: &Conf) -> anyhow::Result<Vec<LdapUrl>> {
         let given = if self.urls.is_empty() {
             conf.get("URI").unwrap_or("ldap://localhost").to_owned()
