@@ -34,6 +34,16 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 #[derive(Debug)]
 pub(crate) struct Advice(pub(crate) String);
 
+/// Adds advice to an error, behind what it has.
+pub(crate) fn advise(mut error: anyhow::Error, advice: &str) -> anyhow::Error {
+    if let Some(Advice(said)) = error.downcast_mut() {
+        said.push_str("; ");
+        said.push_str(advice);
+        return error;
+    }
+    error.context(Advice(advice.to_owned()))
+}
+
 impl fmt::Display for Advice {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         Ok(())

@@ -231,7 +231,8 @@ impl Arguments {
             Some(url) if attributes.is_empty() => url.attributes.clone(),
             _ => attributes.iter().collect::<Selection>(),
         };
-        let scope = self.scope.map(Scope::from).or(url.and_then(|url| url.scope)).unwrap_or(Scope::Subtree);
+        let scope =
+            self.scope.map(Scope::from).or_else(|| url.and_then(|url| url.scope)).unwrap_or(Scope::Subtree);
         let base = match &self.base {
             Some(base) => base.clone(),
             None => self.connect.default_base()?,

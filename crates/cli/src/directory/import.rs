@@ -12,7 +12,7 @@ use super::{
     config::{Configured, Purpose},
     control, open,
 };
-use crate::{input, output::Advice, progress::Progress};
+use crate::{input, output::advise, progress::Progress};
 
 /// Arguments of `directory import`.
 #[derive(Debug, clap::Args)]
@@ -42,9 +42,7 @@ impl Import {
         let data = config.place()?;
         let store = open(config.store(data.options()?).for_load(), &data).map_err(|error| {
             match control::is_in(&data.data) {
-                true => error.context(Advice(
-                    "into a directory that is served `flext-ldap import -H URL` loads".to_owned(),
-                )),
+                true => advise(error, "into a directory that is served `flext-ldap import -H URL` loads"),
                 false => error,
             }
         })?;
@@ -58,11 +56,11 @@ impl Import {
         let started = std::time::Instant::now();
         let report = load(&store, self.file.as_deref(), &options).map_err(|error| {
             match error.downcast_ref::<ImportError>().and_then(rest) {
-                Some(Rest::There) => error.context(Advice("-c passes over what is there already".to_owned())),
+                Some(Rest::There) => advise(error, "-c passes over what is there already"),
                 Some(Rest::From { options, mends }) => {
                     let mend = if mends { "mend the record, then " } else { "" };
                     let hash = if self.hash_passwords { "--hash-passwords " } else { "" };
-                    error.context(Advice(format!("{mend}go on with {hash}{options}")))
+                    advise(error, &format!("{mend}go on with {hash}{options}"))
                 }
                 None => error,
             }

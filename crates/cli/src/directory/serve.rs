@@ -23,7 +23,7 @@ use crate::{
         GRACE, Listener, Stop, TlsFiles, descriptors, ready,
         systemd::{self, Passed, State, notify},
     },
-    output::Advice,
+    output::advise,
 };
 
 const RELOAD: &str = "\
@@ -299,7 +299,7 @@ impl Serve {
                 import(&options)
             ),
         };
-        error.context(Advice(advice))
+        advise(error, &advice)
     }
 
     async fn start(
