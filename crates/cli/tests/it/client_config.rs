@@ -349,7 +349,7 @@ fn servers_are_told_with_what_they_are() {
     assert_eq!(output.code, 202, "{output:?}");
     let lines: Vec<_> = output.out.lines().collect();
     assert_eq!(lines.len(), 3, "{output:?}");
-    assert!(lines[0].starts_with(&format!("{}  answers  FLEXT-LDAP (", first.url())), "{lines:?}");
+    assert!(lines[0].starts_with(&format!("{}  answers  FLEXT-LDAP (flext-ldap ", first.url())), "{lines:?}");
     assert!(lines[0].contains(" ms, no TLS, "), "{lines:?}");
     assert!(lines[1].starts_with(&format!("{}  away     ", away.url())), "{lines:?}");
     // The second was filled a little later, so its change is the newest.
