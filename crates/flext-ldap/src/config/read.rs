@@ -305,7 +305,7 @@ impl<'a> Reading<'a> {
     }
 
     fn config(&mut self) -> Option<Config> {
-        let servers = self.servers();
+        let (tls, servers) = self.servers();
         let accounts = self.accounts();
         let structure = self.structure();
         let timeout = self.part("connection_settings").text("connection_timeout").and_then(yaml::time);
@@ -319,6 +319,7 @@ impl<'a> Reading<'a> {
             connections: self.connections(),
             observability: self.observability(),
             proxy,
+            tls,
             dangerous_clear_passwords: self.part("security").flag("dangerous_clear_passwords")?,
             dangerous_accept_any_certificate: self.part("primary_server").flag("ssl_verify") == Some(false),
             warnings: Vec::new(),
@@ -428,8 +429,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The servers in the order in which they are asked; nothing if there is no first.
-    fn servers(&mut self) -> Option<Vec<Server>> {
+    /// What all servers share, and the servers in the order in which they are asked; none if there is no first.
+    fn servers(&mut self) -> (TlsOptions, Option<Vec<Server>>) {
         let primary = self.part("primary_server");
         if primary.node.is_none() {
             let message = "is missing: the server that is asked first, by `host` or `url`";
@@ -453,7 +454,8 @@ impl<'a> Reading<'a> {
             }
         }
         others.sort_by_key(|(priority, _)| *priority);
-        Some(std::iter::once(first?).chain(others.into_iter().map(|(_, server)| server)).collect())
+        let others = others.into_iter().map(|(_, server)| server);
+        (tls, first.map(|first| std::iter::once(first).chain(others).collect()))
     }
 
     /// What all servers share.
