@@ -123,3 +123,34 @@ impl Doctor {
         lookup.await.is_ok_and(|found| found.is_ok_and(|mut addresses| addresses.next().is_some()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_records_the_first_are_told() {
+        let record = |number: u16| SrvRecord {
+            priority: 0,
+            weight: 4_000 - number,
+            port: 636,
+            target: format!("ldap{number}.else.example"),
+        };
+        let (mut ways, mut findings) = (Vec::new(), Vec::new());
+        let records = (0..4_000).rev().map(record).collect();
+        take(
+            "_ldaps._tcp.harbourlane.example",
+            "harbourlane.example",
+            Protection::Ldaps,
+            records,
+            &mut ways,
+            &mut findings,
+        );
+        assert_eq!(ways.len(), 4_000);
+        let (last, outside) = findings.split_last().unwrap();
+        assert_eq!(outside.len(), MOST_SERVERS);
+        assert!(outside.iter().all(|one| one.what == What::DnsOutside));
+        let (line, end) = (last.to_string(), "ldap11.else.example:636 and 3988 more");
+        assert!(line.contains("names ldap0.else.example:636, ") && line.ends_with(end), "{line}");
+    }
+}
