@@ -1,4 +1,5 @@
-//! Configurations: what is wrong is told where it stands, and what is read shows itself as a file that says the same.
+//! Configurations: what is wrong is told where it stands, nothing is passed over, and what is read shows itself as a file
+//! that says the same.
 
 use flext_ldap::{Config, ConfigError, Finding, Source};
 
@@ -23,6 +24,11 @@ pub fn text(data: &[u8]) -> bool {
         assert_eq!(tell(&format!("# {}\n{text}", "Harbour Lane")), moved);
     }
     let Ok(config) = read else { return false };
+    // None is passed over.
+    let below = |key: &'static str| config.settings().iter().filter(move |one| one.variable.starts_with(key));
+    let accounts = below("FLEXT_LDAP_SERVICE_ACCOUNTS__").filter(|one| one.depth == 2).count();
+    let others = below("FLEXT_LDAP_FAILOVER_SERVERS__").filter(|one| one.begins_item).count();
+    assert_eq!((config.accounts.len(), config.servers.len()), (accounts, others + 1));
     let shown: Vec<_> = config.settings().iter().map(ToString::to_string).collect();
     let shown = format!("flext_ldap:\n{}\n", shown.join("\n"));
     let again = Config::parse("ldap.yaml", &shown, []).unwrap_or_else(|error| panic!("{error}\n{shown}"));
