@@ -217,24 +217,9 @@ impl Connect {
 
     /// The configuration, if one is named and anything is left for it to say.
     fn config(&self) -> anyhow::Result<Option<Config>> {
-        let named = self.config.clone().or_else(|| {
-            std::env::var_os("FLEXT_LDAP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
-        });
-        let Some(path) = named.filter(|_| self.urls.is_empty() || self.account.is_some()) else {
-            return match &self.account {
-                Some(_) => Err(Usage(
-                    "--account names an account of a configuration: say which by --config FILE".to_owned(),
-                )
-                .into()),
-                None => Ok(None),
-            };
-        };
-        match Config::read(path) {
-            // The variable is also that of `directory serve`.
-            Err(ConfigError::ServedDirectory(_)) if self.config.is_none() && self.account.is_none() => {
-                Ok(None)
-            }
-            read => Ok(Some(read?)),
+        match self.urls.is_empty() || self.account.is_some() {
+            true => configuration(self.config.as_deref(), self.account.is_some()),
+            false => Ok(None),
         }
     }
 
@@ -372,6 +357,25 @@ impl Connect {
             (None, false, Some(path)) => Some(password_file(path)?),
             (None, false, None) => None,
         })
+    }
+}
+
+/// The configuration of --config, or the one that the environment names, if either does.
+pub(crate) fn configuration(named: Option<&Path>, has_account: bool) -> anyhow::Result<Option<Config>> {
+    let variable = || std::env::var_os("FLEXT_LDAP_CONFIG").filter(|path| !path.is_empty());
+    let Some(path) = named.map(Path::to_owned).or_else(|| variable().map(PathBuf::from)) else {
+        return match has_account {
+            true => Err(Usage(
+                "--account names an account of a configuration: say which by --config FILE".to_owned(),
+            )
+            .into()),
+            false => Ok(None),
+        };
+    };
+    match Config::read(path) {
+        // The variable is also that of `directory serve`.
+        Err(ConfigError::ServedDirectory(_)) if named.is_none() && !has_account => Ok(None),
+        read => Ok(Some(read?)),
     }
 }
 

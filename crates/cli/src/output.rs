@@ -63,6 +63,19 @@ pub(crate) fn on_one_line(text: &str) -> String {
     line
 }
 
+/// JSON in which others have a part: as [`on_one_line`], by JSON's own escapes.
+pub(crate) fn json(value: &serde_json::Value) -> String {
+    let mut line = String::new();
+    for character in value.to_string().chars() {
+        match character.is_control() || is_unseen(character) {
+            // All of these have four digits.
+            true => line.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => line.push(character),
+        }
+    }
+    line
+}
+
 /// Whether a character shows only in what it does to others: ends of lines, and Unicode's marks of direction.
 const fn is_unseen(character: char) -> bool {
     matches!(
@@ -263,6 +276,10 @@ mod tests {
         let said = "a\u{1b}[2J\r\n\u{9b}b\u{202e}c\u{2028}d\u{2066}e\u{200f}";
         assert_eq!(on_one_line(said), "a\\u{1b}[2J\\r\\n\\u{9b}b\\u{202e}c\\u{2028}d\\u{2066}e\\u{200f}");
         assert_eq!(on_one_line("Åsa 🦭 سلام"), "Åsa 🦭 سلام");
+        let value = serde_json::json!({ "said": said });
+        let escaped = r#"{"said":"a\u001b[2J\r\n\u009bb\u202ec\u2028d\u2066e\u200f"}"#;
+        assert_eq!(json(&value), escaped);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(escaped).unwrap(), value);
     }
 
     #[test]
