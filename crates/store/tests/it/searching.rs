@@ -295,33 +295,43 @@ async fn entries_that_come_and_go_do_not_disturb_a_search() {
 #[tokio::test]
 async fn large_and_small_subtrees_side_by_side() {
     use std::fmt::Write as _;
-    const MANY: usize = 11_000;
+    /// Below one branch: less than half of all there are, and more than is walked whatever there is.
+    const MANY: usize = 10_100;
+    const MORE: usize = 10_400;
     let other = "o=Gull Rock";
     let store = Store::open(options().suffix(dn(other))).unwrap();
     fill(&store).await;
-    let mut text = format!(
-        "dn: {other}\nobjectClass: organization\n\ndn: ou=a,{other}\nobjectClass: organizationalUnit\n\n"
-    );
-    for number in 0..MANY {
-        write!(text, "dn: uid=n{number},ou=a,{other}\nobjectClass: account\n\n").unwrap();
+    let mut text = format!("dn: {other}\nobjectClass: organization\n\n");
+    for branch in ["a", "b"] {
+        write!(text, "dn: ou={branch},{other}\nobjectClass: organizationalUnit\n\n").unwrap();
+    }
+    for number in 0..MORE {
+        write!(text, "dn: uid=n{number},ou=b,{other}\nobjectClass: account\n\n").unwrap();
+        if number < MANY {
+            write!(text, "dn: uid=n{number},ou=a,{other}\nobjectClass: account\n\n").unwrap();
+        }
     }
     store.import(text.as_bytes(), &flext_ldap_store::ImportOptions::default(), &mut |_| {}).unwrap();
     for uid in 0..3 {
         ok(&store, entry(&format!("uid=few{uid},{other}"), &["objectClass: account"])).await;
     }
+    let a = format!("ou=a,{other}");
     let table = [
         // Found by climbing, since too much stands below.
-        (other, Scope::Subtree, "(objectClass=account)", MANY + 3),
-        (other, Scope::Children, "(!(description=x))", MANY + 4),
-        (other, Scope::Subtree, "(!(description=x))", MANY + 5),
+        (other, Scope::Subtree, "(objectClass=account)", MANY + MORE + 3),
+        (other, Scope::Children, "(!(description=x))", MANY + MORE + 5),
+        (other, Scope::Subtree, "(!(description=x))", MANY + MORE + 6),
         (other, Scope::One, "(objectClass=account)", 3),
         (other, Scope::Subtree, "(uid=few*)", 3),
+        // Found by walking, and in pages by climbing.
+        (a.as_str(), Scope::Subtree, "(!(description=x))", MANY + 1),
+        (a.as_str(), Scope::Children, "(objectClass=account)", MANY),
         // Found by walking.
         (SUFFIX, Scope::Subtree, "(objectClass=account)", 0),
         (SUFFIX, Scope::Subtree, "(!(description=x))", 6),
         (SUFFIX, Scope::Children, "(!(description=x))", 5),
         (SUFFIX, Scope::Subtree, "(|(objectClass=account)(uid=anna))", 1),
-        ("", Scope::Subtree, "(objectClass=account)", MANY + 3),
+        ("", Scope::Subtree, "(objectClass=account)", MANY + MORE + 3),
         ("", Scope::One, "(o=*)", 2),
     ];
     for (base, scope, text, want) in table {
@@ -332,9 +342,10 @@ async fn large_and_small_subtrees_side_by_side() {
             (want, ResultCode::SUCCESS),
             "{base} {scope:?} {text}"
         );
-        if want < 10 {
+        if want < 10 || base == a {
             let session = session(&store).await;
-            let mut paged = session.search_pages(Request::new(search, Actor::Service), 2);
+            let page = if base == a { 3_000 } else { 2 };
+            let mut paged = session.search_pages(Request::new(search, Actor::Service), page);
             let mut found = 0;
             while paged.next().await.unwrap().is_some() {
                 found += 1;
