@@ -16,13 +16,14 @@ use flext_ldap_directory::{
     proto::{
         dn::Dn,
         filter::Filter,
+        line::OneLine,
         message::{Scope, Search},
         schema::GeneralizedTime,
     },
 };
 use serde::Serialize;
 
-use crate::{connect::Connect, exit};
+use crate::{connect::Connect, exit, output::on_one_line};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -221,7 +222,7 @@ impl Told {
         let mut parts = Vec::new();
         if let Some(kind) = self.kind {
             parts.push(match &self.version {
-                Some(version) => format!("{kind} ({version})"),
+                Some(version) => format!("{kind} ({})", OneLine(version)),
                 None => kind.to_owned(),
             });
         }
@@ -235,10 +236,6 @@ impl Told {
         }));
         parts.extend(self.highest_committed_usn.map(|number| format!("highestCommittedUSN {number}")));
         parts.extend(self.error.clone());
-        // Servers have a part in it.
-        let line = format!("{}  {:<7}  {}", self.server, self.state, parts.join(", "));
-        line.chars()
-            .flat_map(|one| if one.is_control() { one.escape_default().collect() } else { vec![one] })
-            .collect()
+        on_one_line(&format!("{}  {:<7}  {}", self.server, self.state, parts.join(", ")))
     }
 }
