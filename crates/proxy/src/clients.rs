@@ -22,7 +22,7 @@ use flext_ldap_proto::{
 const MOST: usize = 10_000;
 /// Shapes of filters that are remembered of one client.
 const MOST_SHAPES: usize = 64;
-/// Octets of a shape.
+/// Octets of a shape, and of a name: one may be spelt with any number of spaces.
 const LONGEST: usize = 512;
 
 /// What is remembered of clients: a line for each address, way to bind, name and protection. Cheap to clone; a clone is the
@@ -189,7 +189,7 @@ impl Clients {
         if rows.len() >= MOST && !rows.contains_key(&key) {
             make_room(&mut rows);
         }
-        Arc::clone(rows.entry(key).or_insert_with(|| Arc::new(Row::new(name))))
+        Arc::clone(rows.entry(key).or_insert_with(|| Arc::new(Row::new(&cut(name.to_owned())))))
     }
 }
 
@@ -479,6 +479,11 @@ mod tests {
         let records = clients.records();
         assert_eq!((records.len(), records[0].binds), (1, 3));
         assert_eq!(records[0].name, "uid=maja,o=Harbour Lane");
+        let clients = Clients::default();
+        clients.row(&Peer::in_process(), &Method::Simple, &format!("uid={}maja", " ".repeat(60_000))).bound();
+        clients.row(&Peer::in_process(), &Method::Simple, "uid=maja").bound();
+        let records = clients.records();
+        assert_eq!((records.len(), records[0].name.len()), (1, LONGEST + '…'.len_utf8()));
     }
 
     #[test]
