@@ -533,9 +533,11 @@ fn entries_that_make_no_record() {
              records; may it be read? or set `key_attribute`",
         ),
         (
-            COMPANY.replace("sn:: TMOsbmQ=", "sn: x\nmail;range=0-1: a"),
-            "stream `users`: the directory sent only a part of the values of `mail;range=0-1` of \
-             `cn=Bo Lind,dc=harbourlane,dc=example`",
+            COMPANY.replace("entryUUID: 00000000-0000-4000-8000-000000000002\n", "").replace(
+                "dn: cn=Bo Lind,dc=harbourlane,dc=example",
+                "dn:: Y249Qm8KG1sySkxpbmQsZGM9aGFyYm91cmxhbmUsZGM9ZXhhbXBsZQ==",
+            ),
+            r"stream `users`: `cn=Bo\n\u{1b}[2JLind,dc=harbourlane,dc=example` has not exactly one `entryUUID`, which identifies records; may it be read? or set `key_attribute`",
         ),
     ];
     for (ldif, want) in table {
@@ -544,6 +546,22 @@ fn entries_that_make_no_record() {
         // What came before is whole.
         assert_eq!(kinds(&messages), ["SCHEMA users", "RECORD users"]);
     }
+    // What is cut is asked for to its end; this directory has no more to say.
+    let cut = COMPANY.replace("sn:: TMOsbmQ=", "sn: x\nmail;range=0-1: a");
+    let (messages, result) = run(&fixture(&cut), &json!({}), None, None);
+    let error = result.unwrap_err();
+    assert_eq!(error.to_string(), "stream `users` failed after 1 records");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.starts_with("no values of `mail` came from number 2 on"), "{cause}");
+    assert_eq!(kinds(&messages), ["SCHEMA users", "RECORD users"]);
+    // Whoever names a part has no use for the whole, and a property is no part.
+    let part = json!({"streams": [{"name": "people", "object_classes": ["inetOrgPerson"], "attributes": ["mail;range=0-1"]}]});
+    let (_, result) = run(&fixture(&cut), &part, None, None);
+    assert_eq!(
+        result.unwrap_err().to_string(),
+        "stream `people`: the directory sent only a part of the values of `mail;range=0-1` of \
+         `cn=Bo Lind,dc=harbourlane,dc=example`"
+    );
     let whole = COMPANY.replace("sn:: TMOsbmQ=", "sn: x\nmail;range=0-*: a");
     let (messages, result) = run(&fixture(&whole), &json!({}), None, None);
     result.unwrap();
