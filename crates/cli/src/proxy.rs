@@ -205,7 +205,7 @@ async fn start(
     // One for the client, and one for its conversation.
     descriptors::provide(&mut limits, "proxy.sessions", 2);
     limits.connections_per_address =
-        Some(settings.sessions_per_address.unwrap_or(limits.connections.div_ceil(2)));
+        Some(settings.sessions_per_address.unwrap_or_else(|| limits.connections.div_ceil(2)));
     let server = Server::builder(Arc::new(proxy)).limits(limits);
     let access_log = settings.access_log.as_deref();
     Listener { urls: &settings.listen, passed, tls, access_log }.start(server, reopen).await
