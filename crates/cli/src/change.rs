@@ -18,6 +18,7 @@ use crate::{
     controls::General,
     exit::Usage,
     input::{self, LdifInput},
+    output::advise,
 };
 
 const ADD_EXAMPLES: &str = "\
@@ -68,9 +69,6 @@ struct Changes {
     /// Read and check everything, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Say on standard error what is done
-    #[arg(short = 'v', long)]
-    verbose: bool,
 }
 
 impl AddArguments {
@@ -102,8 +100,8 @@ impl Changes {
                     (line, as_change(record).with_context(|| format!("line {line}")))
                 }
                 Err(error) => {
-                    let (line, name) = (error.line, self.input.name());
-                    (line, Err(unreadable(error).context(format!("failed to read {name}"))))
+                    let line = error.line;
+                    (line, Err(self.input.unreadable(error)))
                 }
             };
             let (mut controls, change) = match read {
@@ -116,7 +114,7 @@ impl Changes {
                 Err(error) => return Err(stopped(error, applied)),
             };
             let what = describe(&change);
-            if self.verbose || self.dry_run {
+            if self.general.verbose || self.dry_run {
                 let unsent = if self.dry_run { " (not sent)" } else { "" };
                 crate::say(format_args!("line {line}: {what}{unsent}"));
             }
@@ -144,22 +142,13 @@ impl Changes {
     }
 }
 
-fn unreadable(error: LdifError) -> anyhow::Error {
-    match error.kind {
-        LdifErrorKind::NoChange => {
-            Usage(format!("{error}; entries are added by `flext-ldap add`, or with -a")).into()
-        }
-        _ => error.into(),
-    }
-}
-
 fn stopped(error: anyhow::Error, applied: u64) -> anyhow::Error {
     if applied == 0 {
         return error;
     }
-    error.context(format!(
-        "stopped after {applied} records; those before the line named are applied, the rest is not"
-    ))
+    let text =
+        format!("stopped after {applied} records; those before the line named are applied, the rest is not");
+    advise(error, &text)
 }
 
 /// The change a record asks for.

@@ -4,6 +4,7 @@ mod sasl;
 
 use std::{
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -110,24 +111,29 @@ pub(crate) struct Connect {
 impl Connect {
     /// Connects and binds.
     pub(crate) async fn open(&self) -> anyhow::Result<Opened> {
-        self.open_as(None, false).await
+        self.open_as(None, Tells::default()).await
     }
 
-    /// As [`open`](Self::open), within `timeout` seconds if they are not said by an option of their own, and prints on
-    /// standard error what the password policy says of the bind if `tells_policy`.
-    pub(crate) async fn open_as(&self, timeout: Option<u64>, tells_policy: bool) -> anyhow::Result<Opened> {
+    /// As [`open`](Self::open), within `timeout` seconds if they are not said by an option of their own.
+    pub(crate) async fn open_as(&self, timeout: Option<u64>, tells: Tells) -> anyhow::Result<Opened> {
         // What goes wrong on the way is in the error, or was of no consequence.
         let says = if self.debug == Some(true) { "debug" } else { "error" };
         crate::logging::set_level(Some(&format!("warn,flext_ldap_client={says}")));
         let Way { stack, servers, credentials, .. } = self.way(timeout)?;
-        let asks = |connector: ConnectorBuilder| match tells_policy {
+        let asks = |connector: ConnectorBuilder| match tells.policy {
             true => connector.bind_control(&PasswordPolicyRequest),
             false => connector,
         };
-        let stack = stack.for_one_command().credentials(credentials).connectors(asks).build()?;
+        let stack = stack.for_one_command().credentials(credentials).connectors(asks);
+        let told = Arc::new(Mutex::new(String::new()));
+        let stack = match tells.servers {
+            true => stack.hear(tell_of_another(Arc::clone(&told))),
+            false => stack,
+        };
+        let stack = stack.build()?;
         // Whoever cannot connect or sign in is told before anything is asked. The connection is there for what is.
         let reached = stack.pin(Deadline::after(Duration::MAX)).await;
-        if tells_policy {
+        if tells.policy {
             let answer = match &reached {
                 Ok(pinned) => pinned.connection().bind_outcome(),
                 Err(error) => error.outcome(),
@@ -135,7 +141,12 @@ impl Connect {
             answer.into_iter().for_each(ppolicy::tell);
         }
         match reached {
-            Ok(pinned) => drop(pinned),
+            Ok(pinned) if tells.servers => {
+                let tls = pinned.connection().tls_version().unwrap_or("without TLS");
+                crate::say(format_args!("connected to {}, {tls}", pinned.server()));
+                pinned.server().clone_into(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            Ok(_) => {}
             Err(error) => {
                 let names: Vec<_> = servers.into_iter().map(|(name, _)| name).collect();
                 return Err(unreached(error, &names));
@@ -199,39 +210,16 @@ impl Connect {
         }
     }
 
-    /// Whether a server is named among the arguments.
-    pub(crate) fn is_given(&self) -> bool {
-        !self.urls.is_empty()
-    }
-
-    /// That no configuration is named, for a command that cannot take one.
-    pub(crate) fn takes_no_config(&self) -> anyhow::Result<()> {
-        match self.config.is_some() || self.account.is_some() {
-            true => Err(Usage("this command takes its server by -H, not by --config".to_owned()).into()),
-            false => Ok(()),
-        }
+    /// Whether servers are named among the arguments.
+    pub(crate) const fn is_given(&self) -> bool {
+        !self.urls.is_empty() || self.config.is_some() || self.account.is_some()
     }
 
     /// The configuration, if one is named and anything is left for it to say.
     fn config(&self) -> anyhow::Result<Option<Config>> {
-        let named = self.config.clone().or_else(|| {
-            std::env::var_os("FLEXT_LDAP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
-        });
-        let Some(path) = named.filter(|_| self.urls.is_empty() || self.account.is_some()) else {
-            return match &self.account {
-                Some(_) => Err(Usage(
-                    "--account names an account of a configuration: say which by --config FILE".to_owned(),
-                )
-                .into()),
-                None => Ok(None),
-            };
-        };
-        match Config::read(path) {
-            // The variable is also that of `directory serve`.
-            Err(ConfigError::ServedDirectory(_)) if self.config.is_none() && self.account.is_none() => {
-                Ok(None)
-            }
-            read => Ok(Some(read?)),
+        match self.urls.is_empty() || self.account.is_some() {
+            true => configuration(self.config.as_deref(), self.account.is_some()),
+            false => Ok(None),
         }
     }
 
@@ -254,12 +242,6 @@ impl Connect {
         }
     }
 
-    /// The first server named.
-    pub(crate) fn first_url(&self) -> anyhow::Result<LdapUrl> {
-        let first = self.urls(&Conf::load()?)?.into_iter().next();
-        first.ok_or_else(|| Usage("-H names no server".to_owned()).into())
-    }
-
     /// The base for those who gave none: that of the configuration, the base in the URL, BASE of ldap.conf, or an error that says what to do.
     pub(crate) fn default_base(&self) -> anyhow::Result<Dn> {
         if self.urls.is_empty()
@@ -276,6 +258,17 @@ impl Connect {
             // As ldapsearch: the root, which a base search reads as the root DSE.
             None => Ok(Dn::root()),
         }
+    }
+
+    /// The URL of -H that says more of a search than its base, if one does.
+    pub(crate) fn search_url(&self) -> anyhow::Result<Option<LdapUrl>> {
+        if self.urls.is_empty() {
+            return Ok(None);
+        }
+        let says_more = |url: &LdapUrl| {
+            url.scope.is_some() || url.filter.is_some() || !url.attributes.selectors().is_empty()
+        };
+        Ok(self.urls(&Conf::load()?)?.into_iter().find(says_more))
     }
 
     fn urls(&self, conf: &Conf) -> anyhow::Result<Vec<LdapUrl>> {
@@ -367,6 +360,25 @@ impl Connect {
     }
 }
 
+/// The configuration of --config, or the one that the environment names, if either does.
+pub(crate) fn configuration(named: Option<&Path>, has_account: bool) -> anyhow::Result<Option<Config>> {
+    let variable = || std::env::var_os("FLEXT_LDAP_CONFIG").filter(|path| !path.is_empty());
+    let Some(path) = named.map(Path::to_owned).or_else(|| variable().map(PathBuf::from)) else {
+        return match has_account {
+            true => Err(Usage(
+                "--account names an account of a configuration: say which by --config FILE".to_owned(),
+            )
+            .into()),
+            false => Ok(None),
+        };
+    };
+    match Config::read(path) {
+        // The variable is also that of `directory serve`.
+        Err(ConfigError::ServedDirectory(_)) if named.is_none() && !has_account => Ok(None),
+        read => Ok(Some(read?)),
+    }
+}
+
 /// An account of the configuration.
 pub(crate) fn account<'a>(config: &'a Config, name: &str) -> Result<&'a Account, Usage> {
     config.accounts.get(name).ok_or_else(|| {
@@ -374,6 +386,26 @@ pub(crate) fn account<'a>(config: &'a Config, name: &str) -> Result<&'a Account,
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         Usage(format!("the configuration has no account `{name}`; it has {names}"))
     })
+}
+
+/// What is told on standard error of the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tells {
+    /// What the password policy says of the bind.
+    pub(crate) policy: bool,
+    /// Which server is asked.
+    pub(crate) servers: bool,
+}
+
+/// Tells which server is asked where it is not the one told of last.
+fn tell_of_another(told: Arc<Mutex<String>>) -> impl Fn(&str) + Send + Sync + 'static {
+    move |server| {
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != server {
+            crate::say(format_args!("asking {server}"));
+            server.clone_into(&mut told);
+        }
+    }
 }
 
 /// What the options and the configuration say of the way to the servers.

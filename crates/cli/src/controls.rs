@@ -17,7 +17,7 @@ use flext_ldap_directory::{
 };
 
 use crate::{
-    connect::{Connect, Opened},
+    connect::{Connect, Opened, Tells},
     exit::Usage,
 };
 
@@ -35,6 +35,9 @@ pub(crate) struct General {
     /// `ldif-wrap=no|COLUMNS` folds LDIF that is printed, `nettimeout=SECONDS` is --connect-timeout
     #[arg(short = 'o', value_name = "OPTION")]
     options: Vec<ToolOption>,
+    /// Say on standard error which server is asked, and what is done
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
 }
 
 impl General {
@@ -44,7 +47,8 @@ impl General {
             ToolOption::NetTimeout(seconds) => Some(*seconds),
             ToolOption::LdifWrap(_) => None,
         });
-        connect.open_as(timeout, self.asks_policy()).await
+        let tells = Tells { policy: self.asks_policy(), servers: self.verbose };
+        connect.open_as(timeout, tells).await
     }
 
     /// The column to fold LDIF at, 0 for not at all, if it was said.

@@ -46,9 +46,6 @@ pub(crate) struct Arguments {
     /// Say what would be deleted, and delete nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Say on standard error what is done
-    #[arg(short = 'v', long)]
-    verbose: bool,
     /// Entries to delete; read from standard input if there are none and no file
     #[arg(value_name = "DN", value_parser = dn)]
     names: Vec<Dn>,
@@ -85,7 +82,7 @@ impl Arguments {
                 }
             };
             for name in doomed {
-                if self.verbose || self.dry_run {
+                if self.general.verbose || self.dry_run {
                     let unsent = if self.dry_run { " (not sent)" } else { "" };
                     crate::say(format_args!("delete `{name}`{unsent}"));
                 }

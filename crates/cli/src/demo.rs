@@ -49,11 +49,11 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     connect: Connect,
-    /// With --url: entry to start from
-    #[arg(short = 'b', long, value_name = "DN", requires = "urls")]
+    /// With --url or --config: entry to start from
+    #[arg(short = 'b', long, value_name = "DN")]
     base: Option<Dn>,
     /// Use this LDIF instead of the invented company
-    #[arg(long, value_name = "FILE", conflicts_with = "urls")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["urls", "config"])]
     ldif: Option<PathBuf>,
     /// People in the invented company
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -79,7 +79,9 @@ struct Source {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        self.connect.takes_no_config()?;
+        if self.base.is_some() && !self.connect.is_given() {
+            return Err(Usage("-b goes with a server: name it by --url or --config".to_owned()).into());
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(async {
             if self.connect.is_given() {
@@ -136,7 +138,7 @@ impl Arguments {
         };
         self.sign_in(&url, &name, secret).await?;
         change(&admin, &name).await?;
-        self.extract(&admin, &source.suffix, &url).await?;
+        self.extract(&admin, &source.suffix).await?;
         admin.close().await;
 
         if self.serve {
@@ -152,14 +154,18 @@ impl Arguments {
 
     async fn on_a_real_server(&self) -> anyhow::Result<ExitCode> {
         if self.serve {
-            return Err(Usage("--serve goes with the embedded directory, not with --url".to_owned()).into());
+            let text = "--serve goes with the embedded directory, not with --url or --config";
+            return Err(Usage(text.to_owned()).into());
         }
         let opened = self.connect.open().await?;
         // Whatever this program does by mistake, nothing that writes can pass.
         let session = Layered::new(opened.pin().await?, Arc::new(ReadOnly));
         let base = match &self.base {
             Some(base) => base.clone(),
-            None => naming_context(&session).await?,
+            None => match self.connect.default_base()? {
+                base if base.is_root() => naming_context(&session).await?,
+                base => base,
+            },
         };
         let search = Search::new(base.clone(), Scope::Subtree, Filter::any()).attributes(Selection::none());
         let started = Instant::now();
@@ -172,8 +178,7 @@ impl Arguments {
         }
         drop((progress, entries));
         say(&format!("counted    {} under `{base}`", rate(count, "entries", started)))?;
-        let url = self.connect.first_url()?;
-        self.extract(&session, &base, &url).await?;
+        self.extract(&session, &base).await?;
         drop(session);
         opened.close().await;
         Ok(ExitCode::SUCCESS)
@@ -238,10 +243,11 @@ impl Arguments {
     }
 
     /// Extracts users and groups through the tap.
-    async fn extract<S: Session>(&self, session: &S, base: &Dn, url: &LdapUrl) -> anyhow::Result<()> {
-        let settings = serde_json::json!({ "url": url.to_string(), "base": base.as_str() });
-        let serde_json::Value::Object(settings) = settings else { anyhow::bail!("settings are an object") };
-        let tap = Tap::over_session(session, Actor::Service, Config::from_json(settings)?).await?;
+    async fn extract<S: Session>(&self, session: &S, base: &Dn) -> anyhow::Result<()> {
+        // Where it is, the session knows.
+        let mut config = Config::new("ldap://localhost");
+        config.base = Some(base.clone());
+        let tap = Tap::over_session(session, Actor::Service, config).await?;
         let (mut file, kept) = match &self.output {
             Some(path) => {
                 let file =

@@ -23,7 +23,7 @@ use flext_ldap_directory::{
 };
 
 use crate::{
-    connect::{account, ask_password, dn, password_file, secret},
+    connect::{account, ask_password, configuration, dn, password_file, secret},
     exit::{self, Usage},
     output,
 };
@@ -33,6 +33,7 @@ Examples:
   flext-ldap doctor harbourlane.example
   flext-ldap doctor ldaps://ldap1.harbourlane.example -D cn=reader,dc=harbourlane,dc=example -W
   flext-ldap doctor harbourlane.example -D ada@harbourlane.example -y FILE --write ldap.yaml
+  flext-ldap doctor --config ldap.yaml --account reader
   flext-ldap doctor ldap://localhost --json | jq -r 'select(.severity == \"fail\") | .mend'
 
 A line begins with `ok`, `note`, `warn` or `fail`, and says what it is about, the cause, the
@@ -44,7 +45,10 @@ evidence, and what mends it. docs/doctor.md explains every finding.";
 pub(crate) struct Arguments {
     /// Domain, whose servers are looked up in DNS; host; or server: ldaps://HOST, ldap://HOST (with StartTLS), ldapi://PATH
     #[arg(value_name = "DOMAIN|URL")]
-    target: String,
+    target: Option<String>,
+    /// The same, as other commands take it
+    #[arg(short = 'H', long = "url", value_name = "URL", conflicts_with = "target")]
+    url: Option<String>,
     /// Sign in as this name, once
     #[arg(short = 'D', long, value_name = "DN")]
     bind_dn: Option<String>,
@@ -58,12 +62,13 @@ pub(crate) struct Arguments {
     #[arg(short = 'y', long, value_name = "FILE", requires = "bind_dn")]
     password_file: Option<PathBuf>,
     /// Sign in as this service account of the configuration
-    #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "bind_dn")]
+    #[arg(long, value_name = "NAME", conflicts_with = "bind_dn")]
     account: Option<String>,
-    /// Configuration (YAML, see docs/configuration.md) that has the account
-    #[arg(long, value_name = "FILE", requires = "account")]
+    /// Configuration (YAML, see docs/configuration.md) with the servers to look at, where none is named, and how TLS is done;
+    /// `FLEXT_LDAP_CONFIG` if left out
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Trust the certificates of this file (PEM) instead of this machine's
+    /// Trust the certificates of this file (PEM) instead of the configuration's or this machine's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Look for people and groups below this name
@@ -72,9 +77,9 @@ pub(crate) struct Arguments {
     /// Name server to ask for the servers of a domain, instead of this machine's
     #[arg(long, value_name = "HOST[:PORT]", value_parser = name_server)]
     dns: Option<SocketAddr>,
-    /// Seconds each step may take
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    timeout: u64,
+    /// Seconds each step may take; 5, or the `connection_timeout` of the configuration for its servers
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    timeout: Option<u64>,
     /// Write a configuration for what was found into a new file
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -103,7 +108,23 @@ impl Arguments {
     }
 
     fn doctor(&self) -> anyhow::Result<Doctor> {
-        let mut doctor = Doctor::new(&self.target)?.patience(Duration::from_secs(self.timeout));
+        let config = configuration(self.config.as_deref(), self.account.is_some())?;
+        let mut doctor = match (self.target.as_ref().or(self.url.as_ref()), &config) {
+            (Some(target), Some(config)) => Doctor::new(target)?.config(config),
+            (Some(target), None) => Doctor::new(target)?,
+            (None, Some(_)) if self.write.is_some() => {
+                let text = "the servers of a configuration have one: --write goes with DOMAIN or URL";
+                return Err(Usage(text.to_owned()).into());
+            }
+            (None, Some(config)) => Doctor::configured(config),
+            (None, None) => {
+                let text = "say what to look at: a domain, a URL, or a configuration by --config FILE";
+                return Err(Usage(text.to_owned()).into());
+            }
+        };
+        if let Some(seconds) = self.timeout {
+            doctor = doctor.patience(Duration::from_secs(seconds));
+        }
         if let Some(path) = &self.ca_file {
             doctor = doctor.ca_file(path);
         }
@@ -113,16 +134,15 @@ impl Arguments {
         if let Some(server) = self.dns {
             doctor = doctor.name_server(server);
         }
-        Ok(match self.sign_in()? {
+        Ok(match self.sign_in(config.as_ref())? {
             Some(sign_in) => doctor.sign_in(sign_in),
             None => doctor,
         })
     }
 
-    fn sign_in(&self) -> anyhow::Result<Option<SignIn>> {
-        if let (Some(name), Some(path)) = (&self.account, &self.config) {
-            let config = Config::read(path)?;
-            return Ok(Some(SignIn::as_account(name, account(&config, name)?)?));
+    fn sign_in(&self, config: Option<&Config>) -> anyhow::Result<Option<SignIn>> {
+        if let (Some(name), Some(config)) = (&self.account, config) {
+            return Ok(Some(SignIn::as_account(name, account(config, name)?)?));
         }
         let Some(name) = &self.bind_dn else { return Ok(None) };
         let (password, source) = match (&self.password, self.ask_password, &self.password_file) {
@@ -156,7 +176,7 @@ fn json(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
         "evidence": finding.evidence,
         "mend": finding.mend,
     });
-    writeln!(out, "{value}")
+    writeln!(out, "{}", output::json(&value))
 }
 
 const fn word(severity: Severity) -> &'static str {

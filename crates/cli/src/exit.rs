@@ -6,7 +6,10 @@
 use std::{fmt, process::ExitCode};
 
 use flext_ldap::{ConfigError, PasswordError};
-use flext_ldap_directory::{Error, ErrorKind, proto::result::ResultCode};
+use flext_ldap_directory::{
+    Error, ErrorKind,
+    proto::{ldif::LdifErrorKind, result::ResultCode},
+};
 use flext_ldap_server::{StartError, TlsError};
 use flext_ldap_store::{ImportError, ImportFailure};
 
@@ -83,7 +86,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(USAGE);
     }
     if let Some(error) = cause.downcast_ref::<ImportError>() {
-        return Some(if matches!(error.reason, ImportFailure::Storage(_)) { STORAGE } else { USAGE });
+        let is_unread =
+            matches!(&error.reason, ImportFailure::Ldif(error) if matches!(error.kind, LdifErrorKind::Io(_)));
+        let is_of_storage = is_unread || matches!(error.reason, ImportFailure::Storage(_));
+        return Some(if is_of_storage { STORAGE } else { USAGE });
     }
     if let Some(error) = cause.downcast_ref::<StartError>() {
         use StartError::{NoAddress, NoCertificate, NotAnAddress};

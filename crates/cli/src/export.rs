@@ -13,6 +13,7 @@ use flext_ldap_directory::{
         filter::Filter,
         message::{Scope, Search},
     },
+    ranges,
 };
 
 use crate::{
@@ -70,7 +71,7 @@ impl Arguments {
         let name = base.clone();
         let search = Search::new(base, Scope::Subtree, Filter::any()).attributes(attributes);
         let pinned = connection.pin().await?;
-        let mut entries = pinned.search_pages(Request::new(search, Actor::Service), self.page_size);
+        let mut entries = pinned.search_pages(Request::new(search.clone(), Actor::Service), self.page_size);
         let progress = Progress::new("entries");
         let (mut count, mut has_passwords) = (0, false);
         let mut next = entries.next_batch().await.with_context(|| format!("failed to export `{name}`"))?;
@@ -78,6 +79,17 @@ impl Arguments {
         let mut writer = EntryWriter::new(self.format, output, 76);
         while let Some(batch) = next {
             for entry in batch.entries() {
+                let whole;
+                let entry = match ranges::is_cut(entry) {
+                    true => {
+                        let like = Request::new(search.clone(), Actor::Service);
+                        whole = ranges::whole(&pinned, entry, &like).await.with_context(|| {
+                            format!("failed to export all values of `{}`", entry.dn_str())
+                        })?;
+                        whole.as_ref()
+                    }
+                    false => entry,
+                };
                 writer.entry(entry)?;
                 has_passwords |= entry.attributes().get("userPassword").is_some();
                 count += 1;

@@ -24,6 +24,7 @@ use crate::{
     connect::Connect,
     exit::Usage,
     input::LdifInput,
+    output::advise,
     progress::Progress,
 };
 
@@ -114,9 +115,7 @@ impl Arguments {
                     // To go on, the whole record must be read again, not what follows its bad line.
                     let begun = if reader.line() > last { reader.line() } else { error.line };
                     import.wait_for(0).await?;
-                    let error =
-                        anyhow::Error::new(error).context(format!("failed to read {}", self.input.name()));
-                    return Err(import.stopped(Some(begun), error));
+                    return Err(import.stopped(Some(begun), self.input.unreadable(error)));
                 }
             };
             last = reader.line();
@@ -243,6 +242,6 @@ impl Import<'_> {
             }
             None => String::new(),
         };
-        error.context(format!("stopped: {} records are applied{unsure}{go_on}", self.applied))
+        advise(error, &format!("stopped: {} records are applied{unsure}{go_on}", self.applied))
     }
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flext_ldap_directory::proto::ldif::{LdifReader, ReadOptions};
+use flext_ldap_directory::proto::ldif::{LdifError, LdifErrorKind, LdifReader, ReadOptions};
+
+use crate::output::advise;
 
 /// Opens `path`, or standard input for none and for `-`.
 pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn BufRead + Send>> {
@@ -36,6 +38,20 @@ impl LdifInput {
     pub(crate) fn name(&self) -> String {
         let file = self.file.as_deref().filter(|file| file.as_os_str() != "-");
         file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
+    }
+
+    /// Why it could not be read, and the option for it.
+    pub(crate) fn unreadable(&self, error: LdifError) -> anyhow::Error {
+        let advice = match error.kind {
+            LdifErrorKind::NoChange => Some("entries are added by `flext-ldap add`, or with -a"),
+            LdifErrorKind::FileRefused => Some("--read-files reads it"),
+            _ => None,
+        };
+        let error = anyhow::Error::new(error).context(format!("failed to read {}", self.name()));
+        match advice {
+            Some(advice) => advise(error, advice),
+            None => error,
+        }
     }
 
     /// Opens it.

@@ -136,6 +136,9 @@ fn main() -> ExitCode {
 /// Prints an error and what caused it on standard error.
 fn complain(error: &anyhow::Error) {
     say(format_args!("flext-ldap: {}{}", output::chain(error.as_ref()), option(error)));
+    if let Some(output::Advice(text)) = error.downcast_ref() {
+        say(format_args!("flext-ldap: {text}"));
+    }
 }
 
 /// What the mend that an error of the client's names is called here.

@@ -11,6 +11,20 @@ use crate::Arguments;
 /// The commands that stand for a tool of OpenLDAP's.
 const TOOLS: [&str; 6] = ["search", "add", "modify", "delete", "passwd", "whoami"];
 
+/// Tools of OpenLDAP's, and other names of what they do, that no command stands for.
+const COMMANDS: [(&str, &str); 5] = [
+    (
+        "compare",
+        "`flext-ldap search -b DN -s base '(ATTRIBUTE=VALUE)' 1.1` prints the name of the entry if it has the value",
+    ),
+    ("modrdn", RENAME),
+    ("rename", RENAME),
+    ("exop", "`flext-ldap whoami` and `flext-ldap passwd` send those that most servers have"),
+    ("url", "-H takes a URL with base, attributes, scope and filter in it: `flext-ldap search -H URL`"),
+];
+
+const RENAME: &str = "`flext-ldap modify` renames: `dn: DN`, `changetype: modrdn`, `newrdn: uid=new`, `deleteoldrdn: 1`, each on a line";
+
 /// What to do instead, where `arguments`, those of the program, made `error` because they are OpenLDAP's, or a command's
 /// that is elsewhere.
 pub(crate) fn advice(error: &Error, arguments: &[String]) -> Option<String> {
@@ -20,6 +34,11 @@ pub(crate) fn advice(error: &Error, arguments: &[String]) -> Option<String> {
         let command = Arguments::command();
         let is_there = |name: &str| TOOLS.contains(&name).then(|| format!("flext-ldap {name}"));
         let below = command.find_subcommand("directory")?.find_subcommand(name);
+        if let Some(instead) = COMMANDS.iter().find_map(|(other, instead)| {
+            (name.strip_prefix("ldap").unwrap_or(name) == *other).then_some(instead)
+        }) {
+            return Some(format!("there is no command `{name}`: {instead}"));
+        }
         let instead = name.strip_prefix("ldap").and_then(is_there);
         let instead = instead.or_else(|| below.map(|_| format!("flext-ldap directory {name}")))?;
         return Some(format!("there is no command `{name}`: `{instead}` is what does it"));
@@ -76,12 +95,12 @@ fn instead(tool: &str, letter: char, arguments: &[String]) -> Option<String> {
         }
         'V' => "`flext-ldap --version` tells the version",
         'u' => "names are printed as they are",
-        'k' | 'K' => "there is no Kerberos; -D and -W sign in with a password",
+        'k' | 'K' => "-Y GSSAPI signs in by Kerberos",
         'S' if matches!(tool, "add" | "modify") => {
             "with -c, standard error tells which records are refused, with their lines"
         }
         'z' if tool == "delete" => "there is no limit; -n tells first what -r would delete",
-        'n' | 'v' => "leave it out; -d 1 logs how the server is reached",
+        'n' => "this command has no rehearsal: it does what it says",
         _ => return None,
     };
     Some(text.to_owned())

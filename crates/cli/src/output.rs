@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt,
     fs::{self, OpenOptions},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -21,12 +22,32 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     while let Some(error) = cause {
         let told = error.to_string();
         if !text.contains(&told) {
-            text.push_str(": ");
+            text.push_str(if text.is_empty() { "" } else { ": " });
             text.push_str(&told);
         }
         cause = error.source();
     }
     text
+}
+
+/// What to do about an error, as context to it: told after it and its causes, on a line of its own.
+#[derive(Debug)]
+pub(crate) struct Advice(pub(crate) String);
+
+/// Adds advice to an error, behind what it has.
+pub(crate) fn advise(mut error: anyhow::Error, advice: &str) -> anyhow::Error {
+    if let Some(Advice(said)) = error.downcast_mut() {
+        said.push_str("; ");
+        said.push_str(advice);
+        return error;
+    }
+    error.context(Advice(advice.to_owned()))
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// A text in which others have a part, such as servers: nothing that steers a terminal, begins a line of its own, or
@@ -36,6 +57,19 @@ pub(crate) fn on_one_line(text: &str) -> String {
     for character in text.chars() {
         match character.is_control() || is_unseen(character) {
             true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    line
+}
+
+/// JSON in which others have a part: as [`on_one_line`], by JSON's own escapes.
+pub(crate) fn json(value: &serde_json::Value) -> String {
+    let mut line = String::new();
+    for character in value.to_string().chars() {
+        match character.is_control() || is_unseen(character) {
+            // All of these have four digits.
+            true => line.push_str(&format!("\\u{:04x}", u32::from(character))),
             false => line.push(character),
         }
     }
@@ -242,6 +276,10 @@ mod tests {
         let said = "a\u{1b}[2J\r\n\u{9b}b\u{202e}c\u{2028}d\u{2066}e\u{200f}";
         assert_eq!(on_one_line(said), "a\\u{1b}[2J\\r\\n\\u{9b}b\\u{202e}c\\u{2028}d\\u{2066}e\\u{200f}");
         assert_eq!(on_one_line("Åsa 🦭 سلام"), "Åsa 🦭 سلام");
+        let value = serde_json::json!({ "said": said });
+        let escaped = r#"{"said":"a\u001b[2J\r\n\u009bb\u202ec\u2028d\u2066e\u200f"}"#;
+        assert_eq!(json(&value), escaped);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(escaped).unwrap(), value);
     }
 
     #[test]

@@ -100,12 +100,16 @@ impl Arguments {
                     error.outcome().into_iter().for_each(ppolicy::tell);
                 }
                 let is_no_name = error.result_code() == Some(ResultCode::INVALID_DN_SYNTAX);
+                let hint = self.connect.hint(&error);
                 let error = anyhow::Error::new(error);
                 match (&self.user, is_no_name) {
                     (Some(user), true) => error.context(format!(
                         "`{user}` is no name: one is written like `uid=ada,ou=people,dc=example,dc=com`"
                     )),
-                    _ => error,
+                    (Some(user), false) => {
+                        error.context(format!("failed to change the password of `{user}`{hint}"))
+                    }
+                    (None, _) => error.context(format!("failed to change the password{hint}")),
                 }
             })?;
             if let Some(generated) = answer.generated {

@@ -116,12 +116,13 @@ impl Arguments {
         let asked = Request::new(search, Actor::Service).within(self.timeout);
         let found = pinned.search_optional(asked).await;
         let time = began.elapsed();
+        let server = pinned.server().to_owned();
         // Some show their root DSE to nobody; that is an answer, too.
         let found =
             found.map(drop).or_else(|error| if error.outcome().is_some() { Ok(()) } else { Err(error) });
         *connection = Some((opened, pinned));
         found?;
-        Ok(Answer { time, opening })
+        Ok(Answer { server, time, opening })
     }
 }
 
@@ -133,13 +134,14 @@ fn is_passing(error: &anyhow::Error) -> bool {
 }
 
 struct Answer {
+    server: String,
     time: Duration,
     opening: Option<Duration>,
 }
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "answered in {}", Millis(self.time))?;
+        write!(f, "{} answered in {}", self.server, Millis(self.time))?;
         match self.opening {
             Some(time) => write!(f, ", connected in {}", Millis(time)),
             None => Ok(()),

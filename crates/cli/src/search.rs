@@ -52,9 +52,9 @@ pub(crate) struct Arguments {
     /// Entry to start from; BASE of ldap.conf or LDAPBASE if left out
     #[arg(short = 'b', long, value_name = "DN", value_parser = dn)]
     base: Option<Dn>,
-    /// How far to go from there
-    #[arg(short = 's', long, value_enum, default_value_t = ScopeName::Sub)]
-    scope: ScopeName,
+    /// How far to go from there; what the URL says if left out, or else `sub`
+    #[arg(short = 's', long, value_enum)]
+    scope: Option<ScopeName>,
     /// At most this many entries; 0 leaves it to the server
     #[arg(short = 'z', long, value_name = "ENTRIES", value_parser = limit)]
     size_limit: Option<u32>,
@@ -83,9 +83,6 @@ pub(crate) struct Arguments {
     /// Print what would be asked, and ask nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Say on standard error what is done
-    #[arg(short = 'v', long)]
-    verbose: bool,
     /// Format of the entries
     #[arg(long, value_enum, default_value_t = Format::Ldif)]
     format: Format,
@@ -105,7 +102,7 @@ pub(crate) struct Arguments {
     /// Column to fold LDIF lines at; 0 does not fold
     #[arg(long, value_name = "COLUMNS", default_value_t = 76)]
     width: usize,
-    /// Filter, if it has a `=`, `(objectClass=*)` if not; then attributes, all user attributes if none
+    /// Filter, if it has a `=`; then attributes. What the URL says if left out, or else `(objectClass=*)` and all user attributes
     #[arg(value_name = "FILTER] [ATTRIBUTE")]
     rest: Vec<String>,
 }
@@ -223,15 +220,26 @@ impl Arguments {
                 "-t writes files that LDIF refers to; --format jsonl has all values in it, so leave -t out";
             return Err(Usage(text.to_owned()).into());
         }
+        let url = self.connect.search_url()?;
         let (filter, attributes) = self.filter_and_attributes();
-        let pattern = Pattern::parse(&filter)?;
+        let pattern = match (filter, url.as_ref().and_then(|url| url.filter.clone())) {
+            (Some(text), _) => Pattern::parse(text)?,
+            (None, Some(filter)) => Pattern(filter),
+            (None, None) => Pattern(Filter::any()),
+        };
+        let attributes = match &url {
+            Some(url) if attributes.is_empty() => url.attributes.clone(),
+            _ => attributes.iter().collect::<Selection>(),
+        };
+        let scope =
+            self.scope.map(Scope::from).or_else(|| url.and_then(|url| url.scope)).unwrap_or(Scope::Subtree);
         let base = match &self.base {
             Some(base) => base.clone(),
             None => self.connect.default_base()?,
         };
         let conf = Conf::load()?;
-        let mut search = Search::new(base, self.scope.into(), pattern.0.clone())
-            .attributes(attributes.iter().collect::<Selection>())
+        let mut search = Search::new(base, scope, pattern.0.clone())
+            .attributes(attributes)
             .size_limit(self.size_limit.or(conf.number("SIZELIMIT")?).unwrap_or(0))
             .time_limit(self.time_limit.or(conf.number("TIMELIMIT")?).unwrap_or(0))
             .deref(self.deref(&conf)?);
@@ -291,7 +299,7 @@ impl Arguments {
         writer: &mut EntryWriter<impl Write>,
     ) -> anyhow::Result<()> {
         let what = format!("`{}` for {}", search.base, search.filter);
-        if self.verbose {
+        if self.general.verbose {
             crate::say(format_args!("searching {what}"));
         }
         let selectors = search.attributes.selectors();
@@ -323,7 +331,11 @@ impl Arguments {
         let ended = async {
             while let Some(batch) = entries.next_batch().await.map_err(|error| {
                 let hint = self.connect.hint(&error);
-                anyhow::Error::new(error).context(format!("failed to search {what}{hint}"))
+                let text = match found {
+                    0 => format!("failed to search {what}{hint}"),
+                    found => format!("the search of {what} stopped after {found} entries"),
+                };
+                anyhow::Error::new(error).context(text)
             })? {
                 for item in batch.iter() {
                     match item.get() {
@@ -394,7 +406,10 @@ impl Arguments {
             writer.version()?;
         }
         if self.ldif == 0 || self.dry_run {
-            let scope = format!("{:?}", self.scope).to_lowercase();
+            let scope = match search.scope {
+                Scope::Subtree => "sub".to_owned(),
+                other => format!("{other:?}").to_lowercase(),
+            };
             writer.comment(&format!("base <{}> with scope {scope}", search.base))?;
             writer.comment(&format!("filter: {}", search.filter))?;
         }
@@ -430,10 +445,10 @@ impl Arguments {
     }
 
     /// As ldapsearch has it: the first word is a filter if it has a `=`.
-    fn filter_and_attributes(&self) -> (String, &[String]) {
+    fn filter_and_attributes(&self) -> (Option<&str>, &[String]) {
         match self.rest.split_first() {
-            Some((first, rest)) if first.contains('=') || first.starts_with('(') => (first.clone(), rest),
-            _ => ("(objectClass=*)".to_owned(), &self.rest),
+            Some((first, rest)) if first.contains('=') || first.starts_with('(') => (Some(first), rest),
+            _ => (None, &self.rest),
         }
     }
 }

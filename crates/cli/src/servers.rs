@@ -220,9 +220,11 @@ impl Told {
     fn line(&self) -> String {
         let mut parts = Vec::new();
         if let Some(kind) = self.kind {
-            parts.push(match &self.version {
-                Some(version) => format!("{kind} ({version})"),
-                None => kind.to_owned(),
+            // Some begin with what they are.
+            let version = self.version.as_deref().unwrap_or_default();
+            parts.push(match version.strip_prefix(kind).unwrap_or(version).trim_start() {
+                "" => kind.to_owned(),
+                version => format!("{kind} ({version})"),
             });
         }
         parts.extend(self.latency_ms.map(|time| format!("{time:.2} ms")));

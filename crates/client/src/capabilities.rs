@@ -64,6 +64,10 @@ const ALL_OPERATIONAL: Oid = Oid::from_static("1.3.6.1.4.1.4203.1.5.1");
 /// Active Directory, as a domain controller and as the lightweight service ([MS-ADTS] 3.1.1.3.4.3).
 const ACTIVE_DIRECTORY: [&str; 2] = ["1.2.840.113556.1.4.800", "1.2.840.113556.1.4.1851"];
 
+/// Values of an attribute that are looked at, and characters of what it calls itself: no server comes near to either.
+const MOST_VALUES: usize = 10_000;
+const LONGEST_VENDOR: usize = 256;
+
 /// Which product a server is.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
@@ -315,13 +319,17 @@ impl Capabilities {
         let password_modify = extension(PasswordModify::OID);
         Self {
             kind: known.kind,
-            vendor: Some(vendor.join(" ")).filter(|vendor| !vendor.is_empty()),
+            vendor: Some(vendor.join(" ").chars().take(LONGEST_VENDOR).collect())
+                .filter(|vendor: &String| !vendor.is_empty()),
             default_naming_context: default
                 .filter(|_| known.default_context_is_right)
                 .or_else(|| only(&naming_contexts, known.own_contexts)),
             naming_contexts,
             schema: root.text("subschemaSubentry").and_then(|name| name.parse().ok()),
-            sasl_mechanisms: texts(root, "supportedSASLMechanisms").map(str::to_ascii_uppercase).collect(),
+            sasl_mechanisms: texts(root, "supportedSASLMechanisms")
+                .map(str::to_ascii_uppercase)
+                .filter(|name| is_mechanism(name))
+                .collect(),
             paged: control(PagedResults::OID),
             max_page_size: known.max_page_size,
             sort: control(ServerSideSort::OID),
@@ -429,7 +437,15 @@ fn only(contexts: &[Dn], own: &[&str]) -> Option<Dn> {
 
 fn texts<'a>(root: EntryRef<'a>, attribute: &str) -> impl Iterator<Item = &'a str> {
     let values = root.attributes().get(attribute).map(|attribute| attribute.values());
-    values.into_iter().flatten().filter_map(|value| std::str::from_utf8(value).ok())
+    values.into_iter().flatten().take(MOST_VALUES).filter_map(|value| std::str::from_utf8(value).ok())
+}
+
+/// Whether this is a name that a mechanism can have (RFC 4422 §3.1).
+fn is_mechanism(name: &str) -> bool {
+    (1..=20).contains(&name.len())
+        && name
+            .bytes()
+            .all(|octet| octet.is_ascii_uppercase() || octet.is_ascii_digit() || b"-_".contains(&octet))
 }
 
 fn oids(root: EntryRef<'_>, attribute: &str) -> BTreeSet<Oid> {

@@ -50,6 +50,7 @@ use std::{
 use flext_ldap_client::{Choice, Mechanism, TlsOptions, WhenDown};
 use flext_ldap_directory::proto::dn::Dn;
 
+pub(crate) use self::show::quoted;
 pub use self::{proxy::ProxySettings, schema::json_schema, show::Setting};
 use crate::{password::PasswordSource, yaml};
 
@@ -73,7 +74,9 @@ pub struct Config {
     pub observability: Observability,
     /// What `flext-ldap proxy` offers.
     pub proxy: ProxySettings,
-    dangerous_clear_passwords: bool,
+    /// What protects the way to any of the servers, without what is said of one alone.
+    pub(crate) tls: TlsOptions,
+    pub(crate) dangerous_clear_passwords: bool,
     dangerous_accept_any_certificate: bool,
     warnings: Vec<Finding>,
     idle: Vec<Finding>,

@@ -13,7 +13,8 @@
 //! # }
 //! ```
 //!
-//! It changes nothing. A password goes out once in all, to one server of the domain or the one that was named, over TLS, a Unix socket or the loopback interface;
+//! It changes nothing. A password goes out once in all, to one server of the domain or the one that was named, over TLS, a Unix socket or the
+//! loopback interface, or as a configuration dares, which is said;
 //! over TCP without TLS there is one bind of an invented name, to hear whether the server would take it. Every step has
 //! a time limit, and nothing is asked for without an end.
 
@@ -41,12 +42,20 @@ use flext_ldap_directory::{
 use tokio::task::JoinSet;
 
 use crate::{
-    config::{Account, Address, Protection},
+    config::{Account, Address, Config, Protection, Server},
     password::{PasswordError, PasswordSource},
 };
 
 /// Servers of a domain that are looked at.
 const MOST_SERVERS: usize = 16;
+/// Octets of one message of a server: a root DSE has some thousands, an entry with all its groups may have many more.
+const LARGEST_MESSAGE: usize = 4 << 20;
+/// Characters of a part of a finding, in which servers have a part.
+const LONGEST: usize = 1_000;
+/// Characters of one of several values in it.
+const LONGEST_VALUE: usize = 200;
+/// Values that are named.
+const MOST_VALUES: usize = 12;
 
 /// Looks at the way to a directory, and at what it shows.
 #[derive(Clone, Debug)]
@@ -56,6 +65,7 @@ pub struct Doctor {
     /// What a URL said of the base.
     base: Option<Dn>,
     resolver: Arc<DnsResolver>,
+    config: Option<Config>,
     ca_file: Option<PathBuf>,
     patience: Duration,
     sign_in: Option<SignIn>,
@@ -64,7 +74,9 @@ pub struct Doctor {
 #[derive(Clone, Debug)]
 enum Target {
     Domain(String),
-    Way(Way),
+    Server(Server),
+    /// Those of the configuration.
+    Configured,
 }
 
 /// As whom to look.
@@ -110,34 +122,16 @@ impl SignIn {
     }
 }
 
-/// A way to a server.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Way {
-    address: Address,
-    protection: Protection,
-}
-
-impl Way {
+impl Server {
     fn tcp(host: impl Into<String>, port: u16, protection: Protection) -> Self {
-        Self { address: Address::Tcp { host: host.into(), port }, protection }
+        Self { address: Address::Tcp { host: host.into(), port }, protection, tls: TlsOptions::new() }
     }
 
-    /// Whose way it is; none for a Unix socket.
+    /// Its host; none for a Unix socket.
     fn host(&self) -> Option<&str> {
         match &self.address {
             Address::Tcp { host, .. } => Some(host),
             Address::Socket(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.protection == Protection::Ldaps { "ldaps" } else { "ldap" };
-        match &self.address {
-            Address::Tcp { host, port } if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}"),
-            Address::Tcp { host, port } => write!(f, "{scheme}://{host}:{port}"),
-            Address::Socket(path) => write!(f, "ldapi://{}", path.display()),
         }
     }
 }
@@ -149,7 +143,7 @@ pub struct Report {
     /// All of it.
     pub findings: Vec<Finding>,
     /// A configuration (YAML) for the servers that can be used, the account and the base. It has no password, but where one
-    /// is. `None` where no server can be used.
+    /// is. `None` where no server can be used, and where the servers are those of one.
     pub configuration: Option<String>,
 }
 
@@ -347,6 +341,13 @@ impl Finding {
         self.result_code = code;
         self
     }
+
+    /// Leaves no part of it without a bound.
+    fn cut(&mut self) {
+        for part in [&mut self.about, &mut self.cause, &mut self.evidence, &mut self.mend] {
+            *part = cut(part, LONGEST);
+        }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -369,18 +370,19 @@ impl Doctor {
         let (target, base) = if target.contains("://") {
             let url: LdapUrl = target.parse().map_err(|error| misuse(format!("`{target}`: {error}")))?;
             let host = if url.host.is_empty() { "localhost" } else { url.host.as_str() };
-            let way = match url.scheme {
-                Scheme::Ldapi => Way {
+            let server = match url.scheme {
+                Scheme::Ldapi => Server {
                     address: Address::Socket(PathBuf::from(match url.host.is_empty() {
                         true => "/var/run/slapd/ldapi",
                         false => url.host.as_str(),
                     })),
                     protection: Protection::None,
+                    tls: TlsOptions::new(),
                 },
-                Scheme::Ldaps => Way::tcp(host, url.port(), Protection::Ldaps),
-                _ => Way::tcp(host, url.port(), Protection::StartTls),
+                Scheme::Ldaps => Server::tcp(host, url.port(), Protection::Ldaps),
+                _ => Server::tcp(host, url.port(), Protection::StartTls),
             };
-            (Target::Way(way), Some(url.dn).filter(|dn| !dn.is_root()))
+            (Target::Server(server), Some(url.dn).filter(|dn| !dn.is_root()))
         } else {
             let domain = target.trim_end_matches('.');
             let is_name = !domain.is_empty()
@@ -393,17 +395,35 @@ impl Doctor {
             }
             (Target::Domain(domain.to_owned()), None)
         };
-        Ok(Self {
+        Ok(Self::at(target, base))
+    }
+
+    /// Looks at the servers of a configuration, each as the configuration has it reached, at the base it names, and gives each
+    /// step its `connection_timeout`.
+    pub fn configured(config: &Config) -> Self {
+        let doctor = Self::at(Target::Configured, config.structure.base.clone());
+        doctor.patience(config.connection_timeout).config(config)
+    }
+
+    fn at(target: Target, base: Option<Dn>) -> Self {
+        Self {
             target,
             base,
             resolver: Arc::new(DnsResolver::system()),
+            config: None,
             ca_file: None,
             patience: Duration::from_secs(5),
             sign_in: None,
-        })
+        }
     }
 
-    /// Trusts the authorities in this PEM file, and nobody else.
+    /// Takes the TLS options that the servers of a configuration share.
+    pub fn config(mut self, config: &Config) -> Self {
+        self.config = Some(config.clone());
+        self
+    }
+
+    /// Trusts the authorities in this PEM file, and nobody else, whatever a configuration says.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());
         self
@@ -440,27 +460,43 @@ impl Doctor {
     /// Cancel-safe: what was opened is closed; a bind may have been sent.
     pub async fn examine(&self) -> Report {
         let mut findings = Vec::new();
+        self.dared(&mut findings);
         let usable = self.usable_ways(&mut findings).await;
         let mut found = write::Found::new(self, &usable);
         if let Some(first) = usable.first() {
             self.examine_directory(first, &mut findings, &mut found).await;
         }
-        let configuration = if usable.is_empty() { None } else { found.text(&mut findings) };
+        let configuration = match (usable.is_empty(), &self.target) {
+            (true, _) | (_, Target::Configured) => None,
+            _ => found.text(&mut findings),
+        };
+        findings.iter_mut().for_each(Finding::cut);
         Report { findings, configuration }
+    }
+
+    /// What a configuration dares, and else may surprise with it.
+    fn dared(&self, findings: &mut Vec<Finding>) {
+        let is_configured = matches!(self.target, Target::Configured);
+        let warnings = self.config.iter().flat_map(|config| config.warnings());
+        let ours = warnings
+            .filter(|one| is_configured || one.key.ends_with(".ssl_verify") && self.ca_file.is_none());
+        findings
+            .extend(ours.map(|one| Finding::warning(What::Configuration, "configuration", one.to_string())));
     }
 
     /// The ways that lead to a server, in the order of preference.
     async fn usable_ways(&self, findings: &mut Vec<Finding>) -> Vec<reach::Looked> {
         let ways = match &self.target {
-            Target::Way(way) => vec![way.clone()],
+            Target::Server(server) => vec![server.clone()],
             Target::Domain(domain) => dns::ways(self, domain, findings).await,
+            Target::Configured => self.config.iter().flat_map(|config| &config.servers).cloned().collect(),
         };
         let mut tasks = JoinSet::new();
-        for (place, way) in ways.into_iter().take(MOST_SERVERS).enumerate() {
+        for (place, mut way) in ways.into_iter().enumerate() {
+            way.tls = self.tls(&way);
             let looking = reach::Looking {
-                tls: self.tls(),
                 patience: self.patience,
-                is_named: matches!(self.target, Target::Way(_)),
+                is_named: matches!(self.target, Target::Server(_)),
             };
             tasks.spawn(async move { (place, looking.at(way).await) });
         }
@@ -538,7 +574,7 @@ impl Doctor {
     /// What is shown to those who did not sign in.
     async fn look_as_nobody(
         &self,
-        way: &Way,
+        way: &Server,
         base: &Dn,
         capabilities: &Capabilities,
         findings: &mut Vec<Finding>,
@@ -552,15 +588,25 @@ impl Doctor {
         connection.close().await;
     }
 
-    fn tls(&self) -> TlsOptions {
+    fn tls(&self, way: &Server) -> TlsOptions {
+        let tls = match (&self.target, &self.config) {
+            (Target::Domain(_) | Target::Server(_), Some(config)) => config.tls.clone(),
+            _ => way.tls.clone(),
+        };
         match &self.ca_file {
-            Some(path) => TlsOptions::new().ca_file(path),
-            None => TlsOptions::new(),
+            Some(path) => tls.ca_file(path),
+            None => tls,
         }
     }
 
-    fn connector(&self, way: &Way) -> ConnectorBuilder {
-        reach::connector(&self.tls(), way, self.patience)
+    fn connector(&self, way: &Server) -> ConnectorBuilder {
+        let connector = reach::connector(way, self.patience);
+        match &self.config {
+            Some(config) if matches!(self.target, Target::Configured) && config.dangerous_clear_passwords => {
+                connector.dangerous_clear_passwords()
+            }
+            _ => connector,
+        }
     }
 
     fn by(&self) -> Deadline {
@@ -572,7 +618,30 @@ impl Doctor {
 fn looked_up(target: &Target) -> String {
     match target {
         Target::Domain(domain) => format!("domain {domain}"),
-        Target::Way(way) => format!("server {way}"),
+        Target::Server(server) => format!("server {server}"),
+        Target::Configured => "configuration".to_owned(),
+    }
+}
+
+/// The beginning of a text, and how much more there is.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => {
+            let (shown, rest) = text.split_at_checked(at).unwrap_or_default();
+            format!("{shown}… ({} more characters)", rest.chars().count())
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// The first of these values, and how many more there are.
+fn some<T: fmt::Display>(values: impl IntoIterator<Item = T>) -> String {
+    let mut values = values.into_iter();
+    let shown: Vec<_> =
+        values.by_ref().take(MOST_VALUES).map(|value| cut(&value.to_string(), LONGEST_VALUE)).collect();
+    match values.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -630,7 +699,8 @@ mod tests {
     fn a_target_is_a_domain_a_host_or_a_url() {
         let way = |target: &str| match Doctor::new(target).unwrap().target {
             Target::Domain(domain) => format!("domain {domain}"),
-            Target::Way(way) => format!("{way} {:?}", way.protection),
+            Target::Server(server) => format!("{server} {:?}", server.protection),
+            Target::Configured => unreachable!("it is none of a text"),
         };
         let table = [
             ("harbourlane.example.", "domain harbourlane.example"),

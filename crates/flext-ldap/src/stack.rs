@@ -23,7 +23,7 @@ use flext_ldap_client::{
     ServerSet, SharedAccount,
 };
 use flext_ldap_directory::{
-    Actor, BoxFuture, Deadline, Directory, Error, ErrorKind, Peer, Reply, Request, Session, Sessions,
+    Actor, BoxFuture, Deadline, Directory, Error, ErrorKind, Layer, Peer, Reply, Request, Session, Sessions,
     health::HealthOptions,
     layers::{AuditTrail, Breaker, BreakerOptions, HealthWatch, Metrics, ServerMetrics, TimeLimit, Traces},
     proto::dn::Dn,
@@ -116,8 +116,12 @@ pub struct StackBuilder {
     base: Option<Dn>,
     /// What searches are counted apart for.
     bases: Vec<Dn>,
+    hear: Option<Hear>,
     life: Life,
 }
+
+/// Is told the name of a server.
+type Hear = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How long a stack is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -217,6 +221,13 @@ impl StackBuilder {
         self
     }
 
+    /// Tells `hear` which server an operation is sent to, by its name, each time that one is: again where it goes on to the
+    /// next. Be quick.
+    pub fn hear(mut self, hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.hear = Some(Arc::new(hear));
+        self
+    }
+
     /// The stack. Unless it is [for one command](Self::for_one_command), connections are opened from now on.
     ///
     /// Must be called on a tokio runtime.
@@ -275,7 +286,7 @@ impl StackBuilder {
         let traces = Traces::new(self.bases.clone());
         let traced = |pool: Pool| {
             let traces = traces.server(pool.name());
-            around(Arc::new(pool), traces)
+            self.heard(around(Arc::new(pool), traces))
         };
         let mut servers: Vec<_> = pools.into_iter().map(traced).collect();
         // One server has no next.
@@ -321,7 +332,7 @@ impl StackBuilder {
                 metrics.add(Arc::new(health.clone()));
             }
             let server = Arc::new(Guarded::new(pool.clone(), breaker.clone(), health.clone(), counted));
-            servers.push(around(server, traces.server(pool.name())));
+            servers.push(self.heard(around(server, traces.server(pool.name()))));
             members.push(Member { pool, breaker, health });
         }
         let set = self.set(servers)?;
@@ -346,6 +357,12 @@ impl StackBuilder {
         }
         let tasks = Mutex::new(tasks);
         Ok(Stack(Arc::new(Parts { top, set: Some(set), members, metrics, audit, lags, most_lag, tasks })))
+    }
+
+    fn heard(&self, server: Arc<dyn Server>) -> Arc<dyn Server> {
+        let Some(hear) = &self.hear else { return server };
+        let layer = Heard { server: server.name().to_owned(), hear: Arc::clone(hear) };
+        around(server, layer)
     }
 
     fn following(&self, server: Arc<dyn Server>) -> Result<Arc<dyn Server>, Error> {
@@ -373,6 +390,19 @@ impl StackBuilder {
     }
 }
 
+/// The layer that tells what goes to a server.
+struct Heard {
+    server: String,
+    hear: Hear,
+}
+
+impl Layer for Heard {
+    fn call(&self, request: Request, next: &dyn Directory) -> Reply {
+        (self.hear)(&self.server);
+        next.call(request)
+    }
+}
+
 /// The layer that counts what is asked of a server, by its host and port.
 fn metrics_of(metrics: &Metrics, name: &str) -> ServerMetrics {
     match Traces::address(name) {
@@ -394,6 +424,7 @@ impl Stack {
             observability: Observability::default(),
             base: None,
             bases: Vec::new(),
+            hear: None,
             life: Life::Long,
         }
     }

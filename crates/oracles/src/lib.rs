@@ -5,7 +5,9 @@
 //! function panics where the property does not hold, and returns whether the input was one that is accepted.
 //!
 //! - [`decoder`]: what a decoder accepts is the same after it is written and read again.
+//! - [`config`]: what is wrong with a configuration is told where it stands; what is read shows itself as a file that says the same.
 //! - [`control`]: the same of the values of controls and extended operations.
+//! - [`dns`]: nothing but names that hosts can have comes of what a name server answers.
 //! - [`kerberos`]: no service and no realm is believed that does not have the key.
 //! - [`sasl`]: no peer is believed that does not know the password.
 //! - [`search`]: the store finds what a plain list and a [`naive`] evaluator find.
@@ -22,8 +24,10 @@
     reason = "an oracle says that something does not hold by panicking"
 )]
 
+pub mod config;
 pub mod control;
 pub mod decoder;
+pub mod dns;
 mod draw;
 pub mod kerberos;
 pub mod naive;

@@ -2,7 +2,6 @@
 
 use flext_ldap_proto::{
     attribute::{AttributeDescription, AttributeRef},
-    batch::{Batch, Item},
     entry::EntryRef,
     schema::Schema,
 };
@@ -24,7 +23,6 @@ pub(crate) struct RecordWriter<'s> {
     /// Where each attribute goes, as far as seen, in the order of the entry before: the next one is likely the same.
     places: Vec<(Box<str>, Option<usize>)>,
     pub(crate) records: u64,
-    pub(crate) references: u64,
 }
 
 /// One property that is selected.
@@ -70,35 +68,33 @@ impl<'s> RecordWriter<'s> {
             head,
             places: Vec::new(),
             records: 0,
-            references: 0,
         }
     }
 
-    /// Appends the records of a batch, extracted at `time` (RFC 3339).
+    /// Appends the records of these entries, extracted at `time` (RFC 3339).
     ///
     /// # Errors
     ///
     /// When an entry has no key, or only a part of an attribute's values. Nothing of it is appended.
-    pub(crate) fn batch(&mut self, out: &mut Vec<u8>, batch: &Batch, time: &[u8]) -> Result<(), TapError> {
+    pub(crate) fn entries<'e>(
+        &mut self,
+        out: &mut Vec<u8>,
+        entries: impl Iterator<Item = EntryRef<'e>>,
+        time: &[u8],
+    ) -> Result<(), TapError> {
         let mut slots: Vec<Option<AttributeRef<'_>>> = vec![None; self.columns.len()];
         // What goes to a property that has something already: `cn;lang-en` beside `cn`.
         let mut more: Vec<(usize, AttributeRef<'_>)> = Vec::new();
-        for item in batch.iter() {
-            match item.get() {
-                Item::Entry(entry) => {
-                    slots.fill(None);
-                    more.clear();
-                    self.sort(entry, &mut slots, &mut more)?;
-                    let start = out.len();
-                    if let Err(error) = self.record(out, entry, &slots, &more, time) {
-                        out.truncate(start);
-                        return Err(error);
-                    }
-                    self.records = self.records.saturating_add(1);
-                }
-                Item::Reference(_) => self.references = self.references.saturating_add(1),
-                _ => {}
+        for entry in entries {
+            slots.fill(None);
+            more.clear();
+            self.sort(entry, &mut slots, &mut more)?;
+            let start = out.len();
+            if let Err(error) = self.record(out, entry, &slots, &more, time) {
+                out.truncate(start);
+                return Err(error);
             }
+            self.records = self.records.saturating_add(1);
         }
         Ok(())
     }

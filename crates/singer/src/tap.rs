@@ -2,14 +2,16 @@
 
 use std::{
     io::Write,
+    iter,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use flext_ldap_directory::{
-    Actor, Directory, DirectoryExt, Entries, Error, ErrorKind, Request, Session, SessionExt,
+    Actor, Directory, DirectoryExt, Entries, Error, ErrorKind, Request, Session, SessionExt, ranges,
 };
 use flext_ldap_proto::{
     attribute::Selection,
+    batch::{Batch, Item},
     control::{ControlValue, PagedResults},
     dn::Dn,
     entry::Entry,
@@ -38,6 +40,7 @@ pub struct Tap<'d> {
 
 /// Asks the directory.
 struct Source<'d> {
+    directory: &'d dyn Directory,
     search: Box<dyn Fn(Request<Search>, Option<u32>) -> Entries<'d> + 'd>,
     actor: Actor,
     config: Config,
@@ -53,13 +56,13 @@ impl<'d> Tap<'d> {
     /// # Cancel safety
     ///
     /// Nothing is lost but the answers.
-    pub async fn over<D: Directory + ?Sized>(
+    pub async fn over<D: Directory>(
         directory: &'d D,
         actor: Actor,
         config: Config,
     ) -> Result<Self, TapError> {
         let search = Box::new(|request, _| directory.search(request));
-        Self::discover(Source { search, actor, config }).await
+        Self::discover(Source { directory, search, actor, config }).await
     }
 
     /// As [`over`](Self::over), on one conversation, where searches are paged if the directory offers that.
@@ -80,7 +83,7 @@ impl<'d> Tap<'d> {
             Some(size) => session.search_pages(request, size),
             None => session.search(request),
         });
-        Self::discover(Source { search, actor, config }).await
+        Self::discover(Source { directory: session, search, actor, config }).await
     }
 
     async fn discover(source: Source<'d>) -> Result<Self, TapError> {
@@ -204,7 +207,9 @@ impl<'d> Tap<'d> {
             Search::new(stream.base.clone(), stream.scope, stream.filter.clone()).attributes(selection);
         let mut writer = RecordWriter::new(stream, &self.schema, properties.iter().copied());
         let mut entries = self.source.search(search, self.paged);
-        let mut time = Vec::new();
+        // Whoever asks for a part of an attribute is not given all of it.
+        let asks_for_parts = attributes.iter().any(|one| one.to_ascii_lowercase().contains(";range="));
+        let (mut time, mut references) = (Vec::new(), 0_u64);
         loop {
             let batch = entries.next_batch().await.map_err(|source| TapError::Search {
                 stream: stream.name.clone(),
@@ -212,26 +217,60 @@ impl<'d> Tap<'d> {
                 source,
             })?;
             let Some(batch) = batch else { break };
+            references += batch.iter().filter(|item| matches!(item.get(), Item::Reference(_))).count() as u64;
             messages.clear();
             now(&mut time);
-            let result = writer.batch(messages, &batch, &time);
+            let result = match !asks_for_parts && batch.entries().any(ranges::is_cut) {
+                true => self.make_whole(&mut writer, messages, &batch, &time, stream).await,
+                false => writer.entries(messages, batch.entries(), &time),
+            };
             out.write_all(messages).and_then(|()| out.flush()).map_err(TapError::Output)?;
             result?;
         }
         Ok(StreamSummary {
             stream: stream.name.clone(),
             records: writer.records,
-            references: writer.references,
+            references,
             misfits: writer.misfits(),
             unknown_properties: Vec::new(),
         })
+    }
+
+    /// As [`RecordWriter::entries`], each entry with the values that Active Directory did not send unasked.
+    async fn make_whole(
+        &self,
+        writer: &mut RecordWriter<'_>,
+        messages: &mut Vec<u8>,
+        batch: &Batch,
+        time: &[u8],
+        stream: &Stream,
+    ) -> Result<(), TapError> {
+        for entry in batch.entries() {
+            let whole;
+            let entry = match ranges::is_cut(entry) {
+                true => {
+                    let like = Search::new(Dn::root(), Scope::Base, Filter::any());
+                    let like = self.source.request(like);
+                    whole = ranges::whole(self.source.directory, entry, &like).await.map_err(|source| {
+                        TapError::Search { stream: stream.name.clone(), records: writer.records, source }
+                    })?;
+                    whole.as_ref()
+                }
+                false => entry,
+            };
+            writer.entries(messages, iter::once(entry), time)?;
+        }
+        Ok(())
     }
 }
 
 impl<'d> Source<'d> {
     fn search(&self, search: Search, paged: bool) -> Entries<'d> {
-        let request = Request::new(search, self.actor.clone()).within(self.config.timeout);
-        (self.search)(request, paged.then_some(self.config.page_size))
+        (self.search)(self.request(search), paged.then_some(self.config.page_size))
+    }
+
+    fn request(&self, search: Search) -> Request<Search> {
+        Request::new(search, self.actor.clone()).within(self.config.timeout)
     }
 
     async fn entry(&self, what: &'static str, dn: Dn, attributes: &[&str]) -> Result<Entry, TapError> {

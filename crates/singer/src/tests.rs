@@ -532,11 +532,6 @@ fn entries_that_make_no_record() {
             "stream `users`: `cn=Bo Lind,dc=harbourlane,dc=example` has not exactly one `entryUUID`, which identifies \
              records; may it be read? or set `key_attribute`",
         ),
-        (
-            COMPANY.replace("sn:: TMOsbmQ=", "sn: x\nmail;range=0-1: a"),
-            "stream `users`: the directory sent only a part of the values of `mail;range=0-1` of \
-             `cn=Bo Lind,dc=harbourlane,dc=example`",
-        ),
     ];
     for (ldif, want) in table {
         let (messages, result) = run(&fixture(&ldif), &json!({}), None, None);
@@ -544,6 +539,22 @@ fn entries_that_make_no_record() {
         // What came before is whole.
         assert_eq!(kinds(&messages), ["SCHEMA users", "RECORD users"]);
     }
+    // What is cut is asked for to its end; this directory has no more to say.
+    let cut = COMPANY.replace("sn:: TMOsbmQ=", "sn: x\nmail;range=0-1: a");
+    let (messages, result) = run(&fixture(&cut), &json!({}), None, None);
+    let error = result.unwrap_err();
+    assert_eq!(error.to_string(), "stream `users` failed after 1 records");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.starts_with("no values of `mail` came from number 2 on"), "{cause}");
+    assert_eq!(kinds(&messages), ["SCHEMA users", "RECORD users"]);
+    // Whoever names a part has no use for the whole, and a property is no part.
+    let part = json!({"streams": [{"name": "people", "object_classes": ["inetOrgPerson"], "attributes": ["mail;range=0-1"]}]});
+    let (_, result) = run(&fixture(&cut), &part, None, None);
+    assert_eq!(
+        result.unwrap_err().to_string(),
+        "stream `people`: the directory sent only a part of the values of `mail;range=0-1` of \
+         `cn=Bo Lind,dc=harbourlane,dc=example`"
+    );
     let whole = COMPANY.replace("sn:: TMOsbmQ=", "sn: x\nmail;range=0-*: a");
     let (messages, result) = run(&fixture(&whole), &json!({}), None, None);
     result.unwrap();

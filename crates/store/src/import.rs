@@ -76,6 +76,7 @@ pub struct ImportError {
     /// Records applied, all of them before `line`.
     pub applied: u64,
     /// What is wrong.
+    #[source]
     pub reason: ImportFailure,
 }
 

@@ -9,7 +9,7 @@ use super::{
     config::{Configured, Purpose},
     control, open,
 };
-use crate::output::Output;
+use crate::output::{Output, advise};
 
 /// Arguments of `directory export`.
 #[derive(Debug, clap::Args)]
@@ -29,9 +29,7 @@ impl Export {
         let data = self.configured.read()?.settle(Purpose::Place)?.place()?;
         data.must_exist()?;
         let store = open(data.options()?, &data).map_err(|error| match control::is_in(&data.data) {
-            true => error.context(
-                "a directory that is served is exported by `flext-ldap export -H URL`, and copied by `directory backup`",
-            ),
+            true => advise(error, "a directory that is served is exported by `flext-ldap export -H URL`, and copied by `directory backup`"),
             false => error,
         })?;
         let mut output = Output::create(self.output.as_deref())?;

@@ -5,7 +5,6 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
 use flext_ldap_directory::proto::{ldif::ReadOptions, result::ResultCode};
 use flext_ldap_store::{ImportError, ImportFailure, ImportOptions, ImportReport, Store};
 
@@ -13,7 +12,7 @@ use super::{
     config::{Configured, Purpose},
     control, open,
 };
-use crate::{input, progress::Progress};
+use crate::{input, output::advise, progress::Progress};
 
 /// Arguments of `directory import`.
 #[derive(Debug, clap::Args)]
@@ -43,7 +42,7 @@ impl Import {
         let data = config.place()?;
         let store = open(config.store(data.options()?).for_load(), &data).map_err(|error| {
             match control::is_in(&data.data) {
-                true => error.context("into a directory that is served `flext-ldap import -H URL` loads"),
+                true => advise(error, "into a directory that is served `flext-ldap import -H URL` loads"),
                 false => error,
             }
         })?;
@@ -57,10 +56,11 @@ impl Import {
         let started = std::time::Instant::now();
         let report = load(&store, self.file.as_deref(), &options).map_err(|error| {
             match error.downcast_ref::<ImportError>().and_then(rest) {
-                Some(Rest::There) => error.context("-c passes over what is there already"),
+                Some(Rest::There) => advise(error, "-c passes over what is there already"),
                 Some(Rest::From { options, mends }) => {
                     let mend = if mends { "mend the record, then " } else { "" };
-                    error.context(format!("stopped; {mend}go on with {options}"))
+                    let hash = if self.hash_passwords { "--hash-passwords " } else { "" };
+                    advise(error, &format!("{mend}go on with {hash}{options}"))
                 }
                 None => error,
             }
@@ -116,11 +116,11 @@ pub(super) fn load(
             progress.advance(count.saturating_sub(last));
             last = count;
         })
-        .map_err(|error| match error.reason {
-            ImportFailure::ClearPassword(_) => {
-                anyhow::Error::new(error).context("--hash-passwords hashes those in clear text")
-            }
-            _ => anyhow::Error::new(error),
+        .map_err(|error| {
+            let without = match error.reason {
+                ImportFailure::ClearPassword(_) => " without --hash-passwords",
+                _ => "",
+            };
+            anyhow::Error::new(error).context(format!("failed to import {name}{without}"))
         })
-        .with_context(|| format!("failed to import {name}"))
 }

@@ -7,7 +7,7 @@ use flext_ldap_directory::ErrorKind;
 use flext_ldap_store::{RestoreOptions, Store, restore};
 
 use super::config::{Configured, Purpose};
-use crate::{exit::Usage, input};
+use crate::{exit::Usage, input, output::advise};
 
 /// Arguments of `directory restore`.
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ impl Restore {
             let is_taken = has_one && !self.replace && error.kind() == ErrorKind::Misuse;
             let error = anyhow::Error::new(error).context(format!("failed to restore {name}"));
             match is_taken {
-                true => error.context("--replace keeps what is in the folder beside it under another name"),
+                true => advise(error, "--replace keeps what is in the folder beside it under another name"),
                 false => error,
             }
         })?;

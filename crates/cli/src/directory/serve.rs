@@ -23,6 +23,7 @@ use crate::{
         GRACE, Listener, Stop, TlsFiles, descriptors, ready,
         systemd::{self, Passed, State, notify},
     },
+    output::advise,
 };
 
 const RELOAD: &str = "\
@@ -57,7 +58,7 @@ pub(super) struct Serve {
     /// Private key (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Load this LDIF first; entries that are there already stop it
+    /// Load this LDIF (`-`: standard input) before serving; for the first start, since an entry that is there already stops it
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
     /// Hash clear-text passwords of the imported LDIF instead of refusing them
@@ -283,7 +284,8 @@ impl Serve {
         let rest = rest(stopped).filter(|_| !data.is_memory());
         let import = |options: &str| {
             let place = self.configured.options();
-            format!("`flext-ldap directory import {place} {options} -f {}`", quoted(file))
+            let hash = if self.hash_passwords { "--hash-passwords " } else { "" };
+            format!("`flext-ldap directory import {place} {hash}{options} -f {}`", quoted(file))
         };
         let advice = match rest {
             None => "nothing is served, and nothing was kept".to_owned(),
@@ -297,7 +299,7 @@ impl Serve {
                 import(&options)
             ),
         };
-        error.context(advice)
+        advise(error, &advice)
     }
 
     async fn start(

@@ -107,6 +107,12 @@ fn options_of_openldap_that_are_not_taken_say_what_to_do() {
         (&["search", "-V"], "`flext-ldap --version` tells the version"),
         (&["modify", "-S", "skipped.ldif"], "with -c, standard error tells which records are refused"),
         (&["search", "-t", "--format", "jsonl"], "--format jsonl has all values in it"),
+        (&["passwd", "-n"], "-n is not taken: this command has no rehearsal"),
+        (&["ldapmodrdn", "-x"], "there is no command `ldapmodrdn`: `flext-ldap modify` renames: "),
+        (
+            &["compare", "uid=a,dc=x", "cn:b"],
+            "there is no command `compare`: `flext-ldap search -b DN -s base ",
+        ),
         (&["whoami", "-d", "stats"], "expected a number: 0 logs nothing"),
         (&["search", "-T", "/tmp", "(uid=ada)"], "required"),
     ];

@@ -90,7 +90,7 @@ fn a_record_without_a_changetype_is_what_the_command_is_for() {
     assert_eq!(output.code, 201, "{output:?}");
     assert!(
         output.err.contains("line 2: expected `changetype:`, or `add:`")
-            && output.err.contains("; entries are added by `flext-ldap add`, or with -a"),
+            && output.err.contains("flext-ldap: entries are added by `flext-ldap add`, or with -a"),
         "{output:?}"
     );
     assert_eq!(run_with(as_admin(&directory, &["modify", "-a"]), &entries).code, 0);
@@ -201,28 +201,32 @@ fn an_import_that_cannot_read_a_record_goes_on_with_all_of_it() {
     let output = run_with(as_admin(&directory, &["import", "--in-flight", "1"]), &bad);
     assert_eq!(output.code, 201, "{output:?}");
     assert!(
-        output.err.contains("--skip-existing: failed to read standard input: line 9: expected"),
+        output.err.starts_with("flext-ldap: failed to read standard input: line 9: expected"),
         "{output:?}"
     );
+    assert!(output.err.ends_with("go on with --from-line 6 --skip-existing\n"), "{output:?}");
     let mended: String = (1..=3).map(record).collect();
     let output = run_with(as_admin(&directory, &["import", "--from-line", "6", "--skip-existing"]), &mended);
     assert!(output.err.contains("imported 2 records"), "{output:?}");
 
     let bad = format!("{}sn: nobody's\n", record(4));
     let output = run_with(as_admin(&directory, &["import", "--in-flight", "1"]), &bad);
-    let said =
-        "go on with --from-line 6 --skip-existing: failed to read standard input: line 6: expected `dn:`";
-    assert!(output.err.contains(said), "{output:?}");
+    let said = "failed to read standard input: line 6: expected `dn:`";
+    let to_do = "go on with --from-line 6 --skip-existing";
+    assert!(output.err.contains(said) && output.err.contains(to_do), "{output:?}");
 
     // Nothing is to be mended where the entry is there.
     let output = run_with(as_admin(&directory, &["import"]), &record(1));
     assert_eq!(output.code, 68, "{output:?}");
+    assert!(output.err.starts_with("flext-ldap: line 1: failed to add"), "{output:?}");
     assert!(
-        output
-            .err
-            .contains("stopped: 0 records are applied; go on with --skip-existing: line 1: failed to add"),
-        "{output:?}"
+        output.err.ends_with("\nflext-ldap: stopped: 0 records are applied; go on with --skip-existing\n")
     );
+    // A value that is in a file: all there is to do is said.
+    let file = record(5).replace("sn: Person", "sn:< file:///nowhere");
+    let output = run_with(as_admin(&directory, &["import"]), &file);
+    let said = "--read-files reads it; stopped: 0 records are applied; mend the record, then go on with";
+    assert!(output.code == 201 && output.err.contains(said), "{output:?}");
 }
 
 /// With `-c` what is no LDIF is passed over as what is refused is, whoever reads it.

@@ -13,7 +13,7 @@ use std::{
 use flext_ldap_testkit::TestDirectory;
 use socket2::{Domain, Socket, Type};
 
-use crate::program::{Output, PEOPLE, finish, flext_ldap, people, run};
+use crate::program::{Output, PEOPLE, finish, flext_ldap, people, run, wait_for_line};
 
 const ADA: &str = "uid=ada,ou=people,dc=harbourlane,dc=example";
 
@@ -289,6 +289,11 @@ fn the_next_server_is_asked_where_one_is_away_and_not_where_it_refuses() {
     let output =
         place.run(&["search", "-b", "dc=harbourlane,dc=example", "-s", "base", "(objectClass=*)", "o"]);
     assert!(output.out.contains("o: Harbour Lane Instruments"), "{output:?}");
+    let name = |url: &str| url.trim_start_matches("ldap://").to_owned();
+    let output = place.run(&["whoami", "-v"]);
+    assert_eq!(output.err, format!("connected to {}, without TLS\n", name(first.url())), "{output:?}");
+    let output = place.run(&["ping", "-c", "1"]);
+    assert!(output.out.starts_with(&format!("1: {} answered in ", name(first.url()))), "{output:?}");
 
     // Ada has another password on the first: it must not be tried on the second, where it is right.
     let modify = format!("dn: {ADA}\nchangetype: modify\nreplace: userPassword\nuserPassword: other waves\n");
@@ -313,18 +318,20 @@ fn the_next_server_is_asked_where_one_is_away_and_not_where_it_refuses() {
 fn a_command_goes_on_at_the_next_server() {
     let (first, second) = (people(), people());
     let place = Place::new(&clear(&[first.url(), second.url()], ""));
-    let mut command =
-        place.command(&["search", "-LLL", "-b", "dc=harbourlane,dc=example", "-f", "-", "(uid=%s)", "cn"]);
+    let words = ["search", "-vLLL", "-b", "dc=harbourlane,dc=example", "-f", "-", "(uid=%s)", "cn"];
+    let mut command = place.command(&words);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     let mut names = child.stdin.take().unwrap();
     names.write_all(b"ada\n").unwrap();
-    // Entries are written out when the command ends or has many; it has asked when it is connected.
-    std::thread::sleep(Duration::from_millis(500));
+    wait_for_line(&mut child, "searching ");
     drop(first);
     names.write_all(b"brook\nchidi\n").unwrap();
     drop(names);
     let output = finish(child);
-    assert_eq!((output.code, output.err.as_str()), (0, ""), "{output:?}");
+    assert_eq!(output.code, 0, "{output:?}");
+    let asked = format!("asking {}\n", second.url().trim_start_matches("ldap://"));
+    assert_eq!(output.err.matches("asking ").count(), 1, "{output:?}");
+    assert!(output.err.contains(&asked), "{output:?}");
     for name in ["cn: Ada Nordin", "cn: Brook Ljung", "dn: uid=chidi"] {
         assert!(output.out.contains(name), "{output:?}");
     }
@@ -342,7 +349,7 @@ fn servers_are_told_with_what_they_are() {
     assert_eq!(output.code, 202, "{output:?}");
     let lines: Vec<_> = output.out.lines().collect();
     assert_eq!(lines.len(), 3, "{output:?}");
-    assert!(lines[0].starts_with(&format!("{}  answers  FLEXT-LDAP (", first.url())), "{lines:?}");
+    assert!(lines[0].starts_with(&format!("{}  answers  FLEXT-LDAP (flext-ldap ", first.url())), "{lines:?}");
     assert!(lines[0].contains(" ms, no TLS, "), "{lines:?}");
     assert!(lines[1].starts_with(&format!("{}  away     ", away.url())), "{lines:?}");
     // The second was filled a little later, so its change is the newest.

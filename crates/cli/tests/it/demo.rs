@@ -46,4 +46,20 @@ fn the_demo_takes_the_visitors_data_and_servers() {
         output.out.contains("counted    7 entries") && output.out.contains("extracted  3 users"),
         "{output:?}"
     );
+    // Named by a configuration, with the base that it names.
+    let config = folder.path().join("ldap.yaml");
+    let text = format!(
+        "flext_ldap:\n  primary_server: {{url: \"{}\", start_tls: false}}\n  security: {{require_ssl: false}}\n  \
+         directory_structure: {{base_dn: \"ou=people,dc=harbourlane,dc=example\"}}\n",
+        directory.url()
+    );
+    std::fs::write(&config, text).unwrap();
+    let output = run(flext_ldap(&["demo", "--config", config.to_str().unwrap()]));
+    assert!(
+        output.out.contains("counted    4 entries") && output.out.contains("under `ou=people,"),
+        "{output:?}"
+    );
+    let output = run(flext_ldap(&["demo", "-b", "dc=harbourlane,dc=example"]));
+    assert_eq!(output.code, 201, "{output:?}");
+    assert!(output.err.contains("-b goes with a server"), "{output:?}");
 }

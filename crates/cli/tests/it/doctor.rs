@@ -1,6 +1,8 @@
 //! `flext-ldap doctor`: what it prints, what it leaves, and that what it leaves works. The findings themselves are tested
 //! where there are servers to break.
 
+mod hostile;
+
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _};
 
 use flext_ldap_testkit::TestDirectory;
@@ -117,6 +119,123 @@ fn what_it_writes_passes_the_check() {
     let mut check = flext_ldap(&["config", "check", "--online", "--config", &file]);
     check.env("FLEXT_LDAP_ADA_PASSWORD", "tall waves");
     assert_eq!(run(check).code, 0);
+}
+
+/// A configuration of these servers, by what else its first one says.
+fn config(place: &Place, urls: &[&str], first: &str, more: &str) -> String {
+    let path = place.path("given.yaml");
+    let (one, others) = urls.split_first().unwrap();
+    let others: String = others.iter().map(|url| format!("    - url: \"{url}\"\n")).collect();
+    let failover = if others.is_empty() { String::new() } else { format!("  failover_servers:\n{others}") };
+    let text = format!("flext_ldap:\n  primary_server:\n    url: \"{one}\"\n{first}{failover}{more}");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_server_is_named_as_other_commands_take_it() {
+    let place = Place::new();
+    let (url, ca_file) = (place.directory.ldaps_url().unwrap(), place.path("ca.pem"));
+    let named = run(flext_ldap(&["doctor", "-H", url, "--ca-file", &ca_file]));
+    assert_eq!((named.code, named.out), (0, place.doctor(url, &[]).out));
+    let twice = run(flext_ldap(&["doctor", url, "-H", url]));
+    assert!(twice.code == 201 && twice.err.contains("cannot be used with"), "{twice:?}");
+    let nothing = run(flext_ldap(&["doctor"]));
+    assert!(
+        nothing.code == 201 && nothing.err.contains("a domain, a URL, or a configuration"),
+        "{nothing:?}"
+    );
+}
+
+#[test]
+fn the_servers_of_a_configuration_are_looked_at_as_it_has_them_reached() {
+    let place = Place::new();
+    let deserted = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (away, url) = (format!("ldaps://{deserted}"), place.directory.ldaps_url().unwrap());
+    let trust = format!("    ssl_ca_cert_path: \"{}\"\n", place.path("ca.pem"));
+    let more = format!(
+        "  directory_structure: {{base_dn: \"ou=people,dc=harbourlane,dc=example\"}}\n  \
+         service_accounts: {{reader: {{dn: \"{ADA}\", password_file: \"{}\"}}}}\n",
+        place.path("ada.password")
+    );
+    let file = config(&place, &[&away, url], &trust, &more);
+    let named = run(flext_ldap(&["doctor", "--config", &file, "--account", "reader"]));
+    assert_eq!((named.code, named.err.as_str()), (0, ""), "{named:?}");
+    for part in [
+        format!("warn  server {away}: nobody listens there"),
+        format!("ok    server {}: TLS 1.3", url.trim_end_matches('/')),
+        "ok    account `reader`: signs in at".to_owned(),
+        "ok    base `ou=people,dc=harbourlane,dc=example`, seen as account `reader`: people seen: 3"
+            .to_owned(),
+    ] {
+        assert!(named.out.contains(&part), "{part}: {named:?}");
+    }
+    let mut by_variable = flext_ldap(&["doctor", "--account", "reader"]);
+    by_variable.env("FLEXT_LDAP_CONFIG", &file);
+    assert_eq!(run(by_variable).out, named.out);
+    // It is there already.
+    let written = place.path("ldap.yaml");
+    let refused = run(flext_ldap(&["doctor", "--config", &file, "--write", &written]));
+    assert!(refused.code == 201 && refused.err.contains("--write goes with DOMAIN or URL"), "{refused:?}");
+    // The file of a served directory is another one.
+    fs::write(place.path("served.yaml"), "data: /srv/x\nsuffixes: dc=a\n").unwrap();
+    let mut served = flext_ldap(&["doctor"]);
+    served.env("FLEXT_LDAP_CONFIG", place.path("served.yaml"));
+    let served = run(served);
+    assert!(served.code == 201 && served.err.contains("say what to look at"), "{served:?}");
+}
+
+#[test]
+fn a_configuration_says_how_tls_is_done_unless_an_option_does() {
+    let place = Place::new();
+    let url = place.directory.ldaps_url().unwrap();
+    let trust = format!("    ssl_ca_cert_path: \"{}\"\n", place.path("ca.pem"));
+    let file = config(&place, &["ldaps://ldap1.harbourlane.example"], &trust, "");
+    let written = place.path("ldap.yaml");
+    let password = place.path("ada.password");
+    let arguments = ["doctor", url, "--config", &file, "--write", &written, "-D", ADA, "-y", &password];
+    let trusted = run(flext_ldap(&arguments));
+    assert!(trusted.code == 0 && !trusted.out.contains("ldap1.harbourlane.example"), "{trusted:?}");
+    let checked = run(flext_ldap(&["config", "check", "--online", "--config", &written]));
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let stranger = place.path("other.pem");
+    fs::write(&stranger, Place::new().directory.ca_pem().unwrap()).unwrap();
+    let refused = run(flext_ldap(&["doctor", url, "--config", &file, "--ca-file", &stranger]));
+    assert!(
+        refused.code == 203 && refused.out.contains("is neither sent by the server nor trusted"),
+        "{refused:?}"
+    );
+    // What a configuration dares is said, and written too.
+    fs::remove_file(&written).unwrap();
+    let dares = "  security: {dangerous_accept_any_certificate: true}\n";
+    let file = config(&place, &["ldaps://ldap1.harbourlane.example"], "    ssl_verify: false\n", dares);
+    let dared = run(flext_ldap(&arguments));
+    assert_eq!((dared.code, file), (0, place.path("given.yaml")), "{dared:?}");
+    assert!(dared.out.contains("any certificate is accepted"), "{dared:?}");
+    let checked = run(flext_ldap(&["config", "check", "--online", "--config", &written]));
+    assert_eq!(checked.code, 0, "{checked:?}");
+}
+
+#[test]
+fn a_configuration_says_how_long_is_waited_and_whether_there_is_tls() {
+    let place = Place::new();
+    // The kernel takes the connections, and nobody else does anything.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ldap://{}", silent.local_addr().unwrap());
+    let file = config(&place, &[&url], "", "  connection_settings: {connection_timeout: 1s}\n");
+    for (arguments, within) in [(&[][..], "within 1s"), (&["--timeout", "2"], "within 2s")] {
+        let silent = run(flext_ldap(&[&["doctor", "--config", &file], arguments].concat()));
+        assert!(silent.code != 0 && silent.out.contains(within), "{silent:?}");
+    }
+    let clear = people();
+    let file = config(&place, &[clear.url()], "    start_tls: false\n", "  security: {require_ssl: false}\n");
+    let looked = run(flext_ldap(&["doctor", "--config", &file]));
+    assert_eq!(looked.code, 0, "{looked:?}");
+    assert!(looked.out.contains("the configuration wants no TLS, and the loopback interface"), "{looked:?}");
+    // A program would not do without what the file asks for.
+    let file = config(&place, &[clear.url()], "", "");
+    let looked = run(flext_ldap(&["doctor", "--config", &file]));
+    assert!(looked.code == 203 && looked.out.contains("the server refuses StartTLS"), "{looked:?}");
 }
 
 #[test]

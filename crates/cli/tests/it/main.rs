@@ -39,6 +39,8 @@ mod program;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod ranges;
+#[cfg(test)]
 mod sasl;
 #[cfg(test)]
 mod search;

@@ -10,8 +10,10 @@ fn each_answer_is_told_and_summed_up() {
     assert_eq!((output.code, output.err.as_str()), (0, ""), "{output:?}");
     let lines: Vec<_> = output.out.lines().collect();
     assert_eq!(lines.len(), 4, "{output:?}");
-    assert!(lines[0].starts_with("1: answered in ") && lines[0].contains(" ms, connected in "), "{output:?}");
-    assert!(lines[2].starts_with("3: answered in ") && !lines[2].contains("connected"), "{output:?}");
+    let server = directory.url().trim_start_matches("ldap://");
+    let answered = |number: u8| format!("{number}: {server} answered in ");
+    assert!(lines[0].starts_with(&answered(1)) && lines[0].contains(" ms, connected in "), "{output:?}");
+    assert!(lines[2].starts_with(&answered(3)) && !lines[2].contains("connected"), "{output:?}");
     assert!(lines[3].starts_with("3 asked, 3 answered; min "), "{output:?}");
     let output = ping(&[
         "-qc",

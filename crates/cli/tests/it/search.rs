@@ -97,6 +97,8 @@ fn scopes_pages_limits_and_json() {
     assert_eq!(names(&["-b", BASE, "-s", "children"]), (0, 6));
     assert_eq!(names(&["-b", BASE, "-E", "pr=2/noprompt"]), (0, 7));
     assert_eq!(names(&["-b", BASE, "-z", "3"]), (4, 3), "what came before the limit is printed");
+    let limited = run(flext_ldap(&["search", "-LLL", "-H", directory.url(), "-b", BASE, "-z", "3"]));
+    assert!(limited.err.contains("(objectClass=*) stopped after 3 entries: "), "{limited:?}");
     assert_eq!(names(&["-b", BASE, "-E", "pr=2", "-z", "5"]), (4, 5), "the limit is for all pages together");
     let line = run(flext_ldap(&[
         "search",
@@ -198,6 +200,21 @@ fn the_base_in_the_url_may_have_commas() {
     let url = format!("ldap://127.0.0.1:1,{}/ou=groups,{BASE}", directory.url());
     let output = run(flext_ldap(&["search", "-LLL", "-H", &url, "-s", "base", "(objectClass=*)", "1.1"]));
     assert_eq!((output.code, output.out), (0, format!("dn: ou=groups,{BASE}\n\n")), "{}", output.err);
+}
+
+/// All of a URL is asked for (RFC 4516), and arguments go before it.
+#[test]
+fn a_url_says_what_to_search_for() {
+    let directory = people();
+    let url = format!("{}/{BASE}?cn?one?(ou=*)", directory.url());
+    let search = |words: &[&str]| run(flext_ldap(&[&["search", "-LLL", "-H", &url][..], words].concat())).out;
+    assert_eq!(search(&[]), format!("dn: ou=people,{BASE}\n\ndn: ou=groups,{BASE}\n\n"));
+    assert_eq!(
+        search(&["-s", "sub", "(uid=ada)"]),
+        format!("dn: uid=ada,ou=people,{BASE}\ncn: Ada Nordin\n\n")
+    );
+    let people = format!("dn: ou=people,{BASE}\nou: people\n\n");
+    assert!(search(&["ou"]).starts_with(&people), "{}", search(&["ou"]));
 }
 
 #[test]

@@ -156,13 +156,22 @@ fn a_start_whose_import_stops_says_the_command_that_goes_on() {
     let go_on = ["--data", &data, "--hash-passwords", "--from-line", &from, "-f", &ldif];
     let output = run(flext_ldap(&[&["directory", "import"], &go_on[..]].concat()));
     assert!(output.code == 0 && output.err.contains("imported 4 entries"), "{output:?}");
+    // What was asked for the first time is asked for again.
+    let start = ["directory", "serve", "--data", &data, "--listen", "ldap://127.0.0.1:0", "--hash-passwords"];
+    let output = run(flext_ldap(&[&start[..], &["--import", &ldif]].concat()));
+    let command = format!("directory import --data '{data}' --hash-passwords -c -f {ldif}");
+    assert!(output.err.contains(&format!("`flext-ldap {command}` loads what")), "{output:?}");
 
     let output = serve(":memory:", BASE, &path("none"));
     assert_eq!(output.code, 208, "{output:?}");
     assert!(output.err.starts_with("flext-ldap: failed to open ") && !output.err.contains("--import"));
     let output = serve(":memory:", BASE, &ldif);
-    assert!(output.err.starts_with("flext-ldap: nothing is served, and nothing was kept: "), "{output:?}");
-    assert_eq!(output.err.lines().count(), 1, "{output:?}");
+    let said: Vec<_> = output.err.lines().collect();
+    let why = format!("flext-ldap: failed to import {ldif} without --hash-passwords: line {line}: ");
+    assert!(said[0].starts_with(&why), "{output:?}");
+    assert_eq!(said[1..], ["flext-ldap: nothing is served, and nothing was kept"], "{output:?}");
+    let output = serve(":memory:", BASE, folder.path().to_str().unwrap());
+    assert!(output.code == 208 && output.err.contains("Is a directory"), "{output:?}");
     let new = path("new");
     let output = serve(&new, "dc=wrong,dc=example", &ldif);
     assert!(output.err.contains("names here end in `dc=wrong,dc=example`"), "{output:?}");

@@ -183,3 +183,17 @@ fn former_names_are_known() {
     let enrol = "dn:\nvendorName: 389 Project\nsupportedExtension: 2.16.840.1.113730.3.8.10.3\n";
     assert_eq!(of(enrol).kind, ServerKind::FreeIpa);
 }
+
+#[test]
+fn of_a_root_dse_without_an_end_a_part_is_taken() {
+    let contexts: String = (0..12_000).map(|number| format!("namingContexts: dc=a{number}\n")).collect();
+    let vendor = "é".repeat(100_000);
+    let mechanisms =
+        format!("PLAIN\nsupportedSASLMechanisms: {}\nsupportedSASLMechanisms: A B", "X".repeat(21));
+    let server = of(&format!(
+        "dn:\nobjectClass: top\n{contexts}vendorName: {vendor}\nsupportedSASLMechanisms: {mechanisms}\n"
+    ));
+    assert_eq!(server.naming_contexts.len(), 10_000);
+    assert_eq!(server.vendor, Some("é".repeat(256)));
+    assert_eq!(server.sasl_mechanisms.into_iter().collect::<Vec<_>>(), ["PLAIN"]);
+}

@@ -259,6 +259,11 @@ impl<'a> Part<'a> {
         key.kind.accept(node).is_ok().then_some(node)
     }
 
+    /// Whether anything stands there, right or wrong.
+    fn is_given(&self, name: &str) -> bool {
+        self.node.and_then(|node| node.get(name)).is_some_and(|node| node.value != Value::Nothing)
+    }
+
     fn text(&self, name: &str) -> Option<&'a str> {
         self.get(name).and_then(text_of).or_else(|| self.default(name))
     }
@@ -300,7 +305,7 @@ impl<'a> Reading<'a> {
     }
 
     fn config(&mut self) -> Option<Config> {
-        let servers = self.servers();
+        let (tls, servers) = self.servers();
         let accounts = self.accounts();
         let structure = self.structure();
         let timeout = self.part("connection_settings").text("connection_timeout").and_then(yaml::time);
@@ -314,6 +319,7 @@ impl<'a> Reading<'a> {
             connections: self.connections(),
             observability: self.observability(),
             proxy,
+            tls,
             dangerous_clear_passwords: self.part("security").flag("dangerous_clear_passwords")?,
             dangerous_accept_any_certificate: self.part("primary_server").flag("ssl_verify") == Some(false),
             warnings: Vec::new(),
@@ -423,8 +429,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The servers in the order in which they are asked; nothing if there is no first.
-    fn servers(&mut self) -> Option<Vec<Server>> {
+    /// What all servers share, and the servers in the order in which they are asked; none if there is no first.
+    fn servers(&mut self) -> (TlsOptions, Option<Vec<Server>>) {
         let primary = self.part("primary_server");
         if primary.node.is_none() {
             let message = "is missing: the server that is asked first, by `host` or `url`";
@@ -448,7 +454,8 @@ impl<'a> Reading<'a> {
             }
         }
         others.sort_by_key(|(priority, _)| *priority);
-        Some(std::iter::once(first?).chain(others.into_iter().map(|(_, server)| server)).collect())
+        let others = others.into_iter().map(|(_, server)| server);
+        (tls, first.map(|first| std::iter::once(first).chain(others).collect()))
     }
 
     /// What all servers share.
@@ -504,7 +511,7 @@ impl<'a> Reading<'a> {
             }
             (None, None) => {
                 // One that is there and wrong has been told.
-                if part.node.is_some_and(|node| node.get("host").is_none() && node.get("url").is_none()) {
+                if part.node.is_some() && !part.is_given("host") && !part.is_given("url") {
                     self.problem(part.node, path, "say where the server is with `host` or `url`");
                 }
                 return None;
@@ -626,14 +633,13 @@ impl<'a> Reading<'a> {
                 .filter(|name| node.entry(name).is_some_and(|(_, node)| node.value != Value::Nothing))
                 .count();
             let has_secret = SECRETS.iter().any(|secret| node.entry(secret).is_some());
-            let is_said = node.get("mechanism").is_some_and(|node| node.value != Value::Nothing);
-            if is_said && part.get("mechanism").is_none() {
+            if part.is_given("mechanism") && part.get("mechanism").is_none() {
                 // That there is none of this name has been told.
                 continue;
             }
             let word = part.text("mechanism").unwrap_or_default().to_ascii_lowercase();
             if word == "external" {
-                if given > 0 || node.get("dn").is_some() || node.get("user").is_some() {
+                if given > 0 || part.is_given("dn") || part.is_given("user") {
                     let message = "`mechanism: external` has no `dn`, no `user` and no password: the socket or the certificate says who it is";
                     self.problem(Some(node), &path, message);
                 }
@@ -647,14 +653,14 @@ impl<'a> Reading<'a> {
                 continue;
             }
             let (wanted, foreign) = if is_simple { ("dn", "user") } else { ("user", "dn") };
-            if node.get(wanted).is_none() {
+            if !part.is_given(wanted) {
                 let message = match is_simple {
                     true => "`dn` is missing: the name the account signs in by".to_owned(),
                     false => format!("`user` is missing: whom `mechanism: {word}` signs in as"),
                 };
                 self.problem(Some(node), &path, message);
             }
-            if node.get(foreign).is_some() {
+            if part.is_given(foreign) {
                 let message = format!("`mechanism: {word}` takes `{wanted}` and no `{foreign}`");
                 self.problem(Some(node), &path, message);
             }
@@ -691,7 +697,7 @@ impl<'a> Reading<'a> {
         mechanism: Option<Mechanism>,
         has_password: bool,
     ) -> Option<Account> {
-        if has_password || node.get("dn").is_some() {
+        if has_password || part.is_given("dn") {
             let message =
                 "`keytab` and `ccache` stand for a password, and `user` for a `dn`: leave the others out";
             self.problem(Some(node), path, message);

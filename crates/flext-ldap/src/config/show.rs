@@ -123,17 +123,20 @@ fn plain(value: &Value) -> String {
     match value {
         Value::Flag(flag) => flag.to_string(),
         Value::Number(number) => number.clone(),
-        Value::Text(text) => {
-            let quoted = serde_json::Value::from(text.as_str()).to_string();
-            let mut line = String::with_capacity(quoted.len());
-            for character in quoted.chars() {
-                match character.is_control() {
-                    true => line.push_str(&format!("\\u{:04x}", u32::from(character))),
-                    false => line.push(character),
-                }
-            }
-            line
-        }
+        Value::Text(text) => quoted(text),
         _ => String::new(),
     }
+}
+
+/// A text as YAML, in quotes, on one line, and without a control character, of which YAML takes few.
+pub(crate) fn quoted(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    let mut line = String::with_capacity(quoted.len());
+    for character in quoted.chars() {
+        match character.is_control() {
+            true => line.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => line.push(character),
+        }
+    }
+    line
 }

@@ -50,6 +50,25 @@ fn setting(config: &Config, key: &str) -> (Option<String>, String) {
 }
 
 #[test]
+fn a_key_without_a_value_is_not_passed_over_where_one_must_be() {
+    let table = [
+        (
+            "service_accounts: {reader: {dn: , password_env: X}}",
+            "3:30: `flext_ldap.service_accounts.reader`: `dn` is missing",
+        ),
+        (
+            "service_accounts: {reader: {mechanism: plain, user: , password_env: X}}",
+            "3:30: `flext_ldap.service_accounts.reader`: `user` is missing",
+        ),
+        ("failover_servers: [{host: }]", "3:22: `flext_ldap.failover_servers[1]`: say where the server is"),
+    ];
+    for (key, want) in table {
+        let told = wrong(&format!("{BARE}  {key}\n"));
+        assert!(told.len() == 1 && told[0].starts_with(&format!("ldap.yaml:{want}")), "{key}: {told:?}");
+    }
+}
+
+#[test]
 fn the_example_is_what_it_says() {
     let config = read(PRODUCTION);
     let servers: Vec<_> = config.servers.iter().map(ToString::to_string).collect();
@@ -127,6 +146,8 @@ fn servers_are_reached_as_they_say_and_else_protected() {
         ("{url: \"ldap://a\", port: 389}", Err("is said by `url` already")),
         ("{url: \"ldap://a/dc=x\"}", Err("belongs into `directory_structure.base_dn`")),
         ("{port: 636}", Err("say where the server is")),
+        ("{host: }", Err("say where the server is")),
+        ("{host: , url: ~}", Err("say where the server is")),
         ("{host: \"ldaps://a\"}", Err("expected a host name or address")),
         ("{host: \"a:636\"}", Err("expected a host name or address")),
         ("{host: a, port: 65536}", Err("expected a whole number from 1 to 65535")),

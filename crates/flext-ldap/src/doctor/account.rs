@@ -17,12 +17,12 @@ use flext_ldap_directory::{
 use flext_ldap_identity::Reason;
 
 use super::{
-    Doctor, Finding, View, Way, What,
+    Doctor, Finding, View, What,
     reach::{about, demanded},
     told,
     write::Found,
 };
-use crate::config::Protection;
+use crate::config::{Protection, Server};
 
 /// How long before its end a password is spoken of.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
@@ -31,7 +31,7 @@ const SOON: Duration = Duration::from_secs(14 * 86_400);
 /// which has been told.
 pub(super) async fn sign_in(
     doctor: &Doctor,
-    way: &Way,
+    way: &Server,
     findings: &mut Vec<Finding>,
     found: &mut Found,
 ) -> Option<(Connection, String)> {
@@ -113,7 +113,7 @@ fn policy(connection: &Connection, account: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-fn refused(account: &str, way: &Way, error: &Error) -> Finding {
+fn refused(account: &str, way: &Server, error: &Error) -> Finding {
     let failure =
         |what, cause: String| Finding::failure(what, account, error.kind(), cause).code(error.result_code());
     let Some(outcome) = error.outcome() else {

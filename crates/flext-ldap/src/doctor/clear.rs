@@ -6,11 +6,12 @@
 use flext_ldap_client::{Connector, Credentials};
 use flext_ldap_directory::proto::{
     dn::{Dn, Rdn},
+    message::Limits,
     result::ResultCode,
 };
 
 use super::{
-    Doctor, Finding, What,
+    Doctor, Finding, LARGEST_MESSAGE, What,
     reach::{Looked, about},
     told,
 };
@@ -28,6 +29,7 @@ pub(super) async fn look(doctor: &Doctor, looked: &Looked, findings: &mut Vec<Fi
         .clear()
         .address(address.ip().to_string(), address.port())
         .connect_timeout(doctor.patience)
+        .limits(Limits::DEFAULT.with_message(LARGEST_MESSAGE))
         .credentials(Credentials::simple(name.as_str(), NO_PASSWORD))
         .dangerous_clear_passwords();
     let Ok(connector) = connector.build() else { return };

@@ -3,11 +3,11 @@
 use flext_ldap_client::{SrvLookup as _, SrvRecord};
 use flext_ldap_directory::ErrorKind;
 
-use super::{Doctor, Finding, MOST_SERVERS, Target, Way, What, told};
-use crate::config::Protection;
+use super::{Doctor, Finding, MOST_SERVERS, Target, What, some, told};
+use crate::config::{Protection, Server};
 
 /// The ways to the servers of a domain, those to be preferred first.
-pub(super) async fn ways(doctor: &Doctor, domain: &str, findings: &mut Vec<Finding>) -> Vec<Way> {
+pub(super) async fn ways(doctor: &Doctor, domain: &str, findings: &mut Vec<Finding>) -> Vec<Server> {
     let (mut ways, mut is_answered, mut failures) = (Vec::new(), false, Vec::new());
     let names = [format!("_ldaps._tcp.{domain}"), format!("_ldap._tcp.{domain}")];
     let [ldaps, ldap] = &names;
@@ -30,9 +30,11 @@ pub(super) async fn ways(doctor: &Doctor, domain: &str, findings: &mut Vec<Findi
         findings.push(Finding::note(What::DnsRecords, &about, cause));
     }
     if !ways.is_empty() {
+        ways.truncate(MOST_SERVERS);
         return ways;
     }
-    let guess = vec![Way::tcp(domain, 636, Protection::Ldaps), Way::tcp(domain, 389, Protection::StartTls)];
+    let guess =
+        vec![Server::tcp(domain, 636, Protection::Ldaps), Server::tcp(domain, 389, Protection::StartTls)];
     let records = format!("`_ldaps._tcp.{domain}. SRV 0 0 636 HOST.`");
     if let Some(failure) = failures.pop() {
         let cause = "DNS does not say which servers it has";
@@ -68,7 +70,7 @@ fn take(
     domain: &str,
     protection: Protection,
     mut records: Vec<SrvRecord>,
-    ways: &mut Vec<Way>,
+    ways: &mut Vec<Server>,
     findings: &mut Vec<Finding>,
 ) {
     records.sort_by_key(|record| (record.priority, std::cmp::Reverse(record.weight)));
@@ -84,7 +86,7 @@ fn take(
     let mut named = Vec::new();
     for SrvRecord { target, port, .. } in records.into_iter().filter(|record| !record.target.is_empty()) {
         let host = target.to_ascii_lowercase();
-        if !is_within(&host, domain) {
+        if !is_within(&host, domain) && ways.len() < MOST_SERVERS {
             let cause =
                 format!("a record names `{host}`, which is not in the domain: no password is sent there");
             let mend = "if it is meant, name the server: `ldaps://HOST`; a program that looks servers up by itself must \
@@ -93,9 +95,9 @@ fn take(
             findings.push(finding.evidence(format!("{name} has {host}:{port}")).mend(mend));
         }
         named.push(format!("{host}:{port}"));
-        ways.push(Way::tcp(host, port, protection));
+        ways.push(Server::tcp(host, port, protection));
     }
-    let cause = format!("{name} names {}", named.join(", "));
+    let cause = format!("{name} names {}", some(named));
     findings.push(Finding::good(What::DnsRecords, about, cause));
 }
 
@@ -108,7 +110,7 @@ fn is_within(host: &str, domain: &str) -> bool {
 impl Doctor {
     /// Whether it was the domain that was asked for, or a host in it, that named this way. Whoever forges a record can name a
     /// host of their own, with a certificate that is good for it.
-    pub(super) fn may_trust(&self, way: &Way) -> bool {
+    pub(super) fn may_trust(&self, way: &Server) -> bool {
         match (&self.target, way.host()) {
             (Target::Domain(domain), Some(host)) => is_within(host, domain),
             _ => true,
@@ -119,5 +121,36 @@ impl Doctor {
     async fn is_its_own_host(&self, name: &str) -> bool {
         let lookup = tokio::time::timeout(self.patience, tokio::net::lookup_host((name, 389)));
         lookup.await.is_ok_and(|found| found.is_ok_and(|mut addresses| addresses.next().is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_records_the_first_are_told() {
+        let record = |number: u16| SrvRecord {
+            priority: 0,
+            weight: 4_000 - number,
+            port: 636,
+            target: format!("ldap{number}.else.example"),
+        };
+        let (mut ways, mut findings) = (Vec::new(), Vec::new());
+        let records = (0..4_000).rev().map(record).collect();
+        take(
+            "_ldaps._tcp.harbourlane.example",
+            "harbourlane.example",
+            Protection::Ldaps,
+            records,
+            &mut ways,
+            &mut findings,
+        );
+        assert_eq!(ways.len(), 4_000);
+        let (last, outside) = findings.split_last().unwrap();
+        assert_eq!(outside.len(), MOST_SERVERS);
+        assert!(outside.iter().all(|one| one.what == What::DnsOutside));
+        let (line, end) = (last.to_string(), "ldap11.else.example:636 and 3988 more");
+        assert!(line.contains("names ldap0.else.example:636, ") && line.ends_with(end), "{line}");
     }
 }

@@ -15,10 +15,10 @@ use flext_ldap_directory::{
     },
 };
 
-use super::{Finding, View, What, server::span};
+use super::{Finding, LONGEST_VALUE, View, What, cut, server::span};
 
 /// Policies that are looked at.
-const MOST_POLICIES: u32 = 10;
+const MOST_POLICIES: usize = 10;
 
 /// The policy of draft-behera-ldap-password-policy, in an entry somewhere below the base.
 const POLICY: &str = "(objectClass=pwdPolicy)";
@@ -62,10 +62,12 @@ pub(super) async fn look(view: &View<'_>, base: &Dn, findings: &mut Vec<Finding>
     if let Ok(filter) = POLICY.parse::<Filter>() {
         let search = Search::new(base.clone(), Scope::Subtree, filter)
             .attributes(["pwdLockout", "pwdMaxFailure", "pwdFailureCountInterval", "pwdLockoutDuration"])
-            .size_limit(MOST_POLICIES);
+            .size_limit(MOST_POLICIES as u32);
         let mut entries = view.connection.search(Request::new(search, view.actor.clone()).until(view.by()));
         // That policies cannot be read, or not all of them, is told below.
-        while let Ok(Some(entry)) = entries.next().await {
+        while rules.len() < MOST_POLICIES
+            && let Ok(Some(entry)) = entries.next().await
+        {
             rules.push(of_policy(&entry));
         }
     }
@@ -79,7 +81,7 @@ pub(super) async fn look(view: &View<'_>, base: &Dn, findings: &mut Vec<Finding>
 
 fn judge(rule: &Rule) -> Finding {
     let Rule { place, most, window, locked } = rule;
-    let about = format!("policy `{place}`");
+    let about = format!("policy `{}`", cut(place, LONGEST_VALUE));
     if *most == 0 {
         return Finding::good(What::Lockout, about, "wrong passwords lock no account");
     }

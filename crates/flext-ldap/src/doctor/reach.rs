@@ -7,23 +7,25 @@ use std::{
     time::Duration,
 };
 
-use flext_ldap_client::{Capabilities, Connector, ConnectorBuilder, TlsOptions, inspection};
-use flext_ldap_directory::{Actor, Deadline, Error, ErrorKind, proto::result::ResultCode};
+use flext_ldap_client::{Capabilities, Connector, ConnectorBuilder, inspection};
+use flext_ldap_directory::{
+    Actor, Deadline, Error, ErrorKind,
+    proto::{message::Limits, result::ResultCode},
+};
 use tokio::{
     net::{TcpStream, lookup_host},
     task::JoinSet,
     time::timeout,
 };
 
-use super::{Finding, Way, What, tls, told};
-use crate::config::{Address, Protection};
+use super::{Finding, LARGEST_MESSAGE, What, tls, told};
+use crate::config::{Address, Protection, Server};
 
 /// Addresses of a host that are looked at.
 const MOST_ADDRESSES: usize = 16;
 
 /// What is needed to look.
 pub(super) struct Looking {
-    pub(super) tls: TlsOptions,
     pub(super) patience: Duration,
     /// Whether somebody named the server. What DNS names needs TLS, wherever it leads to.
     pub(super) is_named: bool,
@@ -32,7 +34,7 @@ pub(super) struct Looking {
 /// A way that was looked at.
 pub(super) struct Looked {
     /// As it can be used.
-    pub(super) way: Way,
+    pub(super) way: Server,
     pub(super) findings: Vec<Finding>,
     pub(super) is_usable: bool,
     /// What the server says of itself to anybody.
@@ -42,22 +44,22 @@ pub(super) struct Looked {
 }
 
 /// What reaches a server this way, as nobody so far.
-pub(super) fn connector(tls: &TlsOptions, way: &Way, patience: Duration) -> ConnectorBuilder {
+pub(super) fn connector(way: &Server, patience: Duration) -> ConnectorBuilder {
     let builder = Connector::builder();
     let builder = match way.protection {
-        Protection::Ldaps => builder.ldaps(tls.clone()),
-        Protection::StartTls => builder.start_tls(tls.clone()),
+        Protection::Ldaps => builder.ldaps(way.tls.clone()),
+        Protection::StartTls => builder.start_tls(way.tls.clone()),
         Protection::None => builder.clear(),
     };
     let builder = match &way.address {
         Address::Tcp { host, port } => builder.address(host.as_str(), *port),
         Address::Socket(path) => builder.socket(path),
     };
-    builder.connect_timeout(patience)
+    builder.connect_timeout(patience).limits(Limits::DEFAULT.with_message(LARGEST_MESSAGE))
 }
 
 impl Looking {
-    pub(super) async fn at(self, way: Way) -> Looked {
+    pub(super) async fn at(self, way: Server) -> Looked {
         let mut looked =
             Looked { way, findings: Vec::new(), is_usable: false, capabilities: None, address: None };
         if let Address::Tcp { host, port } = looked.way.address.clone() {
@@ -65,7 +67,11 @@ impl Looking {
             looked.address = Some(address);
             let is_guarded = match looked.way.protection {
                 Protection::Ldaps => self.ldaps(&host, address, &mut looked).await,
-                _ => self.start_tls(&host, address, &mut looked).await,
+                Protection::StartTls => self.start_tls(&host, address, &mut looked).await,
+                Protection::None => {
+                    looked.findings.push(unguarded(&looked.way, &host, address));
+                    true
+                }
             };
             if !is_guarded {
                 return looked;
@@ -149,7 +155,7 @@ impl Looking {
         let about = about(&looked.way);
         let shown = async {
             let stream = connect(address).await?;
-            inspection::handshake(stream, &self.tls, host, &looked.way.to_string()).await
+            inspection::handshake(stream, &looked.way.tls, host, &looked.way.to_string()).await
         };
         let failure = match timeout(self.patience, shown).await {
             Ok(Ok(shown)) => return tls::judge(&about, host, address, false, &shown, &mut looked.findings),
@@ -183,7 +189,7 @@ impl Looking {
         let shown = async {
             let mut stream = connect(address).await.map_err(|error| (false, error))?;
             inspection::start_tls(&mut stream, &name).await.map_err(|error| (false, error))?;
-            inspection::handshake(stream, &self.tls, host, &name).await.map_err(|error| (true, error))
+            inspection::handshake(stream, &looked.way.tls, host, &name).await.map_err(|error| (true, error))
         };
         let finding = match timeout(self.patience, shown).await {
             Ok(Ok(shown)) => return tls::judge(&about, host, address, true, &shown, &mut looked.findings),
@@ -238,7 +244,8 @@ impl Looking {
             return Some(finding.evidence(told(error)).mend(mend));
         }
         let name = looked.way.to_string();
-        let shown = async { inspection::handshake(connect(address).await?, &self.tls, host, &name).await };
+        let shown =
+            async { inspection::handshake(connect(address).await?, &looked.way.tls, host, &name).await };
         if let Ok(Ok(shown)) = timeout(self.patience, shown).await {
             let cause = "the port speaks TLS from the first octet on";
             let finding = Finding::failure(What::TlsPort, about, ErrorKind::Tls, cause);
@@ -254,8 +261,8 @@ impl Looking {
 
     /// Whether a port answers a question without TLS.
     async fn speaks_clear(&self, address: SocketAddr) -> bool {
-        let connector = Connector::builder().clear().address(address.ip().to_string(), address.port());
-        let Ok(connector) = connector.connect_timeout(self.patience).build() else { return false };
+        let way = Server::tcp(address.ip().to_string(), address.port(), Protection::None);
+        let Ok(connector) = connector(&way, self.patience).build() else { return false };
         let Ok(connection) = connector.connect().await else { return false };
         let read = Capabilities::read(&connection, Actor::Anonymous, Deadline::after(self.patience)).await;
         connection.close().await;
@@ -266,7 +273,7 @@ impl Looking {
     /// Asks what anybody is told, over a way as programs use it.
     async fn ask(&self, looked: &mut Looked) {
         let about = about(&looked.way);
-        let connected = match connector(&self.tls, &looked.way, self.patience).build() {
+        let connected = match connector(&looked.way, self.patience).build() {
             Ok(connector) => connector.connect().await,
             Err(error) => Err(error),
         };
@@ -309,7 +316,7 @@ impl Looking {
 }
 
 /// What findings about a way are about.
-pub(super) fn about(way: &Way) -> String {
+pub(super) fn about(way: &Server) -> String {
     format!("server {way}")
 }
 
@@ -341,6 +348,16 @@ fn is_local(host: &str, address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
         && (host == "localhost"
             || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()))
+}
+
+/// That somebody wants no TLS on this way.
+fn unguarded(way: &Server, host: &str, address: SocketAddr) -> Finding {
+    if is_local(host, address.ip()) {
+        let cause = "the configuration wants no TLS, and the loopback interface does without";
+        return Finding::good(What::NoTlsNeeded, about(way), cause);
+    }
+    let cause = "the configuration wants no TLS: whoever is in between can read and change everything";
+    Finding::warning(What::NoTls, about(way), cause).mend("say `start_tls: true`, or `url: ldaps://HOST`")
 }
 
 fn unusable(about: String, error: &Error) -> Finding {

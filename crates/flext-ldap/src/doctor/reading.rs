@@ -8,14 +8,13 @@ use flext_ldap_directory::{
     proto::{
         attribute::Selection,
         dn::Dn,
-        entry::Entry,
         filter::Filter,
         message::{Scope, Search},
         result::ResultCode,
     },
 };
 
-use super::{Finding, View, What, told, write::Found};
+use super::{Finding, LONGEST_VALUE, View, What, cut, told, write::Found};
 
 /// Entries that are counted.
 const MOST: usize = 5_000;
@@ -29,10 +28,17 @@ const PEOPLE: &str = "(|(objectClass=person)(objectClass=account)(objectClass=po
 const PEOPLE_AMONG_MACHINES: &str = "(sAMAccountType=805306368)";
 const GROUPS: &str = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup)(objectClass=group))";
 
+/// Octets of a name that is looked at for what it is below.
+const LONGEST_NAME: usize = 8 << 10;
+
 /// What a search came to.
 struct Count {
     seen: usize,
-    sample: Vec<Entry>,
+    /// The name of the first.
+    first: Option<String>,
+    /// Of how many the attributes were looked at, and how many have each of those asked for.
+    sampled: usize,
+    with: Vec<(&'static str, usize)>,
     /// What all that were seen are below.
     within: Option<Dn>,
     end: End,
@@ -66,8 +72,8 @@ pub(super) async fn look(
 ) {
     let about = format!("base `{base}`, seen as {}", view.who);
     let (people, groups) = (people(capabilities), GROUPS);
-    let attributes = Selection::from([capabilities.entry_id, "memberOf", "mail", "uid", "cn"]);
-    let whole = count(view, base, people, attributes.clone(), false).await;
+    let attributes = [capabilities.entry_id, "memberOf", "mail", "uid", "cn"];
+    let whole = count(view, base, people, &attributes, false).await;
     let mut seen = match whole {
         Ok(seen) => seen,
         Err(error) if error.kind() == ErrorKind::Timeout => {
@@ -88,7 +94,7 @@ pub(super) async fn look(
     }
     if let End::Limit(error) = &seen.end {
         let paged = match capabilities.paged {
-            true => count(view, base, people, attributes, true).await.ok(),
+            true => count(view, base, people, &attributes, true).await.ok(),
             false => None,
         };
         findings.push(limited(&about, view, seen.seen, error, paged.as_ref()));
@@ -96,11 +102,11 @@ pub(super) async fn look(
     }
     findings.push(Finding::good(What::People, &about, format!("people seen: {}", seen.number())));
     if view.is_nobody() {
-        findings.push(open(base, seen.sample.first()));
+        findings.push(open(base, seen.first.as_deref()));
     }
     found.users = seen.within.take().filter(|dn| is_below(dn, base));
-    findings.push(attributes_of(&about, capabilities, &seen.sample));
-    match count(view, base, groups, Selection::none(), capabilities.paged).await {
+    findings.push(attributes_of(&about, &seen));
+    match count(view, base, groups, &[], capabilities.paged).await {
         Ok(mut groups) => {
             found.groups = groups.within.take().filter(|dn| is_below(dn, base));
             let finding = match groups.seen {
@@ -131,7 +137,7 @@ pub(super) async fn anonymous(
     let mut entries = view.connection.search(Request::new(search, view.actor.clone()).until(view.by()));
     // That they are refused is as it should be.
     if let Ok(Some(entry)) = entries.next().await {
-        findings.push(open(base, Some(&entry)));
+        findings.push(open(base, Some(entry.dn_str())));
     }
 }
 
@@ -143,19 +149,24 @@ async fn count(
     view: &View<'_>,
     base: &Dn,
     filter: &str,
-    attributes: Selection,
+    attributes: &[&'static str],
     by_pages: bool,
 ) -> Result<Count, Error> {
     let filter: Filter = filter
         .parse()
         .map_err(|error| Error::new(ErrorKind::Bug, "a filter of this program is none").with_source(error))?;
-    let search = Search::new(base.clone(), Scope::Subtree, filter).attributes(attributes);
+    let selection = match attributes {
+        [] => Selection::none(),
+        some => some.iter().collect(),
+    };
+    let search = Search::new(base.clone(), Scope::Subtree, filter).attributes(selection);
     let request = Request::new(search, view.actor.clone()).until(view.by());
     let mut entries: Entries<'_> = match by_pages {
         true => view.connection.search_pages(request, PAGE),
         false => view.connection.search(request),
     };
-    let mut count = Count { seen: 0, sample: Vec::new(), within: None, end: End::All };
+    let with = attributes.iter().map(|name| (*name, 0)).collect();
+    let mut count = Count { seen: 0, first: None, sampled: 0, with, within: None, end: End::All };
     loop {
         match entries.next().await {
             Ok(Some(_)) if count.seen == MOST => {
@@ -164,14 +175,18 @@ async fn count(
             }
             Ok(Some(entry)) => {
                 count.seen += 1;
-                let parent = entry.dn_str().parse().ok().and_then(|dn: Dn| dn.parent());
+                let name = Some(entry.dn_str()).filter(|name| name.len() <= LONGEST_NAME);
+                let parent = name.and_then(|name| name.parse().ok()).and_then(|dn: Dn| dn.parent());
                 count.within = match (count.within.take(), parent) {
                     (Some(within), Some(parent)) => Some(common(within, &parent)),
                     (None, parent) => parent,
                     (within, None) => within,
                 };
-                if count.sample.len() < SAMPLE {
-                    count.sample.push(entry.detach());
+                count.first.get_or_insert_with(|| cut(entry.dn_str(), LONGEST_VALUE));
+                if count.sampled < SAMPLE {
+                    count.sampled += 1;
+                    let shown = |name: &str| entry.as_ref().attributes().get(name).is_some();
+                    count.with.iter_mut().for_each(|(name, with)| *with += usize::from(shown(name)));
                 }
             }
             Ok(None) => return Ok(count),
@@ -233,22 +248,18 @@ fn limited(about: &str, view: &View<'_>, seen: usize, error: &Error, paged: Opti
         .mend(mend)
 }
 
-fn open(base: &Dn, shown: Option<&Entry>) -> Finding {
-    let evidence = shown.map_or_else(String::new, |entry| format!("`{}` was shown", entry.dn_str()));
+fn open(base: &Dn, shown: Option<&str>) -> Finding {
+    let evidence = shown.map_or_else(String::new, |name| format!("`{name}` was shown"));
     Finding::warning(What::AnonymousReads, format!("base `{base}`"), "people can be read without signing in")
         .evidence(evidence)
         .mend("if that is not meant, have it end: `access to * by users read by anonymous auth` (OpenLDAP), an ACI for \
                `ldap:///all` in place of `ldap:///anyone` (389-ds), no `anonymous_read` (FLEXT-LDAP)")
 }
 
-fn attributes_of(about: &str, capabilities: &Capabilities, sample: &[Entry]) -> Finding {
-    let with =
-        |name: &str| sample.iter().filter(|entry| entry.as_ref().attributes().get(name).is_some()).count();
-    let names = [capabilities.entry_id, "memberOf", "mail", "uid", "cn"];
-    let counts: Vec<_> = names.iter().map(|name| format!("{name} {}", with(name))).collect();
-    let cause = format!("of {} people, so many show: {}", sample.len(), counts.join(", "));
-    let id = capabilities.entry_id;
-    if with(id) == 0 {
+fn attributes_of(about: &str, people: &Count) -> Finding {
+    let counts: Vec<_> = people.with.iter().map(|(name, with)| format!("{name} {with}")).collect();
+    let cause = format!("of {} people, so many show: {}", people.sampled, counts.join(", "));
+    if let Some((id, 0)) = people.with.first() {
         return Finding::warning(What::Attributes, about, cause).mend(format!(
             "let the account read `{id}`: without it somebody who is renamed is taken for somebody new"
         ));

@@ -13,7 +13,8 @@ use flext_ldap_directory::{
     },
 };
 
-use super::{Doctor, Finding, Target, View, Way, What, reach::about, tls::now, told};
+use super::{Doctor, Finding, Target, View, What, reach::about, some, tls::now, told};
+use crate::config::Server;
 
 /// What Kerberos lets clocks differ by (RFC 4120 §3.2.3: five minutes, as all have it).
 const KERBEROS: u64 = 5 * 60;
@@ -21,13 +22,13 @@ const KERBEROS: u64 = 5 * 60;
 const LITTLE: u64 = 30;
 
 /// That the server does not say what it is.
-pub(super) fn hidden(way: &Way, error: &Error) -> Finding {
+pub(super) fn hidden(way: &Server, error: &Error) -> Finding {
     let cause = "it does not say what it is and what it offers: the root DSE is hidden";
     let mend = "let everybody read it (RFC 4512 §5.1): `access to dn.base=\"\" by * read`";
     Finding::warning(What::RootDseHidden, about(way), cause).evidence(told(error)).mend(mend)
 }
 
-pub(super) fn kind(way: &Way, capabilities: &Capabilities, findings: &mut Vec<Finding>) {
+pub(super) fn kind(way: &Server, capabilities: &Capabilities, findings: &mut Vec<Finding>) {
     let mut offers = Vec::new();
     if capabilities.paged {
         let most = capabilities.max_page_size.map(|most| format!(" of {most} entries at most"));
@@ -52,15 +53,16 @@ pub(super) fn kind(way: &Way, capabilities: &Capabilities, findings: &mut Vec<Fi
     };
     let cause = format!("{name}; it offers {offers}");
     findings.push(Finding::good(What::Server, about(way), cause));
-    let mechanisms: Vec<_> = capabilities.sasl_mechanisms.iter().map(String::as_str).collect();
-    let sasl =
-        if mechanisms.is_empty() { String::new() } else { format!(", SASL {}", mechanisms.join(", ")) };
+    let sasl = match capabilities.sasl_mechanisms.is_empty() {
+        true => String::new(),
+        false => format!(", SASL {}", some(&capabilities.sasl_mechanisms)),
+    };
     let cause = format!("one signs in by name and password{sasl}");
     findings.push(Finding::good(What::Mechanisms, about(way), cause));
 }
 
 /// How far the clocks are apart, where the server tells the time (Active Directory and Samba do).
-pub(super) async fn clock(view: &View<'_>, way: &Way, findings: &mut Vec<Finding>) {
+pub(super) async fn clock(view: &View<'_>, way: &Server, findings: &mut Vec<Finding>) {
     let search = Search::new(Dn::root(), Scope::Base, Filter::any()).attributes(["currentTime"]);
     let read =
         view.connection.search_optional(Request::new(search, view.actor.clone()).until(view.by())).await;
@@ -99,12 +101,11 @@ pub(super) async fn clock(view: &View<'_>, way: &Way, findings: &mut Vec<Finding
 /// Where searches are to start from.
 pub(super) fn base(
     doctor: &Doctor,
-    way: &Way,
+    way: &Server,
     capabilities: &Capabilities,
     findings: &mut Vec<Finding>,
 ) -> Option<Dn> {
-    let contexts: Vec<_> = capabilities.naming_contexts.iter().map(|dn| format!("`{dn}`")).collect();
-    let contexts = contexts.join(", ");
+    let contexts = some(capabilities.naming_contexts.iter().map(|dn| format!("`{dn}`")));
     if let Some(base) = &doctor.base {
         findings.push(Finding::good(What::Base, about(way), format!("`{base}` is looked at, as was said")));
         return Some(base.clone());
@@ -114,7 +115,7 @@ pub(super) fn base(
             let wanted = domain.split('.').map(|label| format!("dc={label}")).collect::<Vec<_>>().join(",");
             capabilities.naming_contexts.iter().find(|dn| dn.as_str().eq_ignore_ascii_case(&wanted))
         }
-        Target::Way(_) => None,
+        Target::Server(_) | Target::Configured => None,
     };
     if let Some(base) = of_domain.or(capabilities.default_naming_context.as_ref()) {
         let cause = format!("searches start from `{base}`, of the naming contexts {contexts}");

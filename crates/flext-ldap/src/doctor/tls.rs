@@ -8,7 +8,10 @@ use std::{
 use flext_ldap_client::inspection::{Certificate, DistrustKind, TlsInspection};
 use flext_ldap_directory::{ErrorKind, proto::schema::GeneralizedTime};
 
-use super::{Finding, What, reach::host_and_port};
+use super::{Finding, What, reach::host_and_port, some};
+
+/// Certificates that are looked at.
+const MOST_CERTIFICATES: usize = 10;
 
 /// How long before its end a certificate is spoken of.
 const SOON: i64 = 30 * 86_400;
@@ -34,7 +37,12 @@ pub(super) fn judge(
         });
         let how = if by_start_tls { " by StartTLS" } else { "" };
         findings.push(Finding::good(What::Tls, about, format!("{}{how}{until}", shown.version)));
-        for one in shown.certificates.iter().filter(|one| one.not_after.unix_seconds - now() < SOON) {
+        for one in shown
+            .certificates
+            .iter()
+            .take(MOST_CERTIFICATES)
+            .filter(|one| one.not_after.unix_seconds - now() < SOON)
+        {
             let cause = format!("the certificate of `{}` expires on {}", one.subject, day(one.not_after));
             findings.push(
                 Finding::warning(What::CertificateExpires, about, cause)
@@ -69,7 +77,7 @@ fn dates(
 ) {
     let now = now();
     let today = GeneralizedTime { unix_seconds: now, nanoseconds: 0 }.to_rfc3339();
-    for one in &shown.certificates {
+    for one in shown.certificates.iter().take(MOST_CERTIFICATES) {
         let subject = &one.subject;
         if one.not_after.unix_seconds < now {
             let cause = format!("the certificate of `{subject}` expired on {}", day(one.not_after));
@@ -106,7 +114,7 @@ fn name(
         usual => {
             let usual = usual.map_or("NAME", String::as_str);
             let there = host_and_port(usual, address.port());
-            failure(What::CertificateName, cause).evidence(format!("it is for {}", hosts.join(", "))).mend(format!(
+            failure(What::CertificateName, cause).evidence(format!("it is for {}", some(hosts))).mend(format!(
                 "reach the server by such a name ({there}), say `ssl_server_name: {usual}`, or have one issued with {line}"
             ))
         }

@@ -11,16 +11,18 @@ use flext_ldap_directory::{
     proto::{dn::Dn, url::LdapUrl},
 };
 
-use super::{Doctor, Finding, Severity, SignIn, Way, What, reach::Looked};
+use super::{Doctor, Finding, Severity, SignIn, What, reach::Looked};
 use crate::{
-    config::{Account, Address, Config, ConfigError, Protection, TicketSource},
+    config::{Account, Address, Config, ConfigError, Protection, Server, TicketSource, quoted},
     password::PasswordSource,
 };
 
 /// What a configuration is made of.
 pub(super) struct Found {
-    ways: Vec<Way>,
-    ca_file: Option<PathBuf>,
+    ways: Vec<Server>,
+    /// Keys that say how TLS is done, each with its file.
+    tls_files: Vec<(String, PathBuf)>,
+    accepts_any_certificate: bool,
     account: Option<Entry>,
     pub(super) base: Option<Dn>,
     pub(super) users: Option<Dn>,
@@ -41,7 +43,9 @@ impl Found {
     pub(super) fn new(doctor: &Doctor, usable: &[Looked]) -> Self {
         Self {
             ways: usable.iter().map(|looked| looked.way.clone()).collect(),
-            ca_file: doctor.ca_file.clone(),
+            tls_files: tls_files(doctor),
+            accepts_any_certificate: doctor.ca_file.is_none()
+                && doctor.config.as_ref().is_some_and(Config::accepts_any_certificate),
             account: None,
             base: None,
             users: None,
@@ -116,10 +120,11 @@ impl Found {
             if way.protection == Protection::None && way.host().is_some() {
                 lines.line(depth, "start_tls: false");
             }
-            if index == 0
-                && let Some(path) = &self.ca_file
-            {
-                lines.text(depth, "ssl_ca_cert_path", &absolute(path));
+            if index == 0 {
+                self.tls_files.iter().for_each(|(key, path)| lines.text(depth, key, &absolute(path)));
+                if self.accepts_any_certificate {
+                    lines.line(depth, "ssl_verify: false");
+                }
             }
         }
         if let Some(account) = &self.account {
@@ -134,9 +139,15 @@ impl Found {
                 }
             }
         }
-        if self.ways.iter().any(|way| way.protection == Protection::None && way.host().is_some()) {
+        let is_clear = self.ways.iter().any(|way| way.protection == Protection::None && way.host().is_some());
+        if is_clear || self.accepts_any_certificate {
             lines.line(1, "security:");
+        }
+        if is_clear {
             lines.line(2, "require_ssl: false");
+        }
+        if self.accepts_any_certificate {
+            lines.line(2, "dangerous_accept_any_certificate: true");
         }
         Some(lines.0)
     }
@@ -217,7 +228,24 @@ fn unsaid(key: &str, findings: &mut Vec<Finding>) -> PasswordSource {
     PasswordSource::Environment(variable)
 }
 
-fn url(way: &Way) -> Option<String> {
+/// What was said of TLS, by --ca-file or by a configuration.
+fn tls_files(doctor: &Doctor) -> Vec<(String, PathBuf)> {
+    let ca_file = doctor.ca_file.clone();
+    let said = doctor.config.iter().flat_map(Config::settings).filter_map(|one| {
+        let is_file =
+            one.variable.starts_with("FLEXT_LDAP_PRIMARY_SERVER__SSL_") && one.key.ends_with("_path");
+        let is_replaced = ca_file.is_some() && one.key == "ssl_ca_cert_path";
+        let path: String = one
+            .value
+            .as_deref()
+            .filter(|_| is_file && !is_replaced)
+            .and_then(|value| serde_json::from_str(value).ok())?;
+        Some((one.key.clone(), PathBuf::from(path)))
+    });
+    ca_file.iter().map(|path| ("ssl_ca_cert_path".to_owned(), path.clone())).chain(said).collect()
+}
+
+fn url(way: &Server) -> Option<String> {
     match &way.address {
         Address::Tcp { .. } => Some(way.to_string()),
         Address::Socket(path) => {
@@ -233,7 +261,7 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
-/// Lines of YAML. Texts are quoted as JSON, which YAML reads.
+/// Lines of YAML.
 struct Lines(String);
 
 impl Lines {
@@ -243,8 +271,7 @@ impl Lines {
     }
 
     fn text(&mut self, depth: usize, key: &str, value: &str) {
-        let value = serde_json::Value::from(value);
-        self.line(depth, &format!("{key}: {value}"));
+        self.line(depth, &format!("{key}: {}", quoted(value)));
     }
 }
 
@@ -258,14 +285,18 @@ mod tests {
     fn what_was_found_is_a_configuration() {
         let found = Found {
             ways: vec![
-                Way::tcp("ldap1.harbourlane.example", 636, Protection::Ldaps),
-                Way::tcp("::1", 389, Protection::None),
-                Way { address: Address::Socket("/run/ldap i".into()), protection: Protection::None },
+                Server::tcp("ldap1.harbourlane.example", 636, Protection::Ldaps),
+                Server::tcp("::1", 389, Protection::None),
+                Server {
+                    address: Address::Socket("/run/ldap i".into()),
+                    ..Server::tcp("", 0, Protection::None)
+                },
             ],
-            ca_file: Some("/etc/ca \"x\".pem".into()),
+            tls_files: vec![("ssl_ca_cert_path".to_owned(), "/etc/ca \"x\".pem".into())],
+            accepts_any_certificate: false,
             account: Some(Entry::Named("cn=Re\\,ad er,dc=harbourlane,dc=example".parse().unwrap(), None)),
             base: Some("dc=harbourlane,dc=example".parse().unwrap()),
-            users: Some("ou=people,dc=harbourlane,dc=example".parse().unwrap()),
+            users: Some("ou=pe\u{9b}ople,dc=harbourlane,dc=example".parse().unwrap()),
             groups: None,
         };
         let mut findings = Vec::new();
@@ -286,7 +317,7 @@ mod tests {
       password_env: "FLEXT_LDAP_READ_ER_PASSWORD"
   directory_structure:
     base_dn: "dc=harbourlane,dc=example"
-    users_ou: "ou=people,dc=harbourlane,dc=example"
+    users_ou: "ou=pe\u009bople,dc=harbourlane,dc=example"
   security:
     require_ssl: false
 "#
@@ -317,8 +348,9 @@ mod tests {
         ];
         for account in accounts {
             let found = Found {
-                ways: vec![Way::tcp("ldap1.harbourlane.example", 636, Protection::Ldaps)],
-                ca_file: None,
+                ways: vec![Server::tcp("ldap1.harbourlane.example", 636, Protection::Ldaps)],
+                tls_files: Vec::new(),
+                accepts_any_certificate: false,
                 account: Some(Entry::Known("reader".to_owned(), account.clone())),
                 base: None,
                 users: None,

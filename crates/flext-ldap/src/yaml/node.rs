@@ -115,12 +115,26 @@ pub fn parse(text: &str) -> Result<Node, (Place, String)> {
                 _ => message,
             };
             let message = message.split(" at line ").next().unwrap_or(message);
+            if message.contains("tab")
+                && let Some(place) = indenting_tab(text, place.line)
+            {
+                return (place, "a tab, where YAML is indented with spaces; put spaces in its place".to_owned());
+            }
             let hint = match message.starts_with("mapping values are not allowed") {
                 true => "; a text with a colon at its end, or followed by a blank, stands in quotes: `\":memory:\"`",
                 false => "",
             };
             (place, format!("{message}{hint}"))
         })
+}
+
+/// The tab that a line begins with, after blanks, if this one or the next does: an error may be seen at the end of the line
+/// before.
+fn indenting_tab(text: &str, line: u64) -> Option<Place> {
+    let lines = (1..).zip(text.lines()).filter(|(number, _)| *number == line || *number == line + 1);
+    let tab =
+        |text: &str| text.chars().take_while(|one| [' ', '\t'].contains(one)).position(|one| one == '\t');
+    lines.into_iter().find_map(|(line, text)| Some(Place { line, column: tab(text)? as u64 + 1 }))
 }
 
 impl Place {
@@ -310,6 +324,22 @@ mod tests {
         ] {
             assert_eq!(without_password(text), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn a_tab_that_indents_is_named_where_it_stands() {
+        for (text, line, column) in [
+            ("a:\n\tb: 1\n", 2, 1),
+            ("a:\n  b:\n  \t- c\n", 3, 3),
+            ("a:\n  b: 1\n\tc: 2\n", 3, 1),
+            ("a: [\n\t1]\n", 2, 1),
+            ("a:\n  b: |\n\tx\n", 3, 1),
+        ] {
+            let (place, message) = parse(text).unwrap_err();
+            assert_eq!(place, Place { line, column }, "{text:?}");
+            assert_eq!(message, "a tab, where YAML is indented with spaces; put spaces in its place");
+        }
+        assert!(parse("a:\t1\n\t\nb: \"x\ty\"\n").is_ok(), "between and within values they may be");
     }
 
     #[test]

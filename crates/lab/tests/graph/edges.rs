@@ -25,7 +25,7 @@ const EDGES: [(&str, &[&str], &[&str]); 17] = [
     ("proxy", &["directory", "proto"], &["client", "server", "testkit"]),
     ("testkit", &["server", "store", "directory", "proto"], &["client"]),
     // What must hold of any input, for tests and fuzz targets: nothing sees it.
-    ("oracles", &["server", "store", "directory", "sasl", "kerberos", "proto"], &[]),
+    ("oracles", &["flext-ldap", "client", "server", "store", "directory", "sasl", "kerberos", "proto"], &[]),
     // Configuration, and what is built from it: the commands and programs that add the library are its users.
     ("flext-ldap", &["identity", "client", "directory", "proto"], &["testkit"]),
     // Sends what the others say by `tracing`, whatever it is about.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use flext_ldap_oracles::{control, decoder, kerberos, sasl, search, session};
+use flext_ldap_oracles::{config, control, decoder, dns, kerberos, sasl, search, session};
 
 /// The seeds of one target, by name.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -101,4 +101,16 @@ fn searches() {
 #[test]
 fn sessions() {
     assert_eq!(refused("session", session::case), NONE);
+}
+
+#[test]
+fn configurations() {
+    let wanted = ["colon", "host-of-lines", "host-of-nobody", "served", "tab", "twice", "unknown"];
+    assert_eq!(refused("config", config::text), wanted);
+}
+
+#[test]
+fn name_servers() {
+    let wanted = ["circle", "cut", "no-host", "not-understood", "of-another", "truncated"];
+    assert_eq!(refused("dns", dns::answer), wanted);
 }

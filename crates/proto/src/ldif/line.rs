@@ -75,6 +75,9 @@ impl<R: BufRead> Lines<R> {
     pub(super) fn advance(&mut self, limit: usize) -> Result<Found, LdifErrorKind> {
         loop {
             self.input.consume(std::mem::take(&mut self.pending));
+            if self.read == 0 {
+                self.pass_over_mark()?;
+            }
             let buffer = fill(&mut self.input, &mut self.failed)?;
             let Some(&first) = buffer.first() else {
                 self.number = self.read.saturating_add(1);
@@ -105,6 +108,17 @@ impl<R: BufRead> Lines<R> {
             }
             return Ok(found);
         }
+    }
+
+    /// Goes past the mark that editors on Windows put before UTF-8.
+    fn pass_over_mark(&mut self) -> Result<(), LdifErrorKind> {
+        for octet in *b"\xef\xbb\xbf" {
+            if fill(&mut self.input, &mut self.failed)?.first() != Some(&octet) {
+                break;
+            }
+            self.input.consume(1);
+        }
+        Ok(())
     }
 
     /// The text of the line last found.

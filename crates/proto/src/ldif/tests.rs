@@ -92,6 +92,18 @@ fn assert_reads(text: &[u8], want: &str) {
 }
 
 #[test]
+fn a_mark_of_utf_8_before_everything_is_passed_over() {
+    for text in ["dn: cn=a\ncn: a\n", "version: 1\n\ndn: cn=a\ncn: a\n", "# Zoë\ndn: cn=a\ncn: a\n", ""] {
+        let want = read_all(text.as_bytes(), ReadOptions::default());
+        assert_reads(format!("\u{feff}{text}").as_bytes(), &want);
+    }
+    assert_reads("dn: cn=a\ncn: a\n\n\u{feff}dn: cn=b\n".as_bytes(), &{
+        let first = read_all(&b"dn: cn=a\ncn: a\n"[..], ReadOptions::default());
+        format!("{first}line 4: expected `dn:` at the start of a record\n")
+    });
+}
+
+#[test]
 fn content() {
     let table: &[(&str, &str)] = &[
         ("", ""),
