@@ -366,11 +366,8 @@ async fn root(config: &Config, server: &Server) -> Result<(), Error> {
 
 async fn looked_for(connection: &Connection, dn: &Dn, time: Duration) -> Result<(), Error> {
     let search = Search::new(dn.clone(), Scope::Base, Filter::any()).attributes(Selection::none());
-    let found = connection.search_all(Request::new(search, Actor::Service).within(time)).await?;
-    match found.is_empty() {
-        true => Err(Error::new(ErrorKind::NoEntry, "the server shows no such entry")),
-        false => Ok(()),
-    }
+    let found = connection.search_optional(Request::new(search, Actor::Service).within(time)).await?;
+    found.map(drop).ok_or_else(|| Error::new(ErrorKind::NoEntry, "the server shows no such entry"))
 }
 
 /// What it comes to, and what may mend it.

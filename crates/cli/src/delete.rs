@@ -9,6 +9,7 @@ use flext_ldap_directory::{
         attribute::Selection,
         dn::Dn,
         filter::Filter,
+        line::OneLine,
         message::{Delete, Scope, Search},
     },
 };
@@ -120,7 +121,7 @@ impl Arguments {
         let mut names = Vec::new();
         while let Some(entry) = entries.next().await? {
             let name = entry.dn().map_err(|error| {
-                let message = format!("the server sent `{}`, which is not a name", entry.dn_str());
+                let message = format!("the server sent `{}`, which is not a name", OneLine(entry.dn_str()));
                 Error::new(ErrorKind::Protocol, message).with_source(error)
             })?;
             names.push(name);

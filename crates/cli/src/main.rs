@@ -39,7 +39,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use flext_ldap_directory::proto::result::ResultCode;
+use flext_ldap_directory::proto::{line::is_unseen, result::ResultCode};
 
 /// Search and change LDAP directories, or serve one.
 #[derive(Debug, Parser)]
@@ -188,7 +188,7 @@ fn demanded(error: &flext_ldap_directory::Error) -> &'static str {
 fn say(text: fmt::Arguments<'_>) {
     let mut line = String::new();
     for character in text.to_string().chars() {
-        if character.is_control() && character != '\n' {
+        if is_unseen(character) && character != '\n' {
             line.extend(character.escape_default());
         } else {
             line.push(character);

@@ -10,7 +10,15 @@ use std::{
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flext_ldap_directory::proto::{attribute::Attributes, entry::EntryRef, ldif::LdifWriter};
+use flext_ldap_directory::{
+    ErrorKind,
+    proto::{
+        attribute::Attributes,
+        entry::EntryRef,
+        ldif::LdifWriter,
+        line::{OneLine, is_unseen},
+    },
+};
 use tempfile::NamedTempFile;
 
 use crate::value_files::ValueFiles;
@@ -55,7 +63,7 @@ impl fmt::Display for Advice {
 pub(crate) fn on_one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
-        match character.is_control() || is_unseen(character) {
+        match is_unseen(character) {
             true => line.extend(character.escape_default()),
             false => line.push(character),
         }
@@ -67,21 +75,13 @@ pub(crate) fn on_one_line(text: &str) -> String {
 pub(crate) fn json(value: &serde_json::Value) -> String {
     let mut line = String::new();
     for character in value.to_string().chars() {
-        match character.is_control() || is_unseen(character) {
+        match is_unseen(character) {
             // All of these have four digits.
             true => line.push_str(&format!("\\u{:04x}", u32::from(character))),
             false => line.push(character),
         }
     }
     line
-}
-
-/// Whether a character shows only in what it does to others: ends of lines, and Unicode's marks of direction.
-const fn is_unseen(character: char) -> bool {
-    matches!(
-        character,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-    )
 }
 
 /// The format of entries on standard output.
@@ -119,7 +119,23 @@ impl<W: Write> EntryWriter<W> {
     }
 
     /// Prints one entry.
-    pub(crate) fn entry(&mut self, entry: EntryRef<'_>) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// That it could not be written, or of the server, that an attribute has a name that is none: in LDIF that could be
+    /// another line.
+    pub(crate) fn entry(&mut self, entry: EntryRef<'_>) -> anyhow::Result<()> {
+        self.put(entry).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => {
+                let message =
+                    format!("the server sent `{}` with what is no attribute", OneLine(entry.dn_str()));
+                flext_ldap_directory::Error::new(ErrorKind::Protocol, message).with_source(error).into()
+            }
+            _ => error.into(),
+        })
+    }
+
+    fn put(&mut self, entry: EntryRef<'_>) -> io::Result<()> {
         match self {
             Self::Ldif(writer, _)
                 if entry.attributes().iter().all(|attribute| attribute.first().is_none()) =>
@@ -272,10 +288,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn others_steer_nothing_on_a_line() {
+    fn others_steer_nothing_in_json() {
         let said = "a\u{1b}[2J\r\n\u{9b}b\u{202e}c\u{2028}d\u{2066}e\u{200f}";
-        assert_eq!(on_one_line(said), "a\\u{1b}[2J\\r\\n\\u{9b}b\\u{202e}c\\u{2028}d\\u{2066}e\\u{200f}");
-        assert_eq!(on_one_line("Åsa 🦭 سلام"), "Åsa 🦭 سلام");
         let value = serde_json::json!({ "said": said });
         let escaped = r#"{"said":"a\u001b[2J\r\n\u009bb\u202ec\u2028d\u2066e\u200f"}"#;
         assert_eq!(json(&value), escaped);

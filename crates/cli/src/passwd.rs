@@ -11,6 +11,7 @@ use flext_ldap_directory::{
     proto::{
         control::PasswordPolicyRequest,
         extended::{ExtendedOperation, PasswordModify},
+        line::is_unseen,
         result::ResultCode,
         secret::Secret,
     },
@@ -113,10 +114,15 @@ impl Arguments {
                 }
             })?;
             if let Some(generated) = answer.generated {
-                let mut out = io::stdout().lock();
-                out.write_all(b"New password: ")?;
-                out.write_all(generated.expose())?;
-                out.write_all(b"\n")?;
+                // What a terminal does not show could be anything but a password.
+                match str::from_utf8(generated.expose()) {
+                    Ok(text) if !text.chars().any(is_unseen) => {
+                        writeln!(io::stdout(), "New password: {text}")?
+                    }
+                    _ => anyhow::bail!(
+                        "the password was changed, and the one that the server made cannot be shown; set another (-S)"
+                    ),
+                }
             }
             connection.close().await;
             Ok(ExitCode::SUCCESS)

@@ -24,6 +24,7 @@ use tokio::time::MissedTickBehavior;
 use crate::{
     connect::{Connect, Opened},
     exit,
+    output::{chain, on_one_line},
 };
 
 const EXAMPLES: &str = "\
@@ -84,7 +85,7 @@ impl Arguments {
                         return Err(error);
                     }
                     Err(error) => {
-                        writeln!(io::stdout(), "{asked}: {error:#}")?;
+                        writeln!(io::stdout(), "{asked}: {}", on_one_line(&chain(error.as_ref())))?;
                         failure = Some(error);
                     }
                 }

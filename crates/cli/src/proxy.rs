@@ -198,15 +198,14 @@ async fn start(
     let proxy = Proxy::builder(stack.clone())
         .keep_passwords(settings.keep_passwords)
         .proxied_authorization(settings.proxied_authorization)
+        .anonymous(settings.conversations / 4)
         .clients(clients)
         .build();
-    let mut limits = ServerLimits {
-        connections: settings.sessions,
-        connections_per_address: settings.sessions_per_address,
-        ..ServerLimits::default()
-    };
+    let mut limits = ServerLimits { connections: settings.sessions, ..ServerLimits::default() };
     // One for the client, and one for its conversation.
     descriptors::provide(&mut limits, "proxy.sessions", 2);
+    limits.connections_per_address =
+        Some(settings.sessions_per_address.unwrap_or_else(|| limits.connections.div_ceil(2)));
     let server = Server::builder(Arc::new(proxy)).limits(limits);
     let access_log = settings.access_log.as_deref();
     Listener { urls: &settings.listen, passed, tls, access_log }.start(server, reopen).await

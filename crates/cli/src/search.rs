@@ -16,6 +16,7 @@ use flext_ldap_directory::{
         dn::{Dn, RdnRef},
         entry::EntryRef,
         filter::Filter,
+        line::OneLine,
         message::{DerefAliases, Scope, Search},
         result::{LdapResult, ResultCode},
     },
@@ -29,7 +30,7 @@ use crate::{
     controls::{self, EXTENSION_HELP, Extensions, General},
     exit::Usage,
     input,
-    output::{EntryWriter, Format},
+    output::{EntryWriter, Format, on_one_line},
     progress::Progress,
     value_files::ValueFiles,
 };
@@ -311,9 +312,9 @@ impl Arguments {
             0 => Duration::from_secs(300),
             seconds => Duration::from_secs(u64::from(seconds) + 2),
         };
-        // A server counts the limit for each page; the user means all of them.
+        // A server counts the limit for each page, or not at all; the user means all entries.
         let page_size = extensions.page_size;
-        let most = page_size.and(Some(search.size_limit)).filter(|most| *most > 0).map(u64::from);
+        let most = Some(search.size_limit).filter(|most| *most > 0).map(u64::from);
         let mut request = self.general.on(Request::new(search, Actor::Service).within(wait));
         let like = request.clone();
         extensions.controls.iter().for_each(|control| request.controls.push_raw(control.clone()));
@@ -357,7 +358,7 @@ impl Arguments {
                                 true => {
                                     let like = like.clone().within(wait);
                                     whole = ranges::whole(opened, entry, &like).await.with_context(|| {
-                                        format!("failed to read all values of `{}`", entry.dn_str())
+                                        format!("failed to read all values of `{}`", OneLine(entry.dn_str()))
                                     })?;
                                     whole.as_ref()
                                 }
@@ -375,7 +376,9 @@ impl Arguments {
                         Item::Reference(urls) => {
                             references += 1;
                             if self.ldif < 2 {
-                                urls.iter().try_for_each(|url| writer.comment(&format!("refldap: {url}")))?;
+                                let mut lines =
+                                    urls.iter().map(|url| format!("refldap: {}", on_one_line(url)));
+                                lines.try_for_each(|line| writer.comment(&line))?;
                             }
                         }
                         _ => {}

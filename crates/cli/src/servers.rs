@@ -22,7 +22,7 @@ use flext_ldap_directory::{
 };
 use serde::Serialize;
 
-use crate::{connect::Connect, exit};
+use crate::{connect::Connect, exit, output::on_one_line};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -237,10 +237,6 @@ impl Told {
         }));
         parts.extend(self.highest_committed_usn.map(|number| format!("highestCommittedUSN {number}")));
         parts.extend(self.error.clone());
-        // Servers have a part in it.
-        let line = format!("{}  {:<7}  {}", self.server, self.state, parts.join(", "));
-        line.chars()
-            .flat_map(|one| if one.is_control() { one.escape_default().collect() } else { vec![one] })
-            .collect()
+        on_one_line(&format!("{}  {:<7}  {}", self.server, self.state, parts.join(", ")))
     }
 }

@@ -10,7 +10,7 @@ use flext_ldap_directory::{
     proto::extended::{ExtendedOperation, WhoAmI},
 };
 
-use crate::{connect::Connect, controls::General};
+use crate::{connect::Connect, controls::General, output::on_one_line};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +35,7 @@ impl Arguments {
             let asked = self.general.on(Request::new(WhoAmI.request(), Actor::Service));
             let name = connection.extended::<WhoAmI>(asked).await?;
             let name = if name.is_empty() { "anonymous" } else { name.as_str() };
-            writeln!(io::stdout(), "{name}")?;
+            writeln!(io::stdout(), "{}", on_one_line(name))?;
             connection.close().await;
             Ok(ExitCode::SUCCESS)
         })

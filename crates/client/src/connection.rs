@@ -18,8 +18,8 @@ use std::{
 };
 
 use flext_ldap_directory::{
-    Actor, BindReply, BindStep, BoxFuture, Deadline, Directory, DirectoryExt, Error, ErrorKind, Identity,
-    Outcome, Reply, Request, Session,
+    Actor, Applied, BindReply, BindStep, BoxFuture, Deadline, Directory, DirectoryExt, Error, ErrorKind,
+    Identity, Outcome, Reply, Request, Session,
     proto::{
         channel_binding::ChannelBindings,
         message::{Authentication, BindRequest, Limits, Request as Message},
@@ -375,7 +375,7 @@ impl Connection {
             Ok(outcome) => outcome,
             Err(error) => {
                 // What was never sent changed nothing.
-                if error.applied() == flext_ldap_directory::Applied::No {
+                if error.applied() == Applied::No {
                     (self.bound, self.bind_outcome) = (before, answered);
                 }
                 return Err(error);
@@ -388,7 +388,11 @@ impl Connection {
                 self.protect(layer);
                 let actor = match mechanism {
                     None => named(&name),
-                    Some(mechanism) => self.ask_identity(&mechanism, by).await?,
+                    // What failed is a read; the bind has been sent, and counted.
+                    Some(mechanism) => {
+                        let asked = self.ask_identity(&mechanism, by).await;
+                        asked.map_err(|error| error.with_applied(Applied::Unknown))?
+                    }
                 };
                 self.bound = match &actor {
                     Actor::User(identity) => Bound::User(identity.clone()),
@@ -443,11 +447,6 @@ impl Stopper {
         let Some(stop) = self.0.upgrade() else { return false };
         let stop = stop.lock().unwrap_or_else(PoisonError::into_inner).take();
         stop.is_some()
-    }
-
-    /// Whether the connection has been dropped.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.0.strong_count() == 0
     }
 }
 

@@ -6,6 +6,7 @@ use flext_ldap_directory::{
     Applied, Error, ErrorKind,
     proto::{
         ber::{DecodeError, DecodeErrorKind, Tag},
+        line::OneLine,
         message::ExtendedResponse,
     },
 };
@@ -70,8 +71,8 @@ impl Ending {
     /// The server said goodbye (RFC 4511 §4.4.1).
     pub(crate) fn notice(server: &str, notice: &ExtendedResponse) -> Self {
         let code = notice.result.code;
-        let text = &notice.result.diagnostic;
-        let colon = if text.is_empty() { "" } else { ": " };
+        let text = OneLine(&notice.result.diagnostic);
+        let colon = if text.0.is_empty() { "" } else { ": " };
         Self::new(
             ErrorKind::Closed,
             format_args!("{server} ended the connection with a Notice of Disconnection, {code}{colon}{text}"),

@@ -7,6 +7,7 @@ use flext_ldap_directory::{
         ber::{Writer, frame_length},
         control::Controls,
         extended::{ExtendedOperation, StartTls},
+        line::OneLine,
         message::{Envelope, Limits, MessageId, Request, Response},
         result::{LdapResult, ResultCode},
     },
@@ -64,11 +65,11 @@ pub(crate) async fn ask(stream: &mut TcpStream, server: &str) -> Result<(), Erro
 }
 
 fn accepted(result: &LdapResult, server: &str) -> Result<(), Error> {
-    let LdapResult { code, diagnostic, .. } = result;
-    if *code == ResultCode::SUCCESS {
+    let (code, diagnostic) = (result.code, OneLine(&result.diagnostic));
+    if code == ResultCode::SUCCESS {
         return Ok(());
     }
-    let colon = if diagnostic.is_empty() { "" } else { ": " };
+    let colon = if result.diagnostic.is_empty() { "" } else { ": " };
     Err(Error::new(
         ErrorKind::Tls,
         format!(

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
-use flext_ldap_proto::result::{LdapResult, ResultCode};
+use flext_ldap_proto::{
+    line::OneLine,
+    result::{LdapResult, ResultCode},
+};
 
 use crate::Outcome;
 
@@ -290,10 +293,10 @@ impl fmt::Display for Error {
                 let LdapResult { code, matched_dn, diagnostic, .. } = &outcome.result;
                 write!(f, "the directory answered {code}")?;
                 if !diagnostic.is_empty() {
-                    write!(f, ": {diagnostic}")?;
+                    write!(f, ": {}", OneLine(diagnostic))?;
                 }
                 if !matched_dn.is_empty() {
-                    write!(f, " (matched `{matched_dn}`)")?;
+                    write!(f, " (matched `{}`)", OneLine(matched_dn))?;
                 }
             }
             None => f.write_str(&self.0.message)?,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use flext_ldap_proto::{
     batch::Batch,
     control::{ControlValue, PagedResults},
+    line::OneLine,
     message::{Limits, Search},
     result::ResultCode,
 };
@@ -111,7 +112,7 @@ impl Pages<'_> {
             if first.is_some() && first == before {
                 let message = format!(
                     "the server sends a page again, from `{}` on",
-                    first.as_deref().unwrap_or_default()
+                    OneLine(first.as_deref().unwrap_or_default())
                 );
                 return Err(Error::new(ErrorKind::Protocol, message));
             }

@@ -9,6 +9,7 @@ use flext_ldap_proto::{
     attribute::{Attributes, AttributesRef},
     entry::{Entry, EntryRef},
     filter::Filter,
+    line::OneLine,
     message::{Scope, Search},
 };
 
@@ -60,7 +61,7 @@ pub async fn whole(
     let dn = entry.dn().map_err(|error| {
         let message = format!(
             "`{}`, of which there is more to read, has no name that can be asked for",
-            entry.dn_str()
+            OneLine(entry.dn_str())
         );
         Error::new(ErrorKind::Protocol, message).with_source(error)
     })?;

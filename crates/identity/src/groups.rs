@@ -314,7 +314,14 @@ impl Asking<'_> {
             .attributes(["1.1"])
             .size_limit(most);
         let mut entries = self.directory.search(Request::new(search, Actor::Service).until(self.by));
+        let mut seen = 0;
         while let Some(entry) = self.next(&mut entries, groups).await? {
+            seen += 1;
+            // The same one again and again would not end otherwise.
+            if seen > most {
+                groups.complete = false;
+                return Ok(Found::Full);
+            }
             let Ok(dn) = entry.dn() else {
                 groups.complete = false;
                 continue;

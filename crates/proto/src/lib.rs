@@ -18,6 +18,7 @@ pub mod entry;
 pub mod extended;
 pub mod filter;
 pub mod ldif;
+pub mod line;
 pub mod message;
 pub mod oid;
 pub mod result;

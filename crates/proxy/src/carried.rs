@@ -34,7 +34,7 @@ pub(crate) struct Carried {
     deadline: Deadline,
     cookies: Cookies,
     is_write: bool,
-    /// Whether it gives who asks another password.
+    /// Whether it gives who asks another password, and has not been refused.
     changes_password: bool,
     /// Of who reads the root DSE: whether their connection is protected.
     root_dse: Option<bool>,
@@ -158,6 +158,9 @@ impl Carried {
         let State::Asking(asking) = std::mem::replace(&mut self.state, State::Ended(None)) else {
             return Err(error);
         };
+        if self.changes_password && error.applied() == Applied::Unknown {
+            self.talk.forget_proof(&asking.conversation);
+        }
         if matches!(
             error.kind(),
             ErrorKind::Closed | ErrorKind::Unreachable | ErrorKind::Tls | ErrorKind::Protocol
@@ -237,6 +240,17 @@ impl Drop for Asking {
     }
 }
 
+impl Drop for Carried {
+    fn drop(&mut self) {
+        // Who has gone does not stop a write.
+        if self.changes_password
+            && let State::Asking(asking) = &self.state
+        {
+            self.talk.forget_proof(&asking.conversation);
+        }
+    }
+}
+
 impl Events for Carried {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
         let this = self.get_mut();
@@ -297,8 +311,13 @@ impl Events for Carried {
                     {
                         continue;
                     }
-                    if this.changes_password && outcome.result.code == ResultCode::SUCCESS {
-                        this.talk.forget_proof();
+                    if outcome.result.code != ResultCode::SUCCESS {
+                        this.changes_password = false;
+                    }
+                    if this.changes_password
+                        && let State::Asking(asking) = &this.state
+                    {
+                        this.talk.forget_proof(&asking.conversation);
                     }
                     if this.cookies.are_asked_for
                         && let State::Asking(asking) = &this.state

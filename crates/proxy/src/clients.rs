@@ -1,8 +1,10 @@
 //! Who binds how, from where, and what they search by: what must change before an administrator may ask for more.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    cmp::Reverse,
+    collections::{HashMap, HashSet, hash_map::Entry},
     fmt::{self, Write as _},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,19 +13,23 @@ use std::{
 };
 
 use flext_ldap_directory::{AgreedTls, Op, Peer, PeerAddress, Protection};
-use flext_ldap_proto::filter::{Extensible, Filter, Node};
+use flext_ldap_proto::{
+    filter::{Extensible, Filter, Node},
+    schema::{MatchingRule, Schema},
+};
 
 /// Clients that are remembered.
 const MOST: usize = 10_000;
 /// Shapes of filters that are remembered of one client.
 const MOST_SHAPES: usize = 64;
-/// Octets of a shape.
+/// Octets of a shape, and of a name: one may be spelt with any number of spaces.
 const LONGEST: usize = 512;
 
 /// What is remembered of clients: a line for each address, way to bind, name and protection. Cheap to clone; a clone is the
 /// same.
 ///
-/// At most 10,000 are kept, of which those that were not seen for longest make room, and 64 shapes of filters for each.
+/// At most 10,000 are kept, and 64 shapes of filters for each. Room is made by the networks that have most of them, by
+/// those that were not seen for longest, so that one peer cannot have all others forgotten.
 /// No value of a filter is kept, and no name that the directory did not accept.
 #[derive(Clone, Default)]
 pub struct Clients(Arc<Mutex<HashMap<Key, Arc<Row>>>>);
@@ -90,8 +96,22 @@ struct Key {
     tls: String,
     cipher: String,
     method: String,
-    /// In lower case.
-    name: String,
+    name: NameKey,
+}
+
+/// A name in a form that its spellings share, so that whoever signs in has one line.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct NameKey(Box<[u8]>);
+
+impl NameKey {
+    /// By the standard schema; what it does not know, and an authorization id, in lower case.
+    fn of(name: &str) -> Self {
+        let rule = MatchingRule::find("distinguishedNameMatch");
+        match rule.and_then(|rule| Schema::standard().normalize_by(rule, name.as_bytes()).ok()) {
+            Some(normal) => Self(normal.as_ref().into()),
+            None => Self(name.to_lowercase().into_bytes().into()),
+        }
+    }
 }
 
 /// What is counted of one kind of client.
@@ -133,7 +153,7 @@ impl Clients {
                 tls: record.tls.clone(),
                 cipher: record.cipher.clone(),
                 method: record.method.clone(),
-                name: record.name.to_lowercase(),
+                name: NameKey::of(&record.name),
             };
             if rows.len() < MOST
                 && let Entry::Vacant(vacant) = rows.entry(key)
@@ -164,26 +184,39 @@ impl Clients {
             None => (String::new(), String::new()),
         };
         let protection = protection.to_owned();
-        let key = Key { address, protection, tls, cipher, method, name: name.to_lowercase() };
+        let key = Key { address, protection, tls, cipher, method, name: NameKey::of(name) };
         let mut rows = self.lock();
         if rows.len() >= MOST && !rows.contains_key(&key) {
             make_room(&mut rows);
         }
-        Arc::clone(rows.entry(key).or_insert_with(|| Arc::new(Row::new(name))))
+        Arc::clone(rows.entry(key).or_insert_with(|| Arc::new(Row::new(&cut(name.to_owned())))))
     }
 }
 
-/// Forgets the eighth that was not seen for longest.
+/// Forgets an eighth: of the networks that have most, those that were not seen for longest.
 fn make_room(rows: &mut HashMap<Key, Arc<Row>>) {
-    let mut seen: Vec<_> = rows.values().map(|row| row.last_seen.load(Ordering::Relaxed)).collect();
-    let (_, bound, _) = seen.select_nth_unstable(MOST / 8);
-    let bound = *bound;
-    let mut left = MOST / 8;
-    rows.retain(|_, row| {
-        let goes = left > 0 && row.last_seen.load(Ordering::Relaxed) <= bound;
-        left -= usize::from(goes);
-        !goes
-    });
+    let mut networks: HashMap<String, Vec<(u64, &Key)>> = HashMap::new();
+    for (key, row) in rows.iter() {
+        let seen = row.last_seen.load(Ordering::Relaxed);
+        networks.entry(network(&key.address)).or_default().push((seen, key));
+    }
+    let mut places = Vec::with_capacity(rows.len());
+    for mut lines in networks.into_values() {
+        lines.sort_unstable_by_key(|(seen, _)| Reverse(*seen));
+        places.extend(lines.into_iter().enumerate().map(|(place, (seen, key))| (Reverse(place), seen, key)));
+    }
+    places.sort_unstable_by_key(|(place, seen, _)| (*place, *seen));
+    let gone: HashSet<Key> = places.into_iter().take(MOST / 8).map(|(_, _, key)| key.clone()).collect();
+    rows.retain(|key, _| !gone.contains(key));
+}
+
+/// What one subscriber has: an IPv4 address, or the /64 of an IPv6 one.
+fn network(address: &str) -> String {
+    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => format!("{:x}/64", address.to_bits() >> 64),
+        Ok(address) => address.to_string(),
+        Err(_) => address.to_owned(),
+    }
 }
 
 impl Row {
@@ -412,6 +445,45 @@ mod tests {
         assert_eq!(records.len(), MOST - MOST / 8 + 1);
         assert_eq!(records[0].name, format!("cn={MOST}"));
         assert!(!records.iter().any(|record| record.name == "cn=0"));
+    }
+
+    #[test]
+    fn who_has_most_lines_makes_room() {
+        let clients = Clients::default();
+        let from = |address: &str| Peer {
+            address: PeerAddress::Tcp(format!("{address}:4000").parse().unwrap()),
+            protection: Protection::Clear,
+            ..Peer::in_process()
+        };
+        for address in ["192.0.2.17", "[2001:db8:1::17]"] {
+            let row = clients.row(&from(address), &Method::Simple, "uid=printer");
+            row.last_seen.store(1, Ordering::Relaxed);
+        }
+        // One subscriber has 2⁶⁴ addresses, and somebody who signs in, any number of names that are none of others.
+        for number in 0..MOST {
+            clients.row(&from(&format!("[2001:db8:2::{number:x}]")), &Method::Anonymous, "").bound();
+            clients.row(&from("192.0.2.66"), &Method::Simple, &format!("cn={number}")).bound();
+        }
+        let records = clients.records();
+        assert!(records.len() <= MOST);
+        assert_eq!(records.iter().filter(|record| record.name == "uid=printer").count(), 2);
+    }
+
+    #[test]
+    fn spellings_of_a_name_are_one_client() {
+        let clients = Clients::default();
+        for name in ["uid=maja,o=Harbour Lane", "UID = maja, O=harbour  lane", r"uid=m\61ja,o=Harbour\20Lane"]
+        {
+            clients.row(&Peer::in_process(), &Method::Simple, name).bound();
+        }
+        let records = clients.records();
+        assert_eq!((records.len(), records[0].binds), (1, 3));
+        assert_eq!(records[0].name, "uid=maja,o=Harbour Lane");
+        let clients = Clients::default();
+        clients.row(&Peer::in_process(), &Method::Simple, &format!("uid={}maja", " ".repeat(60_000))).bound();
+        clients.row(&Peer::in_process(), &Method::Simple, "uid=maja").bound();
+        let records = clients.records();
+        assert_eq!((records.len(), records[0].name.len()), (1, LONGEST + '…'.len_utf8()));
     }
 
     #[test]

@@ -18,6 +18,7 @@
 
 mod carried;
 mod clients;
+mod lent;
 mod mark;
 mod mechanism;
 mod must_change;

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{Clients, mark::Marks, session::ProxySession};
+use crate::{Clients, lent::Lent, mark::Marks, session::ProxySession};
 
 /// For how long it is believed what an upstream says it offers.
 const OFFERS: Duration = Duration::from_secs(60);
@@ -82,6 +82,7 @@ pub struct ProxyBuilder {
     upstream: Arc<dyn Upstream>,
     settings: Settings,
     clients: Clients,
+    anonymous: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +104,9 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clients: Clients,
     pub(crate) marks: Marks,
+    /// Conversations of who has not signed in, and those in the middle of signing in.
+    pub(crate) anonymous: Arc<Lent>,
+    pub(crate) exchanges: Arc<Lent>,
     /// Whether the upstream offers proxied authorization, and when it said so.
     offers: Mutex<Option<(Instant, bool)>>,
     /// Held by the session that asks the upstream how it is.
@@ -124,6 +128,7 @@ impl Proxy {
                 restore: Duration::from_secs(60),
             },
             clients: Clients::default(),
+            anonymous: 250,
         }
     }
 
@@ -164,6 +169,14 @@ impl ProxyBuilder {
         self
     }
 
+    /// Conversations at a time of clients that have not signed in, and as many more for steps of SASL binds. 250; 0 counts
+    /// as 1. Where others need one, they get that which has rested longest; where all are busy, others wait ten seconds.
+    /// A quarter of those that the upstream may have leaves the half to who has signed in, whoever connects.
+    pub const fn anonymous(mut self, conversations: usize) -> Self {
+        self.anonymous = conversations;
+        self
+    }
+
     /// Remembers clients here.
     pub fn clients(mut self, clients: Clients) -> Self {
         self.clients = clients;
@@ -178,6 +191,8 @@ impl ProxyBuilder {
             settings: self.settings,
             clients: self.clients,
             marks: Marks::new(),
+            anonymous: Lent::new(self.anonymous.max(1)),
+            exchanges: Lent::new(self.anonymous.max(1)),
             offers: Mutex::default(),
             asks: tokio::sync::Mutex::default(),
             restoring: Semaphore::new(RESTORED_AT_ONCE),

@@ -10,6 +10,7 @@ use flext_ldap_proto::result::ResultCode;
 use tokio::time::Instant;
 
 use crate::{
+    lent::Loan,
     proxy::root_dse,
     talk::{Conversation, Talk, User, Who, answers, over},
 };
@@ -32,8 +33,8 @@ enum Tried {
 }
 
 impl Talk {
-    /// Opens a conversation in place of the last one.
-    pub(crate) async fn establish(&self) -> Result<Arc<Conversation>, Error> {
+    /// Opens a conversation in place of the last one; for nobody by this loan.
+    pub(crate) async fn establish(&self, loan: Option<Arc<Loan>>) -> Result<Arc<Conversation>, Error> {
         let settings = self.shared.settings;
         let by = Deadline::after(settings.restore);
         // One that was lost is a sign that others will be.
@@ -78,7 +79,7 @@ impl Talk {
                 _ if is_suspect && !answers(&*session, Actor::Anonymous, settings.probe).await => {
                     Tried::Again(Error::new(ErrorKind::Unreachable, "the servers behind do not answer"))
                 }
-                Who::Nobody => return Ok(self.conversation(session, Actor::Anonymous, false)),
+                Who::Nobody => return Ok(self.conversation(session, Actor::Anonymous, false, loan)),
                 Who::User(user) => self.bind_again(session, user, by).await,
             };
             let error = match tried {
@@ -123,7 +124,7 @@ impl Talk {
         };
         let why = match session.bind((**proof).clone(), by.earlier(Deadline::after(BIND))).await {
             Ok(BindReply::Done { actor, .. }) if actor == user.actor => {
-                return Tried::Restored(self.conversation(session, actor, false));
+                return Tried::Restored(self.conversation(session, actor, false, None));
             }
             Ok(BindReply::Refused(outcome))
                 if matches!(outcome.result.code, ResultCode::BUSY | ResultCode::UNAVAILABLE) =>

@@ -13,6 +13,7 @@ use flext_ldap_proto::{
     control::{ControlScope, ControlValue as _, PersistentSearch, ProxiedAuthorization, scope_of},
     result::LdapResult,
 };
+use tokio::time::timeout_at;
 
 use crate::{
     carried::{self, Carried},
@@ -56,7 +57,13 @@ impl ProxySession {
     /// Takes a step of a bind upstream.
     async fn bind_upstream(&mut self, mut step: BindStep, by: Deadline) -> Result<BindReply, Error> {
         let talk = Arc::clone(&self.talk);
-        let _turn = talk.turn().await;
+        // What is opened now is of no use to who comes after.
+        talk.abort();
+        let Ok(_turn) = timeout_at(by.instant(), talk.turn()).await else {
+            talk.set(Who::Nobody, None);
+            let message = "operations before the bind had not ended in time";
+            return Err(Error::new(ErrorKind::Timeout, message).with_applied(Applied::No));
+        };
         let goes_on = std::mem::take(&mut self.is_exchanging) && matches!(step, BindStep::Sasl { .. });
         let last = talk.take();
         // Whoever was bound is not any more, whatever comes of this.
@@ -109,16 +116,23 @@ impl ProxySession {
                 };
                 let proof = keeps.then(|| Arc::new(step));
                 // Without a conversation of their own there is room for somebody else's.
-                let conversation =
-                    by_proxy.is_none().then(|| talk.conversation(session, actor.clone(), proof.is_none()));
+                let conversation = by_proxy
+                    .is_none()
+                    .then(|| talk.conversation(session, actor.clone(), proof.is_none(), None));
                 talk.set(Who::User(User { actor, proof, by_proxy }), conversation);
             }
+            // Where no more may be kept, one is opened when something is asked.
             Ok(BindReply::Done { .. }) => {
-                talk.set(Who::Nobody, Some(talk.conversation(session, Actor::Anonymous, false)));
+                let loan = talk.shared.anonymous.try_take(&talk);
+                talk.set(Who::Nobody, loan.map(|loan| talk.lent(session, loan)));
             }
             Ok(BindReply::Continue { .. }) => {
+                let Some(loan) = talk.shared.exchanges.try_take(&talk) else {
+                    let message = "as many sign-ins as may be wait for their next step: begin again later";
+                    return Err(Error::new(ErrorKind::Overloaded, message));
+                };
                 self.is_exchanging = true;
-                talk.set(Who::Nobody, Some(talk.conversation(session, Actor::Anonymous, false)));
+                talk.set(Who::Nobody, Some(talk.lent(session, loan)));
             }
             // The next one begins on a conversation that is surely nobody's.
             Ok(BindReply::Refused(_)) | Err(_) => {}

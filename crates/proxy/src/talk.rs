@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    lent::Loan,
     mark::Mark,
     proxy::{Shared, root_dse},
 };
@@ -72,6 +73,8 @@ pub(crate) struct User {
 pub(crate) struct Conversation {
     pub(crate) mark: Mark,
     session: Box<dyn Session>,
+    /// Of who has not signed in. Given back after the session.
+    loan: Option<Arc<Loan>>,
     actor: Actor,
     /// Whether there is nothing left that would open the next one as this one is.
     is_last: AtomicBool,
@@ -110,11 +113,13 @@ impl Talk {
         drop(former);
     }
 
-    /// The user has another password than the one that is kept: sent again it would count as a wrong one.
-    pub(crate) fn forget_proof(&self) {
+    /// Whose conversation this is has, or may have, another password than the one that is kept: sent again it would count as
+    /// a wrong one.
+    pub(crate) fn forget_proof(&self, of: &Conversation) {
         let mut state = self.state();
-        if let Who::User(user) = &mut state.who {
-            user.proof = None;
+        match &mut state.who {
+            Who::User(user) if user.actor == of.actor => user.proof = None,
+            _ => return,
         }
         if let Some(current) = &state.current {
             current.is_last.store(true, Ordering::Relaxed);
@@ -131,6 +136,25 @@ impl Talk {
         self.state().current.clone().filter(|current| !current.is_lost())
     }
 
+    /// Since when a conversation that was lent has been there for nothing, if it is.
+    pub(crate) fn rests_since(&self) -> Option<Instant> {
+        let state = self.state();
+        let current = state.current.as_ref().filter(|current| is_at_rest(current))?;
+        let heard = current.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(*heard)
+    }
+
+    /// Gives a conversation back that was lent, and is there for nothing.
+    pub(crate) fn give_back(&self) {
+        let given = self.state().current.take_if(|current| is_at_rest(current));
+        drop(given);
+    }
+
+    /// What the conversation that was lost was lent by.
+    fn loan(&self) -> Option<Arc<Loan>> {
+        self.state().current.as_ref()?.loan.clone()
+    }
+
     /// Waits until nobody else opens or binds.
     pub(crate) fn turn(&self) -> impl Future<Output = tokio::sync::OwnedMutexGuard<()>> + Send + 'static {
         Arc::clone(&self.turn).lock_owned()
@@ -143,7 +167,7 @@ impl Talk {
     ) -> BoxFuture<'static, Result<Arc<Conversation>, Error>> {
         let talk = Arc::clone(self);
         Box::pin(async move {
-            let obtained = tokio::time::timeout_at(by.instant(), talk.obtain_in_turn()).await;
+            let obtained = tokio::time::timeout_at(by.instant(), talk.obtain_in_turn(by)).await;
             let obtained = obtained.unwrap_or_else(|_| {
                 let message = "the conversation with a server that the operation needs was not there in time";
                 Err(Error::new(ErrorKind::Timeout, message))
@@ -153,7 +177,7 @@ impl Talk {
         })
     }
 
-    async fn obtain_in_turn(self: &Arc<Self>) -> Result<Arc<Conversation>, Error> {
+    async fn obtain_in_turn(self: &Arc<Self>, by: Deadline) -> Result<Arc<Conversation>, Error> {
         let turn = self.turn().await;
         if let Some(current) = self.current() {
             return Ok(current);
@@ -161,13 +185,19 @@ impl Talk {
         if self.end().why.is_some() {
             return Err(over());
         }
+        // Waited for here, and not in the task below: who goes waits for nothing any more.
+        let loan = match (self.who(), self.loan()) {
+            (Who::User(_), _) => None,
+            (Who::Nobody, Some(loan)) => Some(loan),
+            (Who::Nobody, None) => Some(Arc::new(self.shared.anonymous.take(self, by).await?)),
+        };
         let (tell, told) = oneshot::channel();
         let talk = Arc::clone(self);
         {
             let mut openings = self.openings.lock().unwrap_or_else(PoisonError::into_inner);
             while openings.try_join_next().is_some() {}
             openings.spawn(async move {
-                let opened = talk.establish().await;
+                let opened = talk.establish(loan).await;
                 if let Ok(conversation) = &opened {
                     talk.state().current = Some(Arc::clone(conversation));
                 }
@@ -176,7 +206,10 @@ impl Talk {
                 let _: Result<(), _> = tell.send(opened);
             });
         }
-        told.await.unwrap_or_else(|_| Err(over()))
+        told.await.unwrap_or_else(|_| match self.has_ended() {
+            true => Err(over()),
+            false => Err(Error::new(ErrorKind::Closed, "the client has bound anew, or has gone")),
+        })
     }
 
     /// A conversation over this session.
@@ -185,10 +218,12 @@ impl Talk {
         session: Box<dyn Session>,
         actor: Actor,
         is_last: bool,
+        loan: Option<Arc<Loan>>,
     ) -> Arc<Conversation> {
         Arc::new(Conversation {
             mark: self.shared.marks.next(),
             session,
+            loan,
             actor,
             is_last: AtomicBool::new(is_last),
             is_lost: AtomicBool::new(false),
@@ -196,6 +231,11 @@ impl Talk {
             held: AtomicUsize::new(0),
             heard: Mutex::new(Instant::now()),
         })
+    }
+
+    /// A conversation of nobody.
+    pub(crate) fn lent(&self, session: Box<dyn Session>, loan: Loan) -> Arc<Conversation> {
+        self.conversation(session, Actor::Anonymous, false, Some(Arc::new(loan)))
     }
 
     /// A conversation was lost. Where there can be no other like it the session is over.
@@ -248,6 +288,11 @@ impl Talk {
     pub(crate) fn abort(&self) {
         self.openings.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
+}
+
+/// Whether a conversation was lent and nothing goes on on it. Only who holds the lock of the state it is in can tell.
+fn is_at_rest(current: &Arc<Conversation>) -> bool {
+    current.loan.is_some() && Arc::strong_count(current) == 1
 }
 
 /// The error for what is asked of a session that is over.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use flext_ldap_directory::proto::line::OneLine;
+
 /// A tap that could not go on. What was written before is whole messages, and no STATE claims more than they hold.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,8 +47,9 @@ pub enum TapError {
     },
     /// An entry without the attribute that identifies its record, or with several values of it.
     #[error(
-        "stream `{stream}`: `{dn}` has not exactly one `{key}`, which identifies records; may it be read? or set \
-         `key_attribute`"
+        "stream `{stream}`: `{}` has not exactly one `{key}`, which identifies records; may it be read? or set \
+         `key_attribute`",
+        OneLine(dn)
     )]
     NoKey {
         /// The stream.
@@ -57,7 +60,11 @@ pub enum TapError {
         key: String,
     },
     /// Only a part of an attribute's values was sent.
-    #[error("stream `{stream}`: the directory sent only a part of the values of `{attribute}` of `{dn}`")]
+    #[error(
+        "stream `{stream}`: the directory sent only a part of the values of `{}` of `{}`",
+        OneLine(attribute),
+        OneLine(dn)
+    )]
     Partial {
         /// The stream.
         stream: String,

@@ -280,7 +280,13 @@ impl<'d> Source<'d> {
         let mut found = None;
         let result = loop {
             match entries.next().await {
-                Ok(Some(entry)) => found = Some(entry.detach()),
+                Ok(Some(entry)) if found.is_none() => found = Some(entry.detach()),
+                Ok(Some(_)) => {
+                    break Err(Error::new(
+                        ErrorKind::MoreThanOne,
+                        "more than one entry came where one was asked for",
+                    ));
+                }
                 Ok(None) => {
                     break found
                         .ok_or_else(|| Error::new(ErrorKind::NoEntry, "there is no such entry to be seen"));

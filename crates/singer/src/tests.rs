@@ -532,6 +532,13 @@ fn entries_that_make_no_record() {
             "stream `users`: `cn=Bo Lind,dc=harbourlane,dc=example` has not exactly one `entryUUID`, which identifies \
              records; may it be read? or set `key_attribute`",
         ),
+        (
+            COMPANY.replace("entryUUID: 00000000-0000-4000-8000-000000000002\n", "").replace(
+                "dn: cn=Bo Lind,dc=harbourlane,dc=example",
+                "dn:: Y249Qm8KG1sySkxpbmQsZGM9aGFyYm91cmxhbmUsZGM9ZXhhbXBsZQ==",
+            ),
+            r"stream `users`: `cn=Bo\n\u{1b}[2JLind,dc=harbourlane,dc=example` has not exactly one `entryUUID`, which identifies records; may it be read? or set `key_attribute`",
+        ),
     ];
     for (ldif, want) in table {
         let (messages, result) = run(&fixture(&ldif), &json!({}), None, None);

@@ -9,6 +9,7 @@ use flext_ldap_client::{MemberHealth, Pool, Server as _, ServerSet};
 use serde_json::{Map, Value, json};
 
 use super::load::{Pace, Tally};
+use crate::output::on_one_line;
 
 /// Everything there is to tell.
 pub(super) struct Report<'a> {
@@ -61,7 +62,8 @@ impl Report<'_> {
         }
         writeln!(output, "\nerrors   {}", tally.failed())?;
         for (kind, failures) in &tally.errors {
-            writeln!(output, "         {} {kind}, the first: {}", failures.count, failures.first)?;
+            let first = on_one_line(&failures.first);
+            writeln!(output, "         {} {kind}, the first: {first}", failures.count)?;
         }
         write!(output, "latency ")?;
         for (name, millis) in self.latencies() {

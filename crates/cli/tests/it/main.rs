@@ -29,6 +29,8 @@ mod explain;
 #[cfg(test)]
 mod extract;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod operation;
 #[cfg(test)]
 mod ping;

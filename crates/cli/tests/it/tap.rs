@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 /// Runs the tap without any variable of its own but these.
-fn tap(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) fn tap(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flext-tap-ldap"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TAP_LDAP_") {

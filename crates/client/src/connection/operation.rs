@@ -144,13 +144,27 @@ impl Operation {
             return;
         };
         self.stage = match self.commands.try_send(Command::Call(Box::new(call))) {
-            Ok(()) => Stage::InFlight,
+            Ok(()) => {
+                self.end_if_unheard();
+                Stage::InFlight
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => Stage::Failed(Some(self.shared.error_later())),
             // The queue has room for everyone with a permit.
             Err(mpsc::error::TrySendError::Full(_)) => {
                 Stage::Failed(Some(Error::new(ErrorKind::Bug, "the connection's queue is full")))
             }
         };
+    }
+
+    /// A connection that ended meanwhile may have looked through its queue before the call was in it. What has no id then
+    /// never gets one, and nothing of it was sent.
+    fn end_if_unheard(&self) {
+        if let Some(ending) = self.shared.ending.get() {
+            let mut state = self.slot.lock();
+            if state.id.is_none() && !state.has_news() {
+                state.finish(Err(ending.error_later()));
+            }
+        }
     }
 
     fn tell(&self) {

@@ -21,13 +21,16 @@ pub(super) struct State {
     /// Under which the operation is in flight; the task's to set.
     pub(super) id: Option<MessageId>,
     items: VecDeque<Batch>,
+    /// How many of the items have entries: only for these the clock stands. References and intermediate answers without
+    /// end, which many callers pass over, are no reason to wait for ever.
+    with_entries: usize,
     /// Octets of the items.
     pub(super) unread: usize,
     end: Option<Result<Outcome, Error>>,
     waker: Option<Waker>,
     /// When the caller's patience ends, unless the clock stands.
     pub(super) deadline: Instant,
-    /// Since when the clock stands, because the caller has something to read.
+    /// Since when the clock stands, because the caller has entries to read.
     pub(super) standing_since: Option<Instant>,
     /// Whether the task wants to hear when the clock goes on.
     pub(super) tell_when_waiting: bool,
@@ -53,6 +56,7 @@ impl Slot {
         Self(Mutex::new(State {
             id: None,
             items: VecDeque::new(),
+            with_entries: 0,
             unread: 0,
             end: None,
             waker: None,
@@ -76,7 +80,15 @@ impl Slot {
         if let Some(batch) = state.items.pop_front() {
             let read = batch.size();
             state.unread -= read;
-            let tell = state.tell_when_below.is_some_and(|mark| state.unread <= mark) && state.tell();
+            match has_entries(&batch) {
+                true => state.with_entries -= 1,
+                // Whoever comes back for this is done with the entries before it.
+                false if state.with_entries == 0 => state.start_clock(),
+                false => {}
+            }
+            let goes_on = state.tell_when_waiting && state.standing_since.is_none();
+            let is_below = state.tell_when_below.is_some_and(|mark| state.unread <= mark);
+            let tell = (goes_on || is_below) && state.tell();
             return Look { event: Poll::Ready(Ok(Event::Batch(batch))), read, tell };
         }
         if let Some(end) = state.end.take() {
@@ -97,6 +109,7 @@ impl Slot {
         state.gone = true;
         let items = std::mem::take(&mut state.items);
         let unread = std::mem::take(&mut state.unread);
+        state.with_entries = 0;
         // A write goes on, and nobody reads any more.
         state.start_clock();
         let tell = state.end.take().is_none() && state.tell();
@@ -127,10 +140,11 @@ impl State {
     /// Leaves items. Returns the octets that are unread now.
     pub(super) fn put(&mut self, batch: Batch) -> usize {
         self.unread += batch.size();
-        self.items.push_back(batch);
-        if self.standing_since.is_none() {
-            self.standing_since = Some(Instant::now());
+        if has_entries(&batch) {
+            self.with_entries += 1;
+            self.standing_since.get_or_insert_with(Instant::now);
         }
+        self.items.push_back(batch);
         self.unread
     }
 
@@ -145,4 +159,8 @@ impl State {
     pub(super) const fn waker(&mut self) -> Option<Waker> {
         self.waker.take()
     }
+}
+
+fn has_entries(batch: &Batch) -> bool {
+    batch.entries().next().is_some()
 }

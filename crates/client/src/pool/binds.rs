@@ -4,6 +4,7 @@
 //! operation of the program itself is ever sent on it.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -50,8 +51,9 @@ struct State {
     idle: Vec<Idle>,
     /// Bound as somebody, and waiting for an anonymous bind.
     returned: Vec<Connection>,
-    /// How to end the conversations that are open.
-    open: Vec<Stopper>,
+    /// How to end the conversations that are open, by their numbers.
+    open: HashMap<u64, Stopper>,
+    next_number: u64,
     counters: Counters,
 }
 
@@ -142,10 +144,13 @@ impl Binds {
         if state.is_over {
             return Err(self.over());
         }
-        state.open.push(connection.stopper());
+        let number = state.next_number;
+        state.next_number += 1;
+        state.open.insert(number, connection.stopper());
         drop(state);
         Ok(Conversation {
             connection: Some(connection),
+            number,
             binds: Arc::clone(self),
             was_bound: false,
             is_changed: AtomicBool::new(false),
@@ -272,7 +277,6 @@ impl Binds {
             .into_iter()
             .partition(|idle| idle.since.elapsed() < IDLE && !idle.connection.is_closed());
         state.idle = kept;
-        state.open.retain(|stopper| !stopper.is_gone());
         drop(state);
         drop(gone);
     }
@@ -296,7 +300,7 @@ impl Binds {
 
     /// Ends all conversations.
     pub(super) fn end_all(&self) {
-        for stopper in std::mem::take(&mut self.lock().open) {
+        for stopper in std::mem::take(&mut self.lock().open).into_values() {
             stopper.stop();
         }
     }
@@ -354,6 +358,7 @@ impl Drop for Place<'_> {
 pub(super) struct Conversation {
     /// There until it is dropped.
     connection: Option<Connection>,
+    number: u64,
     binds: Arc<Binds>,
     was_bound: bool,
     /// Whether it may be another than it was, in a way that no bind undoes.
@@ -394,6 +399,8 @@ impl Session for Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
+        // The connection may have many other conversations after this one.
+        self.binds.lock().open.remove(&self.number);
         let is_changed = *self.is_changed.get_mut();
         if let Some(connection) = self.connection.take().filter(|_| !is_changed) {
             self.binds.give_back(connection, self.was_bound);

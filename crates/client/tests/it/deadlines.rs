@@ -7,7 +7,7 @@ use flext_ldap_directory::{
     Applied, Directory, DirectoryExt, ErrorKind, Event,
     proto::message::{IntermediateResponse, Request as Message, Response},
 };
-use tokio::time::Instant;
+use tokio::{io::AsyncWriteExt as _, time::Instant};
 
 use crate::support::*;
 
@@ -186,4 +186,38 @@ async fn a_write_that_was_dropped_with_something_unread_still_has_a_deadline() {
     let next = connection.call(search("cn=b").within(Duration::from_secs(60)).into_any());
     let error = next.outcome().await.unwrap_err();
     assert!(error.to_string().ends_with("the server did not answer"), "{error}");
+}
+
+/// What callers pass over comes faster than they can: it keeps no lookup, no write and no extended operation for ever.
+#[tokio::test]
+async fn answers_without_end_that_are_no_entries_do_not_put_off_the_deadline() {
+    let patience = Duration::from_millis(300);
+    // A reference, an intermediate response without contents.
+    let (reference, intermediate): (&[u8], &[u8]) = (b"\x73\x08\x04\x06ldap:/", b"\x79\x00");
+    for (request, answer) in [
+        (search("cn=a").within(patience).into_any(), reference),
+        (search("cn=a").within(patience).into_any(), intermediate),
+        (compare("cn=a").within(patience).into_any(), intermediate),
+        (delete("cn=a").within(patience).into_any(), intermediate),
+    ] {
+        let (connection, mut peer) = pair().await;
+        let flood = async {
+            let (id, asked) = peer.request().await;
+            if matches!(asked, Message::Search(_)) {
+                // An entry that was read long ago is no reason to wait either.
+                peer.entry(id, "cn=a").await;
+            }
+            let id = i16::try_from(id.0).unwrap().to_be_bytes();
+            let message = [&[0x30, 4 + answer.len() as u8, 0x02, 0x02][..], &id, answer].concat();
+            let octets = message.repeat(1_000);
+            while peer.stream.write_all(&octets).await.is_ok() {}
+        };
+        let asked = async {
+            let error = connection.call(request).outcome().await.unwrap_err();
+            drop(connection);
+            error
+        };
+        let (error, ()) = tokio::join!(asked, flood);
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    }
 }

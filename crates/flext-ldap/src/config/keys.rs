@@ -328,7 +328,11 @@ const PROXY: &[Key] = &[
     )
     .or("false"),
     key("sessions", Kind::Number(1, MOST), "clients at a time").or("10000"),
-    key("sessions_per_address", Kind::Number(1, MOST), "clients at a time from one address"),
+    key(
+        "sessions_per_address",
+        Kind::Number(1, MOST),
+        "clients at a time from one address; half of `sessions` without it",
+    ),
     key("conversations", Kind::Number(1, MOST), "conversations with each server at a time").or("1000"),
     key("binds", Kind::Number(1, MOST), "binds of users at a time, on each server").or("32"),
     key("access_log", Kind::File, "where a line is written for each operation; `-` is standard output"),

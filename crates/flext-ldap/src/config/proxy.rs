@@ -20,7 +20,7 @@ pub struct ProxySettings {
     pub proxied_authorization: bool,
     /// Clients at a time.
     pub sessions: usize,
-    /// Clients at a time from one address.
+    /// Clients at a time from one address; half of `sessions` where it is not said.
     pub sessions_per_address: Option<usize>,
     /// Conversations with each server at a time.
     pub conversations: usize,

@@ -92,6 +92,11 @@ async fn a_crowd_ends_at_its_size() {
     assert_eq!(directory.searches()[1].size_limit, 1_001);
     assert!(start.elapsed().as_secs() < 10);
 
+    // One group over and over, beyond what was asked for, is no list either.
+    let directory = nested(|_| vec![7; 5_000]);
+    let groups = groups_in(&directory, GroupSearch::new(dn(SUFFIX))).await;
+    assert_eq!((groups.names().len(), groups.is_complete()), (1, false));
+
     // Exactly as many as may be is all of them.
     let directory = nested(|member| if member.is_none() { (0..100).collect() } else { Vec::new() });
     let groups = groups_in(&directory, GroupSearch::new(dn(SUFFIX)).most(100)).await;

@@ -13,6 +13,7 @@ use flext_ldap_proto::{
     result::{LdapResult, ResultCode},
     secret::Secret,
 };
+use flext_ldap_proxy::ProxyBuilder;
 use flext_ldap_server::{Server, ServerTls};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
 use tokio::{
@@ -38,10 +39,14 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::with(|proxy| proxy).await
+    }
+
+    async fn with(change: impl FnOnce(ProxyBuilder) -> ProxyBuilder) -> Self {
         let toy = Toy::default();
         let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let (chain, key) = (certificate.cert.pem(), certificate.signing_key.serialize_pem());
-        let server = Server::builder(Arc::new(toy.proxy().build()))
+        let server = Server::builder(Arc::new(change(toy.proxy()).build()))
             .listen("ldap://127.0.0.1:0".parse().unwrap())
             .tls(ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap());
         Self { toy, server: server.start().await.unwrap(), certificate }
@@ -193,6 +198,38 @@ const fn abandon(id: u32) -> Request {
 
 fn all_good(ids: impl IntoIterator<Item = u32>) -> Vec<(u32, ResultCode)> {
     ids.into_iter().map(|id| (id, ResultCode::SUCCESS)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_never_sign_in_keep_nobody_out_who_does() {
+    let world = World::with(|proxy| proxy.anonymous(4)).await;
+    world.toy.0.lock().unwrap().most = Some(16);
+    let mut strangers = Vec::new();
+    for _ in 0..100 {
+        let mut stranger = world.client().await;
+        stranger.send(&[(1, find())]).await;
+        assert_eq!(stranger.codes(1).await, all_good([1]));
+        strangers.push(stranger);
+    }
+    assert_eq!(world.toy.0.lock().unwrap().peak, 4);
+    let mut signed_in = Vec::new();
+    for _ in 0..12 {
+        signed_in.push(world.signed_in(MAJA).await);
+    }
+    // Each stranger is still answered, and takes nothing from who has signed in.
+    world.heard();
+    for stranger in &mut strangers {
+        stranger.send(&[(2, find()), (3, bind("")), (4, find())]).await;
+        assert_eq!(stranger.codes(3).await, all_good(2..=4));
+    }
+    for client in &mut signed_in {
+        client.send(&[(2, find())]).await;
+        assert_eq!(client.codes(1).await, all_good([2]));
+    }
+    let heard = world.heard();
+    let maja = format!("bind {MAJA}");
+    assert!(heard.iter().all(|what| !what.ends_with(&maja)), "{heard:?}");
+    assert_eq!(world.toy.0.lock().unwrap().peak, 16);
 }
 
 /// The toy answers nobody who is not whom it has bound, so an operation that overtook a bind would be found.

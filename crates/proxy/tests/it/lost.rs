@@ -415,3 +415,54 @@ async fn a_password_that_was_changed_is_not_sent_again() {
     assert_eq!(told_of_clients(&toy), ["1 search"]);
     assert_eq!(end(&mut session).await.unwrap().code, ResultCode::UNAVAILABLE);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_may_have_been_changed_is_not_sent_again_either() {
+    let change = || PasswordModify::default().request();
+    // Nobody knows what became of it, or nobody has waited to know.
+    for (fate, waits) in [(Fate::Lost(Applied::Unknown), true), (Fate::Silent, true), (Fate::Silent, false)] {
+        let toy = Toy::default();
+        let (mut session, maja) = signed_in(&toy.proxy().build()).await;
+        toy.then([fate]);
+        let reply =
+            session.call(Request::new(change(), maja.clone()).within(Duration::from_secs(5)).into_any());
+        match waits {
+            true => drop(reply.outcome().await.unwrap_err()),
+            false => drop(reply),
+        }
+        toy.heard();
+        toy.then([Fate::Lost(Applied::No)]);
+        ask(&*session, search(), &maja).await.unwrap_err();
+        let heard = told_of_clients(&toy);
+        assert!(heard.iter().all(|what| !what.contains("bind")), "{fate:?}: {heard:?}");
+        assert_eq!(end(&mut session).await.unwrap().code, ResultCode::UNAVAILABLE);
+    }
+    // One that was refused, or has not left, has changed nothing.
+    for fate in [Fate::Answered(ResultCode::CONSTRAINT_VIOLATION), Fate::Lost(Applied::No)] {
+        let toy = Toy::default();
+        let (session, maja) = signed_in(&toy.proxy().build()).await;
+        toy.then([fate, Fate::Answered(ResultCode::CONSTRAINT_VIOLATION)]);
+        let outcome = session.call(Request::new(change(), maja.clone()).into_any()).outcome().await;
+        assert_eq!(outcome.unwrap().result.code, ResultCode::CONSTRAINT_VIOLATION);
+        toy.0.lock().unwrap().operations.clear();
+        toy.then([Fate::Lost(Applied::No)]);
+        ask(&*session, search(), &maja).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bind_waits_for_nothing_that_is_opened_for_who_was_bound_before() {
+    let toy = Toy::default();
+    let (mut session, maja) = signed_in(&toy.proxy().build()).await;
+    toy.heard();
+    toy.then([Fate::Lost(Applied::No)]);
+    toy.then_binds([Fate::Silent]);
+    let reply = session.call(Request::new(search(), maja).within(Duration::from_secs(1)).into_any());
+    assert_eq!(reply.outcome().await.unwrap_err().kind(), ErrorKind::Timeout);
+    let began = Instant::now();
+    let maja = bind(&mut session).await.unwrap();
+    ask(&*session, search(), &maja).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let bind = |number| format!("{number} bind {MAJA}");
+    assert_eq!(told_of_clients(&toy), ["1 search".to_owned(), bind(2), bind(3), "3 search".to_owned()]);
+}

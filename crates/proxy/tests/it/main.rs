@@ -7,4 +7,6 @@ mod directories;
 #[cfg(test)]
 mod lost;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 mod toy;

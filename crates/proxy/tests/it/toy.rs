@@ -61,6 +61,10 @@ pub(crate) struct Script {
     pub(crate) padding: usize,
     /// What no upstream can do.
     pub(crate) is_down: bool,
+    /// Conversations at a time, if that is bounded.
+    pub(crate) most: Option<usize>,
+    /// The most there were at a time.
+    pub(crate) peak: usize,
 }
 
 /// An upstream.
@@ -110,6 +114,11 @@ impl Sessions for Toy {
             if script.is_down {
                 return Err(Error::new(ErrorKind::Unreachable, "all servers are down"));
             }
+            let open = script.opened - script.ended.len();
+            if script.most.is_some_and(|most| open >= most) {
+                return Err(Error::new(ErrorKind::Overloaded, "all conversations are taken"));
+            }
+            script.peak = script.peak.max(open + 1);
             script.opened += 1;
             let talk = Talk { number: script.opened, script: Arc::clone(&self.0), actor: Actor::Anonymous };
             Ok(Box::new(talk) as Box<dyn Session>)
@@ -236,8 +245,17 @@ fn entry() -> Batch {
 impl Session for Talk {
     fn bind(&mut self, step: BindStep, by: Deadline) -> BoxFuture<'_, Result<BindReply, Error>> {
         Box::pin(async move {
-            let BindStep::Simple { name, .. } = step else { panic!("only simple binds") };
             self.actor = Actor::Anonymous;
+            let name = match step {
+                BindStep::Simple { name, .. } => name,
+                // In two steps.
+                BindStep::Sasl { credentials: None, .. } => {
+                    self.script.lock().unwrap().heard.push((self.number, "challenge".to_owned()));
+                    let outcome = Outcome::new(LdapResult::new(ResultCode::SASL_BIND_IN_PROGRESS));
+                    return Ok(BindReply::Continue { credentials: None, outcome });
+                }
+                _ => MAJA.to_owned(),
+            };
             let fate = {
                 let mut script = self.script.lock().unwrap();
                 script.heard.push((self.number, format!("bind {name}")));
@@ -248,8 +266,10 @@ impl Session for Talk {
             }
             match fate {
                 Fate::Answered(ResultCode::SUCCESS) => {
-                    let dn = name.parse().unwrap();
-                    self.actor = Actor::User(Identity::from_successful_bind(dn));
+                    if !name.is_empty() {
+                        let dn = name.parse().unwrap();
+                        self.actor = Actor::User(Identity::from_successful_bind(dn));
+                    }
                     let (actor, outcome) = (self.actor.clone(), Outcome::success());
                     Ok(BindReply::Done { actor, outcome, credentials: None })
                 }

@@ -7,19 +7,22 @@ use std::{
 
 use flext_ldap_client::{Pool, Server};
 use flext_ldap_directory::{
-    Actor, BindReply, BindStep, Directory, DirectoryExt, Error, ErrorKind, Peer, Request, Session, Sessions,
+    Actor, Applied, BindReply, BindStep, Directory, DirectoryExt, Error, ErrorKind, Peer, Request, Session,
+    Sessions,
     proto::{
+        control::Controls,
         extended::{ExtendedOperation as _, WhoAmI},
-        message::{Authentication, ExtendedRequest, Request as Message},
+        message::{Authentication, ExtendedRequest, ExtendedResponse, Request as Message, Response},
         oid::Oid,
-        result::ResultCode,
+        result::{LdapResult, ResultCode},
+        secret::Secret,
     },
 };
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
 use super::server::*;
-use crate::support::{Cancellable, search, settle};
+use crate::support::{Cancellable, Server as Raw, bound, search, settle};
 
 fn user(number: usize) -> String {
     format!("uid=user{number},dc=harbourlane,dc=example")
@@ -128,6 +131,38 @@ async fn a_bind_is_sent_once() {
     fake.die().await;
     let error = pool.bind(bind_of(0), soon()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
+}
+
+/// A connection that is lost between the answer to a SASL bind and to the question who that has made it.
+#[tokio::test(start_paused = true)]
+async fn a_bind_that_was_answered_is_not_sent_again_since_nobody_says_whom_it_made() {
+    let server = Raw::start().await;
+    let pool = Pool::builder(server.clear().build().unwrap()).min(0).build().unwrap();
+    let plain = || BindStep::Sasl {
+        mechanism: "PLAIN".to_owned(),
+        credentials: Some(Secret::from(format!("\0{}\0{}", user(0), password(0)).as_str())),
+        controls: Controls::none(),
+    };
+    let played = async {
+        let mut peer = server.accept().await;
+        // One that is kept, on which the next is sent first.
+        let (id, _) = peer.request().await;
+        peer.answer(id, bound()).await;
+        let (id, _) = peer.request().await;
+        let who =
+            ExtendedResponse { result: LdapResult::success(), oid: None, value: Some("dn:cn=x".into()) };
+        peer.answer(id, Response::Extended(who)).await;
+        let (id, _) = peer.request().await;
+        peer.answer(id, bound()).await;
+        let (_, question) = peer.request().await;
+        assert!(matches!(question, Message::Extended(_)), "{question:?}");
+    };
+    let binds = async {
+        assert!(matches!(pool.bind(plain(), soon()).await.unwrap(), BindReply::Done { .. }));
+        pool.bind(plain(), soon()).await.unwrap_err()
+    };
+    let (error, ()) = tokio::join!(binds, played);
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Closed, Applied::Unknown), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
