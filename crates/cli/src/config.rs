@@ -14,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use flext_ldap::{Account, Config, PasswordSource, Protection, Server, Source, TicketSource};
 use flext_ldap_client::Connection;
@@ -29,7 +28,7 @@ use flext_ldap_directory::{
     },
 };
 
-use crate::{exit, output};
+use crate::{connect::from_variables, exit, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,13 +82,6 @@ impl Named {
             None => from_variables()?,
         })
     }
-}
-
-/// The configuration where no file is named.
-fn from_variables() -> anyhow::Result<Config> {
-    Config::from_environment().context(
-        "neither --config nor FLEXT_LDAP_CONFIG names a file, and the variables `FLEXT_LDAP_…` do not say all of it",
-    )
 }
 
 impl Arguments {

@@ -3,6 +3,7 @@
 mod sasl;
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -35,7 +36,7 @@ pub(crate) struct Connect {
     #[arg(help_heading = CONNECTION, short = 'H', long = "url", value_name = "URL")]
     urls: Vec<String>,
     /// Configuration (YAML, see docs/configuration.md) with the servers, what protects the way there and the base, where
-    /// -H names no server; `FLEXT_LDAP_CONFIG` if left out
+    /// -H names no server; if left out, the file that `FLEXT_LDAP_CONFIG` names, or else `FLEXT_LDAP_…` variables that name a server
     #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Bind as this service account of the configuration
@@ -360,11 +361,12 @@ impl Connect {
     }
 }
 
-/// The configuration of --config, or the one that the environment names, if either does.
+/// The configuration of --config, or the one that the environment names or says, if any of them does.
 pub(crate) fn configuration(named: Option<&Path>, has_account: bool) -> anyhow::Result<Option<Config>> {
     let variable = || std::env::var_os("FLEXT_LDAP_CONFIG").filter(|path| !path.is_empty());
     let Some(path) = named.map(Path::to_owned).or_else(|| variable().map(PathBuf::from)) else {
         return match has_account {
+            _ if names_a_server(std::env::vars_os()) => Ok(Some(from_variables()?)),
             true => Err(Usage(
                 "--account names an account of a configuration: say which by --config FILE".to_owned(),
             )
@@ -377,6 +379,23 @@ pub(crate) fn configuration(named: Option<&Path>, has_account: bool) -> anyhow::
         Err(ConfigError::ServedDirectory(_)) if named.is_none() && !has_account => Ok(None),
         read => Ok(Some(read?)),
     }
+}
+
+/// The configuration where no file is named.
+pub(crate) fn from_variables() -> anyhow::Result<Config> {
+    Config::from_environment().context(
+        "neither --config nor FLEXT_LDAP_CONFIG names a file, and the variables `FLEXT_LDAP_…` do not say all of it",
+    )
+}
+
+/// Whether variables name the first server of a configuration, without which they are none: others may be there to
+/// override a file that this command was not given.
+fn names_a_server(variables: impl IntoIterator<Item = (OsString, OsString)>) -> bool {
+    let names = ["PRIMARY_SERVER", "PRIMARY_SERVER__HOST", "PRIMARY_SERVER__URL"];
+    variables.into_iter().filter(|(_, value)| !value.is_empty()).any(|(variable, _)| {
+        let rest = variable.to_str().and_then(|variable| variable.strip_prefix("FLEXT_LDAP_"));
+        rest.is_some_and(|rest| names.iter().any(|name| name.eq_ignore_ascii_case(rest)))
+    })
 }
 
 /// An account of the configuration.

@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", conflicts_with = "bind_dn")]
     account: Option<String>,
     /// Configuration (YAML, see docs/configuration.md) with the servers to look at, where none is named, and how TLS is done;
-    /// `FLEXT_LDAP_CONFIG` if left out
+    /// if left out, the file that `FLEXT_LDAP_CONFIG` names, or else `FLEXT_LDAP_…` variables that name a server
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Trust the certificates of this file (PEM) instead of the configuration's or this machine's

@@ -280,6 +280,57 @@ fn commands_take_servers_accounts_and_base_from_it() {
     assert!(output.err.contains("--account names an account of a configuration"), "{output:?}");
 }
 
+/// Every command takes from variables what it would take from a file.
+#[test]
+fn variables_that_name_a_server_are_a_configuration() {
+    let (directory, elsewhere) = (people(), people());
+    let place = Place::new(&clear(&[elsewhere.url()], ""));
+    let command = |words: &[&str], name: &str, value: &str| {
+        let mut command = flext_ldap(words);
+        command.env("FLEXT_LDAP_PRIMARY_SERVER__START_TLS", "false");
+        command.env("FLEXT_LDAP_SECURITY__REQUIRE_SSL", "false");
+        command.env("FLEXT_LDAP_DIRECTORY_STRUCTURE__BASE_DN", "dc=harbourlane,dc=example");
+        command.env("FLEXT_LDAP_SERVICE_ACCOUNTS__ADA__DN", ADA);
+        command.env("FLEXT_LDAP_SERVICE_ACCOUNTS__ADA__PASSWORD_ENV", "ADA_PASSWORD");
+        command.env("ADA_PASSWORD", "tall waves").env(name, value);
+        command
+    };
+    const URL: &str = "FLEXT_LDAP_PRIMARY_SERVER__URL";
+    let away = Deserted::new();
+    let with = |words: &[&str]| run(command(words, URL, directory.url()));
+    let output = with(&["search", "--account", "ada", "(uid=ada)", "mail"]);
+    assert!(output.out.contains("mail: ada@harbourlane.example"), "{output:?}");
+    let output = with(&["servers"]);
+    assert!(output.out.starts_with(&format!("{}  answers ", directory.url())), "{output:?}");
+    let output = with(&["doctor"]);
+    assert!(output.out.contains(directory.url().trim_start_matches("ldap://")), "{output:?}");
+    let whole = format!("{{url: \"{}\", start_tls: false}}", directory.url());
+    let output = run(command(&["whoami", "--account", "ada"], "FLEXT_LDAP_PRIMARY_SERVER", &whole));
+    assert_eq!(output.out, format!("dn:{ADA}\n"), "{output:?}");
+
+    // The command line and a file go before them, as far as they say anything.
+    let output = run(command(&["whoami", "-v", "-H", directory.url(), "--account", "ada"], URL, &away.url()));
+    assert_eq!(output.out, format!("dn:{ADA}\n"), "{output:?}");
+    let words = ["whoami", "-v", "--config", &place.path("ldap.yaml")];
+    let output = run(command(&words, "FLEXT_LDAP_CONNECTION_SETTINGS__POOL_SIZE", "2"));
+    let name = elsewhere.url().trim_start_matches("ldap://");
+    assert_eq!(output.err, format!("connected to {name}, without TLS\n"), "{output:?}");
+    // They go before ldap.conf, and are told when they cannot be used.
+    let mut before = command(&["whoami"], URL, directory.url());
+    before.env_remove("LDAPNOINIT").env("LDAPURI", away.url());
+    assert_eq!(run(before).out, "anonymous\n");
+    let output = run(command(&["ping"], "FLEXT_LDAP_PRIMARY_SERVER__HOST", "a b"));
+    assert_eq!(output.code, 201, "{output:?}");
+    assert!(output.err.contains("FLEXT_LDAP_PRIMARY_SERVER__HOST"), "{output:?}");
+
+    // Those that name no server are for a file, which is not here.
+    for (name, value) in [("FLEXT_LDAP_ENVIRONMENT", "staging"), (URL, "")] {
+        let mut others = command(&["whoami"], name, value);
+        others.env_remove("LDAPNOINIT").env("LDAPURI", directory.url());
+        assert_eq!(run(others).out, "anonymous\n", "{name}");
+    }
+}
+
 #[test]
 fn the_next_server_is_asked_where_one_is_away_and_not_where_it_refuses() {
     let (first, second) = (people(), people());
