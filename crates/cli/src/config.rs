@@ -274,7 +274,8 @@ impl Report<'_> {
         Ok(first)
     }
 
-    /// Looks for the names of the directory's structure, as the account that signed in or as nobody.
+    /// Looks for the names of the directory's structure, as the account that signed in, or as nobody where there is no account.
+    /// What nobody does not see says nothing about what accounts would.
     async fn names(
         &mut self,
         config: &Config,
@@ -288,11 +289,16 @@ impl Report<'_> {
             ("groups_ou", &structure.groups),
             ("service_accounts_ou", &structure.service_accounts),
         ];
-        if names.iter().all(|(_, dn)| dn.is_none()) {
+        let given: Vec<_> = names.iter().filter(|(_, dn)| dn.is_some()).map(|(key, _)| *key).collect();
+        if given.is_empty() {
             return Ok(());
         }
         let (who, connection) = match asker {
             Some((who, connection)) => (who, connection),
+            None if !config.accounts.is_empty() => {
+                let given = given.join(", ");
+                return self.line("note", &format!("no account signs in: {given} were not looked at"));
+            }
             None => match anonymous(config, server).await {
                 Ok(connection) => ("nobody".to_owned(), connection),
                 Err(error) => return self.fail(&format!("server {server}"), &error),

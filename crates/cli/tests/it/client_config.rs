@@ -132,6 +132,40 @@ fn an_online_check_says_of_each_thing_how_it_is() {
     assert!(!output.out.contains("tall waves") && !output.err.contains("tall waves"), "{output:?}");
 }
 
+/// What is not seen because nobody signed in is no failure of its own, and no reason to create anything.
+#[test]
+fn an_online_check_does_not_look_for_names_as_nobody_where_accounts_fail() {
+    let directory = guarded();
+    let structure = "  directory_structure:
+    base_dn: \"dc=harbourlane,dc=example\"
+    users_ou: \"ou=people,dc=harbourlane,dc=example\"
+";
+    let account = format!("  service_accounts: {{ada: {{dn: \"{ADA}\", password_env: ADA_PASSWORD}}}}\n");
+    let check = |more: &str, password: Option<&str>| {
+        let place = Place::over_tls(&directory, more);
+        let mut command = place.command(&["config", "check", "--online"]);
+        command.envs(password.map(|password| ("ADA_PASSWORD", password)));
+        run(command)
+    };
+    for (password, code) in [(Some("short waves"), 49), (None, 201)] {
+        let output = check(&format!("{account}{structure}"), password);
+        assert_eq!(output.code, code, "{output:?}");
+        let lines: Vec<_> = output.out.lines().skip_while(|line| !line.starts_with("fail")).collect();
+        assert!(lines[0].starts_with("fail  account `ada`: "), "{output:?}");
+        assert_eq!(
+            lines[1..],
+            ["note  no account signs in: base_dn, users_ou were not looked at"],
+            "{output:?}"
+        );
+    }
+    // Without an account, a program asks as nobody too.
+    let output = check(structure, None);
+    assert!(
+        output.out.contains("users_ou `ou=people,dc=harbourlane,dc=example`, asked for as nobody: "),
+        "{output:?}"
+    );
+}
+
 #[test]
 fn a_certificate_that_is_not_trusted_is_told_with_what_mends_it() {
     let (directory, other) = (guarded(), guarded());
