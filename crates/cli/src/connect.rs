@@ -35,8 +35,8 @@ pub(crate) struct Connect {
     /// Server: ldap://HOST, ldaps://HOST or ldapi://PATH; several are tried in order. URI of ldap.conf or LDAPURI if left out
     #[arg(help_heading = CONNECTION, short = 'H', long = "url", value_name = "URL")]
     urls: Vec<String>,
-    /// Configuration (YAML, see docs/configuration.md) with the servers, what protects the way there and the base, where
-    /// -H names no server; if left out, the file that `FLEXT_LDAP_CONFIG` names, or else `FLEXT_LDAP_…` variables that name a server
+    /// Configuration (YAML, see docs/configuration.md) with the servers, what protects the way there, the base and accounts; with -H,
+    /// nothing of it is used but --account; if left out, the file that `FLEXT_LDAP_CONFIG` names, or else `FLEXT_LDAP_…` variables that name a server
     #[arg(help_heading = CONNECTION, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Bind as this service account of the configuration

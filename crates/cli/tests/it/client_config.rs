@@ -295,6 +295,11 @@ fn commands_take_servers_accounts_and_base_from_it() {
     assert_eq!(run(command).out, format!("dn:{ADA}\n"));
     let output = place.run(&["whoami", "-H", directory.url(), "--account", "ada"]);
     assert_eq!(output.out, format!("dn:{ADA}\n"), "{output:?}");
+    let words = ["search", "--account", "ada", "-LLL", "-s", "base", "(objectClass=*)", "1.1"];
+    assert_eq!(place.run(&words).out, "dn: dc=harbourlane,dc=example\n\n");
+    // With -H the base of the file is not used: this is the root DSE.
+    let output = place.run(&[&words[..], &["-H", directory.url()]].concat());
+    assert_eq!(output.out, "dn:\n\n", "{output:?}");
     let output = place.run(&["whoami", "-D", ADA, "-y", &password]);
     assert_eq!(output.out, format!("dn:{ADA}\n"), "{output:?}");
 
