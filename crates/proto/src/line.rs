@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 const MOST: usize = 1_000;
 
 /// Prints a text so that it steers no terminal, begins no line of its own, turns the direction of none, and fills no
-/// screen: what would is escaped, and all beyond 1,000 characters is counted.
+/// screen: what would is escaped, and all beyond 1,000 characters is counted. Ends of lines and NUL that end it are left out.
 ///
 /// ```
 /// use flext_ldap_proto::line::OneLine;
@@ -23,7 +23,7 @@ pub struct OneLine<'a>(pub &'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(text) = self;
+        let text = self.0.trim_end_matches(|end: char| end.is_whitespace() || end == '\0');
         let end = text.char_indices().nth(MOST).map_or(text.len(), |(end, _)| end);
         let (shown, more) = text.split_at_checked(end).unwrap_or((text, ""));
         for character in shown.chars() {
@@ -55,6 +55,10 @@ mod tests {
         let said = "a\u{1b}[2J\r\n\u{9b}b\u{202e}c\u{2028}d\u{2066}e\u{200f}f\u{61c}";
         let shown = OneLine(said).to_string();
         assert_eq!(shown, r"a\u{1b}[2J\r\n\u{9b}b\u{202e}c\u{2028}d\u{2066}e\u{200f}f\u{61c}");
+        // 389-ds ends what it says with an end of line, Active Directory with NUL.
+        for text in ["no\n", "no\0", "no\r\n\0"] {
+            assert_eq!(OneLine(text).to_string(), "no");
+        }
         for (text, end) in [("Åsa 🦭 سلام".to_owned(), "سلام"), ("🦭".repeat(1_001), "🦭… (4 octets more)")]
         {
             assert!(OneLine(&text).to_string().ends_with(end), "{text}");
