@@ -83,7 +83,8 @@ impl Arguments {
                 let entry = match ranges::is_cut(entry) {
                     true => {
                         let like = Request::new(search.clone(), Actor::Service);
-                        whole = ranges::whole(&pinned, entry, &like).await.with_context(|| {
+                        // Not where the page is: the answer would come behind the rest of it.
+                        whole = ranges::whole(&connection, entry, &like).await.with_context(|| {
                             format!("failed to export all values of `{}`", entry.dn_str())
                         })?;
                         whole.as_ref()

@@ -565,7 +565,7 @@ impl Doctor {
                 {
                     found.account_dn(dn);
                 }
-                found.base = Some(base);
+                found.base = reading::is_seen(&view, &base).await.then_some(base);
             }
         }
         connection.close().await;

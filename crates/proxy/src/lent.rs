@@ -50,7 +50,10 @@ impl Lent {
 
     /// Waits for leave to have one.
     pub(crate) async fn take(self: &Arc<Self>, talk: &Arc<Talk>, by: Deadline) -> Result<Loan, Error> {
-        if let Some(loan) = self.try_take(talk) {
+        // Who waits goes before who comes.
+        if self.next.try_lock().is_ok()
+            && let Some(loan) = self.try_take(talk)
+        {
             return Ok(loan);
         }
         let taken = async {

@@ -11,10 +11,10 @@ use flext_ldap_directory::{
 };
 use flext_ldap_proto::{
     attribute::Selection,
-    batch::{Batch, Item},
+    batch::Item,
     control::{ControlValue, PagedResults},
     dn::Dn,
-    entry::Entry,
+    entry::{Entry, EntryRef},
     filter::Filter,
     message::{Scope, Search},
     schema::{Schema, SchemaError},
@@ -203,27 +203,39 @@ impl<'d> Tap<'d> {
             .map(|attribute| attribute.as_str())
             .collect();
         let selection = if attributes.is_empty() { Selection::none() } else { attributes.iter().collect() };
-        let search =
-            Search::new(stream.base.clone(), stream.scope, stream.filter.clone()).attributes(selection);
+        let search = Search::new(stream.base.clone(), stream.scope, stream.filter.clone())
+            .attributes(selection.clone());
         let mut writer = RecordWriter::new(stream, &self.schema, properties.iter().copied());
         let mut entries = self.source.search(search, self.paged);
+        let failed = |records, source| TapError::Search { stream: stream.name.clone(), records, source };
         // Whoever asks for a part of an attribute is not given all of it.
         let asks_for_parts = attributes.iter().any(|one| one.to_ascii_lowercase().contains(";range="));
-        let (mut time, mut references) = (Vec::new(), 0_u64);
+        let (mut time, mut references, mut cut) = (Vec::new(), 0_u64, Vec::new());
         loop {
-            let batch = entries.next_batch().await.map_err(|source| TapError::Search {
-                stream: stream.name.clone(),
-                records: writer.records,
-                source,
-            })?;
+            let batch = entries.next_batch().await.map_err(|source| failed(writer.records, source))?;
             let Some(batch) = batch else { break };
             references += batch.iter().filter(|item| matches!(item.get(), Item::Reference(_))).count() as u64;
             messages.clear();
             now(&mut time);
-            let result = match !asks_for_parts && batch.entries().any(ranges::is_cut) {
-                true => self.make_whole(&mut writer, messages, &batch, &time, stream).await,
-                false => writer.entries(messages, batch.entries(), &time),
-            };
+            let is_cut = |entry: &EntryRef<'_>| !asks_for_parts && ranges::is_cut(*entry);
+            for entry in batch.entries().filter(is_cut) {
+                let dn = entry.dn().map_err(|error| {
+                    let message = "an entry of which there is more to read has no name that can be asked for";
+                    failed(writer.records, Error::new(ErrorKind::Protocol, message).with_source(error))
+                })?;
+                cut.push(dn);
+            }
+            let result = writer.entries(messages, batch.entries().filter(|entry| !is_cut(entry)), &time);
+            out.write_all(messages).and_then(|()| out.flush()).map_err(TapError::Output)?;
+            result?;
+        }
+        // Not before the end: on one conversation the answers would come behind what nobody reads meanwhile.
+        for dn in cut {
+            let search = Search::new(dn, Scope::Base, Filter::any()).attributes(selection.clone());
+            let entry = self.whole(search).await.map_err(|source| failed(writer.records, source))?;
+            messages.clear();
+            now(&mut time);
+            let result = writer.entries(messages, iter::once(entry.as_ref()), &time);
             out.write_all(messages).and_then(|()| out.flush()).map_err(TapError::Output)?;
             result?;
         }
@@ -236,31 +248,11 @@ impl<'d> Tap<'d> {
         })
     }
 
-    /// As [`RecordWriter::entries`], each entry with the values that Active Directory did not send unasked.
-    async fn make_whole(
-        &self,
-        writer: &mut RecordWriter<'_>,
-        messages: &mut Vec<u8>,
-        batch: &Batch,
-        time: &[u8],
-        stream: &Stream,
-    ) -> Result<(), TapError> {
-        for entry in batch.entries() {
-            let whole;
-            let entry = match ranges::is_cut(entry) {
-                true => {
-                    let like = Search::new(Dn::root(), Scope::Base, Filter::any());
-                    let like = self.source.request(like);
-                    whole = ranges::whole(self.source.directory, entry, &like).await.map_err(|source| {
-                        TapError::Search { stream: stream.name.clone(), records: writer.records, source }
-                    })?;
-                    whole.as_ref()
-                }
-                false => entry,
-            };
-            writer.entries(messages, iter::once(entry), time)?;
-        }
-        Ok(())
+    /// The entry with the values that Active Directory did not send unasked.
+    async fn whole(&self, search: Search) -> Result<Entry, Error> {
+        let Source { directory, .. } = self.source;
+        let entry = directory.search_one(self.source.request(search.clone())).await?;
+        ranges::whole(directory, entry.as_ref(), &self.source.request(search)).await
     }
 }
 

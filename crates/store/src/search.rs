@@ -118,7 +118,7 @@ enum Stage {
     Start,
     /// What other entries decide of the filter is being found out.
     Reach { base: Arc<Place>, candidates: Option<RoaringBitmap>, token: Option<Token> },
-    /// A subtree is being walked, as long as it is small.
+    /// A subtree is being walked, as long as that is less work than climbing.
     Gather {
         base: Id,
         stack: Vec<(Id, Option<Vec<u8>>)>,

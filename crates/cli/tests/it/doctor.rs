@@ -119,6 +119,13 @@ fn what_it_writes_passes_the_check() {
     let mut check = flext_ldap(&["config", "check", "--online", "--config", &file]);
     check.env("FLEXT_LDAP_ADA_PASSWORD", "tall waves");
     assert_eq!(run(check).code, 0);
+    fs::remove_file(&file).unwrap();
+    // A base that is hidden from those who did not sign in is no base of theirs.
+    let output = place.doctor(url, &["--write", &file]);
+    assert!(output.code == 0 && output.err.contains("ldap.yaml is written"), "{output:?}");
+    assert!(!fs::read_to_string(&file).unwrap().contains("base_dn"));
+    let checked = run(flext_ldap(&["config", "check", "--online", "--config", &file]));
+    assert_eq!(checked.code, 0, "{checked:?}");
 }
 
 /// A configuration of these servers, by what else its first one says.

@@ -358,12 +358,18 @@ impl Member {
         known.since = Instant::now();
         let name = self.server.name();
         match (after, &known.last_error) {
-            (MemberHealth::Well, _) => tracing::info!(server = name, was = ?before, "server is well again"),
+            (MemberHealth::Well, _) if before == MemberHealth::Suspect => {
+                tracing::debug!(server = name, "server is well after all");
+            }
+            // As loud as what it ends: who reads that a server is down is to read that it is not any more.
+            (MemberHealth::Well, _) => tracing::warn!(server = name, was = ?before, "server is well again"),
             (MemberHealth::Suspect, _) => tracing::debug!(server = name, "an operation failed, probing"),
             (health, Some(reason)) => {
-                tracing::warn!(server = name, ?health, reason, "server is out of the first choice")
+                tracing::warn!(server = name, ?health, reason, "server is not well, others are asked first")
             }
-            (health, None) => tracing::warn!(server = name, ?health, "server is out of the first choice"),
+            (health, None) => {
+                tracing::warn!(server = name, ?health, "server is not well, others are asked first")
+            }
         }
         drop(known);
         if after == MemberHealth::Down {

@@ -124,6 +124,13 @@ pub(super) async fn look(
     }
 }
 
+/// Whether the entry at `base` is seen, as `config check --online` wants of the base of a configuration.
+pub(super) async fn is_seen(view: &View<'_>, base: &Dn) -> bool {
+    let search = Search::new(base.clone(), Scope::Base, Filter::any()).attributes(["1.1"]);
+    let read = view.connection.search_optional(Request::new(search, view.actor.clone()).until(view.by()));
+    matches!(read.await, Ok(Some(_)))
+}
+
 /// Whether those who did not sign in see people.
 pub(super) async fn anonymous(
     view: &View<'_>,

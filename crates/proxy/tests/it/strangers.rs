@@ -135,3 +135,21 @@ async fn sign_ins_half_way_have_their_own_and_go_for_newer_ones() {
     let want = [(2, "challenge"), (3, "challenge"), (3, &bind), (4, "challenge"), (4, &bind)];
     assert_eq!(of_binds, want.map(|(number, what)| (number, what.to_owned())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_goes_before_those_who_wait() {
+    let toy = Toy::default();
+    let proxy = toy.proxy().anonymous(1).build();
+    let (one, two, three) = (stranger(&proxy).await, stranger(&proxy).await, stranger(&proxy).await);
+    toy.then([Fate::Silent]);
+    let mut slow = Box::pin(find(&*one, 60));
+    tokio::time::timeout(Duration::from_secs(1), &mut slow).await.unwrap_err();
+    let mut waits = Box::pin(find(&*two, 60));
+    tokio::time::timeout(Duration::from_millis(1), &mut waits).await.unwrap_err();
+    drop(slow);
+    tokio::select! {
+        biased;
+        _ = find(&*three, 60) => panic!("who came last was served first"),
+        served = waits => assert_eq!(served.unwrap().result.code, ResultCode::SUCCESS),
+    }
+}
