@@ -4,6 +4,8 @@
 //! the servers it names. An account is tried on one server only, so that a wrong password is one failure in the
 //! directory, whatever fails over.
 
+mod proxied;
+
 use std::{
     error::Error as StdError,
     fs,
@@ -263,6 +265,9 @@ impl Report<'_> {
             match connected {
                 Ok(connection) => {
                     self.line("ok", &format!("{what}: signs in at {server}"))?;
+                    if config.proxy.proxied_authorization && config.proxy.account.as_ref() == Some(name) {
+                        self.acts_for_others(config, &what, &connection).await?;
+                    }
                     match first {
                         None => first = Some((what, connection)),
                         Some(_) => connection.close().await,
@@ -363,9 +368,13 @@ async fn root(config: &Config, server: &Server) -> Result<(), Error> {
 }
 
 async fn looked_for(connection: &Connection, dn: &Dn, time: Duration) -> Result<(), Error> {
-    let search = Search::new(dn.clone(), Scope::Base, Filter::any()).attributes(Selection::none());
-    let found = connection.search_optional(Request::new(search, Actor::Service).within(time)).await?;
+    let found = connection.search_optional(Request::new(entry(dn), Actor::Service).within(time)).await?;
     found.map(drop).ok_or_else(|| Error::new(ErrorKind::NoEntry, "the server shows no such entry"))
+}
+
+/// Looks for an entry, and for none of its attributes.
+fn entry(dn: &Dn) -> Search {
+    Search::new(dn.clone(), Scope::Base, Filter::any()).attributes(Selection::none())
 }
 
 /// What it comes to, and what may mend it.

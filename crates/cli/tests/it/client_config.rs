@@ -166,6 +166,51 @@ fn an_online_check_does_not_look_for_names_as_nobody_where_accounts_fail() {
     );
 }
 
+/// The proxy's account has to have the right to act for users: one of them is asked for on their behalf.
+#[test]
+fn an_online_check_says_whether_the_account_of_the_proxy_may_act_for_users() {
+    let directory = guarded();
+    let check = |base: &str, account: &str, proxied: bool| {
+        let admin = directory.admin_dn();
+        let more = format!(
+            "  service_accounts:
+    ada: {{dn: \"{ADA}\", password_env: ADA_PASSWORD}}
+    admin: {{dn: \"{admin}\", password_env: ADMIN_PASSWORD}}
+  directory_structure: {{{base}}}
+  proxy: {{account: {account}, proxied_authorization: {proxied}}}
+"
+        );
+        let place = Place::over_tls(&directory, &more);
+        let mut command = place.command(&["config", "check", "--online"]);
+        command.env("ADA_PASSWORD", "tall waves").env("ADMIN_PASSWORD", directory.admin_password());
+        let output = run(command);
+        let told = output.out.lines().filter(|line| line.contains("act for")).map(str::to_owned);
+        (output.code, told.collect::<Vec<_>>())
+    };
+    let base = "base_dn: \"dc=harbourlane,dc=example\"";
+    let (code, told) = check(base, "ada", true);
+    let brook = "`uid=brook,ou=people,dc=harbourlane,dc=example`";
+    assert_eq!((code, told.len()), (123, 1), "{told:?}");
+    // Ada herself comes first, and everybody may act for themselves.
+    let start =
+        format!("fail  account `ada`: may not act for {brook}, so what users ask of the proxy fails; ");
+    assert!(told[0].starts_with(&start), "{told:?}");
+    assert!(told[0].contains("(123)") && told[0].contains("`proxy` in an access rule"), "{told:?}");
+    assert_eq!(check(base, "admin", true), (0, vec![format!("ok    account `admin`: may act for `{ADA}`")]));
+    assert_eq!(check(base, "ada", false), (0, vec![]));
+    for (base, why) in [
+        ("", "neither `users_ou` nor `base_dn` says where users are"),
+        (
+            "users_ou: \"ou=groups,dc=harbourlane,dc=example\"",
+            "it sees no person below `ou=groups,dc=harbourlane,dc=example`",
+        ),
+    ] {
+        let (code, told) = check(base, "admin", true);
+        assert_eq!((code, told.len()), (0, 1), "{told:?}");
+        assert!(told[0].starts_with("note  account `admin`: ") && told[0].ends_with(why), "{told:?}");
+    }
+}
+
 #[test]
 fn a_certificate_that_is_not_trusted_is_told_with_what_mends_it() {
     let (directory, other) = (guarded(), guarded());

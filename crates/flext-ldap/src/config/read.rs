@@ -374,14 +374,19 @@ impl<'a> Reading<'a> {
             let message = format!("there is no account `{account}` in `service_accounts`");
             self.problem(part.get("account"), "proxy.account", message);
         }
+        let proxied_authorization =
+            part.flag("proxied_authorization").unwrap_or(default.proxied_authorization);
+        if proxied_authorization && account.is_none() {
+            let message = "needs `proxy.account`, which acts for who has bound: name one of `service_accounts` there, or \
+                           leave this out";
+            self.problem(part.get("proxied_authorization"), "proxy.proxied_authorization", message);
+        }
         ProxySettings {
             listen,
             tls,
             account: account.map(str::to_owned),
             keep_passwords: part.flag("keep_passwords").unwrap_or(default.keep_passwords),
-            proxied_authorization: part
-                .flag("proxied_authorization")
-                .unwrap_or(default.proxied_authorization),
+            proxied_authorization,
             sessions: part.parsed("sessions").unwrap_or(default.sessions),
             sessions_per_address: part.parsed("sessions_per_address"),
             conversations: part.parsed("conversations").unwrap_or(default.conversations),

@@ -111,6 +111,15 @@ fn what_a_proxy_cannot_start_with_is_told() {
         wrong(&text("{account: c}")),
         ["ldap.yaml:4:20: `flext_ldap.proxy.account`: there is no account `c` in `service_accounts`"]
     );
+    assert_eq!(
+        wrong(&text("{proxied_authorization: true}")),
+        [
+            "ldap.yaml:4:34: `flext_ldap.proxy.proxied_authorization`: needs `proxy.account`, which acts for who has bound: \
+             name one of `service_accounts` there, or leave this out"
+        ]
+    );
+    assert!(read(&text("{account: b, proxied_authorization: true}")).proxy.proxied_authorization);
+    assert!(!read(&text("{proxied_authorization: false}")).proxy.proxied_authorization);
     let listens = "{account: b, listen: \"ldap://[::1]:3389 ldaps://[::1]:3636\"";
     let needs = "ldaps needs `tls_cert` and `tls_key`, or --tls-cert and --tls-key";
     let warnings = told(read(&text(&format!("{listens}}}"))).warnings());
