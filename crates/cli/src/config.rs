@@ -166,8 +166,12 @@ impl CheckArguments {
         for finding in config.idle() {
             report.line("note", &finding.to_string())?;
         }
-        let (servers, accounts) = (config.servers.len(), config.accounts.len());
-        report.line("ok", &format!("the configuration: {servers} servers, {accounts} accounts"))?;
+        if report.first.is_none() {
+            let count = |count, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+            let servers = count(config.servers.len(), "server");
+            let accounts = count(config.accounts.len(), "account");
+            report.line("ok", &format!("the configuration: {servers}, {accounts}"))?;
+        }
         if self.online {
             crate::block_on(async { Ok(report.online(&config).await?) })?;
         }

@@ -251,7 +251,9 @@ fn what_is_wrong_is_told_without_a_server() {
         lines[1].starts_with("warn  server ldaps://a:10636: the CA file /nowhere cannot be read"),
         "{lines:?}"
     );
+    assert!(lines.contains(&"ok    the configuration: 1 server, 0 accounts"), "{lines:?}");
     let output = place.run(&["config", "check", "--strict"]);
+    assert!(output.out.starts_with("fail ") && !output.out.contains("\nok "), "{output:?}");
     assert_eq!(output.code, 201, "{output:?}");
     assert!(output.out.starts_with("fail  "), "{output:?}");
     let place = Place::new("");
