@@ -109,7 +109,7 @@ pub async fn through(name: &str) -> Result<Subject> {
 }
 
 /// The embedded directory behind the stack of a configuration, with all there is in it: two servers, retries, the time
-/// limit, metrics, traces, and the audit of every operation.
+/// limit, metrics, traces, what is told of servers, and the audit of every operation.
 ///
 /// # Errors
 /// Nothing can be listened on, or the stack cannot be built.
@@ -152,7 +152,7 @@ pub(super) fn build_stack(way: &Way<'_>) -> Result<(flext_ldap::Stack, TempDir)>
         audit = audit.display(),
     );
     let config = Config::parse("conformance.yaml", &text, []).map_err(|error| anyhow!("{error}\n{text}"))?;
-    Ok((config.stack().users(CONVERSATIONS, 32).build()?, folder))
+    Ok((config.stack().users(CONVERSATIONS, 32).hear(|_| {}).build()?, folder))
 }
 
 async fn behind_layer(layer: impl Layer) -> Result<Subject> {
@@ -253,6 +253,7 @@ mod tests {
         ("Connection", "the listener's subjects are it"),
         ("Conversation", "what a pool opens"),
         ("Guarded", "a part of the stack"),
+        ("Heard", "a part of the stack that tells which server is asked"),
         ("Layered", "what puts a layer around"),
         ("Opened", "what commands ask: the stack, pinned"),
         ("PinnedConnection", "a connection, on loan"),
