@@ -81,9 +81,6 @@ impl Searching {
             if self.is_large(tables, ids.len(), candidates.as_ref())? {
                 return self.climb(access, tables, base, candidates);
             }
-            if candidates.is_none() {
-                self.judge_unindexed(access, ids.len())?;
-            }
             let children = tables.children(parent, name.as_deref(), ROWS)?;
             if children.len() == ROWS
                 && let Some((name, _)) = children.last()
@@ -95,6 +92,9 @@ impl Searching {
                 if tables.has_children(id)? {
                     stack.push((id, None));
                 }
+            }
+            if candidates.is_none() {
+                self.judge_unindexed(access, ids.len())?;
             }
             if started.elapsed() > SLICE {
                 self.stage = Stage::Gather { base, stack, ids, candidates };
